@@ -1,0 +1,106 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{ElevenLabsAccount, OpenAiAccount, PlatformCredentials};
+
+/// A provider account of the platform team, lent to chosen namespaces. The key stays in the operator's namespace.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[kube(
+    group = "realtime-token.dev",
+    version = "v1alpha1",
+    kind = "ClusterRealtimeProvider",
+    plural = "clusterrealtimeproviders",
+    shortname = "crtp",
+    category = "realtime",
+    status = "ClusterRealtimeProviderStatus",
+    derive = "PartialEq",
+    doc = "A provider account of the platform team, lent to chosen namespaces. The key stays in the operator's namespace.",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Credential", type_ = "string", json_path = ".status.conditions[?(@.type=='CredentialValid')].status"),
+    printcolumn(name = "Limited until", type_ = "string", json_path = ".status.rateLimit.limitedUntil"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = "1"),
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("[has(self.openai), has(self.elevenlabs)].exists_one(x, x)")
+        .message("set exactly one provider block: openai or elevenlabs"),
+)]
+pub struct ClusterRealtimeProviderSpec {
+    /// An OpenAI account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub openai: Option<OpenAiAccount>,
+    /// An ElevenLabs account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elevenlabs: Option<ElevenLabsAccount>,
+    /// The key, in the operator's own namespace.
+    pub credentials: PlatformCredentials,
+    /// Which namespaces may use this provider. Left out: none. `{}`: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace_selector: Option<LabelSelector>,
+    /// What tokens of this provider may ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
+    /// How often the provider is called, all tokens of this credential together. Left out: no limit but the
+    /// provider's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
+}
+
+/// What tokens of this provider may ask for.
+#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Policy {
+    /// The longest life a token may have, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 2592000))]
+    pub max_expiration_seconds: Option<i64>,
+    /// The models that may be used (ElevenLabs: the agent ids), `*` standing for any text. Left out: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
+    pub allowed_models: Option<Vec<String>>,
+}
+
+/// A token bucket shared by every RealtimeToken of the credential.
+#[derive(JsonSchema, Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RateLimit {
+    /// Mints per minute in the long run.
+    #[schemars(range(min = 1, max = 60000))]
+    pub requests_per_minute: i64,
+    /// Mints that may follow each other at once.
+    #[serde(default = "default_burst")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub burst: i64,
+}
+
+fn default_burst() -> i64 {
+    10
+}
+
+/// What the operator last saw.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterRealtimeProviderStatus {
+    /// The generation of the spec that this status describes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, CredentialValid.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// The provider's own limit, while it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimitStatus>,
+}
+
+/// The provider's own limit, while it holds.
+#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RateLimitStatus {
+    /// No mint with this credential before this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited_until: Option<Time>,
+}

@@ -1,0 +1,123 @@
+use std::fmt;
+
+/// The conditions of both kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionType {
+    /// RealtimeToken: the Secret holds a token with at least minRemainingSeconds of life.
+    /// ClusterRealtimeProvider: its key can be read.
+    Ready,
+    /// RealtimeToken: a mint is due, failing or waiting.
+    Renewing,
+    /// RealtimeToken: the schedule keeps the floor for every reader.
+    FreshnessGuaranteed,
+    /// ClusterRealtimeProvider: the provider accepted the key at the last mint.
+    CredentialValid,
+}
+
+impl ConditionType {
+    /// The `type` of the condition.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Renewing => "Renewing",
+            Self::FreshnessGuaranteed => "FreshnessGuaranteed",
+            Self::CredentialValid => "CredentialValid",
+        }
+    }
+}
+
+/// Why a condition is what it is, also the reason of Events and a label of metrics. `docs/troubleshooting.md` has a
+/// line for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "docs/troubleshooting.md says what each means, and a test compares the two")]
+pub enum Reason {
+    Issued,
+    Renewed,
+    Pending,
+    AwaitingRenewal,
+    LifetimeSufficient,
+    MintFailed,
+    RateLimited,
+    ProviderNotFound,
+    NamespaceNotAllowed,
+    CredentialNotFound,
+    CredentialRejected,
+    CredentialFound,
+    CredentialAccepted,
+    CredentialUntested,
+    ModelNotAllowed,
+    ExpirationNotAllowed,
+    EndpointNotAllowed,
+    SecretConflict,
+    LifetimeTooShort,
+    SingleUseToken,
+    Expired,
+    Suspended,
+    InvalidSpec,
+}
+
+impl Reason {
+    /// Every reason, for the documentation's completeness test.
+    pub const ALL: &[Self] = &[
+        Self::Issued,
+        Self::Renewed,
+        Self::Pending,
+        Self::AwaitingRenewal,
+        Self::LifetimeSufficient,
+        Self::MintFailed,
+        Self::RateLimited,
+        Self::ProviderNotFound,
+        Self::NamespaceNotAllowed,
+        Self::CredentialNotFound,
+        Self::CredentialRejected,
+        Self::CredentialFound,
+        Self::CredentialAccepted,
+        Self::CredentialUntested,
+        Self::ModelNotAllowed,
+        Self::ExpirationNotAllowed,
+        Self::EndpointNotAllowed,
+        Self::SecretConflict,
+        Self::LifetimeTooShort,
+        Self::SingleUseToken,
+        Self::Expired,
+        Self::Suspended,
+        Self::InvalidSpec,
+    ];
+
+    /// The CamelCase word that users see.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Issued => "Issued",
+            Self::Renewed => "Renewed",
+            Self::Pending => "Pending",
+            Self::AwaitingRenewal => "AwaitingRenewal",
+            Self::LifetimeSufficient => "LifetimeSufficient",
+            Self::MintFailed => "MintFailed",
+            Self::RateLimited => "RateLimited",
+            Self::ProviderNotFound => "ProviderNotFound",
+            Self::NamespaceNotAllowed => "NamespaceNotAllowed",
+            Self::CredentialNotFound => "CredentialNotFound",
+            Self::CredentialRejected => "CredentialRejected",
+            Self::CredentialFound => "CredentialFound",
+            Self::CredentialAccepted => "CredentialAccepted",
+            Self::CredentialUntested => "CredentialUntested",
+            Self::ModelNotAllowed => "ModelNotAllowed",
+            Self::ExpirationNotAllowed => "ExpirationNotAllowed",
+            Self::EndpointNotAllowed => "EndpointNotAllowed",
+            Self::SecretConflict => "SecretConflict",
+            Self::LifetimeTooShort => "LifetimeTooShort",
+            Self::SingleUseToken => "SingleUseToken",
+            Self::Expired => "Expired",
+            Self::Suspended => "Suspended",
+            Self::InvalidSpec => "InvalidSpec",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

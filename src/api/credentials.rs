@@ -1,0 +1,52 @@
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where the provider's long-lived API key comes from.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.secretRef) != has(self.providerRef)")
+    .message("set exactly one of credentials.secretRef (a Secret of this namespace) and credentials.providerRef (a ClusterRealtimeProvider)"))]
+pub struct Credentials {
+    /// A Secret of this namespace that holds the API key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretKeyRef>,
+    /// A ClusterRealtimeProvider: the platform team's key, which never enters this namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_ref: Option<ProviderRef>,
+}
+
+/// A key of a Secret. The namespace is never chosen here: it is the RealtimeToken's own, or the operator's for a
+/// ClusterRealtimeProvider.
+#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeyRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253), pattern("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Key within the Secret's data. Surrounding white space of the value is ignored.
+    #[serde(default = "default_key")]
+    #[schemars(length(min = 1, max = 253), pattern("^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}
+
+fn default_key() -> String {
+    "api-key".into()
+}
+
+/// A ClusterRealtimeProvider by name.
+#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderRef {
+    /// Name of the ClusterRealtimeProvider.
+    #[schemars(length(min = 1, max = 253), pattern("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+}
+
+/// The key of a ClusterRealtimeProvider, always in the operator's own namespace.
+#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PlatformCredentials {
+    /// A Secret in the operator's own namespace.
+    pub secret_ref: SecretKeyRef,
+}

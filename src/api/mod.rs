@@ -1,0 +1,66 @@
+//! The contract: the two kinds people apply, and nothing but types.
+//!
+//! Doc comments here are what `kubectl explain` prints. Rules that the API server can check are CEL on the
+//! types; `crds/*.yaml` are generated from them (`realtime-token-operator crd`).
+
+mod cluster_realtime_provider;
+mod condition;
+mod credentials;
+mod elevenlabs;
+mod openai;
+mod realtime_token;
+mod renewal;
+mod target;
+
+pub use cluster_realtime_provider::{
+    ClusterRealtimeProvider, ClusterRealtimeProviderSpec, ClusterRealtimeProviderStatus, Policy, RateLimit,
+    RateLimitStatus,
+};
+pub use condition::{ConditionType, Reason};
+pub use credentials::{Credentials, PlatformCredentials, ProviderRef, SecretKeyRef};
+pub use elevenlabs::{ElevenLabs, ElevenLabsAccount, ElevenLabsKind, ElevenLabsRegion};
+pub use openai::{OpenAi, OpenAiAccount, OpenAiKind, OpenAiRegion};
+pub use realtime_token::{RealtimeToken, RealtimeTokenSpec, RealtimeTokenStatus};
+pub use renewal::Renewal;
+pub use target::{DeletionPolicy, SecretName, Target, Template, TemplateMetadata};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use serde_json::Value;
+
+/// The API group of both kinds, also the prefix of every label and annotation the operator owns.
+pub const GROUP: &str = "realtime-token.dev";
+
+/// Annotation on a RealtimeToken: a new value asks for a new token now, whatever the schedule says.
+pub const RENEW_REQUESTED_AT: &str = "realtime-token.dev/renew-requested-at";
+
+/// Both CRDs, as `crds/` holds them.
+///
+/// # Errors
+/// Only if a type's schema can't be written as JSON, which a test rules out.
+pub fn crds() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
+    [RealtimeToken::crd(), ClusterRealtimeProvider::crd()].into_iter().map(without_null).collect()
+}
+
+/// An `Option` field left out and one set to `null` mean the same. The derive marks such fields `nullable`,
+/// which would let a literal null past `has()` in CEL; without the mark the API server drops nulls itself.
+fn without_null(crd: CustomResourceDefinition) -> Result<CustomResourceDefinition, serde_json::Error> {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(map) => {
+                if map.get("nullable").is_some_and(Value::is_boolean) {
+                    map.remove("nullable");
+                }
+                if let Some(Value::Array(variants)) = map.get_mut("enum") {
+                    variants.retain(|variant| !variant.is_null());
+                }
+                map.values_mut().for_each(strip);
+            }
+            Value::Array(items) => items.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    let mut value = serde_json::to_value(crd)?;
+    strip(&mut value);
+    serde_json::from_value(value)
+}

@@ -1,0 +1,75 @@
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// OpenAI Realtime client secrets (`POST /v1/realtime/client_secrets`). They live 10 to 7200 seconds and may be used
+/// for any number of sessions until they expire.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenAi {
+    /// Which kind of session the token opens.
+    #[serde(default)]
+    pub kind: OpenAiKind,
+    /// The model, for example `gpt-realtime-2.1`, `gpt-live-transcribe` or `gpt-realtime-translate`.
+    #[schemars(length(min = 1, max = 128))]
+    pub model: String,
+    /// The session's configuration, passed through to OpenAI: `instructions`, `audio`, `tools` and so on. At most
+    /// 48 KiB as JSON. `type` and `model` are filled in. `authorization` and `headers` of tools are refused: what a
+    /// client secret carries, its holder can read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "session")]
+    pub session: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Sent as `OpenAI-Safety-Identifier`: a stable identifier of the end user that reveals nothing about them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), pattern("^[!-~]+$"))]
+    pub safety_identifier: Option<String>,
+    /// The account side. Not allowed together with credentials.providerRef.
+    #[serde(flatten)]
+    pub account: OpenAiAccount,
+}
+
+/// The account side of OpenAI: where the key belongs, not what the token is for.
+#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenAiAccount {
+    /// Host of the API. Realtime is served globally and in the regions US and EU. Default: Global.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<OpenAiRegion>,
+    /// Sent as `OpenAI-Organization`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), pattern("^[!-~]+$"))]
+    pub organization: Option<String>,
+    /// Sent as `OpenAI-Project`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), pattern("^[!-~]+$"))]
+    pub project: Option<String>,
+    /// Another origin in place of the region's host, such as `https://gateway.example.com`. Works only if the
+    /// operator was started with it in `--allow-endpoint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 8, max = 256), pattern("^https?://[^/?#@]+$"))]
+    pub endpoint: Option<String>,
+}
+
+/// The three kinds of client secret.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[allow(missing_docs, reason = "documented variants turn the schema's plain enum into a oneOf")]
+pub enum OpenAiKind {
+    #[default]
+    Realtime,
+    Transcription,
+    Translation,
+}
+
+/// The hosts that serve Realtime.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[allow(missing_docs, reason = "documented variants turn the schema's plain enum into a oneOf")]
+pub enum OpenAiRegion {
+    #[default]
+    Global,
+    US,
+    EU,
+}
+
+fn session(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+}

@@ -1,0 +1,126 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema, ResourceExt};
+use serde::{Deserialize, Serialize};
+
+use super::{Credentials, ElevenLabs, OpenAi, Renewal, SecretName, Target};
+
+/// A realtime token, minted at a provider, kept fresh in a Secret.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[kube(
+    group = "realtime-token.dev",
+    version = "v1alpha1",
+    kind = "RealtimeToken",
+    plural = "realtimetokens",
+    shortname = "rtt",
+    category = "realtime",
+    namespaced,
+    status = "RealtimeTokenStatus",
+    derive = "PartialEq",
+    doc = "A realtime token, minted at a provider and kept fresh in a Secret.",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Provider", type_ = "string", json_path = ".status.provider"),
+    printcolumn(name = "Revision", type_ = "integer", json_path = ".status.revision"),
+    printcolumn(name = "Renewal", type_ = "string", json_path = ".status.renewalTime"),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".status.expiresAt"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Secret", type_ = "string", json_path = ".status.secretRef.name", priority = "1"),
+    printcolumn(name = "Fresh", type_ = "string", json_path = ".status.conditions[?(@.type=='FreshnessGuaranteed')].status", priority = "1"),
+    printcolumn(name = "Renewing", type_ = "string", json_path = ".status.conditions[?(@.type=='Renewing')].reason", priority = "1"),
+    printcolumn(name = "Failures", type_ = "integer", json_path = ".status.failedMintAttempts", priority = "1"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = "1"),
+    validation = Rule::new("size(self.metadata.name) <= 63")
+        .message("metadata.name: at most 63 characters, since it becomes a label of the Secret"),
+    validation = Rule::new("(has(self.spec.target) && has(self.spec.target.name) ? self.spec.target.name : self.metadata.name) == (has(oldSelf.spec.target) && has(oldSelf.spec.target.name) ? oldSelf.spec.target.name : oldSelf.metadata.name)")
+        .message("target.name is immutable: to write to another Secret, delete the RealtimeToken and create it anew"),
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("[has(self.openai), has(self.elevenlabs)].exists_one(x, x)")
+        .message("set exactly one provider block: openai or elevenlabs"),
+    validation = Rule::new("!has(self.openai) || !has(self.expirationSeconds) || (self.expirationSeconds >= 10 && self.expirationSeconds <= 7200)")
+        .message("expirationSeconds: OpenAI client secrets live 10 to 7200 seconds"),
+    validation = Rule::new("!has(self.elevenlabs) || !has(self.expirationSeconds)")
+        .message("expirationSeconds: ElevenLabs fixes the lifetime of its tokens; remove the field"),
+    validation = Rule::new("!has(self.credentials.providerRef) || !has(self.openai) || !(has(self.openai.region) || has(self.openai.organization) || has(self.openai.project) || has(self.openai.endpoint))")
+        .message("openai.region, organization, project and endpoint come from the ClusterRealtimeProvider when credentials.providerRef is set; remove them"),
+    validation = Rule::new("!has(self.credentials.providerRef) || !has(self.elevenlabs) || !(has(self.elevenlabs.region) || has(self.elevenlabs.endpoint))")
+        .message("elevenlabs.region and endpoint come from the ClusterRealtimeProvider when credentials.providerRef is set; remove them"),
+)]
+pub struct RealtimeTokenSpec {
+    /// OpenAI Realtime client secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub openai: Option<OpenAi>,
+    /// ElevenLabs agents: signed URL or conversation token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elevenlabs: Option<ElevenLabs>,
+    /// Where the provider's API key comes from.
+    pub credentials: Credentials,
+    /// The life to ask the provider for, in seconds, where the provider lets us choose. Default 1800, or the
+    /// ClusterRealtimeProvider's maximum if that is less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2592000))]
+    pub expiration_seconds: Option<i64>,
+    /// When to renew.
+    #[serde(default)]
+    pub renewal: Renewal,
+    /// The Secret to write.
+    #[serde(default)]
+    pub target: Target,
+    /// Mint nothing while true. The Secret stays, and its token runs out.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+/// What the operator last saw and did.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RealtimeTokenStatus {
+    /// The generation of the spec that this status describes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, Renewing, FreshnessGuaranteed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// The provider's name as in token.json.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// The Secret that holds the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretName>,
+    /// When the token was asked for, by the cluster's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued_at: Option<Time>,
+    /// Until when the token can start a session, by the cluster's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usable_until: Option<Time>,
+    /// The end of the token's usable life as published in the Secret, by the provider's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+    /// When the next token will be minted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal_time: Option<Time>,
+    /// Counts the tokens of this RealtimeToken; also an annotation of the Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+    /// Mints that failed since the last success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_mint_attempts: Option<i64>,
+    /// When the last mint failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure_time: Option<Time>,
+    /// Not before this time will the mint be tried again, unless the spec or the credential changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_time: Option<Time>,
+    /// The last value of the annotation realtime-token.dev/renew-requested-at that was obeyed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_renew_request: Option<String>,
+}
+
+impl RealtimeToken {
+    /// Name of the Secret that this RealtimeToken writes.
+    #[must_use]
+    pub fn target_name(&self) -> String {
+        self.spec.target.name.clone().unwrap_or_else(|| self.name_any())
+    }
+}

@@ -1,0 +1,99 @@
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The Secret that holds the token.
+#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// Name of the Secret. Default: the name of the RealtimeToken. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), pattern("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: Option<String>,
+    /// What becomes of the Secret when the RealtimeToken is deleted.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+    /// Labels, annotations and further keys of the Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<Template>,
+}
+
+/// What becomes of the Secret when its RealtimeToken is deleted: `Delete` removes it with its owner, `Retain` keeps
+/// it, and a RealtimeToken of the same name takes it over again.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub enum DeletionPolicy {
+    #[default]
+    #[allow(missing_docs, reason = "a documented variant turns the schema's plain enum into a oneOf")]
+    Delete,
+    #[allow(missing_docs, reason = "as above")]
+    Retain,
+}
+
+/// What the Secret carries beside its four own keys.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Template {
+    /// Labels and annotations of the Secret. Changing them never mints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<TemplateMetadata>,
+    /// Further keys, as MiniJinja templates over `token`, `provider`, `expiresAt` (ms since the epoch),
+    /// `expiresAtRfc3339` and `config`. Changing them mints: the operator keeps no token to render again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16), schema_with = "template_data")]
+    #[x_kube(validation = Rule::new("self.all(k, k.matches('^[-._a-zA-Z0-9]{1,253}$') && !k.matches('^[.][.]?$') && !k.startsWith('..'))")
+        .message("target.template.data: a key of a Secret consists of letters, digits, '-', '_' and '.', and does not start with '..'"))]
+    #[x_kube(validation = Rule::new("self.all(k, !(k in ['token.json', 'token', 'expires-at', 'provider']))")
+        .message("target.template.data: token.json, token, expires-at and provider are the operator's own keys"))]
+    pub data: BTreeMap<String, String>,
+}
+
+/// Labels and annotations of the Secret.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateMetadata {
+    /// Labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "label_map")]
+    #[x_kube(validation = Rule::new("self.all(k, !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|realtime-token[.]dev)/'))")
+        .message("target.template.metadata.labels: keys below kubernetes.io, k8s.io and realtime-token.dev are reserved"))]
+    #[x_kube(validation = Rule::new("self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))")
+        .message("target.template.metadata.labels: not a valid label key"))]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "annotation_map")]
+    #[x_kube(validation = Rule::new("self.all(k, !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|realtime-token[.]dev)/'))")
+        .message("target.template.metadata.annotations: keys below kubernetes.io, k8s.io and realtime-token.dev are reserved"))]
+    #[x_kube(validation = Rule::new("self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))")
+        .message("target.template.metadata.annotations: not a valid annotation key"))]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A Secret of the same namespace, by name.
+#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretName {
+    /// Name of the Secret.
+    pub name: String,
+}
+
+fn string_map(value: serde_json::Value, max: u32) -> schemars::Schema {
+    schemars::json_schema!({"type": "object", "additionalProperties": value, "maxProperties": max})
+}
+
+fn template_data(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    string_map(serde_json::json!({"type": "string", "maxLength": 8192}), 16)
+}
+
+fn label_map(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let value = serde_json::json!({
+        "type": "string", "maxLength": 63, "pattern": "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
+    });
+    string_map(value, 32)
+}
+
+fn annotation_map(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    string_map(serde_json::json!({"type": "string", "maxLength": 4096}), 32)
+}

@@ -1,0 +1,2 @@
+//! realtime-token-operator.
+pub mod api;

@@ -1,0 +1,45 @@
+use jiff::SignedDuration;
+
+use crate::api::Reason;
+
+/// A mint that failed, by what helps: another spec or key, time that the provider names, or just time.
+///
+/// The messages are ours. They hold the status code and, for built-in hosts, the provider's error code and a scrubbed
+/// and cut message; never the key, a token, or a raw body.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum MintError {
+    /// The provider won't grant this: asking again changes nothing until the spec or the credential does.
+    #[error("{message}")]
+    Rejected {
+        /// Whether the key is what the provider refuses.
+        credential: bool,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// The provider limits this credential.
+    #[error("{message}")]
+    Throttled {
+        /// How long to leave the credential alone, if the provider said so; already capped.
+        retry_after: Option<SignedDuration>,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// The provider, or the way to it, is out of order.
+    #[error("{message}")]
+    Unavailable {
+        /// What is wrong and what to do.
+        message: String,
+    },
+}
+
+impl MintError {
+    /// The reason for conditions, events and metrics.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Rejected { credential: true, .. } => Reason::CredentialRejected,
+            Self::Throttled { .. } => Reason::RateLimited,
+            Self::Rejected { credential: false, .. } | Self::Unavailable { .. } => Reason::MintFailed,
+        }
+    }
+}
