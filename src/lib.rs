@@ -1,2 +1,4 @@
 //! realtime-token-operator.
 pub mod api;
+pub mod providers;
+pub mod token;

@@ -1,0 +1,118 @@
+//! The API client: bounded in time, without hidden retries, counting its requests.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use kube::client::{Body, ClientBuilder};
+use kube::{Client, Config};
+use tower::timeout::TimeoutLayer;
+use tower::{BoxError, Layer, Service};
+
+use crate::metrics::Metrics;
+
+/// From sending a request to the head of its answer. Watches answer at once and then stream without this limit.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A cluster that can't be reached, with what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No usable configuration.
+    #[error("no Kubernetes cluster is configured: run inside a cluster, or set KUBECONFIG to a kubeconfig file ({0})")]
+    Config(String),
+    /// The configuration makes no client.
+    #[error("the Kubernetes configuration can't be used: {0}")]
+    Build(String),
+}
+
+/// Builds the client from the pod's service account, or from `KUBECONFIG`.
+///
+/// # Errors
+/// What is wrong with the configuration.
+pub async fn connect(metrics: Arc<Metrics>) -> Result<Client, ClientError> {
+    let config = Config::infer().await.map_err(|problem| ClientError::Config(problem.to_string()))?;
+    build(config, metrics)
+}
+
+/// Builds the client for a given configuration.
+///
+/// # Errors
+/// What is wrong with the configuration.
+pub fn build(mut config: Config, metrics: Arc<Metrics>) -> Result<Client, ClientError> {
+    // kube would retry 429 and 5xx up to 16 times, for minutes; retries are the reconcile loop's.
+    config.default_retry = false;
+    let builder = ClientBuilder::try_from(config).map_err(|problem| ClientError::Build(problem.to_string()))?;
+    Ok(builder.with_layer(&TimeoutLayer::new(HEAD_TIMEOUT)).with_layer(&CountLayer(metrics)).build())
+}
+
+#[derive(Clone)]
+struct CountLayer(Arc<Metrics>);
+
+impl<S> Layer<S> for CountLayer {
+    type Service = Count<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Count { inner, metrics: Arc::clone(&self.0) }
+    }
+}
+
+struct Count<S> {
+    inner: S,
+    metrics: Arc<Metrics>,
+}
+
+impl<S, B> Service<http::Request<Body>> for Count<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<B>>,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: 'static,
+{
+    type Response = http::Response<B>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let metrics = Arc::clone(&self.metrics);
+        let (verb, resource) = describe(&request);
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let answer = answer.await.map_err(Into::into);
+            metrics.api_request(verb, resource, answer.as_ref().map_or(0, |answer| answer.status().as_u16()));
+            answer
+        })
+    }
+}
+
+/// The verb and the resource, from a set that is small and known.
+fn describe(request: &http::Request<Body>) -> (&'static str, &'static str) {
+    let path = request.uri().path();
+    let watching = request.uri().query().is_some_and(|query| query.contains("watch=true") || query.contains("watch=1"));
+    let kinds = [
+        ("/realtimetokens", "realtimetokens"),
+        ("/clusterrealtimeproviders", "clusterrealtimeproviders"),
+        ("/secrets", "secrets"),
+        ("/events", "events"),
+        ("/leases", "leases"),
+        ("/namespaces", "namespaces"),
+    ];
+    let found = kinds.into_iter().find(|(part, _)| path.contains(part));
+    let resource = found.map_or("other", |(_, resource)| resource);
+    let collection = found.is_some_and(|(part, _)| path.ends_with(part));
+    let verb = match *request.method() {
+        http::Method::GET if watching => "watch",
+        http::Method::GET if collection => "list",
+        http::Method::GET => "get",
+        http::Method::POST => "create",
+        http::Method::PATCH => "patch",
+        http::Method::PUT => "update",
+        http::Method::DELETE => "delete",
+        _ => "other",
+    };
+    (verb, resource)
+}

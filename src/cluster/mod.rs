@@ -1,0 +1,73 @@
+//! Kubernetes I/O: the only users of the API client.
+
+pub mod client;
+pub mod credentials;
+mod error;
+pub mod events;
+pub mod status;
+pub mod target;
+
+pub use error::ClusterError;
+
+use std::time::Duration;
+
+use http::header::{ACCEPT, CONTENT_TYPE};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
+use kube::core::PartialObjectMeta;
+
+/// The longest that one request may take, body included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// Asks the API server to answer a write with metadata only: the data need not come back.
+const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+
+/// A namespaced object by name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+impl Name {
+    /// A namespace and a name.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+/// Runs a request under the timeout.
+async fn bounded<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ClusterError> {
+    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+        Ok(answer) => answer.map_err(ClusterError::from),
+        Err(_) => Err(ClusterError::Timeout(REQUEST_TIMEOUT)),
+    }
+}
+
+/// Sends a body that the API client's typed calls would print in debug logs, and gets back metadata only.
+async fn write(
+    client: &Client,
+    method: http::Method,
+    path: String,
+    content_type: &'static str,
+    body: Vec<u8>,
+) -> Result<PartialObjectMeta<Secret>, ClusterError> {
+    let request = http::Request::builder()
+        .method(method)
+        .uri(path)
+        .header(CONTENT_TYPE, content_type)
+        .header(ACCEPT, METADATA_ONLY)
+        .body(body)
+        .map_err(|problem| ClusterError::from(kube::Error::HttpError(problem)))?;
+    bounded(client.request(request)).await
+}
+
+/// Of two resourceVersions of one object, whether the first is at least as new. They are decimal numbers that grow
+/// (KEP-5504 made that official).
+fn at_least_as_new(one: &str, other: &str) -> bool {
+    match (one.parse::<u64>(), other.parse::<u64>()) {
+        (Ok(one), Ok(other)) => one >= other,
+        _ => true,
+    }
+}

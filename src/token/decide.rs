@@ -1,0 +1,138 @@
+//! Observed -> Decision.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Decision, Held, Observed, TargetState, Trigger, WaitReason, Wanted, schedule};
+use crate::api::Reason;
+
+/// The smallest distance between two mints of one RealtimeToken, whatever the inputs.
+pub const MIN_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
+/// No wait is longer, so that a stepped clock or a suspended node is noticed.
+pub const MAX_WAIT: SignedDuration = SignedDuration::from_secs(300);
+
+/// What to do next. Looks at, in this order: suspension, ownership, what blocks, the Secret, the fingerprint, a forced
+/// renewal, the credential, freshness, a token at hand, the smallest interval, backoff.
+#[must_use]
+pub fn decide(seen: &Observed<'_>) -> Decision {
+    if let TargetState::Foreign(owner) = seen.target
+        && !seen.suspended
+    {
+        return Decision::Blocked(super::Blocked::new(
+            Reason::SecretConflict,
+            format!(
+                "the Secret exists and is not controlled by this RealtimeToken ({owner}); it is left alone. Delete \
+                 that Secret, or create a RealtimeToken with another target.name"
+            ),
+        ));
+    }
+    if seen.suspended {
+        return wait(seen, seen.now + MAX_WAIT, WaitReason::Suspended);
+    }
+    let wanted = match &seen.wanted {
+        Ok(wanted) => wanted,
+        Err(blocked) => return Decision::Blocked((*blocked).clone()),
+    };
+    match trigger(seen, wanted) {
+        Some(trigger) => act_on(seen, wanted, trigger),
+        None if !same_metadata(seen) => Decision::Relabel,
+        None => wait(seen, renewal_time(seen).unwrap_or(seen.now), WaitReason::Fresh),
+    }
+}
+
+/// Why the stored token won't do, if it won't.
+fn trigger(seen: &Observed<'_>, wanted: &Wanted<'_>) -> Option<Trigger> {
+    let stored = match seen.target {
+        TargetState::Ours(stored) => stored,
+        TargetState::Absent if seen.issued_before => return Some(Trigger::SecretDeleted),
+        TargetState::Absent | TargetState::Foreign(_) => return Some(Trigger::FirstIssue),
+    };
+    let Some(issued) = stored.issued.as_ref().filter(|_| stored.intact) else {
+        return Some(Trigger::SecretEdited);
+    };
+    if issued.fingerprint != wanted.fingerprint {
+        Some(Trigger::SpecChanged)
+    } else if wanted.renew_request.is_some() && issued.renew_request.as_deref() != wanted.renew_request {
+        Some(Trigger::Forced)
+    } else if issued.credential_revision != wanted.credential_revision {
+        Some(Trigger::CredentialChanged)
+    } else if renewal_time(seen).is_some_and(|due| due <= seen.now) {
+        Some(Trigger::Due)
+    } else {
+        None
+    }
+}
+
+fn act_on(seen: &Observed<'_>, wanted: &Wanted<'_>, trigger: Trigger) -> Decision {
+    if let Some(held) = seen.held
+        && serves(seen, held, wanted)
+    {
+        return Decision::Store(trigger);
+    }
+    if let Some(attempts) = seen.attempts
+        && attempts.next > seen.now
+        && attempts.asked.as_deref().is_none_or(|asked| asked == asked_for(wanted))
+    {
+        return wait(seen, attempts.next, WaitReason::Backoff);
+    }
+    let stored = stored_at(seen.target);
+    let last = stored.max(seen.last_mint);
+    match last.map(|last| last + MIN_INTERVAL).filter(|earliest| *earliest > seen.now) {
+        // A last mint in the future is a clock that was set back; it must not block for longer than the interval.
+        Some(earliest) => wait(seen, earliest.min(seen.now + MIN_INTERVAL), WaitReason::MinInterval),
+        None => Decision::Mint(trigger),
+    }
+}
+
+/// A token at hand is stored, or stored once more after its Secret was lost, rather than replaced by a new one.
+fn serves(seen: &Observed<'_>, held: &Held, wanted: &Wanted<'_>) -> bool {
+    let matches = held.fingerprint == wanted.fingerprint
+        && held.credential_revision == wanted.credential_revision
+        && held.renew_request.as_deref() == wanted.renew_request;
+    let plan = schedule::plan(seen.renewal, seen.uid, held.minted.issued_at, held.minted.usable_until);
+    let stale = stored_at(seen.target).is_some_and(|stored| stored > held.minted.issued_at);
+    matches && !stale && (held.revision.is_none() && held.minted.usable_until > seen.now || plan.renewal_time > seen.now)
+}
+
+/// What an attempt asked for, to notice that a later one would ask for something else.
+#[must_use]
+pub fn asked_for(wanted: &Wanted<'_>) -> String {
+    format!("{}/{}/{}", wanted.fingerprint, wanted.credential_revision, wanted.renew_request.unwrap_or_default())
+}
+
+fn stored_at(target: &TargetState) -> Option<Timestamp> {
+    match target {
+        TargetState::Ours(stored) => stored.issued.as_ref().map(|issued| issued.issued_at),
+        TargetState::Absent | TargetState::Foreign(_) => None,
+    }
+}
+
+fn renewal_time(seen: &Observed<'_>) -> Option<Timestamp> {
+    let TargetState::Ours(stored) = seen.target else { return None };
+    let issued = stored.issued.as_ref()?;
+    Some(schedule::plan(seen.renewal, seen.uid, issued.issued_at, issued.usable_until).renewal_time)
+}
+
+fn same_metadata(seen: &Observed<'_>) -> bool {
+    match seen.target {
+        TargetState::Ours(stored) => {
+            stored.metadata_hash.as_deref() == Some(seen.metadata_hash) && stored.renewal_time == renewal_time(seen)
+        }
+        TargetState::Absent | TargetState::Foreign(_) => true,
+    }
+}
+
+/// Wakes also when the token falls below its floor and when it ends, since the conditions change then.
+fn wait(seen: &Observed<'_>, until: Timestamp, why: WaitReason) -> Decision {
+    let mut until = until.min(seen.now + MAX_WAIT);
+    if let TargetState::Ours(stored) = seen.target
+        && let Some(issued) = &stored.issued
+    {
+        let plan = schedule::plan(seen.renewal, seen.uid, issued.issued_at, issued.usable_until);
+        for change in [plan.floor_time, issued.usable_until] {
+            if change > seen.now {
+                until = until.min(change);
+            }
+        }
+    }
+    Decision::Wait { until: until.max(seen.now + SignedDuration::from_millis(1)), why }
+}

@@ -1,0 +1,116 @@
+//! Minted + template -> what the Secret holds.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{Held, fingerprint, metadata, template};
+use crate::api::{DeletionPolicy, Target};
+use crate::providers::Minted;
+
+/// The parts of a Secret that a new token replaces. Has no `Debug`: it holds the token.
+pub struct Content {
+    /// `data`.
+    pub data: BTreeMap<String, ByteString>,
+    /// The annotations that later decisions rest on.
+    pub annotations: BTreeMap<String, String>,
+    /// Hash of token.json, for the audit log.
+    pub hash: String,
+}
+
+/// The parts of a Secret that don't come from the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dress {
+    /// Labels: the template's and our own.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the template.
+    pub annotations: BTreeMap<String, String>,
+    /// Hash of these and of the deletion policy.
+    pub hash: String,
+}
+
+/// TanStack AI's `RealtimeToken`, as `JSON.stringify` writes it: `provider`, `token`, `expiresAt` in milliseconds,
+/// `config`, in this order.
+#[must_use]
+pub fn token_json(minted: &Minted) -> SecretString {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct RealtimeToken<'a> {
+        provider: &'a str,
+        token: &'a str,
+        expires_at: i64,
+        config: &'a Map<String, Value>,
+    }
+    let json = serde_json::to_string(&RealtimeToken {
+        provider: minted.provider,
+        token: minted.value.expose_secret(),
+        expires_at: minted.expires_at.as_millisecond(),
+        config: &minted.config,
+    });
+    // Strings, a number and a JSON map: serde_json can't fail on them.
+    json.unwrap_or_default().into()
+}
+
+/// Renders the data and the annotations for a new token.
+///
+/// # Errors
+/// A template of the target that doesn't render.
+pub fn content(
+    held: &Held,
+    revision: i64,
+    renewal_time: Timestamp,
+    target: &Target,
+) -> Result<Content, template::TemplateError> {
+    let minted = &held.minted;
+    let json = token_json(minted);
+    let hash = fingerprint::short(json.expose_secret().as_bytes());
+    let mut data = BTreeMap::from([
+        ("token.json".to_owned(), bytes(json.expose_secret())),
+        ("token".to_owned(), bytes(minted.value.expose_secret())),
+        ("expires-at".to_owned(), bytes(&minted.expires_at.to_string())),
+        ("provider".to_owned(), bytes(minted.provider)),
+    ]);
+    if let Some(template) = &target.template {
+        for (key, rendered) in template::render(&template.data, minted)? {
+            data.insert(key, bytes(rendered.expose_secret()));
+        }
+    }
+    let mut annotations = BTreeMap::from([
+        (metadata::ISSUED_AT.to_owned(), minted.issued_at.to_string()),
+        (metadata::USABLE_UNTIL.to_owned(), minted.usable_until.to_string()),
+        (metadata::EXPIRES_AT.to_owned(), minted.expires_at.to_string()),
+        (metadata::RENEWAL_TIME.to_owned(), renewal_time.to_string()),
+        (metadata::REVISION.to_owned(), revision.to_string()),
+        (metadata::SPEC_HASH.to_owned(), held.fingerprint.clone()),
+        (metadata::CREDENTIAL_REVISION.to_owned(), held.credential_revision.clone()),
+        (metadata::CONTENT_HASH.to_owned(), hash.clone()),
+    ]);
+    if let Some(request) = &held.renew_request {
+        annotations.insert(metadata::RENEW_REQUEST.to_owned(), request.clone());
+    }
+    Ok(Content { data, annotations, hash })
+}
+
+/// The Secret's labels and the template's annotations.
+#[must_use]
+pub fn dress(token_name: &str, target: &Target) -> Dress {
+    let template = target.template.as_ref().and_then(|template| template.metadata.clone()).unwrap_or_default();
+    let mut labels = template.labels;
+    labels.insert(metadata::MANAGED_BY.to_owned(), metadata::MANAGER.to_owned());
+    labels.insert(metadata::NAME.to_owned(), token_name.to_owned());
+    let policy = match target.deletion_policy {
+        DeletionPolicy::Delete => "Delete",
+        DeletionPolicy::Retain => "Retain",
+    };
+    // Maps of strings: serde_json can't fail on them.
+    let hash = serde_json::to_vec(&(&labels, &template.annotations, policy)).unwrap_or_default();
+    Dress { labels, annotations: template.annotations, hash: fingerprint::short(&hash) }
+}
+
+fn bytes(text: &str) -> ByteString {
+    ByteString(text.as_bytes().to_vec())
+}

@@ -1,0 +1,144 @@
+//! `target.template.data`, rendered by MiniJinja with bounds on work and size.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{Environment, UndefinedBehavior, context};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::providers::Minted;
+
+/// Instructions that one template may execute.
+const FUEL: u64 = 20_000;
+/// All rendered keys together, so that the Secret stays well below the API server's 1 MiB.
+const MAX_RENDERED: usize = 256 * 1024;
+
+/// A template that doesn't render. The text names the key and the place and quotes nothing of the values.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum TemplateError {
+    /// The template is wrong.
+    #[error("target.template.data[{key:?}] line {line}: {problem}")]
+    Invalid {
+        /// The key of the template.
+        key: String,
+        /// The line within the template.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The template produces too much.
+    #[error("target.template.data[{key:?}]: the rendered keys exceed {} KiB together", MAX_RENDERED / 1024)]
+    TooLarge {
+        /// The key of the template.
+        key: String,
+    },
+}
+
+/// Renders every template.
+///
+/// # Errors
+/// The first template that fails.
+pub fn render(
+    templates: &BTreeMap<String, String>,
+    minted: &Minted,
+) -> Result<Vec<(String, SecretString)>, TemplateError> {
+    let mut environment = Environment::new();
+    environment.set_fuel(Some(FUEL));
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
+        environment.set_syntax(syntax); // fails only on clashing delimiters, and these are the default ones
+    }
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    let values = context! {
+        token => minted.value.expose_secret(),
+        provider => minted.provider,
+        expiresAt => minted.expires_at.as_millisecond(),
+        expiresAtRfc3339 => minted.expires_at.to_string(),
+        config => Serde(&minted.config),
+    };
+    let mut size = 0;
+    let render_one = |(key, template): (&String, &String)| {
+        let rendered = environment.render_str(template, &values).map_err(|error| invalid(key, &error))?;
+        size += rendered.len();
+        if size > MAX_RENDERED {
+            return Err(TemplateError::TooLarge { key: key.clone() });
+        }
+        Ok((key.clone(), SecretString::from(rendered)))
+    };
+    templates.iter().map(render_one).collect()
+}
+
+/// Renders with a made-up token, to find a wrong template before a real token is minted for it.
+///
+/// # Errors
+/// The first template that fails.
+pub fn check(templates: &BTreeMap<String, String>, provider: &'static str) -> Result<(), TemplateError> {
+    if templates.is_empty() {
+        return Ok(());
+    }
+    let model = serde_json::json!({"model": "example", "providerOptions": {"agentId": "example"}});
+    let example = Minted {
+        provider,
+        value: SecretString::from("example"),
+        issued_at: Timestamp::UNIX_EPOCH,
+        usable_until: Timestamp::UNIX_EPOCH,
+        expires_at: Timestamp::UNIX_EPOCH,
+        config: model.as_object().cloned().unwrap_or_default(),
+    };
+    render(templates, &example).map(|_| ())
+}
+
+/// MiniJinja's own detail may quote values, so only the kind of error is passed on, with the place.
+fn invalid(key: &str, error: &minijinja::Error) -> TemplateError {
+    use minijinja::ErrorKind;
+    let problem = match error.kind() {
+        ErrorKind::UndefinedError => {
+            "unknown variable; there are token, provider, expiresAt, expiresAtRfc3339 and config".to_owned()
+        }
+        ErrorKind::OutOfFuel => format!("the template runs for more than {FUEL} instructions"),
+        kind => kind.to_string(),
+    };
+    TemplateError::Invalid { key: key.to_owned(), line: error.line().unwrap_or(1), problem }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn checked(template: &str) -> Result<(), TemplateError> {
+        check(&BTreeMap::from([("k".to_owned(), template.to_owned())]), "openai")
+    }
+
+    #[test]
+    fn renders_text_as_it_is() {
+        let minted = Minted {
+            provider: "openai",
+            value: SecretString::from("ek_<1>&"),
+            issued_at: Timestamp::UNIX_EPOCH,
+            usable_until: Timestamp::UNIX_EPOCH,
+            expires_at: Timestamp::from_millisecond(1_795_349_400_000).unwrap(),
+            config: serde_json::from_str(r#"{"model":"gpt-realtime-2.1"}"#).unwrap(),
+        };
+        let templates = BTreeMap::from([
+            (".env".to_owned(), "TOKEN={{ token }}\nEXP={{ expiresAt }}\n".to_owned()),
+            ("model.html".to_owned(), "{{ config.model }}/{{ expiresAtRfc3339 }}".to_owned()),
+        ]);
+        let rendered = render(&templates, &minted).unwrap();
+        assert_eq!(rendered[0].1.expose_secret(), "TOKEN=ek_<1>&\nEXP=1795349400000\n");
+        assert_eq!(rendered[1].1.expose_secret(), "gpt-realtime-2.1/2026-11-22T12:10:00Z");
+    }
+
+    #[test]
+    fn hostile_templates_are_refused_with_their_place() {
+        let unknown = checked("a\n{{ tokn }}").unwrap_err().to_string();
+        assert!(unknown.contains("[\"k\"] line 2: unknown variable"), "{unknown}");
+        assert!(checked("{{ token ").unwrap_err().to_string().contains("line 1: syntax error"));
+        let endless = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
+        assert!(checked(endless).unwrap_err().to_string().contains("more than 20000 instructions"));
+        let huge = checked("{{ 'x' * 300000 }}");
+        assert!(huge.is_err(), "{huge:?}");
+    }
+}

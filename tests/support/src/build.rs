@@ -1,0 +1,201 @@
+//! Where the control plane's binaries come from.
+
+use std::{
+    env,
+    fmt::Write as _,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use sha2::{Digest, Sha256};
+
+use crate::{cache, guard};
+
+const OTHER_WAYS: &str = "set CLUSTER=<kubeconfig> to use a cluster you have, or KUBEBUILDER_ASSETS=<dir> \
+                          to use an etcd and a kube-apiserver you have";
+
+/// The program whose three servers we run.
+const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../cluster");
+
+/// etcd, kube-apiserver and kube-controller-manager, ready to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ControlPlaneBinary {
+    /// Our own program: one file, the server's name is its first argument.
+    Single(PathBuf),
+    /// A folder with one file per server, as envtest has it.
+    Folder(PathBuf),
+}
+
+impl ControlPlaneBinary {
+    /// The program of `server`, and the arguments that must come first.
+    pub(crate) fn server<'a>(&self, server: &'a str) -> Result<(PathBuf, Option<&'a str>)> {
+        match self {
+            Self::Single(file) => Ok((file.clone(), Some(server))),
+            Self::Folder(folder) => {
+                let file = folder.join(server);
+                if !file.is_file() {
+                    bail!(
+                        "no {server} in {}, the folder that KUBEBUILDER_ASSETS names: put one there, or unset it",
+                        folder.display()
+                    );
+                }
+                Ok((file, None))
+            }
+        }
+    }
+}
+
+/// Finds the control plane: `KUBEBUILDER_ASSETS`, else the build in the cache, else builds it (minutes, once per machine).
+pub fn control_plane() -> Result<ControlPlaneBinary> {
+    if let Some(folder) = env::var_os("KUBEBUILDER_ASSETS").filter(|it| !it.is_empty()) {
+        return Ok(ControlPlaneBinary::Folder(folder.into()));
+    }
+    let source = Source::read(Path::new(SOURCE))?;
+    let entry = cache::entry(
+        &format!("control-plane-{}", source.key),
+        "the test control plane",
+        |folder| source.build(&folder.join("control-plane")),
+    )?;
+    Ok(ControlPlaneBinary::Single(entry.join("control-plane")))
+}
+
+struct Source {
+    folder: PathBuf,
+    ldflags: String,
+    /// What the binary depends on. The Go release isn't part of it: any that can build the binary builds one that serves.
+    key: String,
+}
+
+impl Source {
+    fn read(folder: &Path) -> Result<Self> {
+        let read = |name: &str| {
+            let file = folder.join(name);
+            fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))
+        };
+        let (main, modules, sums) = (read("main.go")?, read("go.mod")?, read("go.sum")?);
+        let ldflags = ldflags(&modules)?;
+        let mut hash = Sha256::new();
+        for part in [
+            &main,
+            &modules,
+            &sums,
+            &ldflags,
+            env::consts::OS,
+            env::consts::ARCH,
+        ] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        let mut key = String::new();
+        for byte in &hash.finalize()[..8] {
+            write!(key, "{byte:02x}")?;
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            ldflags,
+            key,
+        })
+    }
+
+    fn build(&self, output: &Path) -> Result<()> {
+        let go = match Command::new("go").arg("version").output() {
+            Ok(it) => String::from_utf8_lossy(&it.stdout).trim().to_owned(),
+            Err(_) => bail!(
+                "the test control plane must be built and Go isn't on the PATH: install Go 1.26 or newer, {OTHER_WAYS}"
+            ),
+        };
+        cache::say(&format!(
+            "building the test control plane (etcd and Kubernetes from Go modules): about 8 minutes on two cores, \
+             once per machine; kept in {}",
+            output.ancestors().nth(2).unwrap_or(output).display()
+        ));
+        let log = output.with_extension("log");
+        let mut command = guard::command(Path::new("go"), None);
+        command
+            .args(["build", "-trimpath", "-ldflags", &self.ldflags, "-o"])
+            .arg(output)
+            .arg(".")
+            .current_dir(&self.folder)
+            .env("CGO_ENABLED", "0")
+            .env("GOFLAGS", "-mod=readonly")
+            .stdout(File::create(&log)?)
+            .stderr(File::options().append(true).open(&log)?);
+        let mut build = guard::Guarded::spawn(&mut command)?;
+        let started = Instant::now();
+        let mut next = Duration::from_secs(15);
+        let status = loop {
+            if let Some(status) = build.exited()? {
+                break status;
+            }
+            if started.elapsed() >= next {
+                cache::say(&format!("still building, {} s", next.as_secs()));
+                next += Duration::from_secs(15);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        };
+        if !status.success() {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            return Err(anyhow!(
+                "`go build` of {} failed ({status}) with {go}; it needs Go 1.26 or newer and the module proxy. Or {OTHER_WAYS}.\n{}",
+                self.folder.display(),
+                said.trim()
+            ));
+        }
+        fs::remove_file(&log)?;
+        cache::say(&format!(
+            "control plane built in {} s",
+            started.elapsed().as_secs()
+        ));
+        Ok(())
+    }
+}
+
+/// The version that the servers report, as Kubernetes' own build stamps it. Without it they take themselves for v0.0.0.
+fn ldflags(modules: &str) -> Result<String> {
+    let version = modules
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes "))
+        .context("tests/cluster/go.mod requires no k8s.io/kubernetes")?;
+    let mut parts = version.trim_start_matches('v').split('.');
+    let (Some(major), Some(minor)) = (parts.next(), parts.next()) else {
+        bail!("tests/cluster/go.mod: {version:?} isn't a version of Kubernetes");
+    };
+    let mut flags = String::from("-s -w");
+    for (name, value) in [
+        ("gitVersion", version),
+        ("gitMajor", major),
+        ("gitMinor", minor),
+        ("gitTreeState", "clean"),
+    ] {
+        write!(flags, " -X k8s.io/component-base/version.{name}={value}")?;
+    }
+    Ok(flags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_report_the_version_that_go_mod_requires() -> Result<()> {
+        let flags = ldflags("require (\n\tk8s.io/kubernetes v1.37.2\n)\n")?;
+        assert!(flags.contains("version.gitVersion=v1.37.2 "));
+        assert!(flags.contains("version.gitMajor=1 "));
+        assert!(flags.contains("version.gitMinor=37 "));
+        Ok(())
+    }
+
+    #[test]
+    fn a_folder_without_the_server_is_named() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let answer = ControlPlaneBinary::Folder(folder.path().to_owned()).server("etcd");
+        let Err(error) = answer else {
+            bail!("found an etcd in an empty folder")
+        };
+        assert!(error.to_string().contains("no etcd in"), "{error}");
+        Ok(())
+    }
+}

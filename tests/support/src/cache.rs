@@ -1,0 +1,66 @@
+//! What is dear to make and the same for every clone on this machine: made once, kept in the user's cache folder.
+
+use std::{
+    env,
+    fs::{self, File, TryLockError},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+/// The folder `name` in the cache, made by `make` if it isn't there. Two processes never make the same one side by side.
+pub(crate) fn entry(
+    name: &str,
+    what: &str,
+    make: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let folder = folder()?;
+    let entry = folder.join(name);
+    if entry.exists() {
+        return Ok(entry);
+    }
+    let lock = File::create(folder.join(format!("{name}.lock")))
+        .with_context(|| format!("create a lock file in {}", folder.display()))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            say(&format!(
+                "another process is getting {what}; waiting for it"
+            ));
+            lock.lock()?;
+        }
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    if entry.exists() {
+        return Ok(entry);
+    }
+    // Made beside its place and renamed: nobody ever sees half of it.
+    let fresh = tempfile::Builder::new()
+        .prefix(&format!(".{name}-"))
+        .tempdir_in(&folder)?;
+    make(fresh.path())?;
+    fs::rename(fresh.path(), &entry)?;
+    let _ = fresh.keep();
+    Ok(entry)
+}
+
+fn folder() -> Result<PathBuf> {
+    let caches = match env::var_os("XDG_CACHE_HOME").filter(|it| !it.is_empty()) {
+        Some(it) => PathBuf::from(it),
+        None => PathBuf::from(
+            env::var_os("HOME")
+                .context("no place for a cache: neither XDG_CACHE_HOME nor HOME is set")?,
+        )
+        .join(".cache"),
+    };
+    let folder = caches.join("realtime-token-operator");
+    fs::create_dir_all(&folder)
+        .with_context(|| format!("create the cache folder {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// A line of progress on stderr, past the test harness' capture: whoever waits for minutes should see why.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "testkit: {line}");
+}

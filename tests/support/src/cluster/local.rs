@@ -1,0 +1,215 @@
+//! The control plane that we start ourselves: etcd, kube-apiserver and, where asked for, kube-controller-manager.
+
+use std::{
+    env,
+    ffi::OsString,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use kube::Client;
+use tempfile::TempDir;
+
+use super::{Options, connect, pki::Pki, server::Server};
+use crate::{build::ControlPlaneBinary, fetch, ports};
+
+/// What a cluster may come to write: two etcd segments of 64 MB, the database, logs.
+const ROOM: u64 = 512 << 20;
+
+/// Fields drop from top to bottom: servers first, and what they depend on last.
+pub(super) struct Local {
+    controller_manager: Option<Server>,
+    apiserver: Option<Server>,
+    etcd: Server,
+    binary: ControlPlaneBinary,
+    etcd_addr: SocketAddr,
+    apiserver_addr: SocketAddr,
+    pub(super) kubeconfig: PathBuf,
+    folder: TempDir,
+}
+
+impl Local {
+    /// Starts the servers and waits until they are ready.
+    pub(super) async fn start(binary: ControlPlaneBinary, options: Options) -> Result<Self> {
+        // Somebody may take a port between our look at it and the server's start.
+        for _ in 0..2 {
+            match Self::attempt(binary.clone(), options).await {
+                Err(error) if format!("{error:#}").contains("address already in use") => {}
+                other => return other,
+            }
+        }
+        Self::attempt(binary, options).await
+    }
+
+    async fn attempt(binary: ControlPlaneBinary, options: Options) -> Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("realtime-token-cluster-")
+            .tempdir_in(fast_folder())?;
+        let apiserver_addr = ports::free()?;
+        let kubeconfig = Pki::create(folder.path())?.admin_kubeconfig(apiserver_addr)?;
+        let etcd_addr = ports::free()?;
+        let etcd = start_etcd(&binary, folder.path(), etcd_addr).await?;
+        let mut local = Self {
+            controller_manager: None,
+            apiserver: None,
+            etcd,
+            binary,
+            etcd_addr,
+            apiserver_addr,
+            kubeconfig,
+            folder,
+        };
+        local.start_apiserver().await?;
+        if options.controller_manager {
+            local.start_controller_manager().await?;
+        }
+        Ok(local)
+    }
+
+    /// The pids of the servers that run.
+    pub(super) fn pids(&self) -> Vec<u32> {
+        self.servers().map(Server::pid).collect()
+    }
+
+    /// The end of each server's log.
+    pub(super) fn log_tails(&self) -> String {
+        self.servers()
+            .map(|it| format!("{}: {}\n", it.name, it.log_tail()))
+            .collect()
+    }
+
+    fn servers(&self) -> impl Iterator<Item = &Server> {
+        let optional = [&self.apiserver, &self.controller_manager];
+        std::iter::once(&self.etcd).chain(optional.into_iter().flatten())
+    }
+
+    pub(super) fn stop_apiserver(&mut self) -> Result<()> {
+        match self.apiserver.take() {
+            Some(server) => server.kill(),
+            None => bail!("the API server is stopped already"),
+        }
+    }
+
+    pub(super) async fn start_apiserver(&mut self) -> Result<()> {
+        if self.apiserver.is_some() {
+            bail!("the API server runs already");
+        }
+        let file = |name: &str| self.folder.path().join(name);
+        let flags = flags([
+            ("etcd-servers", format!("http://{}", self.etcd_addr).into()),
+            ("bind-address", self.apiserver_addr.ip().to_string().into()),
+            ("secure-port", self.apiserver_addr.port().to_string().into()),
+            // Or it would put its loopback address into the endpoints of the service `kubernetes`, and refuse to.
+            ("endpoint-reconciler-type", "none".into()),
+            ("authorization-mode", "Node,RBAC".into()),
+            ("client-ca-file", file("ca.crt").into()),
+            ("tls-cert-file", file("serving.crt").into()),
+            ("tls-private-key-file", file("serving.key").into()),
+            (
+                "service-account-issuer",
+                "https://kubernetes.default.svc".into(),
+            ),
+            (
+                "service-account-key-file",
+                file("service-accounts.pub").into(),
+            ),
+            (
+                "service-account-signing-key-file",
+                file("service-accounts.key").into(),
+            ),
+            ("service-cluster-ip-range", "10.0.0.0/24".into()),
+        ]);
+        let server = Server::start(&self.binary, "kube-apiserver", self.folder.path(), flags)?;
+        let config = connect(&self.kubeconfig).await?;
+        let client = Client::try_from(config)?;
+        self.apiserver
+            .insert(server)
+            .ready(|| ask(client.clone(), "/readyz"))
+            .await
+    }
+
+    async fn start_controller_manager(&mut self) -> Result<()> {
+        let addr = ports::free()?;
+        let file = |name: &str| self.folder.path().join(name);
+        let flags = flags([
+            ("kubeconfig", self.kubeconfig.clone().into()),
+            ("bind-address", addr.ip().to_string().into()),
+            ("secure-port", addr.port().to_string().into()),
+            ("tls-cert-file", file("serving.crt").into()),
+            ("tls-private-key-file", file("serving.key").into()),
+            ("leader-elect", "false".into()),
+            ("root-ca-file", file("ca.crt").into()),
+            (
+                "service-account-private-key-file",
+                file("service-accounts.key").into(),
+            ),
+            // What tests need of a cluster: owned objects go with their owner, namespaces go, service accounts come.
+            (
+                "controllers",
+                "garbage-collector-controller,namespace-controller,serviceaccount-controller,\
+                 serviceaccount-token-controller"
+                    .into(),
+            ),
+        ]);
+        let name = "kube-controller-manager";
+        let server = Server::start(&self.binary, name, self.folder.path(), flags)?;
+        let mut config = connect(&self.kubeconfig).await?;
+        config.cluster_url = format!("https://{addr}").parse()?;
+        let client = Client::try_from(config)?;
+        self.controller_manager
+            .insert(server)
+            .ready(|| ask(client.clone(), "/healthz"))
+            .await
+    }
+}
+
+async fn start_etcd(
+    binary: &ControlPlaneBinary,
+    folder: &Path,
+    addr: SocketAddr,
+) -> Result<Server> {
+    let clients = format!("http://{addr}");
+    let peers = format!("http://{}", ports::free()?);
+    let flags = flags([
+        ("data-dir", folder.join("etcd").into()),
+        ("listen-client-urls", clients.clone().into()),
+        ("advertise-client-urls", clients.into()),
+        ("listen-peer-urls", peers.clone().into()),
+        ("initial-advertise-peer-urls", peers.clone().into()),
+        ("initial-cluster", format!("default={peers}").into()),
+        ("log-level", "warn".into()),
+        // The data is thrown away with the cluster: no need to wait for a disk.
+        ("unsafe-no-fsync", "true".into()),
+    ]);
+    let mut etcd = Server::start(binary, "etcd", folder, flags)?;
+    etcd.ready(|| async move { fetch::get(addr, "/health").await.map(drop) })
+        .await?;
+    Ok(etcd)
+}
+
+fn flags<const N: usize>(flags: [(&str, OsString); N]) -> Vec<OsString> {
+    let join = |(name, value): (&str, OsString)| {
+        let mut flag = OsString::from(format!("--{name}="));
+        flag.push(value);
+        flag
+    };
+    flags.into_iter().map(join).collect()
+}
+
+async fn ask(client: Client, path: &str) -> Result<()> {
+    client
+        .request_text(http::Request::get(path).body(Vec::new())?)
+        .await
+        .with_context(|| format!("GET {path}"))?;
+    Ok(())
+}
+
+/// Memory if there is enough of it (a container's /dev/shm may be as small as 64 MB), else the usual temporary folder.
+fn fast_folder() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    match rustix::fs::statvfs(&memory) {
+        Ok(it) if it.f_bavail * it.f_frsize >= ROOM => memory,
+        _ => env::temp_dir(),
+    }
+}

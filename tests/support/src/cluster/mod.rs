@@ -1,0 +1,196 @@
+//! A real Kubernetes API server for tests.
+//!
+//! [`Cluster::start`] gives a cluster of one's own, which may be stopped and broken; [`shared`] one that all tests of a
+//! binary share. Either way each test makes a namespace and a client of its own: a client belongs to the runtime it was
+//! made in, and each `#[tokio::test]` has another one.
+
+mod crds;
+mod local;
+mod namespace;
+mod pki;
+mod requests;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use tokio::sync::OnceCell;
+
+pub use namespace::Namespace;
+pub use requests::{Request, RequestCounts};
+
+use crate::{build, kubectl};
+
+/// What to start beside etcd and the API server.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Deletes owned objects and namespaces, and makes service accounts and their tokens. Costs 120 MB and a few seconds.
+    pub controller_manager: bool,
+}
+
+/// An API server and a kubeconfig with every right on it. Dropping it kills the servers that it started.
+pub struct Cluster {
+    kubeconfig: PathBuf,
+    local: Option<local::Local>,
+}
+
+/// The cluster that the tests of this process share: the one that `CLUSTER` names, else one of our own with a controller
+/// manager. `KUBECONFIG` is never read: it may be somebody's production.
+pub async fn shared() -> Result<&'static Cluster> {
+    // A failure is kept too: one message, not one attempt of minutes per test.
+    static SHARED: OnceCell<Result<Cluster, String>> = OnceCell::const_new();
+    let start = async {
+        let named = env::var_os("CLUSTER").filter(|it| !it.is_empty());
+        let controller_manager = true;
+        let cluster = match named {
+            Some(kubeconfig) => Cluster::named(kubeconfig),
+            None => Cluster::start(Options { controller_manager }).await,
+        };
+        cluster.map_err(|error| format!("{error:#}"))
+    };
+    SHARED
+        .get_or_init(|| start)
+        .await
+        .as_ref()
+        .map_err(|error| anyhow!("no shared cluster: {error}"))
+}
+
+impl Cluster {
+    /// Starts etcd and an API server on free ports, and waits until they are ready.
+    pub async fn start(options: Options) -> Result<Self> {
+        // May build for minutes, which is no work for a thread of the runtime.
+        let binary = tokio::task::spawn_blocking(build::control_plane).await??;
+        let local = local::Local::start(binary, options)
+            .await
+            .context("start a test cluster")?;
+        Ok(Self {
+            kubeconfig: local.kubeconfig.clone(),
+            local: Some(local),
+        })
+    }
+
+    /// A cluster that runs already and that we only use.
+    pub fn named(kubeconfig: impl Into<PathBuf>) -> Result<Self> {
+        let kubeconfig = kubeconfig.into();
+        if !kubeconfig.is_file() {
+            bail!(
+                "CLUSTER names {}, which isn't a file: name a kubeconfig, or unset it to start a test cluster",
+                kubeconfig.display()
+            );
+        }
+        Ok(Self {
+            kubeconfig,
+            local: None,
+        })
+    }
+
+    /// The file to reach it by, with every right.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// How to reach it. Requests aren't retried, so that tests see what happened.
+    pub async fn config(&self) -> Result<Config> {
+        connect(&self.kubeconfig).await
+    }
+
+    /// A new client, for the runtime of the caller.
+    pub async fn client(&self) -> Result<Client> {
+        Ok(Client::try_from(self.config().await?)?)
+    }
+
+    /// A kubectl that talks to it: add what it should do.
+    pub fn kubectl(&self) -> Result<Command> {
+        let mut command = Command::new(kubectl::kubectl()?);
+        command.arg("--kubeconfig").arg(&self.kubeconfig);
+        Ok(command)
+    }
+
+    /// A new namespace, named `prefix` and something unique.
+    pub async fn namespace(&self, prefix: &str) -> Result<Namespace> {
+        self.labelled_namespace(prefix, &[]).await
+    }
+
+    /// A new namespace with labels.
+    pub async fn labelled_namespace(
+        &self,
+        prefix: &str,
+        labels: &[(&str, &str)],
+    ) -> Result<Namespace> {
+        let config = self.config().await?;
+        let sweep = self.local.is_none().then(|| config.clone());
+        Namespace::create(Client::try_from(config)?, prefix, labels, sweep).await
+    }
+
+    /// Applies the CRDs in `folder` (`*.yaml`) and waits until they are served.
+    pub async fn apply_crds(&self, folder: impl AsRef<Path>) -> Result<()> {
+        crds::apply(self.client().await?, folder.as_ref()).await
+    }
+
+    /// How many requests of which kind the API server has answered.
+    pub async fn apiserver_requests(&self) -> Result<RequestCounts> {
+        let request = http::Request::get("/metrics").body(Vec::new())?;
+        let metrics = self
+            .client()
+            .await?
+            .request_text(request)
+            .await
+            .context("read the API server's metrics")?;
+        RequestCounts::parse(&metrics)
+    }
+
+    /// Kills the API server, as a crash would: connections break, and nobody listens on its port. For a cluster of your own.
+    pub async fn stop_apiserver(&mut self) -> Result<()> {
+        self.own()?.stop_apiserver()
+    }
+
+    /// Starts it again, on the same port and with the same data, and waits until it is ready.
+    pub async fn start_apiserver(&mut self) -> Result<()> {
+        self.own()?.start_apiserver().await
+    }
+
+    /// The pids of the servers that this cluster runs.
+    pub fn pids(&self) -> Vec<u32> {
+        self.local
+            .as_ref()
+            .map(local::Local::pids)
+            .unwrap_or_default()
+    }
+
+    /// The end of each server's log, for the message of a test that fails.
+    pub fn log_tails(&self) -> String {
+        self.local
+            .as_ref()
+            .map(local::Local::log_tails)
+            .unwrap_or_default()
+    }
+
+    fn own(&mut self) -> Result<&mut local::Local> {
+        self.local.as_mut().context(
+            "the cluster that CLUSTER names isn't ours to stop; unset CLUSTER for this test",
+        )
+    }
+}
+
+async fn connect(kubeconfig: &Path) -> Result<Config> {
+    let file = Kubeconfig::read_from(kubeconfig)?;
+    let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+        .await
+        .with_context(|| format!("use the kubeconfig {}", kubeconfig.display()))?;
+    config.default_retry = false;
+    // The environment's proxy is for the world outside, not for loopback.
+    if config.cluster_url.host() == Some("127.0.0.1") {
+        config.proxy_url = None;
+    }
+    Ok(config)
+}

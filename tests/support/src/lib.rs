@@ -1,0 +1,23 @@
+//! What the tests, the demo and the bench share.
+//!
+//! | module | gives |
+//! |---|---|
+//! | [`build`] | the control plane's binaries: found, cached or built |
+//! | [`cluster`] | a real Kubernetes API server, and what tests ask of it |
+//! | [`kubectl`] | a kubectl that works |
+//! | [`operator`] | the operator as a process: logs, metrics, signals, memory |
+//! | [`standin`] | the strict stand-in provider |
+//! | [`wait`] | waiting with an error that says what was seen last |
+//!
+//! Everything listens on 127.0.0.1, and nothing outlives the process that started it, not even a killed one (`guard`).
+
+pub mod build;
+mod cache;
+pub mod cluster;
+mod fetch;
+mod guard;
+pub mod kubectl;
+pub mod operator;
+mod ports;
+pub mod standin;
+pub mod wait;
