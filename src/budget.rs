@@ -73,13 +73,26 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budget<C, K> {
     /// Budgets that allow `concurrency` mints at a time for each credential.
     #[must_use]
     pub fn new(concurrency: usize) -> Self {
-        Self { concurrency: concurrency.max(1), accounts: HashMap::new() }
+        Self {
+            concurrency: concurrency.max(1),
+            accounts: HashMap::new(),
+        }
     }
 
     /// Asks for a turn.
-    pub fn acquire(&mut self, credential: &C, who: &K, priority: Priority, limit: Option<RateLimit>, now: Timestamp) -> Admission {
+    pub fn acquire(
+        &mut self,
+        credential: &C,
+        who: &K,
+        priority: Priority,
+        limit: Option<RateLimit>,
+        now: Timestamp,
+    ) -> Admission {
         let concurrency = self.concurrency;
-        let account = self.accounts.entry(credential.clone()).or_insert_with(|| Account::new(concurrency));
+        let account = self
+            .accounts
+            .entry(credential.clone())
+            .or_insert_with(|| Account::new(concurrency));
         account.set_limit(limit, now);
         account.expire(now);
         if account.called.remove(who).is_some() {
@@ -148,7 +161,10 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budget<C, K> {
     /// Until when the provider limits a credential.
     #[must_use]
     pub fn limited_until(&self, credential: &C, now: Timestamp) -> Option<Timestamp> {
-        self.accounts.get(credential)?.limited_until.filter(|until| *until > now)
+        self.accounts
+            .get(credential)?
+            .limited_until
+            .filter(|until| *until > now)
     }
 }
 
@@ -167,7 +183,10 @@ impl<K: Clone + Eq + Hash + Ord> Account<K> {
 
     fn set_limit(&mut self, limit: Option<RateLimit>, now: Timestamp) {
         if self.bucket.map(|bucket| bucket.limit) != limit {
-            self.bucket = limit.map(|limit| Bucket { limit, full_at: now });
+            self.bucket = limit.map(|limit| Bucket {
+                limit,
+                full_at: now,
+            });
         }
     }
 
@@ -199,7 +218,11 @@ impl<K: Clone + Eq + Hash + Ord> Account<K> {
     fn patience(&self, now: Timestamp) -> Option<Timestamp> {
         let bucket = self.bucket.as_ref()?;
         let ahead = i32::try_from(self.queue.len()).unwrap_or(i32::MAX);
-        let at = bucket.next(now).max(now).checked_add(bucket.interval() * ahead.saturating_sub(1).min(10_000)).ok()?;
+        let at = bucket
+            .next(now)
+            .max(now)
+            .checked_add(bucket.interval() * ahead.saturating_sub(1).min(10_000))
+            .ok()?;
         (at > now + SignedDuration::from_secs(10)).then_some(at)
     }
 
@@ -213,7 +236,9 @@ impl<K: Clone + Eq + Hash + Ord> Account<K> {
         if self.in_flight + self.called.len() >= self.window {
             return self.called.values().min().copied(); // a release polls anyway
         }
-        self.bucket.as_ref().map(|bucket| bucket.next(now).max(now + SignedDuration::from_millis(1)))
+        self.bucket
+            .as_ref()
+            .map(|bucket| bucket.next(now).max(now + SignedDuration::from_millis(1)))
     }
 
     fn is_idle(&self, now: Timestamp) -> bool {
@@ -221,7 +246,10 @@ impl<K: Clone + Eq + Hash + Ord> Account<K> {
             && self.called.is_empty()
             && self.in_flight == 0
             && self.limited_until.is_none_or(|until| until <= now)
-            && self.bucket.as_ref().is_none_or(|bucket| bucket.full_at <= now)
+            && self
+                .bucket
+                .as_ref()
+                .is_none_or(|bucket| bucket.full_at <= now)
     }
 }
 
@@ -233,7 +261,9 @@ impl Bucket {
     /// The earliest time at which a token can be taken.
     fn next(&self, _now: Timestamp) -> Timestamp {
         let burst = i32::try_from(self.limit.burst.max(1)).unwrap_or(i32::MAX);
-        self.full_at.checked_sub(self.interval() * (burst - 1)).unwrap_or(Timestamp::MIN)
+        self.full_at
+            .checked_sub(self.interval() * (burst - 1))
+            .unwrap_or(Timestamp::MIN)
     }
 
     fn take(&mut self, now: Timestamp) -> bool {
@@ -257,26 +287,43 @@ mod tests {
     }
 
     fn priority(has_token: bool, deadline: i64) -> Priority {
-        Priority { has_token, deadline: at(deadline) }
+        Priority {
+            has_token,
+            deadline: at(deadline),
+        }
     }
 
     fn limit(requests_per_minute: i64, burst: i64) -> Option<RateLimit> {
-        Some(RateLimit { requests_per_minute, burst })
+        Some(RateLimit {
+            requests_per_minute,
+            burst,
+        })
     }
 
     #[test]
     fn first_issue_before_renewals_and_nearest_deadline_first() {
         let mut budget = Budget::new(1);
-        assert_eq!(budget.acquire(&"key", &"a", priority(true, 9), None, at(0)), Admission::Go);
-        for (who, has_token, deadline) in [("late", true, 50), ("soon", true, 20), ("new", false, 90)] {
-            assert_eq!(budget.acquire(&"key", &who, priority(has_token, deadline), None, at(0)), Admission::Queued);
+        assert_eq!(
+            budget.acquire(&"key", &"a", priority(true, 9), None, at(0)),
+            Admission::Go
+        );
+        for (who, has_token, deadline) in
+            [("late", true, 50), ("soon", true, 20), ("new", false, 90)]
+        {
+            assert_eq!(
+                budget.acquire(&"key", &who, priority(has_token, deadline), None, at(0)),
+                Admission::Queued
+            );
         }
         let mut served = Vec::new();
         for second in 1..4 {
             budget.release(&"key", Ending::Answered);
             let (turns, _) = budget.poll(at(second));
             assert_eq!(turns.len(), 1, "one at a time");
-            assert_eq!(budget.acquire(&"key", &turns[0], priority(true, 0), None, at(second)), Admission::Go);
+            assert_eq!(
+                budget.acquire(&"key", &turns[0], priority(true, 0), None, at(second)),
+                Admission::Go
+            );
             served.extend(turns);
         }
         assert_eq!(served, ["new", "soon", "late"]);
@@ -288,7 +335,10 @@ mod tests {
         budget.acquire(&"key", &"a", priority(true, 9), None, at(0));
         budget.acquire(&"key", &"b", priority(true, 9), None, at(0));
         budget.release(&"key", Ending::Answered);
-        assert_eq!(budget.acquire(&"key", &"c", priority(true, 99), None, at(0)), Admission::Queued);
+        assert_eq!(
+            budget.acquire(&"key", &"c", priority(true, 99), None, at(0)),
+            Admission::Queued
+        );
         assert_eq!(budget.poll(at(0)).0, ["b"]);
     }
 
@@ -296,15 +346,24 @@ mod tests {
     fn a_throttled_credential_stops_alone_and_starts_slowly() {
         let mut budget = Budget::new(8);
         for who in 0..8 {
-            assert_eq!(budget.acquire(&"dry", &who, priority(true, 0), None, at(0)), Admission::Go);
+            assert_eq!(
+                budget.acquire(&"dry", &who, priority(true, 0), None, at(0)),
+                Admission::Go
+            );
         }
         for _ in 0..8 {
             budget.release(&"dry", Ending::Throttled(at(30)));
         }
         for who in 10..20 {
-            assert_eq!(budget.acquire(&"dry", &who, priority(true, 0), None, at(1)), Admission::Limited(at(30)));
+            assert_eq!(
+                budget.acquire(&"dry", &who, priority(true, 0), None, at(1)),
+                Admission::Limited(at(30))
+            );
         }
-        assert_eq!(budget.acquire(&"other", &99, priority(true, 0), None, at(1)), Admission::Go);
+        assert_eq!(
+            budget.acquire(&"other", &99, priority(true, 0), None, at(1)),
+            Admission::Go
+        );
         assert_eq!(budget.poll(at(29)), (vec![], Some(at(30))));
         let (turns, _) = budget.poll(at(30));
         assert_eq!(turns.len(), 1, "one probe");

@@ -1,7 +1,113 @@
-//! The binary.
-#![allow(clippy::print_stdout)]
-fn main() {
-    for crd in realtime_token_operator::api::crds().unwrap_or_default() {
-        println!("---\n{}", serde_saphyr::to_string(&crd).unwrap_or_default());
+//! The binary: parse, dispatch, exit code.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use realtime_token_operator::config::{Cli, Command, RunArgs};
+use realtime_token_operator::health::Health;
+use realtime_token_operator::metrics::Metrics;
+use realtime_token_operator::providers::{ClientConfig, EndpointPolicy, ProviderClient};
+use realtime_token_operator::{api, cli, cluster, controller, server, telemetry};
+use tokio_util::sync::CancellationToken;
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "error: {failure}");
+            ExitCode::FAILURE
+        }
     }
+}
+
+fn dispatch(command: Command) -> Result<(), Failure> {
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
+        return Err("a crypto provider is installed already".into());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    match command {
+        Command::Run(args) => runtime.block_on(run(args)),
+        Command::Crd => print_crds(),
+        Command::Mint(args) => {
+            let token = runtime.block_on(cli::mint::mint(args))?;
+            Ok(writeln!(std::io::stdout(), "{token}")?)
+        }
+    }
+}
+
+fn print_crds() -> Result<(), Failure> {
+    Ok(write!(std::io::stdout(), "{}", api::crds_yaml()?)?)
+}
+
+async fn run(args: RunArgs) -> Result<(), Failure> {
+    telemetry::start(args.log_format, &args.log)?;
+    let endpoints = EndpointPolicy::parse(&args.allow_endpoints)?;
+    let ca_bundle = match &args.ca_bundle {
+        Some(path) => Some(
+            std::fs::read(path)
+                .map_err(|problem| format!("--ca-bundle {}: {problem}", path.display()))?,
+        ),
+        None => None,
+    };
+    let config = ClientConfig {
+        ca_bundle,
+        endpoints: endpoints.clone(),
+        ..ClientConfig::default()
+    };
+    let providers = ProviderClient::new(&config)?;
+    let metrics = Arc::new(Metrics::new(!args.no_object_metrics));
+    let health = Arc::new(Health::default());
+    let client = cluster::client::connect(Arc::clone(&metrics)).await?;
+    let shutdown = CancellationToken::new();
+    tokio::spawn(stop_on_signal(shutdown.clone()));
+    let server = server::serve(
+        args.listen,
+        Arc::clone(&health),
+        Arc::clone(&metrics),
+        shutdown.clone().cancelled_owned(),
+    );
+    let parts = controller::Parts {
+        client,
+        providers,
+        endpoints,
+        operator_namespace: args.namespace,
+        pod_name: args.pod_name,
+        concurrency: args.concurrency,
+        mints_per_credential: args.mints_per_credential,
+        health,
+        metrics,
+    };
+    let controller = controller::run(parts, shutdown.clone());
+    tokio::select! {
+        result = server => result.map_err(|problem| format!("--listen {}: {problem}", args.listen))?,
+        () = controller => {}
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn stop_on_signal(shutdown: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signals) => signals.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated => {}
+    }
+    tracing::info!("stopping");
+    shutdown.cancel();
 }

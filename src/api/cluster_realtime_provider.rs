@@ -17,11 +17,32 @@ use super::{ElevenLabsAccount, OpenAiAccount, PlatformCredentials};
     status = "ClusterRealtimeProviderStatus",
     derive = "PartialEq",
     doc = "A provider account of the platform team, lent to chosen namespaces. The key stays in the operator's namespace.",
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
-    printcolumn(name = "Credential", type_ = "string", json_path = ".status.conditions[?(@.type=='CredentialValid')].status"),
-    printcolumn(name = "Limited until", type_ = "string", json_path = ".status.rateLimit.limitedUntil"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = "1"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Credential",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='CredentialValid')].status"
+    ),
+    printcolumn(
+        name = "Limited until",
+        type_ = "string",
+        json_path = ".status.rateLimit.limitedUntil"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = "1"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(

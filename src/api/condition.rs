@@ -30,7 +30,10 @@ impl ConditionType {
 /// Why a condition is what it is, also the reason of Events and a label of metrics. `docs/troubleshooting.md` has a
 /// line for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "docs/troubleshooting.md says what each means, and a test compares the two")]
+#[allow(
+    missing_docs,
+    reason = "docs/troubleshooting.md says what each means, and a test compares the two"
+)]
 pub enum Reason {
     Issued,
     Renewed,
@@ -50,6 +53,7 @@ pub enum Reason {
     ExpirationNotAllowed,
     EndpointNotAllowed,
     SecretConflict,
+    SecretWriteFailed,
     LifetimeTooShort,
     SingleUseToken,
     Expired,
@@ -78,6 +82,7 @@ impl Reason {
         Self::ExpirationNotAllowed,
         Self::EndpointNotAllowed,
         Self::SecretConflict,
+        Self::SecretWriteFailed,
         Self::LifetimeTooShort,
         Self::SingleUseToken,
         Self::Expired,
@@ -107,6 +112,7 @@ impl Reason {
             Self::ExpirationNotAllowed => "ExpirationNotAllowed",
             Self::EndpointNotAllowed => "EndpointNotAllowed",
             Self::SecretConflict => "SecretConflict",
+            Self::SecretWriteFailed => "SecretWriteFailed",
             Self::LifetimeTooShort => "LifetimeTooShort",
             Self::SingleUseToken => "SingleUseToken",
             Self::Expired => "Expired",

@@ -68,7 +68,10 @@ pub struct ElevenLabsAccount {
 
 /// The two kinds of agent token.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[allow(missing_docs, reason = "documented variants turn the schema's plain enum into a oneOf")]
+#[allow(
+    missing_docs,
+    reason = "documented variants turn the schema's plain enum into a oneOf"
+)]
 pub enum ElevenLabsKind {
     #[default]
     SignedUrl,
@@ -77,7 +80,10 @@ pub enum ElevenLabsKind {
 
 /// The API's hosts.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[allow(missing_docs, reason = "documented variants turn the schema's plain enum into a oneOf")]
+#[allow(
+    missing_docs,
+    reason = "documented variants turn the schema's plain enum into a oneOf"
+)]
 pub enum ElevenLabsRegion {
     #[default]
     Global,

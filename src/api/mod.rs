@@ -13,8 +13,8 @@ mod renewal;
 mod target;
 
 pub use cluster_realtime_provider::{
-    ClusterRealtimeProvider, ClusterRealtimeProviderSpec, ClusterRealtimeProviderStatus, Policy, RateLimit,
-    RateLimitStatus,
+    ClusterRealtimeProvider, ClusterRealtimeProviderSpec, ClusterRealtimeProviderStatus, Policy,
+    RateLimit, RateLimitStatus,
 };
 pub use condition::{ConditionType, Reason};
 pub use credentials::{Credentials, PlatformCredentials, ProviderRef, SecretKeyRef};
@@ -39,12 +39,30 @@ pub const RENEW_REQUESTED_AT: &str = "realtime-token.dev/renew-requested-at";
 /// # Errors
 /// Only if a type's schema can't be written as JSON, which a test rules out.
 pub fn crds() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
-    [RealtimeToken::crd(), ClusterRealtimeProvider::crd()].into_iter().map(without_null).collect()
+    [RealtimeToken::crd(), ClusterRealtimeProvider::crd()]
+        .into_iter()
+        .map(without_null)
+        .collect()
+}
+
+/// Both CRDs as one YAML stream, as `realtime-token-operator crd` prints it.
+///
+/// # Errors
+/// Only if a CRD can't be written as YAML, which a test rules out.
+pub fn crds_yaml() -> Result<String, Box<dyn std::error::Error>> {
+    let mut yaml = String::new();
+    for crd in crds()? {
+        yaml.push_str("---\n");
+        yaml.push_str(&serde_saphyr::to_string(&crd)?);
+    }
+    Ok(yaml)
 }
 
 /// An `Option` field left out and one set to `null` mean the same. The derive marks such fields `nullable`,
 /// which would let a literal null past `has()` in CEL; without the mark the API server drops nulls itself.
-fn without_null(crd: CustomResourceDefinition) -> Result<CustomResourceDefinition, serde_json::Error> {
+fn without_null(
+    crd: CustomResourceDefinition,
+) -> Result<CustomResourceDefinition, serde_json::Error> {
     fn strip(value: &mut Value) {
         match value {
             Value::Object(map) => {

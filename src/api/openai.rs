@@ -52,7 +52,10 @@ pub struct OpenAiAccount {
 
 /// The three kinds of client secret.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[allow(missing_docs, reason = "documented variants turn the schema's plain enum into a oneOf")]
+#[allow(
+    missing_docs,
+    reason = "documented variants turn the schema's plain enum into a oneOf"
+)]
 pub enum OpenAiKind {
     #[default]
     Realtime,
@@ -62,7 +65,10 @@ pub enum OpenAiKind {
 
 /// The hosts that serve Realtime.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[allow(missing_docs, reason = "documented variants turn the schema's plain enum into a oneOf")]
+#[allow(
+    missing_docs,
+    reason = "documented variants turn the schema's plain enum into a oneOf"
+)]
 pub enum OpenAiRegion {
     #[default]
     Global,

@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 pub struct Target {
     /// Name of the Secret. Default: the name of the RealtimeToken. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), pattern("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        pattern("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    )]
     pub name: Option<String>,
     /// What becomes of the Secret when the RealtimeToken is deleted.
     #[serde(default)]
@@ -25,7 +28,10 @@ pub struct Target {
 #[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 pub enum DeletionPolicy {
     #[default]
-    #[allow(missing_docs, reason = "a documented variant turns the schema's plain enum into a oneOf")]
+    #[allow(
+        missing_docs,
+        reason = "a documented variant turns the schema's plain enum into a oneOf"
+    )]
     Delete,
     #[allow(missing_docs, reason = "as above")]
     Retain,

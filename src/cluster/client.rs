@@ -19,7 +19,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// No usable configuration.
-    #[error("no Kubernetes cluster is configured: run inside a cluster, or set KUBECONFIG to a kubeconfig file ({0})")]
+    #[error(
+        "no Kubernetes cluster is configured: run inside a cluster, or set KUBECONFIG to a kubeconfig file ({0})"
+    )]
     Config(String),
     /// The configuration makes no client.
     #[error("the Kubernetes configuration can't be used: {0}")]
@@ -31,7 +33,9 @@ pub enum ClientError {
 /// # Errors
 /// What is wrong with the configuration.
 pub async fn connect(metrics: Arc<Metrics>) -> Result<Client, ClientError> {
-    let config = Config::infer().await.map_err(|problem| ClientError::Config(problem.to_string()))?;
+    let config = Config::infer()
+        .await
+        .map_err(|problem| ClientError::Config(problem.to_string()))?;
     build(config, metrics)
 }
 
@@ -42,8 +46,12 @@ pub async fn connect(metrics: Arc<Metrics>) -> Result<Client, ClientError> {
 pub fn build(mut config: Config, metrics: Arc<Metrics>) -> Result<Client, ClientError> {
     // kube would retry 429 and 5xx up to 16 times, for minutes; retries are the reconcile loop's.
     config.default_retry = false;
-    let builder = ClientBuilder::try_from(config).map_err(|problem| ClientError::Build(problem.to_string()))?;
-    Ok(builder.with_layer(&TimeoutLayer::new(HEAD_TIMEOUT)).with_layer(&CountLayer(metrics)).build())
+    let builder = ClientBuilder::try_from(config)
+        .map_err(|problem| ClientError::Build(problem.to_string()))?;
+    Ok(builder
+        .with_layer(&TimeoutLayer::new(HEAD_TIMEOUT))
+        .with_layer(&CountLayer(metrics))
+        .build())
 }
 
 #[derive(Clone)]
@@ -53,7 +61,10 @@ impl<S> Layer<S> for CountLayer {
     type Service = Count<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Count { inner, metrics: Arc::clone(&self.0) }
+        Count {
+            inner,
+            metrics: Arc::clone(&self.0),
+        }
     }
 }
 
@@ -83,7 +94,11 @@ where
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await.map_err(Into::into);
-            metrics.api_request(verb, resource, answer.as_ref().map_or(0, |answer| answer.status().as_u16()));
+            metrics.api_request(
+                verb,
+                resource,
+                answer.as_ref().map_or(0, |answer| answer.status().as_u16()),
+            );
             answer
         })
     }
@@ -92,7 +107,10 @@ where
 /// The verb and the resource, from a set that is small and known.
 fn describe(request: &http::Request<Body>) -> (&'static str, &'static str) {
     let path = request.uri().path();
-    let watching = request.uri().query().is_some_and(|query| query.contains("watch=true") || query.contains("watch=1"));
+    let watching = request
+        .uri()
+        .query()
+        .is_some_and(|query| query.contains("watch=true") || query.contains("watch=1"));
     let kinds = [
         ("/realtimetokens", "realtimetokens"),
         ("/clusterrealtimeproviders", "clusterrealtimeproviders"),

@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures::{StreamExt, pin_mut};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
-use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use secrecy::SecretString;
 use tokio::sync::{mpsc, watch};
@@ -64,14 +64,22 @@ impl Credentials {
     /// No Secret is watched yet. `changed` gets the name of each key Secret that changes.
     #[must_use]
     pub fn new(client: Client, changed: mpsc::UnboundedSender<Name>) -> Self {
-        Self { client, secrets: Mutex::default(), changed }
+        Self {
+            client,
+            secrets: Mutex::default(),
+            changed,
+        }
     }
 
     /// The revision of a credential, from memory if the Secret has not changed since it was last read.
     ///
     /// # Errors
     /// The outer one if the API server can't be asked, the inner one if the Secret or the key isn't there.
-    pub async fn revision(&self, key: &KeyRef, roles: &[Role]) -> Result<Result<String, Blocked>, ClusterError> {
+    pub async fn revision(
+        &self,
+        key: &KeyRef,
+        roles: &[Role],
+    ) -> Result<Result<String, Blocked>, ClusterError> {
         let secret = self.watched(&Name::new(&key.namespace, &key.name));
         let version = match secret.settled().await {
             Ok(version) => version,
@@ -85,7 +93,10 @@ impl Credentials {
                 Err(error) => return Err(error),
             }
         }
-        Ok(read.as_ref().map_or_else(|| Err(Missing::Secret.at(key)), |read| read.revision(key, roles)))
+        Ok(read.as_ref().map_or_else(
+            || Err(Missing::Secret.at(key)),
+            |read| read.revision(key, roles),
+        ))
     }
 
     /// The credential itself with its revision, read anew if the last read is more than a minute ago.
@@ -103,7 +114,9 @@ impl Credentials {
             Err(blocked) => return Ok(Err(blocked.at(key))),
         };
         let mut read = secret.read.lock().await;
-        let usable = |read: &Read| read.version == version && read.values.is_some() && read.at.elapsed() < KEEP;
+        let usable = |read: &Read| {
+            read.version == version && read.values.is_some() && read.at.elapsed() < KEEP
+        };
         if !read.as_ref().is_some_and(usable) {
             match self.read(key).await {
                 Ok(fresh) => *read = Some(fresh),
@@ -111,7 +124,10 @@ impl Credentials {
                 Err(error) => return Err(error),
             }
         }
-        Ok(read.as_ref().map_or_else(|| Err(Missing::Secret.at(key)), |read| read.credential(key, roles)))
+        Ok(read.as_ref().map_or_else(
+            || Err(Missing::Secret.at(key)),
+            |read| read.credential(key, roles),
+        ))
     }
 
     /// Drops values that were kept long enough and watches that nobody looks at. To be called every few seconds.
@@ -134,7 +150,12 @@ impl Credentials {
         let mut secrets = self.secrets();
         let secret = secrets.entry(name.clone()).or_insert_with(|| {
             let (sender, state) = watch::channel(State::Unknown);
-            let follow = follow(self.client.clone(), name.clone(), sender, self.changed.clone());
+            let follow = follow(
+                self.client.clone(),
+                name.clone(),
+                sender,
+                self.changed.clone(),
+            );
             Arc::new(KeySecret {
                 state,
                 read: tokio::sync::Mutex::default(),
@@ -153,9 +174,19 @@ impl Credentials {
             .data
             .unwrap_or_default()
             .into_iter()
-            .filter_map(|(name, bytes)| Some((name, SecretString::from(String::from_utf8(bytes.0).ok()?.trim()))))
+            .filter_map(|(name, bytes)| {
+                Some((
+                    name,
+                    SecretString::from(String::from_utf8(bytes.0).ok()?.trim()),
+                ))
+            })
             .collect();
-        let hashes = values.iter().map(|(name, value)| (name.clone(), fingerprint::of_credential([value].into_iter())));
+        let hashes = values.iter().map(|(name, value)| {
+            (
+                name.clone(),
+                fingerprint::of_credential([value].into_iter()),
+            )
+        });
         Ok(Read {
             version: secret.metadata.resource_version.unwrap_or_default(),
             at: Instant::now(),
@@ -181,40 +212,58 @@ impl KeySecret {
                 State::Unreadable(problem) => Err(Missing::Unreadable(problem.clone())),
                 State::Unknown => Err(Missing::Unreadable("not listed yet".to_owned())),
             },
-            Ok(Err(_)) | Err(_) => Err(Missing::Unreadable("the API server does not answer".to_owned())),
+            Ok(Err(_)) | Err(_) => Err(Missing::Unreadable(
+                "the API server does not answer".to_owned(),
+            )),
         }
     }
 
     fn looked_at(&self) -> MutexGuard<'_, Instant> {
-        self.looked_at.lock().unwrap_or_else(PoisonError::into_inner)
+        self.looked_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Read {
     /// The Secret's key for a role: the first one's can be chosen, the others have their SDK's names.
     fn keys<'a>(key: &'a KeyRef, roles: &'a [Role]) -> impl Iterator<Item = (&'a Role, &'a str)> {
-        roles.iter().enumerate().map(|(n, role)| (role, if n == 0 { key.key.as_str() } else { role.key }))
+        roles
+            .iter()
+            .enumerate()
+            .map(|(n, role)| (role, if n == 0 { key.key.as_str() } else { role.key }))
     }
 
     fn revision(&self, key: &KeyRef, roles: &[Role]) -> Result<String, Blocked> {
         let mut hashes = Vec::with_capacity(roles.len());
         for (_, name) in Self::keys(key, roles) {
-            hashes.push(self.hashes.get(name).ok_or_else(|| self.missing(name).at(key))?.as_str());
+            hashes.push(
+                self.hashes
+                    .get(name)
+                    .ok_or_else(|| self.missing(name).at(key))?
+                    .as_str(),
+            );
         }
         Ok(hashes.join("-"))
     }
 
-    fn credential(&self, key: &KeyRef, roles: &'static [Role]) -> Result<(Credential, String), Blocked> {
+    fn credential(
+        &self,
+        key: &KeyRef,
+        roles: &'static [Role],
+    ) -> Result<(Credential, String), Blocked> {
         let revision = self.revision(key, roles)?;
-        let values = Self::keys(key, roles).filter_map(|(role, name)| {
-            Some((role.key, self.values.as_ref()?.get(name)?.clone()))
-        });
+        let values = Self::keys(key, roles)
+            .filter_map(|(role, name)| Some((role.key, self.values.as_ref()?.get(name)?.clone())));
         Ok((Credential::new(values), revision))
     }
 
     fn missing(&self, name: &str) -> Missing {
         let names: Vec<&str> = self.hashes.keys().map(String::as_str).take(20).collect();
-        Missing::Key { name: name.to_owned(), there: names.join(", ") }
+        Missing::Key {
+            name: name.to_owned(),
+            there: names.join(", "),
+        }
     }
 }
 
@@ -233,9 +282,13 @@ impl Missing {
                  --from-literal={}=...`",
                 key.name, key.namespace, key.key
             ),
-            Self::Key { name, there } if there.is_empty() => format!("{secret} is empty; it must have the key {name}"),
+            Self::Key { name, there } if there.is_empty() => {
+                format!("{secret} is empty; it must have the key {name}")
+            }
             Self::Key { name, there } => {
-                format!("{secret} has no key {name}; it has {there}. Add it, or name another in secretRef.key")
+                format!(
+                    "{secret} has no key {name}; it has {there}. Add it, or name another in secretRef.key"
+                )
             }
             Self::Unreadable(problem) => format!("{secret} can't be read: {problem}"),
         };
@@ -244,14 +297,21 @@ impl Missing {
 }
 
 /// Watches one Secret by name and tells of each change.
-async fn follow(client: Client, name: Name, state: watch::Sender<State>, changed: mpsc::UnboundedSender<Name>) {
+async fn follow(
+    client: Client,
+    name: Name,
+    state: watch::Sender<State>,
+    changed: mpsc::UnboundedSender<Name>,
+) {
     let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(client, &name.namespace);
     let config = watcher::Config::default().fields(&format!("metadata.name={}", name.name));
     let events = watcher(api, config).default_backoff();
     pin_mut!(events);
     let mut listed = None;
     while let Some(event) = events.next().await {
-        let version = |secret: PartialObjectMeta<Secret>| secret.metadata.resource_version.unwrap_or_default();
+        let version = |secret: PartialObjectMeta<Secret>| {
+            secret.metadata.resource_version.unwrap_or_default()
+        };
         let new = match event {
             Ok(Event::Init) => {
                 listed = None;
@@ -261,11 +321,17 @@ async fn follow(client: Client, name: Name, state: watch::Sender<State>, changed
                 listed = Some(version(secret));
                 continue;
             }
-            Ok(Event::InitDone) => listed.take().map_or(State::Absent, |version| State::Present { version }),
-            Ok(Event::Apply(secret)) => State::Present { version: version(secret) },
+            Ok(Event::InitDone) => listed
+                .take()
+                .map_or(State::Absent, |version| State::Present { version }),
+            Ok(Event::Apply(secret)) => State::Present {
+                version: version(secret),
+            },
             Ok(Event::Delete(_)) => State::Absent,
             // A passing fault: what was seen before still holds. If nothing was, nobody should wait for it.
-            Err(problem) if *state.borrow() == State::Unknown => State::Unreadable(problem.to_string()),
+            Err(problem) if *state.borrow() == State::Unknown => {
+                State::Unreadable(problem.to_string())
+            }
             Err(_) => continue,
         };
         let differs = state.send_if_modified(|old| {

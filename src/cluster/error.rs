@@ -33,9 +33,11 @@ impl From<kube::Error> for ClusterError {
             kube::Error::Api(status) => match status.code {
                 404 if status.reason == "NotFound" => Self::NotFound,
                 409 => Self::Conflict,
-                code @ 400..=499 if code != 408 && code != 429 => {
-                    Self::Refused { code, reason: status.reason, message: status.message.chars().take(500).collect() }
-                }
+                code @ 400..=499 if code != 408 && code != 429 => Self::Refused {
+                    code,
+                    reason: status.reason,
+                    message: status.message.chars().take(500).collect(),
+                },
                 code => Self::Unavailable(format!("{code} {}", status.reason)),
             },
             other => Self::Unavailable(other.to_string().chars().take(300).collect()),

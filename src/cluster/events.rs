@@ -18,7 +18,13 @@ impl Events {
     #[must_use]
     pub fn start(client: Client, instance: Option<String>) -> Self {
         let (sender, mut queue) = mpsc::channel(QUEUE);
-        let recorder = Recorder::new(client, Reporter { controller: MANAGER.to_owned(), instance });
+        let recorder = Recorder::new(
+            client,
+            Reporter {
+                controller: MANAGER.to_owned(),
+                instance,
+            },
+        );
         tokio::spawn(async move {
             while let Some((event, about)) = queue.recv().await {
                 if let Err(problem) = super::bounded(recorder.publish(&event, &about)).await {

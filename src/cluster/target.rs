@@ -31,7 +31,11 @@ impl Targets {
     /// No Secrets are known yet.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, known: Mutex::default(), listing: Mutex::default() }
+        Self {
+            client,
+            known: Mutex::default(),
+            listing: Mutex::default(),
+        }
     }
 
     /// A Secret as last seen or written, looked up live if it is neither.
@@ -72,20 +76,52 @@ impl Targets {
             type_: Some("Opaque".to_owned()),
             ..Secret::default()
         };
-        let path = format!("/api/v1/namespaces/{}/secrets?fieldManager={}", name.namespace, metadata::MANAGER);
-        self.written(name, write(&self.client, http::Method::POST, path, "application/json", json_bytes(&secret)).await)
+        let path = format!(
+            "/api/v1/namespaces/{}/secrets?fieldManager={}",
+            name.namespace,
+            metadata::MANAGER
+        );
+        self.written(
+            name,
+            write(
+                &self.client,
+                http::Method::POST,
+                path,
+                "application/json",
+                json_bytes(&secret),
+            )
+            .await,
+        )
     }
 
     /// Replaces token and annotations, if the Secret is still as it was seen.
     ///
     /// # Errors
     /// [`ClusterError::Conflict`] or [`ClusterError::NotFound`] if it is not.
-    pub async fn update(&self, name: &Name, seen: &SecretView, content: Content) -> Result<SecretView, ClusterError> {
-        let mut data: Map<String, Value> = seen.stale_keys(&content.data).map(|key| (key, Value::Null)).collect();
-        data.extend(content.data.into_iter().map(|(key, value)| (key, json!(value))));
-        let mut annotations: Map<String, Value> =
-            content.annotations.into_iter().map(|(key, value)| (key, Value::String(value))).collect();
-        annotations.entry(metadata::RENEW_REQUEST).or_insert(Value::Null);
+    pub async fn update(
+        &self,
+        name: &Name,
+        seen: &SecretView,
+        content: Content,
+    ) -> Result<SecretView, ClusterError> {
+        let mut data: Map<String, Value> = seen
+            .stale_keys(&content.data)
+            .map(|key| (key, Value::Null))
+            .collect();
+        data.extend(
+            content
+                .data
+                .into_iter()
+                .map(|(key, value)| (key, json!(value))),
+        );
+        let mut annotations: Map<String, Value> = content
+            .annotations
+            .into_iter()
+            .map(|(key, value)| (key, Value::String(value)))
+            .collect();
+        annotations
+            .entry(metadata::RENEW_REQUEST)
+            .or_insert(Value::Null);
         let patch = json!({"metadata": precondition(seen, json!({"annotations": annotations})), "data": data});
         self.patch(name, &patch).await
     }
@@ -114,12 +150,23 @@ impl Targets {
                 .map(|key| (key, Value::Null))
         };
         let mut new_labels: Map<String, Value> = removed("f:labels", false).collect();
-        new_labels.extend(dress.labels.clone().into_iter().map(|(key, value)| (key, Value::String(value))));
+        new_labels.extend(
+            dress
+                .labels
+                .clone()
+                .into_iter()
+                .map(|(key, value)| (key, Value::String(value))),
+        );
         let mut new_annotations: Map<String, Value> = removed("f:annotations", true).collect();
-        new_annotations.extend(annotations.into_iter().map(|(key, value)| (key, Value::String(value))));
+        new_annotations.extend(
+            annotations
+                .into_iter()
+                .map(|(key, value)| (key, Value::String(value))),
+        );
         let owners = metadata::owners(live.owner_references.as_deref().unwrap_or_default(), owner);
         let changes = json!({"labels": new_labels, "annotations": new_annotations, "ownerReferences": owners});
-        self.patch(name, &json!({"metadata": precondition(seen, changes)})).await
+        self.patch(name, &json!({"metadata": precondition(seen, changes)}))
+            .await
     }
 
     /// Forgets what is known of a Secret, so that the next look is live.
@@ -147,8 +194,14 @@ impl Targets {
                 // What was not listed is gone, or was created after the list: the next look is live and tells.
                 let listed = self.listing().take().unwrap_or_default();
                 let mut known = self.known();
-                let gone: Vec<Name> = known.keys().filter(|name| !listed.contains(name)).cloned().collect();
-                gone.iter().filter_map(|name| token_of(&name.namespace, &known.remove(name)?)).collect()
+                let gone: Vec<Name> = known
+                    .keys()
+                    .filter(|name| !listed.contains(name))
+                    .cloned()
+                    .collect();
+                gone.iter()
+                    .filter_map(|name| token_of(&name.namespace, &known.remove(name)?))
+                    .collect()
             }
         }
     }
@@ -171,7 +224,9 @@ impl Targets {
         let mut known = self.known();
         match known.get(&name) {
             // Created anew by us before the deletion of its predecessor came through the watch.
-            Some(newer) if !at_least_as_new(last.resource_version(), newer.resource_version()) => Vec::new(),
+            Some(newer) if !at_least_as_new(last.resource_version(), newer.resource_version()) => {
+                Vec::new()
+            }
             _ => {
                 known.remove(&name);
                 token_of(&name.namespace, &last).into_iter().collect()
@@ -180,8 +235,11 @@ impl Targets {
     }
 
     async fn get(&self, name: &Name) -> Result<Option<ObjectMeta>, ClusterError> {
-        let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(self.client.clone(), &name.namespace);
-        Ok(bounded(api.get_opt(&name.name)).await?.map(|secret| secret.metadata))
+        let api: Api<PartialObjectMeta<Secret>> =
+            Api::namespaced(self.client.clone(), &name.namespace);
+        Ok(bounded(api.get_opt(&name.name))
+            .await?
+            .map(|secret| secret.metadata))
     }
 
     async fn patch(&self, name: &Name, patch: &Value) -> Result<SecretView, ClusterError> {
@@ -191,7 +249,17 @@ impl Targets {
             name.name,
             metadata::MANAGER
         );
-        self.written(name, write(&self.client, http::Method::PATCH, path, MERGE_PATCH, json_bytes(patch)).await)
+        self.written(
+            name,
+            write(
+                &self.client,
+                http::Method::PATCH,
+                path,
+                MERGE_PATCH,
+                json_bytes(patch),
+            )
+            .await,
+        )
     }
 
     fn written(
@@ -203,7 +271,9 @@ impl Targets {
             Ok(secret) => {
                 let view = SecretView::new(&secret.metadata);
                 let mut known = self.known();
-                let newer = known.get(name).is_none_or(|before| at_least_as_new(view.resource_version(), before.resource_version()));
+                let newer = known.get(name).is_none_or(|before| {
+                    at_least_as_new(view.resource_version(), before.resource_version())
+                });
                 if newer {
                     known.insert(name.clone(), view.clone());
                 }
@@ -234,7 +304,10 @@ fn precondition(seen: &SecretView, mut changes: Value) -> Value {
 }
 
 fn name_of(meta: &ObjectMeta) -> Name {
-    Name::new(meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+    Name::new(
+        meta.namespace.clone().unwrap_or_default(),
+        meta.name.clone().unwrap_or_default(),
+    )
 }
 
 fn token_of(namespace: &str, view: &SecretView) -> Option<Name> {

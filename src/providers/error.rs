@@ -1,5 +1,6 @@
 use jiff::SignedDuration;
 
+use super::{EndpointError, InvalidBlock};
 use crate::api::Reason;
 
 /// A mint that failed, by what helps: another spec or key, time that the provider names, or just time.
@@ -37,9 +38,32 @@ impl MintError {
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
-            Self::Rejected { credential: true, .. } => Reason::CredentialRejected,
+            Self::Rejected {
+                credential: true, ..
+            } => Reason::CredentialRejected,
             Self::Throttled { .. } => Reason::RateLimited,
-            Self::Rejected { credential: false, .. } | Self::Unavailable { .. } => Reason::MintFailed,
+            Self::Rejected {
+                credential: false, ..
+            }
+            | Self::Unavailable { .. } => Reason::MintFailed,
+        }
+    }
+}
+
+impl From<EndpointError> for MintError {
+    fn from(error: EndpointError) -> Self {
+        Self::Rejected {
+            credential: false,
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<InvalidBlock> for MintError {
+    fn from(error: InvalidBlock) -> Self {
+        Self::Rejected {
+            credential: false,
+            message: error.to_string(),
         }
     }
 }

@@ -1,15 +1,27 @@
 //! How to ask for a token and how to read the answer.
 //!
 //! A provider is one file with two pure functions, [`Provider::request`] and [`Provider::read`]; everything that
-//! touches the network is in [`http`](self::client) and shared. Wire facts come from the providers' documentation
-//! and from requests recorded from their official SDKs (`tests/recordings`).
+//! touches the network is in [`ProviderClient`] and shared. Wire facts come from the providers' documentation and
+//! from requests recorded from their official SDKs (`tests/recordings`).
+//!
+//! The way of a mint: `endpoint` says where to, the provider's file what to send, `client` sends it, `reply` reads
+//! the answer with `clock` for its expiry, or turns it into a [`MintError`] with `refusal`, `scrub` and `retry_after`
+//! for what the provider said and `failure` for what the network did.
 
 mod client;
+mod clock;
 mod elevenlabs;
 mod endpoint;
 mod error;
+mod failure;
+mod jwt;
 mod openai;
+mod refusal;
+mod reply;
+mod resolver;
 mod retry_after;
+mod scrub;
+mod wire;
 
 use std::collections::BTreeMap;
 
@@ -52,9 +64,12 @@ impl Block {
 }
 
 /// A provider's wire format, free of I/O and clocks.
-pub trait Provider {
+pub trait Provider: Send + Sync {
     /// The provider's name as TanStack AI writes it into `token.json`.
     fn name(&self) -> &'static str;
+
+    /// The provider's name as messages write it.
+    fn title(&self) -> &'static str;
 
     /// The values that the provider needs from the key Secret. The first one's key can be chosen by `secretRef.key`.
     fn roles(&self) -> &'static [Role];
@@ -84,7 +99,11 @@ pub trait Provider {
     ///
     /// # Errors
     /// The credential can't be sent.
-    fn request(&self, expiration: SignedDuration, credential: &Credential) -> Result<Request, MintError>;
+    fn request(
+        &self,
+        expiration: SignedDuration,
+        credential: &Credential,
+    ) -> Result<Request, MintError>;
 
     /// Reads a 2xx reply.
     ///
@@ -105,12 +124,37 @@ pub struct Role {
 /// How a token's life is settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
-    /// We ask for one.
-    Chosen,
+    /// We ask for one, within the provider's limits.
+    Chosen {
+        /// The shortest life that the provider grants.
+        min: SignedDuration,
+        /// The longest life that the provider grants.
+        max: SignedDuration,
+    },
     /// The provider's documentation fixes it.
     Fixed(SignedDuration),
     /// The provider decides, and the token says.
     Stated,
+}
+
+impl Life {
+    /// Whether the provider grants what is asked for. CEL refuses the rest at admission.
+    ///
+    /// # Errors
+    /// The limits.
+    pub fn admit(self, expiration: SignedDuration) -> Result<(), InvalidBlock> {
+        match self {
+            Self::Chosen { min, max } if expiration < min || expiration > max => {
+                Err(InvalidBlock(format!(
+                    "expirationSeconds: {} is outside of what the provider grants, {} to {} seconds",
+                    expiration.as_secs(),
+                    min.as_secs(),
+                    max.as_secs()
+                )))
+            }
+            Self::Chosen { .. } | Self::Fixed(_) | Self::Stated => Ok(()),
+        }
+    }
 }
 
 /// The values of a key Secret, by role.
@@ -122,7 +166,9 @@ pub struct Credential {
 impl Credential {
     /// A credential from values by role key.
     pub fn new(values: impl IntoIterator<Item = (&'static str, SecretString)>) -> Self {
-        Self { values: values.into_iter().collect() }
+        Self {
+            values: values.into_iter().collect(),
+        }
     }
 
     /// The value of a role.
@@ -201,3 +247,42 @@ pub struct InvalidBlock(pub String);
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct UnusableReply(pub String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lives_outside_of_the_limits_are_refused() {
+        let secs = SignedDuration::from_secs;
+        let chosen = Life::Chosen {
+            min: secs(10),
+            max: secs(7200),
+        };
+        for inside in [10, 1800, 7200] {
+            assert_eq!(chosen.admit(secs(inside)), Ok(()));
+        }
+        for outside in [i64::MIN, 0, 9, 7201, i64::MAX] {
+            assert!(
+                chosen
+                    .admit(secs(outside))
+                    .unwrap_err()
+                    .0
+                    .contains("10 to 7200")
+            );
+        }
+        assert_eq!(Life::Stated.admit(secs(0)), Ok(()));
+    }
+
+    #[test]
+    fn debug_hides_the_key() {
+        let credential = Credential::new([("api-key", "canary".into())]);
+        assert!(!format!("{credential:?}").contains("canary"));
+        let ask: OpenAi = serde_json::from_value(serde_json::json!({"model": "m"})).unwrap();
+        let request = ask
+            .request(SignedDuration::from_secs(10), &credential)
+            .unwrap();
+        assert_eq!(format!("{request:?}"), "POST /v1/realtime/client_secrets");
+        assert!(!format!("{:?}", request.headers).contains("canary"));
+    }
+}

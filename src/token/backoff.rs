@@ -16,12 +16,27 @@ const REJECTED_CAP: SignedDuration = SignedDuration::from_secs(600);
 /// in the current token. Rejected: minutes, since only a change helps and a change is noticed at once. Throttled: the
 /// provider's own delay, else as if unavailable.
 #[must_use]
-pub fn delay(error: &MintError, failed: u32, uid: &str, life_left: SignedDuration) -> SignedDuration {
+pub fn delay(
+    error: &MintError,
+    failed: u32,
+    uid: &str,
+    life_left: SignedDuration,
+) -> SignedDuration {
     let purpose = format!("backoff/{failed}");
     match error {
-        MintError::Throttled { retry_after: Some(given), .. } => (*given).max(SHORTEST),
-        MintError::Throttled { retry_after: None, .. } | MintError::Unavailable { .. } => {
-            let cap = if life_left.is_positive() { UNAVAILABLE_CAP.min(life_left / 4) } else { UNAVAILABLE_CAP };
+        MintError::Throttled {
+            retry_after: Some(given),
+            ..
+        } => (*given).max(SHORTEST),
+        MintError::Throttled {
+            retry_after: None, ..
+        }
+        | MintError::Unavailable { .. } => {
+            let cap = if life_left.is_positive() {
+                UNAVAILABLE_CAP.min(life_left / 4)
+            } else {
+                UNAVAILABLE_CAP
+            };
             uniform(uid, &purpose, doubled(SHORTEST, failed).min(cap)).max(SHORTEST)
         }
         MintError::Rejected { .. } => {
@@ -42,7 +57,9 @@ mod tests {
     use super::*;
 
     fn unavailable() -> MintError {
-        MintError::Unavailable { message: String::new() }
+        MintError::Unavailable {
+            message: String::new(),
+        }
     }
 
     proptest! {
@@ -67,7 +84,15 @@ mod tests {
     #[test]
     fn a_fleet_does_not_retry_in_step() {
         let waits: std::collections::HashSet<_> = (0..100)
-            .map(|n| delay(&unavailable(), 6, &format!("uid-{n}"), SignedDuration::from_secs(4000)).as_millis())
+            .map(|n| {
+                delay(
+                    &unavailable(),
+                    6,
+                    &format!("uid-{n}"),
+                    SignedDuration::from_secs(4000),
+                )
+                .as_millis()
+            })
             .collect();
         assert!(waits.len() > 90, "{} different delays of 100", waits.len());
     }

@@ -35,7 +35,11 @@ pub fn decide(seen: &Observed<'_>) -> Decision {
     match trigger(seen, wanted) {
         Some(trigger) => act_on(seen, wanted, trigger),
         None if !same_metadata(seen) => Decision::Relabel,
-        None => wait(seen, renewal_time(seen).unwrap_or(seen.now), WaitReason::Fresh),
+        None => wait(
+            seen,
+            renewal_time(seen).unwrap_or(seen.now),
+            WaitReason::Fresh,
+        ),
     }
 }
 
@@ -51,7 +55,9 @@ fn trigger(seen: &Observed<'_>, wanted: &Wanted<'_>) -> Option<Trigger> {
     };
     if issued.fingerprint != wanted.fingerprint {
         Some(Trigger::SpecChanged)
-    } else if wanted.renew_request.is_some() && issued.renew_request.as_deref() != wanted.renew_request {
+    } else if wanted.renew_request.is_some()
+        && issued.renew_request.as_deref() != wanted.renew_request
+    {
         Some(Trigger::Forced)
     } else if issued.credential_revision != wanted.credential_revision {
         Some(Trigger::CredentialChanged)
@@ -70,15 +76,25 @@ fn act_on(seen: &Observed<'_>, wanted: &Wanted<'_>, trigger: Trigger) -> Decisio
     }
     if let Some(attempts) = seen.attempts
         && attempts.next > seen.now
-        && attempts.asked.as_deref().is_none_or(|asked| asked == asked_for(wanted))
+        && attempts
+            .asked
+            .as_deref()
+            .is_none_or(|asked| asked == asked_for(wanted))
     {
         return wait(seen, attempts.next, WaitReason::Backoff);
     }
     let stored = stored_at(seen.target);
     let last = stored.max(seen.last_mint);
-    match last.map(|last| last + MIN_INTERVAL).filter(|earliest| *earliest > seen.now) {
+    match last
+        .map(|last| last + MIN_INTERVAL)
+        .filter(|earliest| *earliest > seen.now)
+    {
         // A last mint in the future is a clock that was set back; it must not block for longer than the interval.
-        Some(earliest) => wait(seen, earliest.min(seen.now + MIN_INTERVAL), WaitReason::MinInterval),
+        Some(earliest) => wait(
+            seen,
+            earliest.min(seen.now + MIN_INTERVAL),
+            WaitReason::MinInterval,
+        ),
         None => Decision::Mint(trigger),
     }
 }
@@ -88,15 +104,28 @@ fn serves(seen: &Observed<'_>, held: &Held, wanted: &Wanted<'_>) -> bool {
     let matches = held.fingerprint == wanted.fingerprint
         && held.credential_revision == wanted.credential_revision
         && held.renew_request.as_deref() == wanted.renew_request;
-    let plan = schedule::plan(seen.renewal, seen.uid, held.minted.issued_at, held.minted.usable_until);
+    let plan = schedule::plan(
+        seen.renewal,
+        seen.uid,
+        held.minted.issued_at,
+        held.minted.usable_until,
+    );
     let stale = stored_at(seen.target).is_some_and(|stored| stored > held.minted.issued_at);
-    matches && !stale && (held.revision.is_none() && held.minted.usable_until > seen.now || plan.renewal_time > seen.now)
+    matches
+        && !stale
+        && (held.revision.is_none() && held.minted.usable_until > seen.now
+            || plan.renewal_time > seen.now)
 }
 
 /// What an attempt asked for, to notice that a later one would ask for something else.
 #[must_use]
 pub fn asked_for(wanted: &Wanted<'_>) -> String {
-    format!("{}/{}/{}", wanted.fingerprint, wanted.credential_revision, wanted.renew_request.unwrap_or_default())
+    format!(
+        "{}/{}/{}",
+        wanted.fingerprint,
+        wanted.credential_revision,
+        wanted.renew_request.unwrap_or_default()
+    )
 }
 
 fn stored_at(target: &TargetState) -> Option<Timestamp> {
@@ -107,15 +136,26 @@ fn stored_at(target: &TargetState) -> Option<Timestamp> {
 }
 
 fn renewal_time(seen: &Observed<'_>) -> Option<Timestamp> {
-    let TargetState::Ours(stored) = seen.target else { return None };
+    let TargetState::Ours(stored) = seen.target else {
+        return None;
+    };
     let issued = stored.issued.as_ref()?;
-    Some(schedule::plan(seen.renewal, seen.uid, issued.issued_at, issued.usable_until).renewal_time)
+    Some(
+        schedule::plan(
+            seen.renewal,
+            seen.uid,
+            issued.issued_at,
+            issued.usable_until,
+        )
+        .renewal_time,
+    )
 }
 
 fn same_metadata(seen: &Observed<'_>) -> bool {
     match seen.target {
         TargetState::Ours(stored) => {
-            stored.metadata_hash.as_deref() == Some(seen.metadata_hash) && stored.renewal_time == renewal_time(seen)
+            stored.metadata_hash.as_deref() == Some(seen.metadata_hash)
+                && stored.renewal_time == renewal_time(seen)
         }
         TargetState::Absent | TargetState::Foreign(_) => true,
     }
@@ -127,12 +167,20 @@ fn wait(seen: &Observed<'_>, until: Timestamp, why: WaitReason) -> Decision {
     if let TargetState::Ours(stored) = seen.target
         && let Some(issued) = &stored.issued
     {
-        let plan = schedule::plan(seen.renewal, seen.uid, issued.issued_at, issued.usable_until);
+        let plan = schedule::plan(
+            seen.renewal,
+            seen.uid,
+            issued.issued_at,
+            issued.usable_until,
+        );
         for change in [plan.floor_time, issued.usable_until] {
             if change > seen.now {
                 until = until.min(change);
             }
         }
     }
-    Decision::Wait { until: until.max(seen.now + SignedDuration::from_millis(1)), why }
+    Decision::Wait {
+        until: until.max(seen.now + SignedDuration::from_millis(1)),
+        why,
+    }
 }

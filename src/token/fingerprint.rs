@@ -21,8 +21,18 @@ pub fn of_ask(ask: &Ask, templates: &BTreeMap<String, String>) -> String {
         expiration: i64,
         templates: &'a BTreeMap<String, String>,
     }
-    fn hash<B: Serialize>(provider: &'static str, block: &B, ask: &Ask, templates: &BTreeMap<String, String>) -> String {
-        let makes = Makes { provider, block, expiration: ask.expiration.as_secs(), templates };
+    fn hash<B: Serialize>(
+        provider: &'static str,
+        block: &B,
+        ask: &Ask,
+        templates: &BTreeMap<String, String>,
+    ) -> String {
+        let makes = Makes {
+            provider,
+            block,
+            expiration: ask.expiration.as_secs(),
+            templates,
+        };
         // Maps with string keys, numbers and strings: serde_json can't fail on them.
         short(&serde_json::to_vec(&makes).unwrap_or_default())
     }
@@ -45,17 +55,24 @@ pub fn of_credential<'a>(values: impl Iterator<Item = &'a SecretString>) -> Stri
 /// 64 bits of SHA-256, as 16 hexadecimal digits.
 #[must_use]
 pub fn short(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes).as_ref().iter().take(8).fold(String::with_capacity(16), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // writing to a String can't fail
-        text
-    })
+    digest(&SHA256, bytes).as_ref().iter().take(8).fold(
+        String::with_capacity(16),
+        |mut text, byte| {
+            let _ = write!(text, "{byte:02x}"); // writing to a String can't fail
+            text
+        },
+    )
 }
 
 /// A duration in `0..=max`, the same for the same uid and purpose: the core knows no random numbers.
 #[must_use]
 pub fn uniform(uid: &str, purpose: &str, max: SignedDuration) -> SignedDuration {
     let hash = digest(&SHA256, format!("{uid}/{purpose}").as_bytes());
-    let seed = hash.as_ref().iter().take(8).fold(0u64, |seed, byte| seed << 8 | u64::from(*byte));
+    let seed = hash
+        .as_ref()
+        .iter()
+        .take(8)
+        .fold(0u64, |seed, byte| seed << 8 | u64::from(*byte));
     let max_millis = u128::try_from(max.as_millis()).unwrap_or(0);
     let millis = u128::from(seed) * (max_millis + 1) >> 64; // at most max_millis
     SignedDuration::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
@@ -68,17 +85,30 @@ mod tests {
     #[test]
     fn uniform_stays_in_bounds_and_spreads() {
         let max = SignedDuration::from_secs(60);
-        let drawn: Vec<_> = (0..1000).map(|n| uniform(&format!("uid-{n}"), "renewal", max)).collect();
-        assert!(drawn.iter().all(|d| *d >= SignedDuration::ZERO && *d <= max));
+        let drawn: Vec<_> = (0..1000)
+            .map(|n| uniform(&format!("uid-{n}"), "renewal", max))
+            .collect();
+        assert!(
+            drawn
+                .iter()
+                .all(|d| *d >= SignedDuration::ZERO && *d <= max)
+        );
         let early = drawn.iter().filter(|d| **d < max / 2).count();
-        assert!((400..600).contains(&early), "{early} of 1000 in the first half");
-        assert_eq!(uniform("a", "renewal", SignedDuration::ZERO), SignedDuration::ZERO);
+        assert!(
+            (400..600).contains(&early),
+            "{early} of 1000 in the first half"
+        );
+        assert_eq!(
+            uniform("a", "renewal", SignedDuration::ZERO),
+            SignedDuration::ZERO
+        );
     }
 
     #[test]
     fn credential_values_do_not_run_into_each_other() {
         let of = |values: &[&str]| {
-            let secrets: Vec<SecretString> = values.iter().map(|v| SecretString::from(*v)).collect();
+            let secrets: Vec<SecretString> =
+                values.iter().map(|v| SecretString::from(*v)).collect();
             of_credential(secrets.iter())
         };
         assert_ne!(of(&["ab", "c"]), of(&["a", "bc"]));

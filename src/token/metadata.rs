@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
+    ManagedFieldsEntry, ObjectMeta, OwnerReference,
+};
 
 use super::{Issued, Stored, TargetState};
 use crate::api::{DeletionPolicy, Target};
@@ -66,7 +68,11 @@ impl SecretView {
         let empty = BTreeMap::new();
         let labels = meta.labels.as_ref().unwrap_or(&empty);
         let annotations = meta.annotations.as_ref().unwrap_or(&empty);
-        let controller = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+        let controller = meta
+            .owner_references
+            .iter()
+            .flatten()
+            .find(|owner| owner.controller == Some(true));
         Self {
             stored: Stored {
                 uid: meta.uid.clone().unwrap_or_default(),
@@ -83,7 +89,11 @@ impl SecretView {
             }),
             name_label: labels.get(NAME).cloned(),
             managed: labels.get(MANAGED_BY).is_some_and(|by| by == MANAGER),
-            owned_keys: meta.managed_fields.as_ref().filter(|fields| !fields.is_empty()).map(|f| owned_keys(f)),
+            owned_keys: meta
+                .managed_fields
+                .as_ref()
+                .filter(|fields| !fields.is_empty())
+                .map(|f| owned_keys(f)),
         }
     }
 
@@ -100,8 +110,15 @@ impl SecretView {
     }
 
     /// Keys of `data` that we wrote and that are not among the new ones.
-    pub fn stale_keys<'a, V>(&'a self, new: &'a BTreeMap<String, V>) -> impl Iterator<Item = String> + 'a {
-        self.owned_keys.iter().flatten().filter(|key| !new.contains_key(*key)).cloned()
+    pub fn stale_keys<'a, V>(
+        &'a self,
+        new: &'a BTreeMap<String, V>,
+    ) -> impl Iterator<Item = String> + 'a {
+        self.owned_keys
+            .iter()
+            .flatten()
+            .filter(|key| !new.contains_key(*key))
+            .cloned()
     }
 
     /// The RealtimeToken that the Secret's label names.
@@ -117,9 +134,13 @@ impl SecretView {
         match &self.controller {
             Some(owner) if owner.uid == uid => {}
             Some(owner) if owner.kind == "RealtimeToken" && owner.name == name => {
-                return TargetState::Foreign(format!("an earlier RealtimeToken {name}, whose deletion is under way"));
+                return TargetState::Foreign(format!(
+                    "an earlier RealtimeToken {name}, whose deletion is under way"
+                ));
             }
-            Some(owner) => return TargetState::Foreign(format!("controlled by {} {}", owner.kind, owner.name)),
+            Some(owner) => {
+                return TargetState::Foreign(format!("controlled by {} {}", owner.kind, owner.name));
+            }
             None if self.managed && self.name_label.as_deref() == Some(name) => {}
             None if self.managed => {
                 let other = self.name_label.as_deref().unwrap_or("of another name");
@@ -128,12 +149,19 @@ impl SecretView {
             None => return TargetState::Foreign("not created by this operator".into()),
         }
         let mut stored = self.stored.clone();
-        let templated = target.template.iter().flat_map(|template| template.data.keys().map(String::as_str));
+        let templated = target
+            .template
+            .iter()
+            .flat_map(|template| template.data.keys().map(String::as_str));
         stored.intact = match &self.owned_keys {
-            Some(owned) => OWN_KEYS.into_iter().chain(templated).all(|key| owned.iter().any(|own| own == key)),
+            Some(owned) => OWN_KEYS
+                .into_iter()
+                .chain(templated)
+                .all(|key| owned.iter().any(|own| own == key)),
             None => true,
         };
-        let owner_lost = target.deletion_policy == DeletionPolicy::Delete && self.controller.is_none();
+        let owner_lost =
+            target.deletion_policy == DeletionPolicy::Delete && self.controller.is_none();
         if owner_lost || !self.managed || self.name_label.as_deref() != Some(name) {
             stored.metadata_hash = None;
         }
@@ -145,16 +173,38 @@ impl SecretView {
 /// was taken out can be taken out of the Secret.
 #[must_use]
 pub fn owned_metadata(meta: &ObjectMeta, kind: &str) -> Vec<String> {
-    let ours = meta.managed_fields.iter().flatten().filter(|entry| is_ours(entry));
-    ours.filter_map(|entry| entry.fields_v1.as_ref()?.0.get("f:metadata")?.get(kind)?.as_object())
-        .flat_map(|fields| fields.keys().filter_map(|field| field.strip_prefix("f:")).map(str::to_owned))
-        .collect()
+    let ours = meta
+        .managed_fields
+        .iter()
+        .flatten()
+        .filter(|entry| is_ours(entry));
+    ours.filter_map(|entry| {
+        entry
+            .fields_v1
+            .as_ref()?
+            .0
+            .get("f:metadata")?
+            .get(kind)?
+            .as_object()
+    })
+    .flat_map(|fields| {
+        fields
+            .keys()
+            .filter_map(|field| field.strip_prefix("f:"))
+            .map(str::to_owned)
+    })
+    .collect()
 }
 
 /// The Secret's owners with this RealtimeToken among them, or without it.
 #[must_use]
 pub fn owners(others: &[OwnerReference], ours: Option<OwnerReference>) -> Vec<OwnerReference> {
-    others.iter().filter(|owner| owner.controller != Some(true)).cloned().chain(ours).collect()
+    others
+        .iter()
+        .filter(|owner| owner.controller != Some(true))
+        .cloned()
+        .chain(ours)
+        .collect()
 }
 
 fn is_ours(entry: &ManagedFieldsEntry) -> bool {
@@ -164,7 +214,11 @@ fn is_ours(entry: &ManagedFieldsEntry) -> bool {
 fn owned_keys(fields: &[ManagedFieldsEntry]) -> Vec<String> {
     let ours = fields.iter().filter(|entry| is_ours(entry));
     ours.filter_map(|entry| entry.fields_v1.as_ref()?.0.get("f:data")?.as_object())
-        .flat_map(|data| data.keys().filter_map(|field| field.strip_prefix("f:")).map(str::to_owned))
+        .flat_map(|data| {
+            data.keys()
+                .filter_map(|field| field.strip_prefix("f:"))
+                .map(str::to_owned)
+        })
         .collect()
 }
 
@@ -177,7 +231,11 @@ fn issued(annotations: &BTreeMap<String, String>) -> Option<Issued> {
         issued_at: time(annotations, ISSUED_AT)?,
         usable_until: time(annotations, USABLE_UNTIL)?,
         expires_at: time(annotations, EXPIRES_AT)?,
-        revision: annotations.get(REVISION)?.parse().ok().filter(|revision| *revision > 0)?,
+        revision: annotations
+            .get(REVISION)?
+            .parse()
+            .ok()
+            .filter(|revision| *revision > 0)?,
         fingerprint: annotations.get(SPEC_HASH)?.clone(),
         credential_revision: annotations.get(CREDENTIAL_REVISION)?.clone(),
         renew_request: annotations.get(RENEW_REQUEST).cloned(),

@@ -68,7 +68,10 @@ pub struct Blocked {
 impl Blocked {
     /// A reason with its message.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
+        Self {
+            reason,
+            message: message.into(),
+        }
     }
 }
 
@@ -124,8 +127,6 @@ pub struct Issued {
 pub struct Held {
     /// The token.
     pub minted: Minted,
-    /// Why it was minted.
-    pub trigger: Trigger,
     /// [`Wanted::fingerprint`] at the mint.
     pub fingerprint: String,
     /// [`Wanted::credential_revision`] at the mint.

@@ -46,7 +46,14 @@ pub enum Situation<'a> {
 #[must_use]
 pub fn status(findings: &Findings<'_>) -> RealtimeTokenStatus {
     let issued = issued(findings.target);
-    let plan = issued.map(|i| schedule::plan(&findings.token.spec.renewal, findings.uid, i.issued_at, i.usable_until));
+    let plan = issued.map(|i| {
+        schedule::plan(
+            &findings.token.spec.renewal,
+            findings.uid,
+            i.issued_at,
+            i.usable_until,
+        )
+    });
     let attempts = match findings.situation {
         Situation::Failing(attempts) => Some(attempts),
         _ => None,
@@ -55,11 +62,24 @@ pub fn status(findings: &Findings<'_>) -> RealtimeTokenStatus {
         observed_generation: findings.token.metadata.generation,
         conditions: vec![
             condition(findings, ConditionType::Ready, ready(findings, issued)),
-            condition(findings, ConditionType::Renewing, renewing(findings, plan.map(|p| p.renewal_time))),
-            condition(findings, ConditionType::FreshnessGuaranteed, freshness(findings, plan)),
+            condition(
+                findings,
+                ConditionType::Renewing,
+                renewing(findings, plan.map(|p| p.renewal_time)),
+            ),
+            condition(
+                findings,
+                ConditionType::FreshnessGuaranteed,
+                freshness(findings, plan),
+            ),
         ],
-        provider: findings.provider.map(str::to_owned).or_else(|| findings.prior.provider.clone()),
-        secret_ref: issued.map(|_| SecretName { name: findings.token.target_name() }),
+        provider: findings
+            .provider
+            .map(str::to_owned)
+            .or_else(|| findings.prior.provider.clone()),
+        secret_ref: issued.map(|_| SecretName {
+            name: findings.token.target_name(),
+        }),
         issued_at: issued.map(|i| Time(whole_second(i.issued_at))),
         usable_until: issued.map(|i| Time(whole_second(i.usable_until))),
         expires_at: issued.map(|i| Time(whole_second(i.expires_at))),
@@ -68,8 +88,10 @@ pub fn status(findings: &Findings<'_>) -> RealtimeTokenStatus {
         failed_mint_attempts: attempts.map(|a| i64::from(a.failed)),
         last_failure_time: attempts.map(|a| Time(whole_second(a.last))),
         next_attempt_time: attempts.map(|a| Time(whole_second(a.next))),
-        last_handled_renew_request: issued
-            .map_or_else(|| findings.prior.last_handled_renew_request.clone(), |i| i.renew_request.clone()),
+        last_handled_renew_request: issued.map_or_else(
+            || findings.prior.last_handled_renew_request.clone(),
+            |i| i.renew_request.clone(),
+        ),
     }
 }
 
@@ -82,9 +104,13 @@ pub fn attempts(token: &RealtimeToken) -> Option<Attempts> {
         return None;
     }
     let renewing = find(&status.conditions, ConditionType::Renewing)?;
-    let reason = *Reason::ALL.iter().find(|reason| reason.as_str() == renewing.reason)?;
+    let reason = *Reason::ALL
+        .iter()
+        .find(|reason| reason.as_str() == renewing.reason)?;
     Some(Attempts {
-        failed: u32::try_from(status.failed_mint_attempts?).ok().filter(|failed| *failed > 0)?,
+        failed: u32::try_from(status.failed_mint_attempts?)
+            .ok()
+            .filter(|failed| *failed > 0)?,
         last: status.last_failure_time.as_ref()?.0,
         next: status.next_attempt_time.as_ref()?.0,
         asked: None,
@@ -95,17 +121,23 @@ pub fn attempts(token: &RealtimeToken) -> Option<Attempts> {
 
 /// The condition that should become a Warning event: a failure that was not there before.
 #[must_use]
-pub fn new_failure<'a>(prior: &RealtimeTokenStatus, current: &'a RealtimeTokenStatus) -> Option<&'a Condition> {
+pub fn new_failure<'a>(
+    prior: &RealtimeTokenStatus,
+    current: &'a RealtimeTokenStatus,
+) -> Option<&'a Condition> {
     let is_new = |condition: &Condition| {
         let before = prior.conditions.iter().find(|c| c.type_ == condition.type_);
-        before.is_none_or(|before| before.reason != condition.reason || before.status != condition.status)
+        before.is_none_or(|before| {
+            before.reason != condition.reason || before.status != condition.status
+        })
     };
     let quiet = [Reason::Pending, Reason::Suspended, Reason::AwaitingRenewal].map(Reason::as_str);
     let renewing = find(&current.conditions, ConditionType::Renewing)
         .filter(|c| c.status == "True" && !quiet.contains(&c.reason.as_str()) && is_new(c));
     let expired = find(&current.conditions, ConditionType::Ready)
         .filter(|c| c.reason == Reason::Expired.as_str() && is_new(c));
-    let stale = find(&current.conditions, ConditionType::FreshnessGuaranteed).filter(|c| c.status == "False" && is_new(c));
+    let stale = find(&current.conditions, ConditionType::FreshnessGuaranteed)
+        .filter(|c| c.status == "False" && is_new(c));
     renewing.or(expired).or(stale)
 }
 
@@ -118,26 +150,50 @@ fn ready(findings: &Findings<'_>, issued: Option<&Issued>) -> Verdict {
         let left = issued.usable_until.duration_since(findings.now);
         let until = whole_second(issued.usable_until);
         if left.is_positive() && left >= min {
-            let reason = if issued.revision == 1 { Reason::Issued } else { Reason::Renewed };
-            return ("True", reason, format!("Secret {name} holds a token usable until {until} (revision {})", issued.revision));
+            let reason = if issued.revision == 1 {
+                Reason::Issued
+            } else {
+                Reason::Renewed
+            };
+            return (
+                "True",
+                reason,
+                format!(
+                    "Secret {name} holds a token usable until {until} (revision {})",
+                    issued.revision
+                ),
+            );
         }
         let life = issued.usable_until.duration_since(issued.issued_at);
         let state = if left.is_positive() {
-            format!("the token in Secret {name} has less than minRemainingSeconds ({} s) left, until {until}", min.as_secs())
+            format!(
+                "the token in Secret {name} has less than minRemainingSeconds ({} s) left, until {until}",
+                min.as_secs()
+            )
         } else {
             format!("the token in Secret {name} ended at {until}")
         };
         return match stuck(findings) {
             Some((reason, message)) => ("False", reason, format!("{state}: {message}")),
-            None if life < min => ("False", Reason::LifetimeTooShort, format!(
-                "the token lives {} s, less than minRemainingSeconds ({} s); ask for a longer life or lower it", life.as_secs(), min.as_secs()
-            )),
+            None if life < min => (
+                "False",
+                Reason::LifetimeTooShort,
+                format!(
+                    "the token lives {} s, less than minRemainingSeconds ({} s); ask for a longer life or lower it",
+                    life.as_secs(),
+                    min.as_secs()
+                ),
+            ),
             None => ("False", Reason::Expired, state),
         };
     }
     match stuck(findings) {
         Some((reason, message)) => ("False", reason, message),
-        None => ("False", Reason::Pending, format!("waiting for a token for Secret {name}")),
+        None => (
+            "False",
+            Reason::Pending,
+            format!("waiting for a token for Secret {name}"),
+        ),
     }
 }
 
@@ -146,7 +202,11 @@ fn renewing(findings: &Findings<'_>, renewal_time: Option<Timestamp>) -> Verdict
         (Situation::Suspended, Some((reason, message))) => ("False", reason, message),
         (_, Some((reason, message))) => ("True", reason, message),
         (Situation::Settled, None) => match renewal_time {
-            Some(due) => ("False", Reason::AwaitingRenewal, format!("the next token is due at {}", whole_second(due))),
+            Some(due) => (
+                "False",
+                Reason::AwaitingRenewal,
+                format!("the next token is due at {}", whole_second(due)),
+            ),
             None => ("True", Reason::Pending, "a token is due".to_owned()),
         },
         (_, None) => ("True", Reason::Pending, "a token is due".to_owned()),
@@ -161,17 +221,33 @@ fn freshness(findings: &Findings<'_>, plan: Option<schedule::Schedule>) -> Verdi
         return ("False", Reason::SingleUseToken, message.to_owned());
     }
     match plan {
-        None => ("Unknown", Reason::Pending, "known once a token was issued".to_owned()),
+        None => (
+            "Unknown",
+            Reason::Pending,
+            "known once a token was issued".to_owned(),
+        ),
         Some(plan) => match plan.shortfall {
-            Some(short) => ("False", Reason::LifetimeTooShort, format!(
-                "a life of {} s can't keep {} s for every reader: with propagationSeconds {} and 60 s for retries it \
+            Some(short) => (
+                "False",
+                Reason::LifetimeTooShort,
+                format!(
+                    "a life of {} s can't keep {} s for every reader: with propagationSeconds {} and 60 s for retries it \
                  would have to be {} s; raise expirationSeconds or lower minRemainingSeconds, propagationSeconds or \
                  renewBeforeSeconds. Renewing at half the life",
-                short.life.as_secs(), renewal.min_remaining_seconds, renewal.propagation_seconds, short.needed.as_secs()
-            )),
-            None => ("True", Reason::LifetimeSufficient, format!(
-                "renewed in time for every reader to have {} s left", renewal.min_remaining_seconds
-            )),
+                    short.life.as_secs(),
+                    renewal.min_remaining_seconds,
+                    renewal.propagation_seconds,
+                    short.needed.as_secs()
+                ),
+            ),
+            None => (
+                "True",
+                Reason::LifetimeSufficient,
+                format!(
+                    "renewed in time for every reader to have {} s left",
+                    renewal.min_remaining_seconds
+                ),
+            ),
         },
     }
 }
@@ -182,17 +258,26 @@ fn stuck(findings: &Findings<'_>) -> Option<(Reason, String)> {
         Situation::Settled | Situation::Pending => None,
         Situation::Failing(attempts) => Some((attempts.reason, attempts.message.clone())),
         Situation::Blocked(blocked) => Some((blocked.reason, blocked.message.clone())),
-        Situation::Suspended => {
-            Some((Reason::Suspended, "spec.suspend is true: nothing is minted until it is false".to_owned()))
-        }
+        Situation::Suspended => Some((
+            Reason::Suspended,
+            "spec.suspend is true: nothing is minted until it is false".to_owned(),
+        )),
     }
 }
 
-fn condition(findings: &Findings<'_>, type_: ConditionType, (status, reason, message): Verdict) -> Condition {
-    let unchanged = find(&findings.prior.conditions, type_).filter(|before| before.status == status);
+fn condition(
+    findings: &Findings<'_>,
+    type_: ConditionType,
+    (status, reason, message): Verdict,
+) -> Condition {
+    let unchanged =
+        find(&findings.prior.conditions, type_).filter(|before| before.status == status);
     let mut message = message;
     if message.len() > 1024 {
-        let cut = (0..=1024).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
+        let cut = (0..=1024)
+            .rev()
+            .find(|at| message.is_char_boundary(*at))
+            .unwrap_or(0);
         message.truncate(cut);
     }
     Condition {
@@ -201,13 +286,17 @@ fn condition(findings: &Findings<'_>, type_: ConditionType, (status, reason, mes
         reason: reason.as_str().to_owned(),
         message,
         observed_generation: findings.token.metadata.generation,
-        last_transition_time: unchanged
-            .map_or_else(|| Time(whole_second(findings.now)), |before| before.last_transition_time.clone()),
+        last_transition_time: unchanged.map_or_else(
+            || Time(whole_second(findings.now)),
+            |before| before.last_transition_time.clone(),
+        ),
     }
 }
 
 fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
-    conditions.iter().find(|condition| condition.type_ == type_.as_str())
+    conditions
+        .iter()
+        .find(|condition| condition.type_ == type_.as_str())
 }
 
 fn issued(target: &TargetState) -> Option<&Issued> {

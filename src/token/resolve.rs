@@ -8,8 +8,8 @@ use kube::core::{Selector, SelectorExt};
 
 use super::{Blocked, fingerprint, template};
 use crate::api::{
-    ClusterRealtimeProvider, ElevenLabsAccount, OpenAiAccount, Policy, RateLimit, RealtimeToken, RealtimeTokenSpec,
-    Reason, SecretKeyRef,
+    ClusterRealtimeProvider, ElevenLabsAccount, OpenAiAccount, Policy, RateLimit, RealtimeToken,
+    RealtimeTokenSpec, Reason, SecretKeyRef,
 };
 use crate::providers::{Ask, Block, EndpointPolicy, Life};
 
@@ -57,13 +57,21 @@ impl KeyRef {
     /// The key that a ClusterRealtimeProvider names, in the operator's own namespace.
     #[must_use]
     pub fn new(namespace: &str, secret: &SecretKeyRef) -> Self {
-        Self { namespace: namespace.to_owned(), name: secret.name.clone(), key: secret.key.clone() }
+        Self {
+            namespace: namespace.to_owned(),
+            name: secret.name.clone(),
+            key: secret.key.clone(),
+        }
     }
 }
 
 impl std::fmt::Display for KeyRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "key {} of Secret {}/{}", self.key, self.namespace, self.name)
+        write!(
+            f,
+            "key {} of Secret {}/{}",
+            self.key, self.namespace, self.name
+        )
     }
 }
 
@@ -74,8 +82,15 @@ impl std::fmt::Display for KeyRef {
 pub fn resolve(token: &RealtimeToken, around: &Surroundings<'_>) -> Result<Resolved, Blocked> {
     let spec = &token.spec;
     let mut block = block_of(spec)?;
-    let (key, policy, rate_limit) = match (&spec.credentials.secret_ref, &spec.credentials.provider_ref) {
-        (Some(secret), None) => (KeyRef::new(&token.namespace().unwrap_or_default(), secret), None, None),
+    let (key, policy, rate_limit) = match (
+        &spec.credentials.secret_ref,
+        &spec.credentials.provider_ref,
+    ) {
+        (Some(secret), None) => (
+            KeyRef::new(&token.namespace().unwrap_or_default(), secret),
+            None,
+            None,
+        ),
         (None, Some(reference)) => {
             let provider = around.provider.ok_or_else(|| {
                 Blocked::new(
@@ -88,27 +103,45 @@ pub fn resolve(token: &RealtimeToken, around: &Surroundings<'_>) -> Result<Resol
             })?;
             admit_namespace(token, provider, around)?;
             adopt_account(&mut block, provider)?;
-            let key = KeyRef::new(around.operator_namespace, &provider.spec.credentials.secret_ref);
+            let key = KeyRef::new(
+                around.operator_namespace,
+                &provider.spec.credentials.secret_ref,
+            );
             (key, provider.spec.policy.as_ref(), provider.spec.rate_limit)
         }
-        _ => return Err(invalid("set exactly one of credentials.secretRef and credentials.providerRef")),
+        _ => {
+            return Err(invalid(
+                "set exactly one of credentials.secretRef and credentials.providerRef",
+            ));
+        }
     };
     let expiration = expiration(spec, &block, policy)?;
     if let Some(allowed) = policy.and_then(|policy| policy.allowed_models.as_ref()) {
         admit_model(block.provider().model(), allowed)?;
     }
     let adapter = block.provider();
-    adapter.validate().map_err(|problem| invalid(problem.to_string()))?;
+    adapter
+        .validate()
+        .map_err(|problem| invalid(problem.to_string()))?;
     around
         .endpoints
         .check(&adapter.endpoint())
         .map_err(|problem| Blocked::new(Reason::EndpointNotAllowed, problem.to_string()))?;
     let none = BTreeMap::new();
-    let templates = spec.target.template.as_ref().map_or(&none, |template| &template.data);
+    let templates = spec
+        .target
+        .template
+        .as_ref()
+        .map_or(&none, |template| &template.data);
     template::check(templates, adapter.name()).map_err(|problem| invalid(problem.to_string()))?;
     let ask = Ask { block, expiration };
     let fingerprint = fingerprint::of_ask(&ask, templates);
-    Ok(Resolved { ask, key, fingerprint, rate_limit })
+    Ok(Resolved {
+        ask,
+        key,
+        fingerprint,
+        rate_limit,
+    })
 }
 
 /// The one provider block of a spec.
@@ -119,7 +152,9 @@ pub fn block_of(spec: &RealtimeTokenSpec) -> Result<Block, Blocked> {
     match (&spec.openai, &spec.elevenlabs) {
         (Some(block), None) => Ok(Block::OpenAi(Box::new(block.clone()))),
         (None, Some(block)) => Ok(Block::ElevenLabs(Box::new(block.clone()))),
-        _ => Err(invalid("set exactly one provider block: openai or elevenlabs")),
+        _ => Err(invalid(
+            "set exactly one provider block: openai or elevenlabs",
+        )),
     }
 }
 
@@ -136,8 +171,10 @@ pub fn expiration(
     let not_allowed = |message: String| Blocked::new(Reason::ExpirationNotAllowed, message);
     let name = block.provider().name();
     match (block.provider().life(), spec.expiration_seconds) {
-        (Life::Chosen, asked) => {
-            let seconds = asked.unwrap_or_else(|| maximum.map_or(DEFAULT_EXPIRATION, |m| m.min(DEFAULT_EXPIRATION)));
+        (Life::Chosen { .. }, asked) => {
+            let seconds = asked.unwrap_or_else(|| {
+                maximum.map_or(DEFAULT_EXPIRATION, |m| m.min(DEFAULT_EXPIRATION))
+            });
             match maximum {
                 Some(maximum) if seconds > maximum => Err(not_allowed(format!(
                     "expirationSeconds {seconds} exceeds the ClusterRealtimeProvider's \
@@ -181,7 +218,9 @@ fn admit_namespace(
         )));
     };
     let selector = Selector::try_from(selector).map_err(|problem| {
-        denied(format!("the namespaceSelector of ClusterRealtimeProvider {name} is wrong: {problem}"))
+        denied(format!(
+            "the namespaceSelector of ClusterRealtimeProvider {name} is wrong: {problem}"
+        ))
     })?;
     if selector.matches(around.namespace_labels) {
         return Ok(());
@@ -199,17 +238,29 @@ fn adopt_account(block: &mut Block, provider: &ClusterRealtimeProvider) -> Resul
             "{field}: region, account and endpoint come from ClusterRealtimeProvider {name}; remove them here"
         ))
     };
-    let other = |wanted: &str| invalid(format!("ClusterRealtimeProvider {name} is not an account of {wanted}"));
+    let other = |wanted: &str| {
+        invalid(format!(
+            "ClusterRealtimeProvider {name} is not an account of {wanted}"
+        ))
+    };
     match block {
         Block::OpenAi(openai) => {
-            let account = provider.spec.openai.as_ref().ok_or_else(|| other("openai"))?;
+            let account = provider
+                .spec
+                .openai
+                .as_ref()
+                .ok_or_else(|| other("openai"))?;
             if openai.account != OpenAiAccount::default() {
                 return Err(own("openai"));
             }
             openai.account = account.clone();
         }
         Block::ElevenLabs(elevenlabs) => {
-            let account = provider.spec.elevenlabs.as_ref().ok_or_else(|| other("elevenlabs"))?;
+            let account = provider
+                .spec
+                .elevenlabs
+                .as_ref()
+                .ok_or_else(|| other("elevenlabs"))?;
             if elevenlabs.account != ElevenLabsAccount::default() {
                 return Err(own("elevenlabs"));
             }
@@ -221,13 +272,17 @@ fn adopt_account(block: &mut Block, provider: &ClusterRealtimeProvider) -> Resul
 
 fn admit_model(model: &str, allowed: &[String]) -> Result<(), Blocked> {
     // `?` is an ordinary character here; a type parameter of WildMatchPattern turns its special meaning off.
-    let matches = |pattern: &String| wildmatch::WildMatchPattern::<'*', '\0'>::new(pattern).matches(model);
+    let matches =
+        |pattern: &String| wildmatch::WildMatchPattern::<'*', '\0'>::new(pattern).matches(model);
     if allowed.iter().any(matches) {
         return Ok(());
     }
     Err(Blocked::new(
         Reason::ModelNotAllowed,
-        format!("{model} is not among the ClusterRealtimeProvider's policy.allowedModels: {}", allowed.join(", ")),
+        format!(
+            "{model} is not among the ClusterRealtimeProvider's policy.allowedModels: {}",
+            allowed.join(", ")
+        ),
     ))
 }
 

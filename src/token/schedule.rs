@@ -35,17 +35,32 @@ pub struct Shortfall {
 /// The jitter comes from the uid and only ever moves the renewal to an earlier time, so that tokens created together
 /// spread out and none is late.
 #[must_use]
-pub fn plan(renewal: &Renewal, uid: &str, issued_at: Timestamp, usable_until: Timestamp) -> Schedule {
-    let life = usable_until.duration_since(issued_at).max(SignedDuration::ZERO);
+pub fn plan(
+    renewal: &Renewal,
+    uid: &str,
+    issued_at: Timestamp,
+    usable_until: Timestamp,
+) -> Schedule {
+    let life = usable_until
+        .duration_since(issued_at)
+        .max(SignedDuration::ZERO);
     let min_remaining = seconds(renewal.min_remaining_seconds);
     let need = min_remaining + seconds(renewal.propagation_seconds) + RETRY_BUDGET;
     let asked = match renewal.renew_before_seconds {
         Some(fixed) => seconds(fixed),
-        None => percent(life, renewal.renew_before_percentage.unwrap_or(DEFAULT_PERCENTAGE)),
+        None => percent(
+            life,
+            renewal
+                .renew_before_percentage
+                .unwrap_or(DEFAULT_PERCENTAGE),
+        ),
     };
     let renew_before = asked.max(need);
     let half = life / 2;
-    let shortfall = (renew_before > half).then(|| Shortfall { life, needed: renew_before * 2 });
+    let shortfall = (renew_before > half).then(|| Shortfall {
+        life,
+        needed: renew_before * 2,
+    });
     let jitter = uniform(uid, "renewal", percent(life, 5).min(MAX_JITTER));
     Schedule {
         renewal_time: earlier(usable_until, renew_before.min(half) + jitter),
@@ -92,7 +107,10 @@ mod tests {
         for (life, latest) in [(600, 330), (1800, 1206)] {
             let schedule = plan(&Renewal::default(), "u", at(0), at(life));
             let after = schedule.renewal_time.duration_since(at(0)).as_secs();
-            assert!(after <= latest && after >= latest - life / 20 - 1, "life {life}: renewed after {after} s");
+            assert!(
+                after <= latest && after >= latest - life / 20 - 1,
+                "life {life}: renewed after {after} s"
+            );
             assert_eq!(schedule.shortfall, None);
         }
     }
@@ -102,7 +120,10 @@ mod tests {
         let schedule = plan(&Renewal::default(), "u", at(0), at(60));
         assert!(schedule.renewal_time <= at(30) && schedule.renewal_time >= at(27));
         let shortfall = schedule.shortfall.unwrap();
-        assert_eq!((shortfall.life.as_secs(), shortfall.needed.as_secs()), (60, 540));
+        assert_eq!(
+            (shortfall.life.as_secs(), shortfall.needed.as_secs()),
+            (60, 540)
+        );
     }
 
     proptest! {

@@ -71,7 +71,10 @@ pub fn content(
     let mut data = BTreeMap::from([
         ("token.json".to_owned(), bytes(json.expose_secret())),
         ("token".to_owned(), bytes(minted.value.expose_secret())),
-        ("expires-at".to_owned(), bytes(&minted.expires_at.to_string())),
+        (
+            "expires-at".to_owned(),
+            bytes(&minted.expires_at.to_string()),
+        ),
         ("provider".to_owned(), bytes(minted.provider)),
     ]);
     if let Some(template) = &target.template {
@@ -81,26 +84,46 @@ pub fn content(
     }
     let mut annotations = BTreeMap::from([
         (metadata::ISSUED_AT.to_owned(), minted.issued_at.to_string()),
-        (metadata::USABLE_UNTIL.to_owned(), minted.usable_until.to_string()),
-        (metadata::EXPIRES_AT.to_owned(), minted.expires_at.to_string()),
+        (
+            metadata::USABLE_UNTIL.to_owned(),
+            minted.usable_until.to_string(),
+        ),
+        (
+            metadata::EXPIRES_AT.to_owned(),
+            minted.expires_at.to_string(),
+        ),
         (metadata::RENEWAL_TIME.to_owned(), renewal_time.to_string()),
         (metadata::REVISION.to_owned(), revision.to_string()),
         (metadata::SPEC_HASH.to_owned(), held.fingerprint.clone()),
-        (metadata::CREDENTIAL_REVISION.to_owned(), held.credential_revision.clone()),
+        (
+            metadata::CREDENTIAL_REVISION.to_owned(),
+            held.credential_revision.clone(),
+        ),
         (metadata::CONTENT_HASH.to_owned(), hash.clone()),
     ]);
     if let Some(request) = &held.renew_request {
         annotations.insert(metadata::RENEW_REQUEST.to_owned(), request.clone());
     }
-    Ok(Content { data, annotations, hash })
+    Ok(Content {
+        data,
+        annotations,
+        hash,
+    })
 }
 
 /// The Secret's labels and the template's annotations.
 #[must_use]
 pub fn dress(token_name: &str, target: &Target) -> Dress {
-    let template = target.template.as_ref().and_then(|template| template.metadata.clone()).unwrap_or_default();
+    let template = target
+        .template
+        .as_ref()
+        .and_then(|template| template.metadata.clone())
+        .unwrap_or_default();
     let mut labels = template.labels;
-    labels.insert(metadata::MANAGED_BY.to_owned(), metadata::MANAGER.to_owned());
+    labels.insert(
+        metadata::MANAGED_BY.to_owned(),
+        metadata::MANAGER.to_owned(),
+    );
     labels.insert(metadata::NAME.to_owned(), token_name.to_owned());
     let policy = match target.deletion_policy {
         DeletionPolicy::Delete => "Delete",
@@ -108,7 +131,11 @@ pub fn dress(token_name: &str, target: &Target) -> Dress {
     };
     // Maps of strings: serde_json can't fail on them.
     let hash = serde_json::to_vec(&(&labels, &template.annotations, policy)).unwrap_or_default();
-    Dress { labels, annotations: template.annotations, hash: fingerprint::short(&hash) }
+    Dress {
+        labels,
+        annotations: template.annotations,
+        hash: fingerprint::short(&hash),
+    }
 }
 
 fn bytes(text: &str) -> ByteString {

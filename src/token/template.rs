@@ -60,7 +60,9 @@ pub fn render(
     };
     let mut size = 0;
     let render_one = |(key, template): (&String, &String)| {
-        let rendered = environment.render_str(template, &values).map_err(|error| invalid(key, &error))?;
+        let rendered = environment
+            .render_str(template, &values)
+            .map_err(|error| invalid(key, &error))?;
         size += rendered.len();
         if size > MAX_RENDERED {
             return Err(TemplateError::TooLarge { key: key.clone() });
@@ -74,7 +76,10 @@ pub fn render(
 ///
 /// # Errors
 /// The first template that fails.
-pub fn check(templates: &BTreeMap<String, String>, provider: &'static str) -> Result<(), TemplateError> {
+pub fn check(
+    templates: &BTreeMap<String, String>,
+    provider: &'static str,
+) -> Result<(), TemplateError> {
     if templates.is_empty() {
         return Ok(());
     }
@@ -95,12 +100,17 @@ fn invalid(key: &str, error: &minijinja::Error) -> TemplateError {
     use minijinja::ErrorKind;
     let problem = match error.kind() {
         ErrorKind::UndefinedError => {
-            "unknown variable; there are token, provider, expiresAt, expiresAtRfc3339 and config".to_owned()
+            "unknown variable; there are token, provider, expiresAt, expiresAtRfc3339 and config"
+                .to_owned()
         }
         ErrorKind::OutOfFuel => format!("the template runs for more than {FUEL} instructions"),
         kind => kind.to_string(),
     };
-    TemplateError::Invalid { key: key.to_owned(), line: error.line().unwrap_or(1), problem }
+    TemplateError::Invalid {
+        key: key.to_owned(),
+        line: error.line().unwrap_or(1),
+        problem,
+    }
 }
 
 #[cfg(test)]
@@ -109,7 +119,10 @@ mod tests {
     use super::*;
 
     fn checked(template: &str) -> Result<(), TemplateError> {
-        check(&BTreeMap::from([("k".to_owned(), template.to_owned())]), "openai")
+        check(
+            &BTreeMap::from([("k".to_owned(), template.to_owned())]),
+            "openai",
+        )
     }
 
     #[test]
@@ -123,21 +136,47 @@ mod tests {
             config: serde_json::from_str(r#"{"model":"gpt-realtime-2.1"}"#).unwrap(),
         };
         let templates = BTreeMap::from([
-            (".env".to_owned(), "TOKEN={{ token }}\nEXP={{ expiresAt }}\n".to_owned()),
-            ("model.html".to_owned(), "{{ config.model }}/{{ expiresAtRfc3339 }}".to_owned()),
+            (
+                ".env".to_owned(),
+                "TOKEN={{ token }}\nEXP={{ expiresAt }}\n".to_owned(),
+            ),
+            (
+                "model.html".to_owned(),
+                "{{ config.model }}/{{ expiresAtRfc3339 }}".to_owned(),
+            ),
         ]);
         let rendered = render(&templates, &minted).unwrap();
-        assert_eq!(rendered[0].1.expose_secret(), "TOKEN=ek_<1>&\nEXP=1795349400000\n");
-        assert_eq!(rendered[1].1.expose_secret(), "gpt-realtime-2.1/2026-11-22T12:10:00Z");
+        assert_eq!(
+            rendered[0].1.expose_secret(),
+            "TOKEN=ek_<1>&\nEXP=1795349400000\n"
+        );
+        assert_eq!(
+            rendered[1].1.expose_secret(),
+            "gpt-realtime-2.1/2026-11-22T12:10:00Z"
+        );
     }
 
     #[test]
     fn hostile_templates_are_refused_with_their_place() {
         let unknown = checked("a\n{{ tokn }}").unwrap_err().to_string();
-        assert!(unknown.contains("[\"k\"] line 2: unknown variable"), "{unknown}");
-        assert!(checked("{{ token ").unwrap_err().to_string().contains("line 1: syntax error"));
-        let endless = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
-        assert!(checked(endless).unwrap_err().to_string().contains("more than 20000 instructions"));
+        assert!(
+            unknown.contains("[\"k\"] line 2: unknown variable"),
+            "{unknown}"
+        );
+        assert!(
+            checked("{{ token ")
+                .unwrap_err()
+                .to_string()
+                .contains("line 1: syntax error")
+        );
+        let endless =
+            "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
+        assert!(
+            checked(endless)
+                .unwrap_err()
+                .to_string()
+                .contains("more than 20000 instructions")
+        );
         let huge = checked("{{ 'x' * 300000 }}");
         assert!(huge.is_err(), "{huge:?}");
     }

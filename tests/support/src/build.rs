@@ -113,7 +113,8 @@ impl Source {
             output.ancestors().nth(2).unwrap_or(output).display()
         ));
         let log = output.with_extension("log");
-        let mut command = guard::command(Path::new("go"), None);
+        // Interrupted, it leaves neither a compiler at work nor half a binary behind.
+        let mut command = guard::command(Path::new("go"), output.parent());
         command
             .args(["build", "-trimpath", "-ldflags", &self.ldflags, "-o"])
             .arg(output)

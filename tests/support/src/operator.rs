@@ -53,12 +53,12 @@ impl OperatorBuilder {
         self
     }
 
-    /// Starts it with `--listen` on a free loopback port. Doesn't wait: see [`Operator::wait_ready`].
+    /// Starts `run` with `--listen` on a free loopback port. Doesn't wait: see [`Operator::wait_ready`].
     pub fn start(&self) -> Result<Operator> {
         let addr = ports::free()?;
         let mut command = guard::command(&self.binary, None);
         command
-            .arg("--listen")
+            .args(["run", "--listen"])
             .arg(addr.to_string())
             .args(&self.args)
             .env_clear()
@@ -301,7 +301,7 @@ mod tests {
         let status = operator.wait_exit(Duration::from_secs(10)).await?;
         assert!(status.success());
         let logs = operator.logs();
-        let listen = format!("args --listen {} --flag\n", operator.http_addr());
+        let listen = format!("args run --listen {} --flag\n", operator.http_addr());
         for line in [
             listen.as_str(),
             "KUBECONFIG=/the/kubeconfig\n",

@@ -1,0 +1,3 @@
+//! Subcommands that need no controller.
+
+pub mod mint;

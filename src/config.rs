@@ -1,0 +1,82 @@
+//! Command line and environment -> validated configuration.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::cli::mint::MintArgs;
+
+/// cert-manager for realtime AI tokens: mints the ephemeral tokens of OpenAI Realtime, ElevenLabs and others into
+/// Kubernetes Secrets and renews them before they become useless.
+#[derive(Debug, Parser)]
+#[command(name = "realtime-token-operator", version, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the controller, in a pod or against the cluster of $KUBECONFIG.
+    Run(RunArgs),
+    /// Print the CustomResourceDefinitions, for `kubectl apply --server-side -f -`.
+    Crd,
+    /// Mint one token without a cluster and print its token.json.
+    ///
+    /// Reads a RealtimeToken manifest and asks its provider with the same code as the controller. The key comes from
+    /// the environment variable of the provider's own SDK (OPENAI_API_KEY, ELEVENLABS_API_KEY) or from a file.
+    Mint(MintArgs),
+}
+
+/// The controller's settings.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// The operator's own namespace, where the keys of ClusterRealtimeProviders live.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "realtime-token-operator")]
+    pub namespace: String,
+    /// The operator's pod, named in Events.
+    #[arg(long, env = "POD_NAME", hide = true)]
+    pub pod_name: Option<String>,
+    /// Where /livez, /readyz and /metrics are served.
+    #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+    /// An origin that `endpoint` fields may name, with its scheme: https://gateway.example.com, http://127.0.0.1:8089.
+    /// Repeat it, or separate several with commas. Without it only the providers' own hosts are called.
+    #[arg(
+        long = "allow-endpoint",
+        env = "ALLOW_ENDPOINTS",
+        value_delimiter = ',',
+        value_name = "ORIGIN"
+    )]
+    pub allow_endpoints: Vec<String>,
+    /// A file of PEM certificates to trust beside the system's, for a proxy or gateway with a private CA.
+    #[arg(long, env = "CA_BUNDLE", value_name = "FILE")]
+    pub ca_bundle: Option<PathBuf>,
+    /// How many RealtimeTokens are worked on at a time.
+    #[arg(long, env = "CONCURRENCY", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    pub concurrency: u16,
+    /// How many mints one credential may have in flight.
+    #[arg(long, env = "MINTS_PER_CREDENTIAL", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    pub mints_per_credential: u16,
+    /// Leave out the metrics that have a series for each RealtimeToken.
+    #[arg(long, env = "NO_OBJECT_METRICS")]
+    pub no_object_metrics: bool,
+    /// The format of the logs.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// What is logged, in the syntax of RUST_LOG: info, debug, realtime_token_operator=trace.
+    #[arg(long, env = "LOG", default_value = "info")]
+    pub log: String,
+}
+
+/// The format of the logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A JSON object per line.
+    Json,
+}

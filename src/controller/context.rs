@@ -1,0 +1,91 @@
+//! What every reconcile shares.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Client;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::reflector::{ObjectRef, Store};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::task::TaskTracker;
+
+use super::accounts::Accounts;
+use super::memory::Memories;
+use crate::api::{ClusterRealtimeProvider, RealtimeToken};
+use crate::budget::Budget;
+use crate::cluster::Name;
+use crate::cluster::credentials::Credentials;
+use crate::cluster::events::Events;
+use crate::cluster::target::Targets;
+use crate::metrics::Metrics;
+use crate::providers::{EndpointPolicy, ProviderClient};
+use crate::token::resolve::KeyRef;
+
+/// A RealtimeToken that may not parse: a broken one must not stop the watch for all.
+pub type Guarded = DeserializeGuard<RealtimeToken>;
+
+/// What every reconcile shares.
+pub struct Context {
+    /// The Kubernetes API.
+    pub client: Client,
+    /// The target Secrets.
+    pub targets: Targets,
+    /// The key Secrets.
+    pub credentials: Credentials,
+    /// The providers.
+    pub providers: ProviderClient,
+    /// The endpoints that may be called.
+    pub endpoints: EndpointPolicy,
+    /// Where ClusterRealtimeProviders' keys live.
+    pub operator_namespace: String,
+    /// All ClusterRealtimeProviders.
+    pub cluster_providers: Store<ClusterRealtimeProvider>,
+    /// All namespaces, for their labels.
+    pub namespaces: Store<PartialObjectMeta<Namespace>>,
+    /// What is remembered of each RealtimeToken.
+    pub memories: Memories,
+    /// What the providers said of each credential.
+    pub accounts: Accounts,
+    /// Events.
+    pub events: Events,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Mints under way.
+    pub tasks: TaskTracker,
+    /// Whoever changes the budget calls here.
+    pub budget_changed: Notify,
+    pub(super) budget: Mutex<Budget<KeyRef, Name>>,
+    pub(super) nudges: mpsc::UnboundedSender<ObjectRef<Guarded>>,
+}
+
+impl Context {
+    /// Has a RealtimeToken reconciled soon.
+    pub fn nudge(&self, name: &Name) {
+        // Fails only after the controller has stopped, and then nobody needs it.
+        let _ = self
+            .nudges
+            .send(ObjectRef::new(&name.name).within(&name.namespace));
+    }
+
+    /// The budgets.
+    pub fn budget(&self) -> MutexGuard<'_, Budget<KeyRef, Name>> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets a RealtimeToken that was deleted.
+    pub fn forget(&self, name: &Name) {
+        self.memories.forget(name);
+        self.metrics.forget(&name.namespace, &name.name);
+        self.budget().withdraw(name);
+    }
+}
+
+/// The clock. Everything else takes the time as an argument.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the clock"
+)]
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}

@@ -1,0 +1,130 @@
+//! What the controller remembers of each RealtimeToken beyond what the cluster holds. Losing it costs nothing: after a
+//! restart the Secret's annotations and the status say the same.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::api::{RealtimeToken, RealtimeTokenStatus};
+use crate::cluster::Name;
+use crate::token::{Attempts, Held, decide, report};
+
+/// The memories of all RealtimeTokens.
+#[derive(Debug, Default)]
+pub struct Memories(Mutex<HashMap<Name, Memory>>);
+
+/// The memory of one.
+#[derive(Debug, Default)]
+pub struct Memory {
+    uid: String,
+    /// A mint is under way.
+    pub minting: bool,
+    /// A token that is not stored yet, or was stored within the smallest interval between two mints: should its
+    /// Secret be lost so soon, it is written again instead of minting.
+    pub held: Option<Held>,
+    /// When the last mint began.
+    pub last_mint: Option<Timestamp>,
+    /// Mints that failed since the last success.
+    pub attempts: Option<Attempts>,
+    /// Our last status write, until the watch has caught up with it.
+    pub status: Option<Box<WrittenStatus>>,
+    /// Requests to the Kubernetes API that failed in a row.
+    pub failures: u32,
+}
+
+/// A status that the watch may not have shown yet.
+#[derive(Clone, Debug)]
+pub struct WrittenStatus {
+    /// The object's resourceVersion after the write.
+    pub version: String,
+    /// The status.
+    pub status: RealtimeTokenStatus,
+}
+
+impl Memories {
+    /// Works on one memory; a RealtimeToken created anew under an old name starts with an empty one.
+    pub fn with<T>(
+        &self,
+        name: &Name,
+        token: &RealtimeToken,
+        work: impl FnOnce(&mut Memory) -> T,
+    ) -> T {
+        let uid = token.metadata.uid.as_deref().unwrap_or_default();
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let memory = all.entry(name.clone()).or_default();
+        if memory.uid != uid {
+            *memory = Memory {
+                uid: uid.to_owned(),
+                attempts: report::attempts(token),
+                ..Memory::default()
+            };
+        }
+        work(memory)
+    }
+
+    /// Works on a memory if there still is one.
+    pub fn if_known<T>(
+        &self,
+        name: &Name,
+        uid: &str,
+        work: impl FnOnce(&mut Memory) -> T,
+    ) -> Option<T> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get_mut(name)
+            .filter(|memory| memory.uid == uid)
+            .map(work)
+    }
+
+    /// The RealtimeToken is gone.
+    pub fn forget(&self, name: &Name) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(name);
+    }
+}
+
+impl Memory {
+    /// Lets go of a stored token when its time in memory is over.
+    pub fn let_go(&mut self, now: Timestamp) {
+        let over = |held: &Held| {
+            held.revision.is_some()
+                && now.duration_since(held.minted.issued_at) >= decide::MIN_INTERVAL
+        };
+        if self.held.as_ref().is_some_and(over) {
+            self.held = None;
+        }
+    }
+
+    /// When [`Self::let_go`] will have something to do.
+    #[must_use]
+    pub fn holds_until(&self) -> Option<Timestamp> {
+        let held = self.held.as_ref().filter(|held| held.revision.is_some())?;
+        held.minted
+            .issued_at
+            .checked_add(decide::MIN_INTERVAL + SignedDuration::from_millis(1))
+            .ok()
+    }
+
+    /// The status as last written by us, or as the watch shows it if that is newer.
+    pub fn prior_status(&mut self, token: &RealtimeToken) -> RealtimeTokenStatus {
+        let seen = token
+            .metadata
+            .resource_version
+            .as_deref()
+            .unwrap_or_default();
+        let caught_up =
+            |written: &WrittenStatus| match (seen.parse::<u64>(), written.version.parse::<u64>()) {
+                (Ok(seen), Ok(written)) => seen >= written,
+                _ => true,
+            };
+        if self.status.as_deref().is_some_and(caught_up) {
+            self.status = None;
+        }
+        match &self.status {
+            Some(written) => written.status.clone(),
+            None => token.status.clone().unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Everything that is watched, and whom it wakes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, TryStreamExt};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::store::{Writer, WriterDropped};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::{WatchStreamExt, predicates};
+use kube::{Api, ResourceExt};
+use tokio::sync::{Notify, mpsc};
+
+use super::context::{Context, Guarded, now};
+use super::{provider_status, tokio_stream_of};
+use crate::api::{ClusterRealtimeProvider, RealtimeToken};
+use crate::cluster::Name;
+use crate::health::Health;
+use crate::token::metadata::{MANAGED_BY, MANAGER};
+use crate::token::resolve::KeyRef;
+
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+const TIDY_EVERY: Duration = Duration::from_secs(10);
+
+/// The watches beside the one on RealtimeTokens.
+pub(super) struct Watches {
+    pub(super) ctx: Arc<Context>,
+    pub(super) tokens: Store<Guarded>,
+    pub(super) health: Arc<Health>,
+    pub(super) secrets_listed: Notify,
+}
+
+/// The watch on RealtimeTokens, as a reflector that keeps only what decisions need.
+pub(super) fn tokens(
+    ctx: Arc<Context>,
+    writer: Writer<Guarded>,
+    health: Arc<Health>,
+) -> impl Stream<Item = Result<Guarded, watcher::Error>> + Send + 'static {
+    let api: Api<Guarded> = Api::all(ctx.client.clone());
+    watcher(api, watcher::Config::default())
+        .default_backoff()
+        .modify(|token| {
+            token.managed_fields_mut().clear();
+            token.annotations_mut().remove(LAST_APPLIED);
+        })
+        .inspect(move |event| match event {
+            Ok(Event::Delete(token)) => ctx.forget(&Name::of(token)),
+            Ok(Event::InitDone) => health.wait_for(None),
+            Err(problem) => health.wait_for_unless_ready(&format!("RealtimeTokens: {problem}")),
+            Ok(_) => {}
+        })
+        .reflect(writer)
+        .touched_objects()
+}
+
+impl Watches {
+    /// Resolves once Secrets, namespaces and ClusterRealtimeProviders are known, so that nothing is decided on half
+    /// the facts.
+    pub(super) async fn listed(&self) -> Result<(), WriterDropped> {
+        self.ctx.namespaces.wait_until_ready().await?;
+        self.ctx.cluster_providers.wait_until_ready().await?;
+        self.secrets_listed.notified().await;
+        Ok(())
+    }
+
+    /// The operator's own Secrets, as metadata.
+    pub(super) async fn secrets(&self) {
+        let api: Api<PartialObjectMeta<Secret>> = Api::all(self.ctx.client.clone());
+        let config = watcher::Config::default().labels(&format!("{MANAGED_BY}={MANAGER}"));
+        let mut events = watcher(api, config).default_backoff().boxed();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    let done = matches!(event, Event::InitDone);
+                    for name in self.ctx.targets.take_in(event) {
+                        self.ctx.nudge(&name);
+                    }
+                    if done {
+                        self.secrets_listed.notify_one();
+                    }
+                }
+                Err(problem) => self
+                    .health
+                    .wait_for_unless_ready(&format!("Secrets: {problem}")),
+            }
+        }
+    }
+
+    /// Namespaces, for the labels that namespaceSelectors look at.
+    pub(super) async fn namespaces(&self, writer: Writer<PartialObjectMeta<Namespace>>) {
+        let api: Api<PartialObjectMeta<Namespace>> = Api::all(self.ctx.client.clone());
+        let changes = watcher(api, watcher::Config::default())
+            .default_backoff()
+            .modify(|namespace| {
+                namespace.metadata.managed_fields = None;
+                namespace.metadata.annotations = None;
+            })
+            .reflect(writer)
+            .touched_objects()
+            .predicate_filter(predicates::labels, Default::default());
+        let mut changes = changes.boxed();
+        while let Some(change) = changes.next().await {
+            match change {
+                Ok(namespace) => {
+                    let name = namespace.name_any();
+                    self.wake(|token| {
+                        token.spec.credentials.provider_ref.is_some()
+                            && token.metadata.namespace.as_ref() == Some(&name)
+                    });
+                }
+                Err(problem) => self
+                    .health
+                    .wait_for_unless_ready(&format!("namespaces: {problem}")),
+            }
+        }
+    }
+
+    /// ClusterRealtimeProviders: their own status, and the tokens that refer to them.
+    pub(super) async fn providers(
+        &self,
+        reader: Store<ClusterRealtimeProvider>,
+        writer: Writer<ClusterRealtimeProvider>,
+        changed_accounts: mpsc::UnboundedReceiver<KeyRef>,
+    ) {
+        let api: Api<ClusterRealtimeProvider> = Api::all(self.ctx.client.clone());
+        let (ctx, tokens, health) = (
+            Arc::clone(&self.ctx),
+            self.tokens.clone(),
+            Arc::clone(&self.health),
+        );
+        let changes = watcher(api, watcher::Config::default())
+            .default_backoff()
+            .modify(|provider| provider.managed_fields_mut().clear())
+            .reflect(writer)
+            .touched_objects()
+            .inspect_err(move |problem| {
+                health.wait_for_unless_ready(&format!("ClusterRealtimeProviders: {problem}"))
+            })
+            .inspect_ok(move |provider| {
+                let name = provider.name_any();
+                wake(&ctx, &tokens, |token| refers_to(token, &name));
+            });
+        let all = reader.clone();
+        let operator_namespace = self.ctx.operator_namespace.clone();
+        let nudges = tokio_stream_of(changed_accounts).flat_map(move |key| {
+            let about = all.state_filter(|provider| {
+                KeyRef::new(&operator_namespace, &provider.spec.credentials.secret_ref) == key
+            });
+            futures::stream::iter(
+                about
+                    .into_iter()
+                    .map(|provider| ObjectRef::from_obj(&*provider)),
+            )
+        });
+        provider_status::run(Arc::clone(&self.ctx), reader, changes, nudges).await;
+    }
+
+    /// Key Secrets: whoever mints with one of them.
+    pub(super) async fn keys(&self, mut changed: mpsc::UnboundedReceiver<Name>) {
+        while let Some(secret) = changed.recv().await {
+            let of_operator = secret.namespace == self.ctx.operator_namespace;
+            let providers = self.ctx.cluster_providers.state_filter(|provider| {
+                of_operator && provider.spec.credentials.secret_ref.name == secret.name
+            });
+            for provider in &providers {
+                let key = KeyRef::new(
+                    &self.ctx.operator_namespace,
+                    &provider.spec.credentials.secret_ref,
+                );
+                self.ctx
+                    .accounts
+                    .note(&key, |account| account.verdict = None);
+            }
+            self.wake(|token| {
+                let credentials = &token.spec.credentials;
+                let own = credentials.secret_ref.as_ref().is_some_and(|own| {
+                    own.name == secret.name
+                        && token.metadata.namespace.as_ref() == Some(&secret.namespace)
+                });
+                own || providers
+                    .iter()
+                    .any(|provider| refers_to(token, &provider.name_any()))
+            });
+        }
+    }
+
+    /// Calls those whose turn with a credential has come.
+    pub(super) async fn turns(&self) {
+        loop {
+            let (turns, next) = self.ctx.budget().poll(now());
+            for name in &turns {
+                self.ctx.nudge(name);
+            }
+            let pause = async {
+                match next.map(|at: Timestamp| at.duration_since(now())) {
+                    Some(wait) => {
+                        tokio::time::sleep(
+                            Duration::try_from(wait).unwrap_or(Duration::from_millis(1)),
+                        )
+                        .await
+                    }
+                    None => futures::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.ctx.budget_changed.notified() => {}
+                () = pause => {}
+            }
+        }
+    }
+
+    /// Lets go of key values and of watches that nobody needs any more.
+    pub(super) async fn tidy(&self) {
+        loop {
+            tokio::time::sleep(TIDY_EVERY).await;
+            self.ctx.credentials.tidy().await;
+        }
+    }
+
+    fn wake(&self, which: impl Fn(&RealtimeToken) -> bool) {
+        wake(&self.ctx, &self.tokens, which);
+    }
+}
+
+fn wake(ctx: &Context, tokens: &Store<Guarded>, which: impl Fn(&RealtimeToken) -> bool) {
+    for token in tokens.state_filter(|token| token.0.as_ref().is_ok_and(&which)) {
+        ctx.nudge(&Name::of(&*token));
+    }
+}
+
+fn refers_to(token: &RealtimeToken, provider: &str) -> bool {
+    token
+        .spec
+        .credentials
+        .provider_ref
+        .as_ref()
+        .is_some_and(|reference| reference.name == provider)
+}

@@ -1,0 +1,214 @@
+//! The one HTTP client of all providers.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::{Certificate, Response, Url};
+use tokio::time::Instant;
+use tracing::{debug, instrument};
+
+use super::clock::Clocks;
+use super::failure::{Limits, failure};
+use super::refusal::speaker;
+use super::reply::Reply;
+use super::resolver::GuardedResolver;
+use super::retry_after::date;
+use super::{Ask, Credential, EndpointPolicy, MintError, Minted, Request, endpoint};
+
+/// OpenAI's reply echoes the session config, at most 48 KiB of it; the other providers' are a few lines.
+const REPLY_CAP: usize = 64 * 1024;
+/// What is read of an error's body; the rest is noise.
+const ERROR_CAP: usize = 4 * 1024;
+
+/// How to reach the providers.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// How long a connection may take, TLS included.
+    pub connect_timeout: Duration,
+    /// How long a mint may take, from the name's resolution to the reply's last byte.
+    pub timeout: Duration,
+    /// Certificates in PEM to trust beside the platform's, for proxies that look into TLS.
+    pub ca_bundle: Option<Vec<u8>>,
+    /// Where keys may be sent.
+    pub endpoints: EndpointPolicy,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            timeout: Duration::from_secs(20),
+            ca_bundle: None,
+            endpoints: EndpointPolicy::default(),
+        }
+    }
+}
+
+/// A client that can't be built.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The CA bundle is unusable.
+    #[error("the CA bundle holds no usable certificate: it must be a file of PEM certificates")]
+    CaBundle,
+    /// TLS can't be set up.
+    #[error(
+        "can't set up TLS: {0}. The trusted certificates come from the system, or from the file that SSL_CERT_FILE names"
+    )]
+    Tls(String),
+}
+
+/// Mints tokens. Cheap to clone; clones share connections.
+#[derive(Clone)]
+pub struct ProviderClient {
+    http: reqwest::Client,
+    endpoints: EndpointPolicy,
+    limits: Limits,
+}
+
+impl ProviderClient {
+    /// A client for all providers. The environment's proxies (`HTTPS_PROXY`, `NO_PROXY`) apply.
+    ///
+    /// # Errors
+    /// An unusable CA bundle, or no trusted certificate at all.
+    pub fn new(config: &ClientConfig) -> Result<Self, ClientError> {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!(
+                "realtime-token-operator/",
+                env!("CARGO_PKG_VERSION")
+            ))
+            .connect_timeout(config.connect_timeout)
+            .timeout(config.timeout)
+            // A redirect would carry the key to a host that nobody checked.
+            .redirect(reqwest::redirect::Policy::none())
+            // Whether and when to ask again is the schedule's business; a hidden second request may mint twice.
+            .retry(reqwest::retry::never())
+            .https_only(!config.endpoints.lists_plain_http())
+            .dns_resolver(GuardedResolver::new(guarded_hosts(&config.endpoints)));
+        if let Some(pem) = &config.ca_bundle {
+            let certificates =
+                Certificate::from_pem_bundle(pem).map_err(|_| ClientError::CaBundle)?;
+            if certificates.is_empty() {
+                return Err(ClientError::CaBundle);
+            }
+            builder = builder.tls_certs_merge(certificates);
+        }
+        let http = builder
+            .build()
+            .map_err(|error| ClientError::Tls(innermost(&error)))?;
+        let limits = Limits {
+            connect: config.connect_timeout,
+            total: config.timeout,
+        };
+        Ok(Self {
+            http,
+            endpoints: config.endpoints.clone(),
+            limits,
+        })
+    }
+
+    /// Asks once. `now` is our clock as the request is sent.
+    ///
+    /// # Errors
+    /// Why there is no token, by what helps.
+    #[instrument(name = "mint", skip_all, fields(provider = ask.block.provider().name()))]
+    pub async fn mint(
+        &self,
+        ask: &Ask,
+        credential: &Credential,
+        now: Timestamp,
+    ) -> Result<Minted, MintError> {
+        let provider = ask.block.provider();
+        let origin = self.endpoints.check(&provider.endpoint())?;
+        let request = provider.request(ask.expiration, credential)?;
+        let who = speaker(provider);
+        let reply = self.exchange(&origin, request, &who, now).await?;
+        reply.minted(ask, credential, now)
+    }
+
+    async fn exchange(
+        &self,
+        origin: &Url,
+        request: Request,
+        who: &str,
+        now: Timestamp,
+    ) -> Result<Reply, MintError> {
+        let host = origin.host_str().unwrap_or_default();
+        let failed = |error: reqwest::Error| failure(&error, host, self.limits);
+
+        let url = format!("{}{}", origin.as_str().trim_end_matches('/'), request.path);
+        let mut call = self
+            .http
+            .request(request.method, url)
+            .headers(request.headers);
+        if let Some(body) = request.body {
+            call = call.body(body);
+        }
+        let sent = Instant::now();
+        let mut response = call.send().await.map_err(failed)?;
+        let elapsed = sent.elapsed();
+
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        let millis = elapsed.as_millis();
+        debug!(status = status.as_u16(), millis, "the provider answered");
+
+        let body = if status.is_success() {
+            let (body, whole) = read(&mut response, REPLY_CAP).await.map_err(failed)?;
+            if !whole {
+                let message = format!(
+                    "{who} answered {} with more than {REPLY_CAP} bytes, which no token takes. If it stays so, \
+                     something on the way answers in the provider's place.",
+                    status.as_u16()
+                );
+                return Err(MintError::Unavailable { message });
+            }
+            body
+        } else {
+            // The status tells enough: an error about the error's body would hide it.
+            read(&mut response, ERROR_CAP)
+                .await
+                .map(|(body, _)| body)
+                .unwrap_or_default()
+        };
+        let clocks = Clocks::new(now, elapsed, date(&headers));
+        Ok(Reply {
+            status,
+            headers,
+            body,
+            clocks,
+        })
+    }
+}
+
+/// The body up to the cap, and whether that is all of it.
+async fn read(response: &mut Response, cap: usize) -> Result<(Vec<u8>, bool), reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        let room = cap - body.len();
+        if chunk.len() > room {
+            body.extend_from_slice(&chunk[..room]);
+            return Ok((body, false));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok((body, true))
+}
+
+/// The hosts that keys are sent to without being listed.
+fn guarded_hosts(policy: &EndpointPolicy) -> impl Iterator<Item = String> {
+    let built_in = super::openai::ORIGINS
+        .into_iter()
+        .chain(super::elevenlabs::ORIGINS);
+    let origins = built_in.filter_map(|own| endpoint::origin(own).ok());
+    origins
+        .filter(|origin| !policy.lists(origin))
+        .filter_map(|origin| origin.host_str().map(str::to_owned))
+}
+
+/// reqwest's own messages say little; what they wrap says why.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}

@@ -1,0 +1,203 @@
+//! ElevenLabs agents: signed URLs for the WebSocket, conversation tokens for WebRTC.
+
+use http::header::ACCEPT;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use jiff::SignedDuration;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Url;
+use serde_json::{Map, Value};
+
+use super::wire::{credential_header, reply_object, token};
+use super::{
+    Answer, Credential, Endpoint, Expiry, InvalidBlock, Life, MintError, Provider, Request, Role,
+    UnusableReply, endpoint, jwt,
+};
+use crate::api::{ElevenLabs, ElevenLabsKind, ElevenLabsRegion};
+
+/// The API's hosts. Singapore, India and the EU are residency hosts; `api.eu.elevenlabs.io` is not a name of theirs.
+pub(super) const ORIGINS: [&str; 5] = [
+    "https://api.elevenlabs.io",
+    "https://api.us.elevenlabs.io",
+    "https://api.eu.residency.elevenlabs.io",
+    "https://api.in.residency.elevenlabs.io",
+    "https://api.sg.residency.elevenlabs.io",
+];
+
+const ROLES: &[Role] = &[Role {
+    key: "api-key",
+    env: "ELEVENLABS_API_KEY",
+}];
+
+/// How long a signed URL can start a conversation, by documentation. TanStack AI says 30 minutes.
+const SIGNED_URL_LIFE: SignedDuration = SignedDuration::from_mins(15);
+
+/// What JavaScript's `encodeURIComponent` escapes, as the SDK does.
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
+
+impl Provider for ElevenLabs {
+    fn name(&self) -> &'static str {
+        "elevenlabs"
+    }
+
+    fn title(&self) -> &'static str {
+        "ElevenLabs"
+    }
+
+    fn roles(&self) -> &'static [Role] {
+        ROLES
+    }
+
+    fn model(&self) -> &str {
+        &self.agent_id
+    }
+
+    fn life(&self) -> Life {
+        match self.kind {
+            ElevenLabsKind::SignedUrl => Life::Fixed(SIGNED_URL_LIFE),
+            ElevenLabsKind::ConversationToken => Life::Stated,
+        }
+    }
+
+    fn single_use(&self) -> bool {
+        self.kind == ElevenLabsKind::ConversationToken
+    }
+
+    fn endpoint(&self) -> Endpoint<'_> {
+        let [global, us, eu, india, singapore] = ORIGINS;
+        match (
+            &self.account.endpoint,
+            self.account.region.unwrap_or_default(),
+        ) {
+            (Some(custom), _) => Endpoint::Custom(custom),
+            (None, ElevenLabsRegion::Global) => Endpoint::BuiltIn(global),
+            (None, ElevenLabsRegion::US) => Endpoint::BuiltIn(us),
+            (None, ElevenLabsRegion::EU) => Endpoint::BuiltIn(eu),
+            (None, ElevenLabsRegion::India) => Endpoint::BuiltIn(india),
+            (None, ElevenLabsRegion::Singapore) => Endpoint::BuiltIn(singapore),
+        }
+    }
+
+    fn validate(&self) -> Result<(), InvalidBlock> {
+        if self.participant_name.is_some() && self.kind != ElevenLabsKind::ConversationToken {
+            return Err(InvalidBlock(
+                "elevenlabs.participantName belongs to kind ConversationToken".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    fn request(&self, _: SignedDuration, credential: &Credential) -> Result<Request, MintError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            HeaderName::from_static("xi-api-key"),
+            credential_header(credential, &ROLES[0], "")?,
+        );
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let path = match self.kind {
+            ElevenLabsKind::SignedUrl => "/v1/convai/conversation/get-signed-url",
+            ElevenLabsKind::ConversationToken => "/v1/convai/conversation/token",
+        };
+        // In the SDK's order. Never `include_conversation_id`: it makes the URL good for one conversation only.
+        let query = [
+            ("agent_id", Some(self.agent_id.as_str())),
+            ("participant_name", self.participant_name.as_deref()),
+            ("branch_id", self.branch_id.as_deref()),
+            ("version_id", self.version_id.as_deref()),
+            ("environment", self.environment.as_deref()),
+        ];
+        let query = query.iter().filter_map(|(key, value)| {
+            value.map(|value| format!("{key}={}", utf8_percent_encode(value, QUERY)))
+        });
+        let path = format!("{path}?{}", query.collect::<Vec<_>>().join("&"));
+        Ok(Request {
+            method: Method::GET,
+            path,
+            headers,
+            body: None,
+        })
+    }
+
+    fn read(&self, _: SignedDuration, body: &[u8]) -> Result<Answer, UnusableReply> {
+        let mut reply = reply_object(body)?;
+        let (value, expiry) = match self.kind {
+            ElevenLabsKind::SignedUrl => {
+                let url = token(&mut reply, "signed_url")?;
+                self.check_signed_url(&url)?;
+                (url, Expiry::After(SIGNED_URL_LIFE))
+            }
+            ElevenLabsKind::ConversationToken => {
+                let value = token(&mut reply, "token")?;
+                let expiry = jwt::expiry(&value).ok_or_else(|| {
+                    UnusableReply(
+                        "its `token` is no JWT with an `exp`, and an expiry is never guessed"
+                            .into(),
+                    )
+                })?;
+                (value, Expiry::At(expiry))
+            }
+        };
+        Ok(Answer {
+            value: value.into(),
+            expiry,
+            config: self.config(),
+        })
+    }
+}
+
+impl ElevenLabs {
+    /// Clients send the user's voice to wherever this URL points.
+    fn check_signed_url(&self, url: &str) -> Result<(), UnusableReply> {
+        let url = Url::parse(url).ok().filter(|url| url.scheme() == "wss");
+        let Some(url) = url.filter(|url| url.username().is_empty() && url.password().is_none())
+        else {
+            return Err(UnusableReply(
+                "its `signed_url` is no plain wss:// URL".into(),
+            ));
+        };
+        let same_host =
+            |origin: &str| endpoint::origin(origin).is_ok_and(|origin| origin.host() == url.host());
+        let own = |origin| same_host(origin) && url.port().is_none();
+        let belongs = match self.endpoint() {
+            Endpoint::BuiltIn(origin) => own(origin),
+            // Behind a gateway of the user's own, ElevenLabs still hands out URLs of its own.
+            Endpoint::Custom(origin) => same_host(origin) || ORIGINS.into_iter().any(own),
+        };
+        if belongs {
+            Ok(())
+        } else {
+            Err(UnusableReply(
+                "its `signed_url` points to a host of another region or owner".into(),
+            ))
+        }
+    }
+
+    /// TanStack's config, in its order.
+    fn config(&self) -> Map<String, Value> {
+        let given = |fields: &[(&str, &Option<String>)]| -> Map<String, Value> {
+            let given = fields
+                .iter()
+                .filter_map(|(key, value)| Some(((*key).to_owned(), value.as_deref()?.into())));
+            given.collect()
+        };
+        let mut options = Map::from_iter([("agentId".to_owned(), self.agent_id.as_str().into())]);
+        options.extend(given(&[
+            ("firstMessage", &self.first_message),
+            ("language", &self.language),
+        ]));
+        let mut config = given(&[("voice", &self.voice), ("instructions", &self.instructions)]);
+        config.insert("providerOptions".into(), options.into());
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! Calls without an answer: what the network did, in words that name host and remedy.
+//!
+//! reqwest's own messages hold the URL, and a URL's query may name people; these hold the host.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use rustls::CertificateError;
+
+use super::MintError;
+use super::resolver::PrivateAddress;
+
+/// The limits to name when one is hit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) connect: Duration,
+    pub(super) total: Duration,
+}
+
+/// The error for a call that got no complete answer from `host`.
+pub(super) fn failure(error: &reqwest::Error, host: &str, limits: Limits) -> MintError {
+    let message = if find::<PrivateAddress>(error).is_some() {
+        format!(
+            "{host} resolves to a private address, where its API can't be: check the cluster's DNS. If it is meant, \
+             the platform team can add https://{host} to the operator's --allow-endpoint (chart value allowEndpoints)"
+        )
+    } else if error.is_dns() {
+        format!(
+            "the name {host} can't be resolved: check the cluster's DNS, or set HTTPS_PROXY if a proxy is the way out"
+        )
+    } else if let Some(tls) = find::<rustls::Error>(error) {
+        certificate(tls, host)
+    } else if error.is_timeout() && error.is_connect() {
+        let seconds = limits.connect.as_secs_f64();
+        format!(
+            "no connection to {host} within {seconds} s: check that network policies and firewalls let it out"
+        )
+    } else if error.is_timeout() {
+        let seconds = limits.total.as_secs_f64();
+        format!("no complete answer from {host} within {seconds} s")
+    } else {
+        match find::<io::Error>(error).map(io::Error::kind) {
+            Some(io::ErrorKind::ConnectionRefused) => format!("{host} refused the connection"),
+            Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
+                format!("{host} reset the connection")
+            }
+            Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable) => {
+                format!("there is no route to {host}: check the network of the operator's pod")
+            }
+            _ if error.is_connect() => {
+                format!(
+                    "can't connect to {host}: check that network policies, firewalls and HTTPS_PROXY let it out"
+                )
+            }
+            _ => format!("{host} broke off the answer"),
+        }
+    };
+    MintError::Unavailable { message }
+}
+
+fn certificate(error: &rustls::Error, host: &str) -> String {
+    let rustls::Error::InvalidCertificate(error) = error else {
+        return format!("TLS with {host} failed: check any proxy on the way");
+    };
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            format!("the certificate of {host} has expired; check this machine's clock too")
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            format!("the certificate of {host} is not valid yet; check this machine's clock")
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            format!(
+                "the certificate presented for {host} is for another name: check any proxy on the way"
+            )
+        }
+        _ => format!(
+            "the certificate of {host} is not trusted: if a proxy of yours signs it, add its CA with --ca-bundle"
+        ),
+    }
+}
+
+/// The first error of the type in the chain, looking into I/O errors, whose `source` skips what they wrap.
+fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        if let Some(wrapped) = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+            && let Some(found) = find(wrapped)
+        {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}

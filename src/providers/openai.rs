@@ -1,0 +1,165 @@
+//! OpenAI Realtime client secrets, for sessions of all three kinds.
+
+mod session;
+
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use jiff::SignedDuration;
+use serde_json::{Map, Value, json};
+
+use super::clock::epoch_seconds;
+use super::wire::{credential_header, reply_object, sendable, token};
+use super::{
+    Answer, Credential, Endpoint, Expiry, InvalidBlock, Life, MintError, Provider, Request, Role,
+    UnusableReply,
+};
+use crate::api::{OpenAi, OpenAiKind, OpenAiRegion};
+
+/// The hosts that serve Realtime. The SDK knows more regions; their hosts don't.
+pub(super) const ORIGINS: [&str; 3] = [
+    "https://api.openai.com",
+    "https://us.api.openai.com",
+    "https://eu.api.openai.com",
+];
+
+const ROLES: &[Role] = &[Role {
+    key: "api-key",
+    env: "OPENAI_API_KEY",
+}];
+
+impl Provider for OpenAi {
+    fn name(&self) -> &'static str {
+        "openai"
+    }
+
+    fn title(&self) -> &'static str {
+        "OpenAI"
+    }
+
+    fn roles(&self) -> &'static [Role] {
+        ROLES
+    }
+
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn life(&self) -> Life {
+        Life::Chosen {
+            min: SignedDuration::from_secs(10),
+            max: SignedDuration::from_secs(7200),
+        }
+    }
+
+    fn endpoint(&self) -> Endpoint<'_> {
+        let [global, us, eu] = ORIGINS;
+        match (
+            &self.account.endpoint,
+            self.account.region.unwrap_or_default(),
+        ) {
+            (Some(custom), _) => Endpoint::Custom(custom),
+            (None, OpenAiRegion::Global) => Endpoint::BuiltIn(global),
+            (None, OpenAiRegion::US) => Endpoint::BuiltIn(us),
+            (None, OpenAiRegion::EU) => Endpoint::BuiltIn(eu),
+        }
+    }
+
+    fn validate(&self) -> Result<(), InvalidBlock> {
+        account_headers(self)?;
+        session::check(self)
+    }
+
+    fn request(
+        &self,
+        expiration: SignedDuration,
+        credential: &Credential,
+    ) -> Result<Request, MintError> {
+        let mut headers = account_headers(self)?;
+        headers.insert(
+            AUTHORIZATION,
+            credential_header(credential, &ROLES[0], "Bearer ")?,
+        );
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let path = match self.kind {
+            OpenAiKind::Realtime | OpenAiKind::Transcription => "/v1/realtime/client_secrets",
+            OpenAiKind::Translation => "/v1/realtime/translations/client_secrets",
+        };
+        // Always with a life: the default is OpenAI's to change.
+        let body = json!({
+            "expires_after": {"anchor": "created_at", "seconds": expiration.as_secs()},
+            "session": session::build(self),
+        });
+        Ok(Request {
+            method: Method::POST,
+            path: path.into(),
+            headers,
+            body: Some(body.to_string().into_bytes()),
+        })
+    }
+
+    fn read(&self, _: SignedDuration, body: &[u8]) -> Result<Answer, UnusableReply> {
+        let mut reply = reply_object(body)?;
+        let value = token(&mut reply, "value")?;
+        // Not `session.expires_at`, which is the session's own and 0 before it starts.
+        let expires_at = reply.get("expires_at").and_then(epoch_seconds);
+        let expires_at = expires_at.ok_or_else(|| {
+            UnusableReply(
+                "it states no `expires_at` in seconds, and an expiry is never guessed".into(),
+            )
+        })?;
+        Ok(Answer {
+            value: value.into(),
+            expiry: Expiry::At(expires_at),
+            config: self.config(&reply),
+        })
+    }
+}
+
+impl OpenAi {
+    /// TanStack's config: the model that was granted, else the one that was asked for. Only a realtime session has
+    /// its model at the top.
+    fn config(&self, reply: &Map<String, Value>) -> Map<String, Value> {
+        let granted = match self.kind {
+            OpenAiKind::Realtime => reply
+                .get("session")
+                .and_then(|session| session.get("model")?.as_str()),
+            OpenAiKind::Transcription | OpenAiKind::Translation => None,
+        };
+        let model = granted
+            .filter(|model| !model.is_empty())
+            .unwrap_or(&self.model);
+        Map::from_iter([("model".to_owned(), model.into())])
+    }
+}
+
+/// The headers that say who asks and for whom.
+fn account_headers(block: &OpenAi) -> Result<HeaderMap, InvalidBlock> {
+    let given = [
+        (
+            "organization",
+            "openai-organization",
+            &block.account.organization,
+        ),
+        ("project", "openai-project", &block.account.project),
+        (
+            "safetyIdentifier",
+            "openai-safety-identifier",
+            &block.safety_identifier,
+        ),
+    ];
+    let given = given
+        .into_iter()
+        .filter_map(|(field, name, value)| Some((field, name, value.as_deref()?)));
+    given
+        .map(|(field, name, value)| match sendable(value).and_then(|value| HeaderValue::from_str(value).ok()) {
+            Some(value) => Ok((HeaderName::from_static(name), value)),
+            None => Err(InvalidBlock(format!(
+                "openai.{field}: it is sent as a header, so only ASCII letters, digits and punctuation will do"
+            ))),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

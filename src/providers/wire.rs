@@ -1,0 +1,136 @@
+//! What the adapters share: the key as a header, the token in a reply.
+
+use http::HeaderValue;
+use secrecy::ExposeSecret;
+use serde_json::{Map, Value};
+
+use super::{Credential, MintError, Role, UnusableReply};
+
+/// A value of the credential as a header, marked sensitive. A key that can't be sent is a wrong key.
+pub(super) fn credential_header(
+    credential: &Credential,
+    role: &Role,
+    scheme: &str,
+) -> Result<HeaderValue, MintError> {
+    let refuse = |message| {
+        Err(MintError::Rejected {
+            credential: true,
+            message,
+        })
+    };
+    let Some(key) = credential
+        .get(role)
+        .map(ExposeSecret::expose_secret)
+        .filter(|key| !key.is_empty())
+    else {
+        return refuse(format!(
+            "the API key is missing or empty: set {:?} in the Secret",
+            role.key
+        ));
+    };
+    let header =
+        sendable(key).and_then(|key| HeaderValue::from_str(&format!("{scheme}{key}")).ok());
+    let Some(mut header) = header else {
+        return refuse(
+            "the API key holds white space, a line break or a character beyond ASCII: put the bare key in the Secret"
+                .into(),
+        );
+    };
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+/// What a header should carry. `HeaderValue` would let spaces and UTF-8 pass, which only a slip puts there.
+pub(super) fn sendable(value: &str) -> Option<&str> {
+    value.chars().all(|c| c.is_ascii_graphic()).then_some(value)
+}
+
+/// The reply's object. The text of a parse error would quote the reply, which holds the token.
+pub(super) fn reply_object(body: &[u8]) -> Result<Map<String, Value>, UnusableReply> {
+    serde_json::from_slice(body).map_err(|_| UnusableReply("its body is no JSON object".into()))
+}
+
+/// Takes the token out of the reply.
+pub(super) fn token(reply: &mut Map<String, Value>, field: &str) -> Result<String, UnusableReply> {
+    match reply.remove(field) {
+        Some(Value::String(token)) if !token.is_empty() && sendable(&token).is_some() => Ok(token),
+        _ => Err(UnusableReply(format!("it holds no token in `{field}`"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ROLE: Role = Role {
+        key: "api-key",
+        env: "X",
+    };
+
+    #[test]
+    fn the_key_as_a_header() {
+        let header = credential_header(
+            &Credential::new([("api-key", "sk-1".into())]),
+            &ROLE,
+            "Bearer ",
+        )
+        .unwrap();
+        assert_eq!(header, "Bearer sk-1");
+        assert!(header.is_sensitive());
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_sent_is_a_wrong_key() {
+        for key in [
+            "",
+            "sk-1\n",
+            "sk-1\r\nx-evil: 1",
+            "sk-\u{0}",
+            "sk-ü",
+            "\u{feff}sk-1",
+            "sk 1",
+            " sk-1",
+        ] {
+            let credential = Credential::new([("api-key", key.into())]);
+            let error = credential_header(&credential, &ROLE, "Bearer ").unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    MintError::Rejected {
+                        credential: true,
+                        ..
+                    }
+                ),
+                "{key:?}: {error:?}"
+            );
+            assert!(error.to_string().contains("in the Secret"), "{error}");
+            assert!(!error.to_string().contains("sk"), "{error}");
+        }
+        assert!(credential_header(&Credential::default(), &ROLE, "").is_err());
+    }
+
+    #[test]
+    fn a_token_is_a_word() {
+        let take = |value: Value| {
+            let mut reply = Map::from_iter([("value".to_owned(), value)]);
+            token(&mut reply, "value")
+        };
+        assert_eq!(take(json!("ek_1")).as_deref(), Ok("ek_1"));
+        for value in [
+            json!(""),
+            json!("two words"),
+            json!("line\n"),
+            json!(17),
+            json!(null),
+            json!({"value": "ek_1"}),
+        ] {
+            assert_eq!(
+                take(value.clone()),
+                Err(UnusableReply("it holds no token in `value`".into())),
+                "{value}"
+            );
+        }
+    }
+}
