@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::{Certificate, Response, Url};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tokio::time::Instant;
 use tracing::{debug, instrument};
 
@@ -48,7 +51,9 @@ impl Default for ClientConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The CA bundle is unusable.
-    #[error("the CA bundle holds no usable certificate: it must be a file of PEM certificates")]
+    #[error(
+        "the CA bundle holds no certificate or an unusable one: it must be a file of PEM certificates"
+    )]
     CaBundle,
     /// TLS can't be set up.
     #[error(
@@ -85,12 +90,7 @@ impl ProviderClient {
             .https_only(!config.endpoints.lists_plain_http())
             .dns_resolver(GuardedResolver::new(guarded_hosts(&config.endpoints)));
         if let Some(pem) = &config.ca_bundle {
-            let certificates =
-                Certificate::from_pem_bundle(pem).map_err(|_| ClientError::CaBundle)?;
-            if certificates.is_empty() {
-                return Err(ClientError::CaBundle);
-            }
-            builder = builder.tls_certs_merge(certificates);
+            builder = builder.tls_certs_merge(certificates(pem)?);
         }
         let http = builder
             .build()
@@ -191,6 +191,23 @@ async fn read(response: &mut Response, cap: usize) -> Result<(Vec<u8>, bool), re
         body.extend_from_slice(&chunk);
     }
     Ok((body, true))
+}
+
+/// The certificates of a PEM file, each of them good enough to trust.
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, ClientError> {
+    let certificates = CertificateDer::pem_slice_iter(pem).map(|der| {
+        let der = der.map_err(|_| ClientError::CaBundle)?;
+        RootCertStore::empty()
+            .add(der.clone())
+            .map_err(|_| ClientError::CaBundle)?;
+        Certificate::from_der(&der).map_err(|_| ClientError::CaBundle)
+    });
+    let certificates: Vec<_> = certificates.collect::<Result<_, _>>()?;
+    if certificates.is_empty() {
+        Err(ClientError::CaBundle)
+    } else {
+        Ok(certificates)
+    }
 }
 
 /// The hosts that keys are sent to without being listed.

@@ -99,3 +99,77 @@ fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e 
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use reqwest::dns::{Name, Resolve, Resolving};
+
+    use super::*;
+    use crate::providers::resolver::GuardedResolver;
+
+    const LIMITS: Limits = Limits {
+        connect: Duration::from_millis(50),
+        total: Duration::from_millis(400),
+    };
+
+    /// The text for a call to localhost with this resolver.
+    async fn text(resolver: impl Resolve + 'static, url: &str) -> String {
+        let builder = reqwest::Client::builder()
+            .no_proxy()
+            .connect_timeout(LIMITS.connect)
+            .timeout(LIMITS.total);
+        let client = builder.dns_resolver(Arc::new(resolver)).build().unwrap();
+        let error = client.get(url).send().await.unwrap_err();
+        match failure(&error, "localhost", LIMITS) {
+            MintError::Unavailable { message } => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    struct NoSuchName;
+
+    impl Resolve for NoSuchName {
+        fn resolve(&self, _: Name) -> Resolving {
+            Box::pin(async { Err(io::Error::other("no such name").into()) })
+        }
+    }
+
+    struct Pending;
+
+    impl Resolve for Pending {
+        fn resolve(&self, _: Name) -> Resolving {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn names_host_and_remedy_and_nothing_else() {
+        let url = "http://localhost:1/path?agent_id=canary";
+        for (text, words) in [
+            (
+                text(NoSuchName, url).await,
+                "the name localhost can't be resolved: check the cluster's DNS",
+            ),
+            (
+                text(Pending, url).await,
+                "no connection to localhost within 0.05 s",
+            ),
+            (
+                text(GuardedResolver::new([]), url).await,
+                "localhost refused the connection",
+            ),
+            (
+                text(GuardedResolver::new(["localhost".to_owned()]), url).await,
+                "localhost resolves to a private address, where its API can't be",
+            ),
+        ] {
+            assert!(text.starts_with(words), "{text}");
+            assert!(
+                !text.contains("canary") && !text.contains("/path"),
+                "{text}"
+            );
+        }
+    }
+}

@@ -139,7 +139,10 @@ impl SecretView {
                 ));
             }
             Some(owner) => {
-                return TargetState::Foreign(format!("controlled by {} {}", owner.kind, owner.name));
+                return TargetState::Foreign(format!(
+                    "controlled by {} {}",
+                    owner.kind, owner.name
+                ));
             }
             None if self.managed && self.name_label.as_deref() == Some(name) => {}
             None if self.managed => {

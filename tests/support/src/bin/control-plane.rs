@@ -27,7 +27,8 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Flags::parse().command {
         Command::Build => build(),
-        Command::Run => run(),
+        // Built before there is a runtime: its end would wait for a build that goes on in it.
+        Command::Run => build::control_plane().and_then(|_| run()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -49,7 +50,6 @@ fn build() -> anyhow::Result<()> {
 async fn run() -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    // Outside the select: what it holds ends with it.
     let running = async {
         let cluster = Cluster::start(Options {
             controller_manager: true,

@@ -1,0 +1,117 @@
+//! From the resource to the Secret, and from one token to the next.
+
+use jiff::Timestamp;
+use serde_json::json;
+use testkit::standin::Provider;
+
+use crate::world::{annotation, data, holds, token_json, world};
+
+#[tokio::test]
+async fn a_new_resource_gets_a_secret_whose_keys_agree() {
+    let case = world().await.case("first").await;
+    case.create("voice", case.openai()).await;
+    let secret = case.revision("voice", 1).await;
+
+    let calls = case.calls();
+    assert_eq!(calls.len(), 1, "one mint");
+    let issued = calls[0].token.clone().unwrap();
+    let json = token_json(&secret);
+    assert_eq!(json["token"], issued);
+    assert_eq!(json["provider"], "openai");
+    assert_eq!(data(&secret, "token"), issued);
+    assert_eq!(data(&secret, "provider"), "openai");
+    let expires: Timestamp = data(&secret, "expires-at").parse().unwrap();
+    assert_eq!(json["expiresAt"], json!(expires.as_millisecond()));
+    assert_eq!(
+        annotation(&secret, "expires-at").unwrap(),
+        &data(&secret, "expires-at")
+    );
+    let text = data(&secret, "token.json");
+    let expected = format!(
+        r#"{{"provider":"openai","token":"{issued}","expiresAt":{},"config":{{"model":"gpt-realtime-2.1"}}}}"#,
+        expires.as_millisecond()
+    );
+    assert_eq!(
+        text, expected,
+        "as JSON.stringify of TanStack's RealtimeToken"
+    );
+
+    let status = case
+        .status_when("voice", |s| holds(s, "Ready", "True", "Issued"))
+        .await;
+    assert!(holds(&status, "Renewing", "False", "AwaitingRenewal"));
+    assert!(holds(
+        &status,
+        "FreshnessGuaranteed",
+        "True",
+        "LifetimeSufficient"
+    ));
+    assert_eq!(status.revision, Some(1));
+    assert_eq!(status.provider.as_deref(), Some("openai"));
+    case.event("voice", "Issued").await;
+}
+
+#[tokio::test]
+async fn tokens_rotate_at_their_renewal_time() {
+    let case = world().await.case("rotation").await;
+    let mut spec = case.openai();
+    spec["expirationSeconds"] = json!(24);
+    spec["renewal"] = json!({"minRemainingSeconds": 2, "propagationSeconds": 0});
+    case.create("voice", spec).await;
+    for revision in 1..=3 {
+        let secret = case.revision("voice", revision).await;
+        let renewal: Timestamp = annotation(&secret, "renewal-time")
+            .unwrap()
+            .parse()
+            .unwrap();
+        let issued: Timestamp = annotation(&secret, "issued-at").unwrap().parse().unwrap();
+        let after = renewal.duration_since(issued).as_millis();
+        assert!(
+            (10_700..=12_000).contains(&after),
+            "planned {after} ms after issue"
+        );
+        if revision > 1 {
+            let calls = case.calls();
+            let previous = calls[calls.len() - 2].time;
+            let gap = calls[calls.len() - 1]
+                .time
+                .duration_since(previous)
+                .as_millis();
+            assert!(
+                (10_600..13_000).contains(&gap),
+                "minted {gap} ms after the last"
+            );
+        }
+    }
+    let message = case
+        .condition("voice", "FreshnessGuaranteed", "False", "LifetimeTooShort")
+        .await;
+    assert!(message.contains("24 s"), "{message}");
+}
+
+#[tokio::test]
+async fn elevenlabs_signed_urls_and_conversation_tokens() {
+    let case = world().await.case("eleven").await;
+    world()
+        .await
+        .standin
+        .set_life(Provider::ElevenLabs, Some(900));
+    case.create("url", case.elevenlabs("SignedUrl")).await;
+    case.create("webrtc", case.elevenlabs("ConversationToken"))
+        .await;
+    let url = case.revision("url", 1).await;
+    assert_eq!(
+        token_json(&url)["config"],
+        json!({"providerOptions": {"agentId": "agent_1"}})
+    );
+    assert!(
+        data(&url, "token").starts_with("wss://api.elevenlabs.io/"),
+        "{}",
+        data(&url, "token").len()
+    );
+    case.condition("url", "FreshnessGuaranteed", "True", "LifetimeSufficient")
+        .await;
+    case.revision("webrtc", 1).await;
+    case.condition("webrtc", "FreshnessGuaranteed", "False", "SingleUseToken")
+        .await;
+}

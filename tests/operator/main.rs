@@ -1,0 +1,12 @@
+//! The operator as a process, on a real API server, against the strict stand-in provider.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod lifecycle;
+mod world;

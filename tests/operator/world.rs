@@ -1,0 +1,354 @@
+//! What the tests share: one control plane, one stand-in provider and one operator for all of them; a namespace and a
+//! key for each. A test that restarts or kills things makes a [`World`] of its own.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
+use realtime_token_operator::api::{RealtimeToken, RealtimeTokenStatus};
+use serde_json::{Value, json};
+use testkit::cluster::{self, Cluster, Namespace, Options};
+use testkit::operator::Operator;
+use testkit::standin::{self, Call, Fault, Provider, Scope, StandIn};
+use testkit::wait;
+use tokio::sync::{Mutex, OnceCell};
+
+/// For everything that should happen at once but goes through several processes.
+pub const SOON: Duration = Duration::from_secs(15);
+/// More tests than this don't run in one world.
+const KEYS: usize = 400;
+
+pub struct World {
+    pub cluster: ClusterRef,
+    pub standin: StandIn,
+    pub operator: Mutex<Operator>,
+    pub platform: Namespace,
+    next: AtomicUsize,
+}
+
+pub enum ClusterRef {
+    Shared(&'static Cluster),
+    Own(Box<Cluster>),
+}
+
+impl std::ops::Deref for ClusterRef {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        match self {
+            Self::Shared(cluster) => cluster,
+            Self::Own(cluster) => cluster,
+        }
+    }
+}
+
+/// The world that most tests share.
+pub async fn world() -> &'static World {
+    static WORLD: OnceCell<World> = OnceCell::const_new();
+    WORLD
+        .get_or_init(async || {
+            World::new(ClusterRef::Shared(cluster::shared().await.unwrap()), &[]).await
+        })
+        .await
+}
+
+impl World {
+    /// A world with a control plane of its own.
+    pub async fn own(args: &[&str]) -> Self {
+        let options = Options {
+            controller_manager: false,
+        };
+        Self::new(
+            ClusterRef::Own(Box::new(Cluster::start(options).await.unwrap())),
+            args,
+        )
+        .await
+    }
+
+    async fn new(cluster: ClusterRef, args: &[&str]) -> Self {
+        cluster
+            .apply_crds(concat!(env!("CARGO_MANIFEST_DIR"), "/crds"))
+            .await
+            .unwrap();
+        let standin = StandIn::start(standin::Options::default()).unwrap();
+        standin.accept_keys(Provider::OpenAi, (0..KEYS).map(openai_key));
+        standin.accept_keys(Provider::ElevenLabs, (0..KEYS).map(elevenlabs_key));
+        let platform = cluster.namespace("platform").await.unwrap();
+        let operator = start_operator(&cluster, &standin, &platform, args).await;
+        Self {
+            cluster,
+            standin,
+            operator: Mutex::new(operator),
+            platform,
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    /// Ends the operator with SIGKILL and starts another.
+    pub async fn restart(&self) {
+        let mut operator = self.operator.lock().await;
+        operator.kill().unwrap();
+        *operator = start_operator(&self.cluster, &self.standin, &self.platform, &[]).await;
+    }
+
+    /// A namespace with key Secrets `openai` and `elevenlabs`.
+    pub async fn case(&self, name: &str) -> Case<'_> {
+        self.labelled_case(name, &[]).await
+    }
+
+    pub async fn labelled_case(&self, name: &str, labels: &[(&str, &str)]) -> Case<'_> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        assert!(number < KEYS, "more cases than keys");
+        let namespace = self.cluster.labelled_namespace(name, labels).await.unwrap();
+        let case = Case {
+            world: self,
+            namespace,
+            key: openai_key(number),
+            xi_key: elevenlabs_key(number),
+        };
+        case.put_key("openai", &case.key).await;
+        case.put_key("elevenlabs", &case.xi_key).await;
+        case
+    }
+}
+
+async fn start_operator(
+    cluster: &Cluster,
+    standin: &StandIn,
+    platform: &Namespace,
+    args: &[&str],
+) -> Operator {
+    let binary = PathBuf::from(env!("CARGO_BIN_EXE_realtime-token-operator"));
+    let mut builder = Operator::builder(binary, cluster.kubeconfig())
+        .namespace(platform.name())
+        .arg("--allow-endpoint")
+        .arg(standin.url())
+        .env("LOG", "trace")
+        .env("NO_PROXY", "127.0.0.1");
+    for arg in args {
+        builder = builder.arg(*arg);
+    }
+    let mut operator = builder.start().unwrap();
+    operator.wait_ready().await.unwrap();
+    operator
+}
+
+fn openai_key(number: usize) -> String {
+    format!("sk-test-canary-{number:04}-Zq8Lw3Vt6Xn1")
+}
+
+fn elevenlabs_key(number: usize) -> String {
+    format!("xi-canary-{number:04}-Pm5Rk9Hd2Yb7")
+}
+
+/// A test's own corner of the world.
+pub struct Case<'a> {
+    pub world: &'a World,
+    pub namespace: Namespace,
+    pub key: String,
+    pub xi_key: String,
+}
+
+impl Case<'_> {
+    pub fn tokens(&self) -> Api<RealtimeToken> {
+        self.namespace.api()
+    }
+
+    pub fn secrets(&self) -> Api<Secret> {
+        self.namespace.api()
+    }
+
+    /// Creates or replaces a key Secret.
+    pub async fn put_key(&self, name: &str, key: &str) {
+        put_secret(&self.secrets(), name, "api-key", key).await;
+    }
+
+    /// The spec of an OpenAI token at the stand-in.
+    pub fn openai(&self) -> Value {
+        json!({
+            "openai": {"model": "gpt-realtime-2.1", "endpoint": self.world.standin.url()},
+            "credentials": {"secretRef": {"name": "openai"}},
+            "expirationSeconds": 1800,
+        })
+    }
+
+    /// The spec of an ElevenLabs token at the stand-in.
+    pub fn elevenlabs(&self, kind: &str) -> Value {
+        json!({
+            "elevenlabs": {"kind": kind, "agentId": "agent_1", "endpoint": self.world.standin.url()},
+            "credentials": {"secretRef": {"name": "elevenlabs"}},
+        })
+    }
+
+    pub async fn create(&self, name: &str, spec: Value) -> RealtimeToken {
+        self.try_create(name, spec).await.unwrap()
+    }
+
+    pub async fn try_create(&self, name: &str, spec: Value) -> kube::Result<RealtimeToken> {
+        let token = json!({
+            "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken", "metadata": {"name": name}, "spec": spec,
+        });
+        // Untyped on the way in, so that the API server sees just what was written here.
+        let api = Api::<kube::core::DynamicObject>::namespaced_with(
+            self.namespace.client(),
+            self.namespace.name(),
+            &kube::core::ApiResource::erase::<RealtimeToken>(&()),
+        );
+        let created = api
+            .create(
+                &PostParams::default(),
+                &serde_json::from_value(token).unwrap(),
+            )
+            .await?;
+        Ok(created.try_parse().unwrap())
+    }
+
+    pub async fn patch(&self, name: &str, patch: Value) -> RealtimeToken {
+        self.tokens()
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .unwrap()
+    }
+
+    /// Waits for a RealtimeToken whose status fits.
+    pub async fn status_when(
+        &self,
+        name: &str,
+        fits: impl Fn(&RealtimeTokenStatus) -> bool,
+    ) -> RealtimeTokenStatus {
+        let fits = |token: &RealtimeToken| token.status.as_ref().is_some_and(&fits);
+        wait::object_when(&self.tokens(), name, SOON, fits)
+            .await
+            .unwrap()
+            .status
+            .unwrap()
+    }
+
+    /// Waits for a condition.
+    pub async fn condition(&self, name: &str, type_: &str, status: &str, reason: &str) -> String {
+        let found = self
+            .status_when(name, |s| holds(s, type_, status, reason))
+            .await;
+        found
+            .conditions
+            .into_iter()
+            .find(|condition| condition.type_ == type_)
+            .unwrap()
+            .message
+    }
+
+    /// Waits for a Secret of a revision.
+    pub async fn revision(&self, secret: &str, revision: i64) -> Secret {
+        let fits = |secret: &Secret| annotation(secret, "revision") == Some(&revision.to_string());
+        wait::object_when(&self.secrets(), secret, SOON, fits)
+            .await
+            .unwrap()
+    }
+
+    /// The calls that the provider got with this test's keys.
+    pub fn calls(&self) -> Vec<Call> {
+        let mut calls = self.world.standin.calls_with_key(&self.key);
+        calls.extend(self.world.standin.calls_with_key(&self.xi_key));
+        calls
+    }
+
+    /// Waits for so many calls with this test's keys.
+    pub async fn calls_reach(&self, count: usize) -> Vec<Call> {
+        wait::until("calls to the provider", SOON, async || {
+            let calls = self.calls();
+            Ok((calls.len() >= count).then_some(calls))
+        })
+        .await
+        .unwrap()
+    }
+
+    /// Has the provider fail for this test alone.
+    pub fn fail(&self, fault: Fault) {
+        self.world
+            .standin
+            .fail_always_for(Scope::Key(self.key.clone()), fault);
+    }
+
+    /// Waits for an Event about a RealtimeToken.
+    pub async fn event(&self, name: &str, reason: &str) -> Event {
+        let api: Api<Event> = self.namespace.api();
+        wait::until(&format!("event {reason} of {name}"), SOON, async || {
+            let events = api.list(&ListParams::default()).await?;
+            Ok(events.into_iter().find(|event| {
+                event.reason.as_deref() == Some(reason)
+                    && event
+                        .regarding
+                        .as_ref()
+                        .and_then(|about| about.name.as_deref())
+                        == Some(name)
+            }))
+        })
+        .await
+        .unwrap()
+    }
+
+    /// Gives the operator time to do what it must not: everything up to now went through its queue, as a later
+    /// RealtimeToken's first token proves.
+    pub async fn settle(&self) {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("settle-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut spec = self.openai();
+        spec["credentials"]["secretRef"]["name"] = json!("settle");
+        self.put_key("settle", &openai_key(KEYS - 1)).await;
+        self.create(&name, spec).await;
+        self.revision(&name, 1).await;
+    }
+}
+
+pub async fn put_secret(api: &Api<Secret>, name: &str, key: &str, value: &str) {
+    let secret = Secret {
+        metadata: kube::core::ObjectMeta {
+            name: Some(name.to_owned()),
+            ..Default::default()
+        },
+        data: Some(BTreeMap::from([(
+            key.to_owned(),
+            ByteString(value.as_bytes().to_vec()),
+        )])),
+        ..Secret::default()
+    };
+    api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret.name_any()}, "data": secret.data,
+    })))
+    .await
+    .unwrap();
+}
+
+pub fn holds(status: &RealtimeTokenStatus, type_: &str, value: &str, reason: &str) -> bool {
+    status
+        .conditions
+        .iter()
+        .any(|c| c.type_ == type_ && c.status == value && c.reason == reason)
+}
+
+pub fn annotation<'a>(secret: &'a Secret, name: &str) -> Option<&'a String> {
+    secret
+        .annotations()
+        .get(&format!("realtime-token.dev/{name}"))
+}
+
+pub fn data(secret: &Secret, key: &str) -> String {
+    let data = secret.data.as_ref().unwrap();
+    String::from_utf8(
+        data.get(key)
+            .unwrap_or_else(|| panic!("no key {key}"))
+            .0
+            .clone(),
+    )
+    .unwrap()
+}
+
+pub fn token_json(secret: &Secret) -> Value {
+    serde_json::from_str(&data(secret, "token.json")).unwrap()
+}

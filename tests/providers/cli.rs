@@ -1,0 +1,174 @@
+//! `mint`, as `main` calls it.
+
+use std::path::PathBuf;
+
+use realtime_token_operator::cli::mint::{MintArgs, MintCliError, mint};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testkit::standin::{Fault, StandIn};
+
+use crate::{ELEVENLABS_KEY, OPENAI_KEY, start};
+
+struct Desk {
+    dir: TempDir,
+    standin: StandIn,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            standin: start(),
+        }
+    }
+
+    fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn args(&self, spec: &Value, key: &str) -> MintArgs {
+        let manifest = json!({
+            "apiVersion": "realtime-token.dev/v1alpha1",
+            "kind": "RealtimeToken",
+            "metadata": {"name": "voice"},
+            "spec": spec,
+        });
+        MintArgs {
+            filename: self.file("token.json", &manifest.to_string()),
+            api_key_file: Some(self.file("key", &format!("{key}\n"))),
+            allow_endpoints: vec![self.standin.url()],
+            ca_bundle: None,
+        }
+    }
+
+    fn openai(&self) -> MintArgs {
+        let block = json!({"model": "gpt-realtime-2.1", "endpoint": self.standin.url()});
+        self.args(
+            &json!({"credentials": {"secretRef": {"name": "key"}}, "openai": block, "expirationSeconds": 60}),
+            OPENAI_KEY,
+        )
+    }
+}
+
+#[tokio::test]
+async fn prints_the_file_of_the_secret() {
+    let desk = Desk::new();
+    let json = mint(desk.openai()).await.unwrap();
+    let token = desk.standin.issued().remove(0);
+    let expires_at = serde_json::from_str::<Value>(&json).unwrap()["expiresAt"].clone();
+    assert_eq!(
+        json,
+        format!(
+            r#"{{"provider":"openai","token":"{token}","expiresAt":{expires_at},"config":{{"model":"gpt-realtime-2.1"}}}}"#
+        )
+    );
+    assert_eq!(
+        desk.standin.calls()[0].json()["expires_after"]["seconds"],
+        60
+    );
+
+    let block = json!({"agentId": "agent_1", "endpoint": desk.standin.url()});
+    let args = desk.args(
+        &json!({"credentials": {"secretRef": {"name": "key"}}, "elevenlabs": block}),
+        ELEVENLABS_KEY,
+    );
+    let json = mint(args).await.unwrap();
+    assert!(
+        json.starts_with(r#"{"provider":"elevenlabs","token":"wss://api.elevenlabs.io/"#),
+        "{json}"
+    );
+    assert!(
+        json.ends_with(r#","config":{"providerOptions":{"agentId":"agent_1"}}}"#),
+        "{json}"
+    );
+}
+
+#[tokio::test]
+async fn the_provider_refuses() {
+    let desk = Desk::new();
+    desk.standin.fail_next(1, Fault::status(403));
+    let error = mint(desk.openai()).await.unwrap_err();
+    assert!(matches!(error, MintCliError::Mint(_)), "{error}");
+    assert!(error.to_string().contains("answered 403"), "{error}");
+}
+
+#[tokio::test]
+async fn an_endpoint_must_be_allowed_here_too() {
+    let desk = Desk::new();
+    let error = mint(MintArgs {
+        allow_endpoints: Vec::new(),
+        ..desk.openai()
+    })
+    .await
+    .unwrap_err();
+    assert!(error.to_string().contains("--allow-endpoint"), "{error}");
+    let error = mint(MintArgs {
+        allow_endpoints: vec!["gateway.example".into()],
+        ..desk.openai()
+    })
+    .await
+    .unwrap_err();
+    assert!(
+        error.to_string().starts_with("--allow-endpoint: ")
+            && error.to_string().contains("no scheme"),
+        "{error}"
+    );
+    assert_eq!(desk.standin.count(), 0);
+}
+
+#[tokio::test]
+async fn files_that_are_not_there() {
+    let desk = Desk::new();
+    let none = desk.dir.path().join("none");
+    for args in [
+        MintArgs {
+            filename: none.clone(),
+            ..desk.openai()
+        },
+        MintArgs {
+            api_key_file: Some(none.clone()),
+            ..desk.openai()
+        },
+        MintArgs {
+            ca_bundle: Some(none.clone()),
+            ..desk.openai()
+        },
+    ] {
+        let error = mint(args).await.unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("can't read {}: ", none.display())),
+            "{error}"
+        );
+    }
+    let not_pem = desk.file("ca.pem", "no certificate");
+    let error = mint(MintArgs {
+        ca_bundle: Some(not_pem),
+        ..desk.openai()
+    })
+    .await
+    .unwrap_err();
+    assert!(error.to_string().contains("PEM"), "{error}");
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_none_is_named() {
+    let desk = Desk::new();
+    let filename = desk.file("other.yaml", "apiVersion: v1\nkind: Secret\n");
+    let error = mint(MintArgs {
+        filename: filename.clone(),
+        ..desk.openai()
+    })
+    .await
+    .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with(&format!("{}: is kind \"Secret\"", filename.display())),
+        "{error}"
+    );
+    assert_eq!(desk.standin.count(), 0);
+}

@@ -1,0 +1,103 @@
+//! The provider adapters and their client, against a strict stand-in and against what the official SDKs send.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod canary;
+mod cli;
+mod clock;
+mod endpoints;
+mod errors;
+mod faults;
+mod recordings;
+mod tanstack;
+mod tls;
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use realtime_token_operator::providers::{
+    Ask, Block, ClientConfig, Credential, EndpointPolicy, MintError, Minted, ProviderClient,
+};
+use serde_json::{Value, json};
+use testkit::standin::{Options, StandIn};
+
+const OPENAI_KEY: &str = "sk-test-fake";
+const ELEVENLABS_KEY: &str = "xi-fake";
+
+fn start() -> StandIn {
+    StandIn::start(Options::default()).unwrap()
+}
+
+/// A client that may call the stand-in.
+fn client(standin: &StandIn) -> ProviderClient {
+    client_with(standin, Duration::from_secs(20))
+}
+
+fn client_with(standin: &StandIn, timeout: Duration) -> ProviderClient {
+    let endpoints = EndpointPolicy::parse([standin.url()]).unwrap();
+    ProviderClient::new(&ClientConfig {
+        timeout,
+        endpoints,
+        ..ClientConfig::default()
+    })
+    .unwrap()
+}
+
+fn openai(standin: &StandIn, fields: Value) -> Ask {
+    let block = with(
+        json!({"model": "gpt-realtime-2.1", "endpoint": standin.url()}),
+        fields,
+    );
+    Ask {
+        block: Block::OpenAi(serde_json::from_value(block).unwrap()),
+        expiration: SignedDuration::from_secs(1800),
+    }
+}
+
+fn elevenlabs(standin: &StandIn, fields: Value) -> Ask {
+    let block = with(
+        json!({"agentId": "agent_1", "endpoint": standin.url()}),
+        fields,
+    );
+    Ask {
+        block: Block::ElevenLabs(serde_json::from_value(block).unwrap()),
+        expiration: SignedDuration::from_secs(900),
+    }
+}
+
+fn conversation(standin: &StandIn) -> Ask {
+    elevenlabs(standin, json!({"kind": "ConversationToken"}))
+}
+
+fn with(mut object: Value, fields: Value) -> Value {
+    object
+        .as_object_mut()
+        .unwrap()
+        .extend(fields.as_object().unwrap().clone());
+    object
+}
+
+/// The credential that the stand-in accepts.
+fn credential(ask: &Ask) -> Credential {
+    let provider = ask.block.provider();
+    let key = if provider.name() == "openai" {
+        OPENAI_KEY
+    } else {
+        ELEVENLABS_KEY
+    };
+    Credential::new([(provider.roles()[0].key, key.into())])
+}
+
+async fn mint(standin: &StandIn, ask: &Ask) -> Result<Minted, MintError> {
+    client(standin)
+        .mint(ask, &credential(ask), Timestamp::now())
+        .await
+}
+
+fn class(error: &MintError) -> &'static str {
+    match error {
+        MintError::Rejected { .. } => "rejected",
+        MintError::Throttled { .. } => "throttled",
+        MintError::Unavailable { .. } => "unavailable",
+    }
+}

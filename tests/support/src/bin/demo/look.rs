@@ -1,0 +1,135 @@
+//! What the API server knows of the demo's tokens.
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::{core::v1::Secret, events::v1::Event},
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams},
+};
+use serde::Deserialize;
+
+const CONTENT_HASH: &str = "realtime-token.dev/content-hash";
+
+/// The resource, without the operator's own types: the demo looks at it as any user does.
+pub(crate) fn resource() -> ApiResource {
+    let kind = GroupVersionKind::gvk("realtime-token.dev", "v1alpha1", "RealtimeToken");
+    ApiResource::from_gvk_with_plural(&kind, "realtimetokens")
+}
+
+/// One RealtimeToken and its Secret.
+#[derive(Clone)]
+pub(crate) struct Token {
+    pub(crate) name: String,
+    pub(crate) provider: String,
+    /// 0 until there is a token.
+    pub(crate) revision: i64,
+    pub(crate) issued_at: Option<Timestamp>,
+    pub(crate) usable_until: Option<Timestamp>,
+    pub(crate) renewal_time: Option<Timestamp>,
+    /// Hash of the Secret's token.json.
+    pub(crate) hash: Option<String>,
+    conditions: Vec<Condition>,
+}
+
+impl Token {
+    pub(crate) fn condition(&self, type_: &str) -> Option<&Condition> {
+        self.conditions.iter().find(|it| it.type_ == type_)
+    }
+
+    /// Why there is no token, or no next one.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let ready = self.condition("Ready").filter(|it| it.status == "False");
+        let renewing = self.condition("Renewing").filter(|it| it.status == "True");
+        let told = ready.or(renewing).filter(|it| it.reason != "Pending")?;
+        Some(format!("{}: {}", told.reason, told.message))
+    }
+}
+
+/// What is there at one moment.
+pub(crate) struct Scene {
+    /// By name.
+    pub(crate) tokens: Vec<Token>,
+    pub(crate) events: Vec<Event>,
+}
+
+/// Looks at one namespace.
+pub(crate) struct Lookout {
+    tokens: Api<DynamicObject>,
+    secrets: Api<Secret>,
+    events: Api<Event>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Status {
+    provider: Option<String>,
+    revision: i64,
+    issued_at: Option<Time>,
+    usable_until: Option<Time>,
+    renewal_time: Option<Time>,
+    conditions: Vec<Condition>,
+}
+
+impl Lookout {
+    pub(crate) fn new(client: Client, namespace: &str) -> Self {
+        Self {
+            tokens: Api::namespaced_with(client.clone(), namespace, &resource()),
+            secrets: Api::namespaced(client.clone(), namespace),
+            events: Api::namespaced(client, namespace),
+        }
+    }
+
+    pub(crate) async fn look(&self) -> Result<Scene> {
+        let all = ListParams::default();
+        let objects = self
+            .tokens
+            .list(&all)
+            .await
+            .context("list RealtimeTokens")?;
+        // Metadata only: tokens are none of the demo's business.
+        let secrets = self
+            .secrets
+            .list_metadata(&all)
+            .await
+            .context("list Secrets")?;
+        let events = self.events.list(&all).await.context("list Events")?.items;
+        let mut tokens = Vec::new();
+        for object in objects {
+            let name = object.name_any();
+            let secret = secrets.items.iter().find(|it| it.name_any() == name);
+            let hash = secret.and_then(|it| it.annotations().get(CONTENT_HASH).cloned());
+            tokens.push(token(object, hash)?);
+        }
+        tokens.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Scene { tokens, events })
+    }
+}
+
+fn token(object: DynamicObject, hash: Option<String>) -> Result<Token> {
+    let name = object.name_any();
+    let status = match object.data.get("status") {
+        Some(status) => Status::deserialize(status)
+            .with_context(|| format!("the status of RealtimeToken {name}"))?,
+        None => Status::default(),
+    };
+    let asked = |it: &&str| object.data["spec"].get(it).is_some();
+    let asked = ["openai", "elevenlabs"].into_iter().find(asked);
+    let at = |time: Option<Time>| time.map(|it| it.0);
+    Ok(Token {
+        name,
+        provider: status
+            .provider
+            .or(asked.map(str::to_owned))
+            .unwrap_or_default(),
+        revision: status.revision,
+        issued_at: at(status.issued_at),
+        usable_until: at(status.usable_until),
+        renewal_time: at(status.renewal_time),
+        hash,
+        conditions: status.conditions,
+    })
+}

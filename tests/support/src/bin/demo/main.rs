@@ -1,0 +1,151 @@
+//! `make demo`: the main job, before your eyes, on a real API server.
+//!
+//! On a terminal a table that lives until Ctrl-C; elsewhere a line per change, and the end after the second rotation of
+//! every token. Tokens are never printed: the hash that the Secret carries changes visibly enough.
+
+mod journal;
+mod look;
+mod show;
+mod stage;
+
+use std::{
+    cell::Cell,
+    env,
+    io::{IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Result, bail};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+use journal::Journal;
+use look::Lookout;
+use show::Table;
+use stage::{Props, Stage};
+
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// The longest that a token of 40 s may keep its revision; its renewal is due after 20 s.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Without a terminal the demo ends when every token has come this far: issued, rotated, rotated again.
+const LAST_REVISION: i64 = 3;
+
+/// Shows RealtimeTokens rotating: a control plane, a stand-in for the providers, and the real operator.
+///
+/// CLUSTER=<kubeconfig> uses that cluster instead of starting one; KUBECONFIG is never read.
+#[derive(Parser)]
+struct Flags {
+    /// The operator's binary.
+    #[arg(long, value_name = "FILE")]
+    operator: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match play(&Flags::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "demo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn play(flags: &Flags) -> Result<ExitCode> {
+    // What may be missing, or take minutes, comes first and without a runtime: an interrupt just ends the process.
+    let props = Props::gather(&flags.operator)?;
+    let dumb = env::var_os("TERM").is_some_and(|it| it == "dumb");
+    let terminal = std::io::stdout().is_terminal() && !dumb;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let watching = Cell::new(false);
+        // Whichever way it ends, all that the performance started ends with its future.
+        let code = tokio::select! {
+            ended = perform(props, terminal, &watching) => return ended.map(|()| ExitCode::SUCCESS),
+            _ = interrupt.recv() => 130,
+            _ = terminate.recv() => 143,
+        };
+        show::say(if terminal {
+            "\nEverything is down again."
+        } else {
+            "interrupted; everything is down again"
+        });
+        // On a terminal there is no other end, so this one is as good as it gets.
+        let well = terminal && watching.get();
+        Ok(ExitCode::from(if well { 0 } else { code }))
+    })
+}
+
+async fn perform(props: Props, terminal: bool, watching: &Cell<bool>) -> Result<()> {
+    let mut stage = Stage::set(props).await?;
+    let lookout = Lookout::new(stage.namespace.client(), stage.namespace.name());
+    if terminal {
+        show::say(&stage.guide());
+    }
+    watching.set(true);
+    let seen = tokio::select! {
+        ended = stage.operator.wait_exit(Duration::MAX) => match ended {
+            Ok(status) => bail!("the operator ended by itself ({status}).\n{}", stage.log_tail()),
+            Err(error) => return Err(error),
+        },
+        seen = watch(&lookout, terminal) => seen,
+    };
+    if let Err(error) = seen {
+        bail!("{error:#}\n{}", stage.log_tail());
+    }
+    stage.operator.sigterm()?;
+    let status = stage.operator.wait_exit(Duration::from_secs(15)).await?;
+    if !status.success() {
+        bail!(
+            "the operator didn't stop cleanly ({status}).\n{}",
+            stage.log_tail()
+        );
+    }
+    show::say("Every token was issued and rotated twice; the operator stopped cleanly.");
+    Ok(())
+}
+
+/// On a terminal for ever, else until every token has come far enough.
+async fn watch(lookout: &Lookout, terminal: bool) -> Result<()> {
+    let mut table = Table::default();
+    let mut journal = Journal::default();
+    let mut explained = false;
+    let mut ticks = tokio::time::interval(INTERVAL);
+    loop {
+        ticks.tick().await;
+        let scene = lookout.look().await?;
+        let changes = journal.take_in(&scene);
+        if terminal {
+            table.draw(&scene.tokens, &journal);
+            continue;
+        }
+        for change in &changes {
+            show::say(&show::line(change));
+        }
+        if !explained && scene.tokens.iter().all(|it| it.revision > 0) {
+            show::remarks(&scene.tokens).for_each(|it| show::say(&it));
+            explained = true;
+        }
+        if scene.tokens.iter().all(|it| it.revision >= LAST_REVISION) {
+            return Ok(());
+        }
+        if let Some(token) = journal.overdue(&scene, PATIENCE) {
+            bail!(
+                "{} stayed at revision {} for {} s: {}",
+                token.name,
+                token.revision,
+                PATIENCE.as_secs(),
+                token
+                    .trouble()
+                    .unwrap_or_else(|| "no condition says why".to_owned())
+            );
+        }
+    }
+}
