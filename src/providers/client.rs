@@ -229,3 +229,36 @@ fn innermost(error: &dyn std::error::Error) -> String {
     }
     error.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn built_in_hosts_are_guarded_unless_listed() {
+        let guarded = |listed: &[&str]| {
+            guarded_hosts(&EndpointPolicy::parse(listed).unwrap()).collect::<Vec<_>>()
+        };
+        let all = guarded(&[]);
+        assert_eq!(all.len(), 8);
+        for host in [
+            "api.openai.com",
+            "eu.api.openai.com",
+            "api.elevenlabs.io",
+            "api.sg.residency.elevenlabs.io",
+        ] {
+            assert!(all.iter().any(|guarded| guarded == host), "{host}");
+        }
+        let fewer = guarded(&[
+            "https://api.openai.com",
+            "http://api.elevenlabs.io",
+            "https://gw.example",
+        ]);
+        assert_eq!(
+            fewer.len(),
+            7,
+            "a listed origin may be private; another scheme is another origin"
+        );
+        assert!(!fewer.contains(&"api.openai.com".to_owned()));
+    }
+}

@@ -9,4 +9,6 @@
 )]
 
 mod lifecycle;
+mod secrets;
+mod triggers;
 mod world;

@@ -103,13 +103,14 @@ impl World {
     }
 
     pub async fn labelled_case(&self, name: &str, labels: &[(&str, &str)]) -> Case<'_> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        assert!(number < KEYS, "more cases than keys");
+        let number = 2 * self.next.fetch_add(1, Ordering::Relaxed);
+        assert!(number + 2 < KEYS, "more cases than keys");
         let namespace = self.cluster.labelled_namespace(name, labels).await.unwrap();
         let case = Case {
             world: self,
             namespace,
             key: openai_key(number),
+            spare_key: openai_key(number + 1),
             xi_key: elevenlabs_key(number),
         };
         case.put_key("openai", &case.key).await;
@@ -152,6 +153,8 @@ pub struct Case<'a> {
     pub world: &'a World,
     pub namespace: Namespace,
     pub key: String,
+    /// Another key that the provider accepts, for a rotation.
+    pub spare_key: String,
     pub xi_key: String,
 }
 
@@ -251,9 +254,17 @@ impl Case<'_> {
             .unwrap()
     }
 
+    /// Waits for a Secret that fits.
+    pub async fn secret_when(&self, name: &str, fits: impl Fn(&Secret) -> bool) -> Secret {
+        wait::object_when(&self.secrets(), name, SOON, |secret: &Secret| fits(secret))
+            .await
+            .unwrap()
+    }
+
     /// The calls that the provider got with this test's keys.
     pub fn calls(&self) -> Vec<Call> {
         let mut calls = self.world.standin.calls_with_key(&self.key);
+        calls.extend(self.world.standin.calls_with_key(&self.spare_key));
         calls.extend(self.world.standin.calls_with_key(&self.xi_key));
         calls
     }

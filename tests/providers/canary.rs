@@ -55,7 +55,7 @@ async fn nothing_leaks() {
     let standin = start();
     standin.accept_keys(Provider::OpenAi, [KEY]);
     standin.accept_keys(Provider::ElevenLabs, [KEY]);
-    let client = client_with(&standin, Duration::from_millis(300));
+    let client = client_with(&standin, Duration::from_millis(150));
     let mut written = String::new();
     let mut tokens = Vec::new();
     for ask in [

@@ -68,7 +68,7 @@ async fn an_error_whose_body_is_huge_keeps_its_class() {
         Fault::Status {
             code: 429,
             headers,
-            body: Some("x".repeat(10_000_000)),
+            body: Some("x".repeat(1_000_000)),
         },
     );
     let error = mint(&standin, &openai(&standin, json!({})))
@@ -115,7 +115,7 @@ async fn replies_that_are_none() {
         assert_unavailable(
             &standin,
             &ask,
-            Fault::Oversize(50_000_000),
+            Fault::Oversize(1_000_000),
             "more than 65536 bytes",
         )
         .await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use jiff::SignedDuration;
+use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
@@ -252,5 +253,43 @@ fn an_unusable_success_says_what_is_missing() {
             "{body}: {text}"
         );
         assert!(!text.contains("canary"), "{text}");
+    }
+}
+
+proptest! {
+    /// Whatever a provider says around it, the key stays out of the message, which stays a short line.
+    #[test]
+    fn no_error_repeats_the_key(
+        before in ".{0,60}", after in ".{0,300}", code in "[a-z -]{0,8}", status in 300u16..600, shape in 0..4,
+    ) {
+        let text = format!("{before}sk-canary{after}");
+        let body = match shape {
+            0 => json!({"error": {"message": text, "type": "t", "param": null, "code": format!("{code}sk-canary")}}),
+            1 => json!({"detail": {"message": text, "status": text, "request_id": text}}),
+            2 => json!({"detail": [{"loc": ["query", text], "msg": text, "type": text}]}),
+            _ => json!(text),
+        };
+        let error = refused(&elevenlabs(), status, &[], &body.to_string());
+        prop_assert!(!error.contains("canary"), "{error}");
+        prop_assert!(!error.contains(char::is_control), "{error:?}");
+        prop_assert!(error.chars().count() < 600, "{error}");
+    }
+
+    #[test]
+    fn no_reply_panics(status in 200u16..600, body in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let body = String::from_utf8_lossy(&body);
+        for ask in [openai(json!({})), openai(json!({"kind": "Translation"})), elevenlabs()] {
+            let _ = answer(&ask, status, &[], &body);
+        }
+    }
+
+    /// No expiry is guessed: a token's end is the stated one or there is no token.
+    #[test]
+    fn an_expiry_is_the_stated_one_or_none(stated in any::<i64>()) {
+        let body = json!({"value": "ek_1", "expires_at": stated}).to_string();
+        if let Ok(minted) = answer(&openai(json!({})), 200, &[], &body) {
+            prop_assert_eq!(minted.expires_at.as_second(), stated);
+            prop_assert!(minted.usable_until > minted.issued_at);
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! A routine rotation writes no Event, by design, so a new revision is news of its own; Events tell of the rest.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -15,13 +15,19 @@ use crate::look::{Scene, Token};
 /// Events that are no news here: the first revision says as much, and the demo explains these two short lives.
 const TOLD_OTHERWISE: [&str; 3] = ["Issued", "LifetimeTooShort", "SingleUseToken"];
 
+/// How many changes are kept.
+const RECENT: usize = 4;
+
 /// A piece of news about one token.
 #[derive(Clone)]
 pub(crate) struct Change {
     pub(crate) time: Timestamp,
     /// As it was then.
     pub(crate) token: Token,
-    pub(crate) text: String,
+    /// In one word.
+    pub(crate) what: String,
+    /// The rest of the story, if there is more to tell.
+    pub(crate) note: Option<String>,
 }
 
 /// All that happened so far.
@@ -30,12 +36,13 @@ pub(crate) struct Journal {
     known: HashMap<String, Known>,
     /// How often each Event was seen to have happened, by uid.
     events: HashMap<String, i32>,
+    recent: VecDeque<Change>,
 }
 
 struct Known {
     revision: i64,
     since: Instant,
-    trouble: Option<String>,
+    trouble: Option<(String, String)>,
     /// The reason of an Event since the last revision: why the next one comes early.
     cause: Option<String>,
     last: Option<Change>,
@@ -45,6 +52,11 @@ impl Journal {
     /// The last thing that happened to a token.
     pub(crate) fn last(&self, name: &str) -> Option<&Change> {
         self.known.get(name)?.last.as_ref()
+    }
+
+    /// The last few changes of all tokens, oldest first.
+    pub(crate) fn recent(&self) -> impl Iterator<Item = &Change> {
+        self.recent.iter()
     }
 
     /// A token that has kept its revision for longer than that.
@@ -71,9 +83,14 @@ impl Journal {
                     last: None,
                 });
             let before = news.len();
-            let mut tell = |time: Timestamp, text: String| {
+            let mut tell = |time: Timestamp, what: String, note: Option<String>| {
                 let token = token.clone();
-                news.push(Change { time, token, text });
+                news.push(Change {
+                    time,
+                    token,
+                    what,
+                    note,
+                });
             };
 
             for event in about(&token.name, &scene.events) {
@@ -84,32 +101,37 @@ impl Journal {
                 }
                 let reason = event.reason.clone().unwrap_or_default();
                 if !TOLD_OTHERWISE.contains(&reason.as_str()) {
-                    let note = event.note.as_deref().unwrap_or_default();
-                    tell(Timestamp::now(), format!("{reason}: {note}"));
+                    tell(Timestamp::now(), reason.clone(), event.note.clone());
                     known.cause = Some(reason);
                 }
             }
             if token.revision != known.revision {
                 let cause = known.cause.take();
-                let text = match (token.revision, cause) {
-                    (1, _) => "Issued".to_owned(),
-                    (_, None) => "Renewed".to_owned(),
-                    (_, Some(cause)) => format!("Renewed ({cause})"),
+                let what = if token.revision == 1 {
+                    "Issued"
+                } else {
+                    "Renewed"
                 };
-                tell(token.issued_at.unwrap_or_else(Timestamp::now), text);
+                let because = cause.map(|it| format!("because of {it}"));
+                let time = token.issued_at.unwrap_or_else(Timestamp::now);
+                tell(time, what.to_owned(), because);
                 known.revision = token.revision;
                 known.since = Instant::now();
             }
             let trouble = token.trouble();
             if trouble != known.trouble {
-                if let Some(trouble) = &trouble {
-                    tell(Timestamp::now(), trouble.clone());
+                if let Some((reason, message)) = trouble.clone() {
+                    tell(Timestamp::now(), reason, Some(message));
                 }
                 known.trouble = trouble;
             }
             if news.len() > before {
                 known.last = news.last().cloned();
             }
+        }
+        self.recent.extend(news.iter().cloned());
+        while self.recent.len() > RECENT {
+            self.recent.pop_front();
         }
         news
     }

@@ -40,12 +40,12 @@ impl Token {
         self.conditions.iter().find(|it| it.type_ == type_)
     }
 
-    /// Why there is no token, or no next one.
-    pub(crate) fn trouble(&self) -> Option<String> {
+    /// Why there is no token, or no next one: the reason and the message.
+    pub(crate) fn trouble(&self) -> Option<(String, String)> {
         let ready = self.condition("Ready").filter(|it| it.status == "False");
         let renewing = self.condition("Renewing").filter(|it| it.status == "True");
         let told = ready.or(renewing).filter(|it| it.reason != "Pending")?;
-        Some(format!("{}: {}", told.reason, told.message))
+        Some((told.reason.clone(), told.message.clone()))
     }
 }
 

@@ -137,15 +137,12 @@ async fn watch(lookout: &Lookout, terminal: bool) -> Result<()> {
             return Ok(());
         }
         if let Some(token) = journal.overdue(&scene, PATIENCE) {
-            bail!(
-                "{} stayed at revision {} for {} s: {}",
-                token.name,
-                token.revision,
-                PATIENCE.as_secs(),
-                token
-                    .trouble()
-                    .unwrap_or_else(|| "no condition says why".to_owned())
-            );
+            let why = match token.trouble() {
+                Some((reason, message)) => format!("{reason}: {message}"),
+                None => "no condition says why".to_owned(),
+            };
+            let (name, revision) = (&token.name, token.revision);
+            bail!("{name} stayed at revision {revision} for {PATIENCE:?}: {why}");
         }
     }
 }

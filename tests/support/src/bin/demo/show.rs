@@ -9,7 +9,11 @@ use crate::{
     look::Token,
 };
 
-const BAR: usize = 20;
+/// The life bar, in a window as wide as this, and in a narrower one, where everything fits 80 columns.
+const BARS: (usize, usize, usize) = (100, 24, 6);
+
+/// As much of a hash as it takes to see it change.
+const HASH: usize = 8;
 
 const GREEN: u8 = 32;
 const YELLOW: u8 = 33;
@@ -44,7 +48,14 @@ pub(crate) fn line(change: &Change) -> String {
     if let Some(hash) = &token.hash {
         let _ = write!(line, "content {hash}  ");
     }
-    line + &change.text
+    line + &told(change)
+}
+
+fn told(change: &Change) -> String {
+    match &change.note {
+        Some(note) => format!("{}: {note}", change.what),
+        None => change.what.clone(),
+    }
 }
 
 /// The table, which remembers how much of the screen it covers.
@@ -57,10 +68,18 @@ impl Table {
     /// Draws it over the one before.
     pub(crate) fn draw(&mut self, tokens: &[Token], journal: &Journal) {
         let width = width();
-        let mut lines = vec![(BOLD, header())];
-        lines.extend(tokens.iter().map(|token| row(token, journal)));
+        let (wide, long, short) = BARS;
+        let bar = if width < wide { short } else { long };
+        let mut lines = vec![(BOLD, header(bar))];
+        lines.extend(tokens.iter().map(|token| row(bar, token, journal)));
         lines.push((0, String::new()));
-        lines.extend(remarks(tokens).map(|it| (0, it)));
+        let recent = journal.recent().map(|change| {
+            let (time, name) = (clock(change.time), &change.token.name);
+            format!("{time} {name}: {}", told(change))
+        });
+        for paragraph in recent.chain([String::new()]).chain(remarks(tokens)) {
+            lines.extend(wrap(&paragraph, width).into_iter().map(|it| (0, it)));
+        }
 
         let mut frame = String::new();
         if self.height > 0 {
@@ -100,62 +119,76 @@ pub(crate) fn remarks(tokens: &[Token]) -> impl Iterator<Item = String> {
     })
 }
 
-fn header() -> String {
-    columns([
+fn header(bar: usize) -> String {
+    let titles = [
         "NAME",
         "PROVIDER",
         "REV",
         "LIFE LEFT",
         "NEXT RENEWAL",
-        "SECRET'S CONTENT",
+        "CONTENT",
         "LAST EVENT",
-    ])
+    ];
+    columns(bar, titles)
 }
 
-fn columns([name, provider, revision, life, renewal, hash, event]: [&str; 7]) -> String {
+fn columns(bar: usize, cells: [&str; 7]) -> String {
+    let [name, provider, revision, life, renewal, hash, event] = cells;
+    let life_width = bar + 6;
     format!(
-        "{name:<6}  {provider:<10}  {revision:>3}  {life:<26}  {renewal:<19}  {hash:<16}  {event}"
+        "{name:<5}  {provider:<10}  {revision:>3}  {life:<life_width$}  {renewal:<12}  {hash:<HASH$}  {event}"
     )
 }
 
-fn row(token: &Token, journal: &Journal) -> (u8, String) {
+fn row(bar: usize, token: &Token, journal: &Journal) -> (u8, String) {
     let now = Timestamp::now();
     let (colour, life) = match (token.issued_at, token.usable_until) {
-        (Some(from), Some(end)) => life(now, from, end),
+        (Some(from), Some(end)) => life(bar, now, from, end),
         _ => (0, "-".to_owned()),
     };
-    let renewal = token.renewal_time.map_or_else(
-        || "-".to_owned(),
-        |due| format!("{} ({:>2} s)", clock(due), seconds(now, due)),
-    );
-    let event = journal.last(&token.name).map_or_else(
-        || "waiting for the first token".to_owned(),
-        |it| format!("{} {}", clock(it.time), it.text),
-    );
+    let due = |at: Timestamp| format!("in {} s", seconds(now, at));
+    let hash = token.hash.as_deref().unwrap_or("-");
+    let event = journal.last(&token.name);
     let cells = [
         token.name.as_str(),
         &token.provider,
         &token.revision.to_string(),
         &life,
-        &renewal,
-        token.hash.as_deref().unwrap_or("-"),
-        &event,
+        &token.renewal_time.map_or_else(|| "-".to_owned(), due),
+        hash.get(..HASH).unwrap_or(hash),
+        event.map_or("-", |it| it.what.as_str()),
     ];
-    (colour, columns(cells))
+    (colour, columns(bar, cells))
 }
 
 /// A bar that burns down: half of it is normal here, since these short lives renew at half.
-fn life(now: Timestamp, from: Timestamp, end: Timestamp) -> (u8, String) {
+fn life(bar: usize, now: Timestamp, from: Timestamp, end: Timestamp) -> (u8, String) {
     let (left, whole) = (seconds(now, end), seconds(from, end).max(1));
     let share = left as f64 / whole as f64;
-    let full = ((share * BAR as f64).round() as usize).min(BAR);
+    let full = ((share * bar as f64).round() as usize).min(bar);
     let colour = match share {
         it if it > 0.4 => GREEN,
         it if it > 0.2 => YELLOW,
         _ => RED,
     };
-    let bar = format!("{}{}", "#".repeat(full), ".".repeat(BAR - full));
-    (colour, format!("{bar} {left:>3} s"))
+    let drawn = format!("{}{}", "#".repeat(full), ".".repeat(bar - full));
+    (colour, format!("{drawn} {left:>3} s"))
+}
+
+/// The words of a text in lines of at most this width.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// Never negative: what is over has nothing left.

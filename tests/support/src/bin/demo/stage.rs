@@ -85,7 +85,7 @@ impl Stage {
     pub(crate) async fn set(props: Props) -> Result<Self> {
         let cluster = open_cluster(props.cluster).await?;
         cluster.apply_crds(format!("{REPOSITORY}/crds")).await?;
-        let namespace = cluster.namespace("realtime-demo").await?;
+        let namespace = cluster.namespace("rtt-demo").await?;
         say(&format!(
             "applied crds/, created namespace {}",
             namespace.name()
@@ -99,9 +99,7 @@ impl Stage {
             standin.url()
         ));
 
-        let folder = tempfile::Builder::new()
-            .prefix("realtime-demo-")
-            .tempdir()?;
+        let folder = tempfile::Builder::new().prefix("rtt-demo-").tempdir()?;
         let log = folder.path().join("operator.log");
         let mut operator = Operator::builder(&props.operator, cluster.kubeconfig())
             .namespace(namespace.name())

@@ -1,0 +1,51 @@
+# What to type. Everything underneath is plain cargo; CLUSTER=<kubeconfig> makes demo and test use a cluster of yours.
+
+N ?= 1000
+
+# Asked, not assumed: the folder can be moved by CARGO_TARGET_DIR or a configuration file.
+TARGET = $(shell cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench crds lint fmt binaries modules cargo
+
+help: ## Say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: modules binaries ## Watch RealtimeTokens rotate on a real API server, against a stand-in provider
+	@$(TARGET)/debug/demo --operator $(TARGET)/debug/realtime-token-operator
+
+test: modules binaries ## Run every test
+	@$(TARGET)/debug/control-plane build
+	cargo test --workspace
+
+bench: cargo ## Measure N tokens (N=1000) beside a bare client that does the same writes
+	@cargo build --quiet --workspace --bins && $(TARGET)/debug/control-plane build
+	cargo bench --bench rotation -- --tokens $(N)
+
+crds: binaries ## Write crds/*.yaml from the types
+	@$(TARGET)/debug/realtime-token-operator crd | awk ' \
+		/^---$$/ { if (doc) printf "%s", doc > file; doc = "" } \
+		/^  name: .*\.realtime-token\.dev$$/ { split($$2, name, "."); file = "crds/" name[1] ".yaml" } \
+		{ doc = doc $$0 "\n" } \
+		END { printf "%s", doc > file }'
+
+lint: cargo ## Check the format, and let clippy look
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+fmt: cargo ## Format the code
+	cargo fmt --all
+
+# The whole workspace, also where one binary would do: a part of it has fewer features, and another build of most
+# dependencies.
+binaries: cargo
+	cargo build --workspace --bins
+
+# The test control plane's modules take a minute to come. Where they will be needed, they come while cargo is at work.
+modules: cargo
+	@if [ -z "$(CLUSTER)$(KUBEBUILDER_ASSETS)" ] && command -v go >/dev/null && \
+		! ls "$${XDG_CACHE_HOME:-$$HOME/.cache}"/realtime-token-operator/control-plane-*/control-plane >/dev/null 2>&1; \
+	then (cd tests/cluster && exec go mod download >/dev/null 2>&1) & fi
+
+cargo:
+	@command -v cargo >/dev/null || { echo "no cargo on the PATH: install Rust 1.89 or newer, see https://rustup.rs" >&2; exit 1; }

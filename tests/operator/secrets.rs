@@ -1,0 +1,269 @@
+//! The Secret in other people's hands: deleted, edited, retained, or not ours at all.
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
+use testkit::wait;
+
+use crate::world::{annotation, data, put_secret, world};
+
+/// Ages the Secret beyond the smallest interval between two mints, so that the operator has let the token go.
+async fn outlive_the_interval(secret: &Secret) {
+    let issued: jiff::Timestamp = annotation(secret, "issued-at").unwrap().parse().unwrap();
+    let age = jiff::Timestamp::now().duration_since(issued);
+    let rest = jiff::SignedDuration::from_millis(10_200) - age;
+    if let Ok(rest) = rest.try_into() {
+        tokio::time::sleep(rest).await; // time itself is what is awaited
+    }
+}
+
+#[tokio::test]
+async fn a_secret_deleted_right_after_the_mint_is_written_again_without_another() {
+    let case = world().await.case("lost-early").await;
+    case.create("voice", case.openai()).await;
+    let first = case.revision("voice", 1).await;
+    case.condition("voice", "Ready", "True", "Issued").await;
+    case.secrets()
+        .delete("voice", &DeleteParams::default())
+        .await
+        .unwrap();
+    let uid = first.uid();
+    let again = case
+        .secret_when("voice", |secret| secret.uid() != uid)
+        .await;
+    assert_eq!(again.data, first.data, "the same token");
+    case.event("voice", "SecretRecreated").await;
+    case.settle().await;
+    assert_eq!(case.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn a_deleted_secret_is_healed_at_once_with_one_mint() {
+    let case = world().await.case("lost").await;
+    case.create("voice", case.openai()).await;
+    let first = case.revision("voice", 1).await;
+    outlive_the_interval(&first).await;
+    let deleted = std::time::Instant::now();
+    case.secrets()
+        .delete("voice", &DeleteParams::default())
+        .await
+        .unwrap();
+    let again = case.revision("voice", 2).await;
+    assert!(
+        deleted.elapsed().as_secs() < 3,
+        "healed after {:?}",
+        deleted.elapsed()
+    );
+    assert_ne!(data(&again, "token"), data(&first, "token"));
+    case.event("voice", "SecretRecreated").await;
+    case.settle().await;
+    assert_eq!(case.calls().len(), 2);
+}
+
+#[tokio::test]
+async fn edited_data_is_healed_and_a_foreign_key_is_left_alone() {
+    let case = world().await.case("edited").await;
+    case.create("voice", case.openai()).await;
+    let first = case.revision("voice", 1).await;
+    outlive_the_interval(&first).await;
+    let edit = json!({"data": {"token": ByteString(b"stale".to_vec()), "extra": ByteString(b"mine".to_vec())}});
+    case.secrets()
+        .patch("voice", &PatchParams::default(), &Patch::Merge(edit))
+        .await
+        .unwrap();
+    let healed = case.revision("voice", 2).await;
+    assert_eq!(
+        data(&healed, "token"),
+        case.calls()[1].token.clone().unwrap()
+    );
+    assert_eq!(data(&healed, "extra"), "mine");
+    case.event("voice", "SecretRecreated").await;
+    case.settle().await;
+    assert_eq!(case.calls().len(), 2);
+}
+
+#[tokio::test]
+async fn a_key_taken_out_and_annotations_torn_off_are_healed() {
+    let case = world().await.case("torn").await;
+    for name in ["key", "notes"] {
+        case.create(name, case.openai()).await;
+    }
+    let key = case.revision("key", 1).await;
+    case.revision("notes", 1).await;
+    outlive_the_interval(&key).await;
+    outlive_the_interval(&case.secrets().get("notes").await.unwrap()).await;
+    let torn = Patch::Merge(json!({"data": {"token.json": null}}));
+    case.secrets()
+        .patch("key", &PatchParams::default(), &torn)
+        .await
+        .unwrap();
+    let torn = Patch::Merge(
+        json!({"metadata": {"annotations": {"realtime-token.dev/usable-until": "soon"}}}),
+    );
+    case.secrets()
+        .patch("notes", &PatchParams::default(), &torn)
+        .await
+        .unwrap();
+    for name in ["key", "notes"] {
+        let healed = case
+            .secret_when(name, |secret| {
+                annotation(secret, "revision").is_some_and(|r| r == "2")
+            })
+            .await;
+        assert!(healed.data.unwrap().contains_key("token.json"));
+    }
+    case.settle().await;
+    assert_eq!(case.calls().len(), 4);
+}
+
+#[tokio::test]
+async fn labels_and_owner_are_put_back_without_a_mint() {
+    let case = world().await.case("stripped").await;
+    case.create("voice", case.openai()).await;
+    let first = case.revision("voice", 1).await;
+    let stripped = json!({"metadata": {
+        "labels": {"app.kubernetes.io/managed-by": null, "realtime-token.dev/name": null},
+    }});
+    case.secrets()
+        .patch("voice", &PatchParams::default(), &Patch::Merge(stripped))
+        .await
+        .unwrap();
+    case.secret_when("voice", |s| {
+        s.labels()
+            .get("realtime-token.dev/name")
+            .is_some_and(|name| name == "voice")
+    })
+    .await;
+    let orphaned = json!({"metadata": {"ownerReferences": null}});
+    case.secrets()
+        .patch("voice", &PatchParams::default(), &Patch::Merge(orphaned))
+        .await
+        .unwrap();
+    let healed = case
+        .secret_when("voice", |secret| !secret.owner_references().is_empty())
+        .await;
+    assert_eq!(healed.data, first.data);
+    case.settle().await;
+    assert_eq!(case.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn a_strangers_secret_is_never_touched() {
+    let case = world().await.case("stranger").await;
+    put_secret(&case.secrets(), "voice", "password", "hunter2").await;
+    let before = case.secrets().get("voice").await.unwrap();
+    case.create("voice", case.openai()).await;
+    let message = case
+        .condition("voice", "Ready", "False", "SecretConflict")
+        .await;
+    assert!(
+        message.contains("not created by this operator") && message.contains("target.name"),
+        "{message}"
+    );
+    case.event("voice", "SecretConflict").await;
+    case.settle().await;
+    assert_eq!(case.secrets().get("voice").await.unwrap(), before);
+    assert_eq!(
+        case.calls().len(),
+        0,
+        "nothing is minted for a Secret that can't be written"
+    );
+}
+
+#[tokio::test]
+async fn two_resources_do_not_share_a_secret() {
+    let case = world().await.case("two").await;
+    case.create("first", case.openai()).await;
+    let owned = case.revision("first", 1).await;
+    let mut spec = case.openai();
+    spec["target"] = json!({"name": "first"});
+    case.create("second", spec).await;
+    let message = case
+        .condition("second", "Ready", "False", "SecretConflict")
+        .await;
+    assert!(message.contains("RealtimeToken first"), "{message}");
+    case.settle().await;
+    assert_eq!(case.secrets().get("first").await.unwrap(), owned);
+    assert_eq!(case.calls().len(), 1);
+    // The first gives it up, its Secret is collected, and the second takes the name over.
+    case.tokens()
+        .delete("first", &DeleteParams::default())
+        .await
+        .unwrap();
+    case.secrets()
+        .delete("first", &DeleteParams::default())
+        .await
+        .ok();
+    wait::until(
+        "second takes over",
+        std::time::Duration::from_secs(45),
+        async || {
+            let secret = case.secrets().get_opt("first").await?;
+            Ok(secret.filter(|s| {
+                s.owner_references()
+                    .iter()
+                    .any(|owner| owner.name == "second")
+            }))
+        },
+    )
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn delete_removes_the_secret_and_retain_keeps_it_for_a_successor() {
+    let case = world().await.case("policy").await;
+    let mut kept = case.openai();
+    kept["target"] = json!({"deletionPolicy": "Retain"});
+    case.create("kept", kept.clone()).await;
+    case.create("gone", case.openai()).await;
+    let token = case.revision("kept", 1).await;
+    case.revision("gone", 1).await;
+    for name in ["kept", "gone"] {
+        case.tokens()
+            .delete(name, &DeleteParams::default())
+            .await
+            .unwrap();
+    }
+    // Real garbage collection, by the real controller manager.
+    wait::until(
+        "Secret gone is collected",
+        std::time::Duration::from_secs(60),
+        async || {
+            Ok(case
+                .secrets()
+                .get_opt("gone")
+                .await?
+                .is_none()
+                .then_some(()))
+        },
+    )
+    .await
+    .unwrap();
+    let retained = case.secrets().get("kept").await.unwrap();
+    assert!(retained.owner_references().is_empty());
+    assert_eq!(retained.data, token.data);
+
+    case.create("kept", kept).await;
+    case.condition("kept", "Ready", "True", "Issued").await;
+    assert_eq!(
+        case.secrets().get("kept").await.unwrap().data,
+        token.data,
+        "taken over with its token"
+    );
+    assert_eq!(case.calls().len(), 2);
+
+    // A change of policy changes the owner, not the token.
+    case.patch(
+        "kept",
+        json!({"spec": {"target": {"deletionPolicy": "Delete"}}}),
+    )
+    .await;
+    let owned = case
+        .secret_when("kept", |secret| !secret.owner_references().is_empty())
+        .await;
+    assert_eq!(owned.data, token.data);
+    assert_eq!(case.calls().len(), 2);
+}
