@@ -8,7 +8,9 @@
     reason = "tests"
 )]
 
+mod cost;
 mod lifecycle;
+mod process;
 mod secrets;
 mod triggers;
 mod world;

@@ -1,0 +1,97 @@
+//! The counters at one moment, and what lies between two.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use testkit::{
+    cluster::{Cluster, Request, RequestCounts},
+    operator::Operator,
+    standin::StandIn,
+};
+
+/// What the operator's requests are about. The API server's own (leases, its namespaces) are about other things.
+const RESOURCES: [&str; 5] = [
+    "realtimetokens",
+    "clusterrealtimeproviders",
+    "secrets",
+    "events",
+    "namespaces",
+];
+
+const WRITES: [&str; 6] = [
+    "POST",
+    "PUT",
+    "PATCH",
+    "APPLY",
+    "DELETE",
+    "DELETECOLLECTION",
+];
+
+/// Counters.
+pub(crate) struct Mark {
+    requests: RequestCounts,
+    cpu: Duration,
+    mints: usize,
+}
+
+/// What happened between two marks.
+pub(crate) struct Spent {
+    pub(crate) requests: RequestCounts,
+    pub(crate) cpu: Duration,
+    pub(crate) mints: usize,
+}
+
+impl Mark {
+    /// Reads them. Costs the API server one page of metrics.
+    pub(crate) async fn set(
+        cluster: &Cluster,
+        operator: &Operator,
+        standin: &StandIn,
+    ) -> Result<Self> {
+        Ok(Self {
+            requests: cluster.apiserver_requests().await?,
+            cpu: operator.cpu_time()?,
+            mints: standin.count(),
+        })
+    }
+
+    /// Waits until the operator has nothing to do, and reads them then: a second without a request, a mint or noteworthy
+    /// work.
+    pub(crate) async fn settled(
+        cluster: &Cluster,
+        operator: &Operator,
+        standin: &StandIn,
+    ) -> Result<Self> {
+        const LITTLE: Duration = Duration::from_millis(50);
+        let mut before = Self::set(cluster, operator, standin).await?;
+        for _ in 0..60 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let now = Self::set(cluster, operator, standin).await?;
+            let spent = now.since(&before);
+            if spent.requests.sum(relevant) == 0 && spent.mints == 0 && spent.cpu < LITTLE {
+                return Ok(now);
+            }
+            before = now;
+        }
+        Ok(before)
+    }
+
+    /// What happened since.
+    pub(crate) fn since(&self, earlier: &Self) -> Spent {
+        Spent {
+            requests: self.requests.since(&earlier.requests),
+            cpu: self.cpu.saturating_sub(earlier.cpu),
+            mints: self.mints - earlier.mints,
+        }
+    }
+}
+
+/// Whether a request can be the operator's.
+pub(crate) fn relevant(request: &Request) -> bool {
+    RESOURCES.contains(&request.resource.as_str())
+}
+
+/// Whether a request can be a write of the operator.
+pub(crate) fn write(request: &Request) -> bool {
+    relevant(request) && WRITES.contains(&request.verb.as_str())
+}

@@ -1,0 +1,243 @@
+//! What is printed: a table for people, and the same as JSON.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    thread::available_parallelism,
+};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use testkit::{cluster::RequestCounts, standin::Mint};
+
+use crate::mark;
+
+/// The figures. Times in the unit of their name, sizes in 10^6 bytes.
+#[derive(Default, Serialize)]
+pub(crate) struct Report {
+    pub(crate) tokens: usize,
+    cores: usize,
+    pub(crate) life_s: i64,
+    pub(crate) bare_concurrency: usize,
+    pub(crate) bare_s: f64,
+    pub(crate) first_secret_s: f64,
+    pub(crate) all_secrets_s: f64,
+    /// As first seen, some time after it was so.
+    pub(crate) all_statuses_s: f64,
+    pub(crate) create_cpu_ms: f64,
+    pub(crate) create_mints_needless: usize,
+    pub(crate) requests_per_rotation: Requests,
+    pub(crate) rotate_cpu_ms: f64,
+    pub(crate) rotate_mints_needless: usize,
+    pub(crate) rotate_mints_missing: usize,
+    pub(crate) lateness: Lateness,
+    pub(crate) rss_idle_mb: f64,
+    pub(crate) rss_mb: f64,
+    pub(crate) rss_rotated_mb: f64,
+    pub(crate) rss_restarted_mb: f64,
+    pub(crate) restart_ready_s: f64,
+    pub(crate) restart_cpu_ms: f64,
+    pub(crate) restart_mints: usize,
+    pub(crate) restart_writes: u64,
+    pub(crate) restart_requests: Requests,
+    /// What makes figures doubtful.
+    warnings: Vec<String>,
+}
+
+impl Report {
+    pub(crate) fn new(tokens: usize) -> Self {
+        Self {
+            tokens,
+            cores: available_parallelism().map_or(0, Into::into),
+            ..Self::default()
+        }
+    }
+
+    /// Notes it if something that should lie ahead has begun.
+    pub(crate) fn check_quiet(&mut self, warning: &str, begins: Timestamp) {
+        if begins <= Timestamp::now() {
+            self.warnings
+                .push(format!("{warning}: the figures of two phases mix"));
+        }
+    }
+
+    fn rate(&self, seconds: f64) -> f64 {
+        self.tokens as f64 / seconds
+    }
+}
+
+/// Requests by verb and resource, with their answer where it wasn't a success.
+#[derive(Default, Serialize)]
+pub(crate) struct Requests(BTreeMap<String, f64>);
+
+impl Requests {
+    pub(crate) fn per(counts: &RequestCounts, divisor: f64) -> Self {
+        let mut requests = BTreeMap::new();
+        for (request, count) in counts.iter().filter(|(request, _)| mark::relevant(request)) {
+            let mut name = format!("{} {}", request.verb, request.resource);
+            if !request.subresource.is_empty() {
+                name = format!("{name}/{}", request.subresource);
+            }
+            if request.code >= 300 {
+                name = format!("{name} -> {}", request.code);
+            }
+            *requests.entry(name).or_default() += count as f64 / divisor;
+        }
+        Self(requests)
+    }
+}
+
+impl fmt::Display for Requests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("none");
+        }
+        for (number, (name, count)) in self.0.iter().enumerate() {
+            let comma = if number > 0 { ", " } else { "" };
+            let shown = (count * 1e4).round() / 1e4;
+            write!(f, "{comma}{shown} {name}")?;
+        }
+        Ok(())
+    }
+}
+
+/// From the planned renewal to the moment when the request for the new token reached the provider.
+#[derive(Default, Serialize)]
+pub(crate) struct Lateness {
+    p50_ms: i64,
+    p99_ms: i64,
+    max_ms: i64,
+    /// Less than nothing would be a renewal before its time.
+    min_ms: i64,
+}
+
+impl Lateness {
+    pub(crate) fn new(
+        plan: &HashMap<String, Timestamp>,
+        mints: &HashMap<String, Vec<Mint>>,
+    ) -> Self {
+        let late = |(name, due): (&String, &Timestamp)| {
+            let second = mints.get(name)?.get(1)?;
+            i64::try_from(second.time.duration_since(*due).as_millis()).ok()
+        };
+        let mut late: Vec<i64> = plan.iter().filter_map(late).collect();
+        late.sort_unstable();
+        // The smallest that at least so many percent don't exceed.
+        let at = |percent: usize| {
+            let rank = (late.len() * percent).div_ceil(100).max(1) - 1;
+            late.get(rank).copied().unwrap_or_default()
+        };
+        Self {
+            p50_ms: at(50),
+            p99_ms: at(99),
+            max_ms: at(100),
+            min_ms: late.first().copied().unwrap_or_default(),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ours, bare) = (self.rate(self.all_secrets_s), self.rate(self.bare_s));
+        let late = &self.lateness;
+        let rows = [
+            (
+                "",
+                format!("{} tokens, {} cores", self.tokens, self.cores),
+                "goal",
+            ),
+            (
+                "bare client, same writes",
+                format!(
+                    "{:.1} s, {bare:.0}/s, {} at a time",
+                    self.bare_s, self.bare_concurrency
+                ),
+                "",
+            ),
+            ("first Secret", format!("{:.3} s", self.first_secret_s), ""),
+            (
+                "all Secrets",
+                format!(
+                    "{:.1} s, {ours:.0}/s (statuses {:.1} s)",
+                    self.all_secrets_s, self.all_statuses_s
+                ),
+                "",
+            ),
+            (
+                "rate beside the bare client's",
+                format!("{:.2}", ours / bare),
+                ">= 0.8",
+            ),
+            (
+                "CPU per new token",
+                format!("{:.2} ms", self.create_cpu_ms),
+                "",
+            ),
+            (
+                "API requests per rotation",
+                self.requests_per_rotation.to_string(),
+                "2 writes",
+            ),
+            (
+                "CPU per rotation",
+                format!("{:.2} ms", self.rotate_cpu_ms),
+                "<= 1.3 ms",
+            ),
+            (
+                "lateness p50, p99, max",
+                format!(
+                    "{}, {}, {} ms (least {})",
+                    late.p50_ms, late.p99_ms, late.max_ms, late.min_ms
+                ),
+                "p99 < 1 s",
+            ),
+            (
+                "mints beyond those due",
+                format!(
+                    "{} creating, {} rotating",
+                    self.create_mints_needless, self.rotate_mints_needless
+                ),
+                "0",
+            ),
+            ("mints missing", self.rotate_mints_missing.to_string(), "0"),
+            (
+                "RSS idle",
+                format!("{:.1} MB", self.rss_idle_mb),
+                "<= 15 MB",
+            ),
+            (
+                "RSS with all, rotated, restarted",
+                format!(
+                    "{:.1}, {:.1}, {:.1} MB",
+                    self.rss_mb, self.rss_rotated_mb, self.rss_restarted_mb
+                ),
+                "<= 80 MB at 10,000",
+            ),
+            (
+                "restart",
+                format!(
+                    "ready after {:.2} s, {:.0} ms of CPU",
+                    self.restart_ready_s, self.restart_cpu_ms
+                ),
+                "",
+            ),
+            (
+                "mints, writes across it",
+                format!("{}, {}", self.restart_mints, self.restart_writes),
+                "0, 0",
+            ),
+            (
+                "API requests across it",
+                self.restart_requests.to_string(),
+                "",
+            ),
+        ];
+        for (what, value, goal) in rows {
+            writeln!(f, "{what:<33} {value:<58} {goal}")?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        Ok(())
+    }
+}

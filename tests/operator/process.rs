@@ -1,0 +1,134 @@
+//! The process: how it ends, what it serves, and what it never says.
+
+use std::time::Duration;
+
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::ListParams;
+use serde_json::json;
+use testkit::standin::Fault;
+
+use crate::world::{World, world};
+
+#[tokio::test]
+async fn sigterm_ends_it_cleanly_and_soon() {
+    let world = World::own(&[]).await;
+    let case = world.case("term").await;
+    case.create("voice", case.openai()).await;
+    case.revision("voice", 1).await;
+    let mut operator = world.operator.lock().await;
+    operator.sigterm().unwrap();
+    let status = operator.wait_exit(Duration::from_secs(15)).await.unwrap();
+    assert!(status.success(), "{status}\n{}", operator.logs());
+    assert!(operator.logs().contains("stopped"));
+}
+
+#[tokio::test]
+async fn metrics_tell_of_mints_and_of_each_object() {
+    let case = world().await.case("metrics").await;
+    case.create("voice", case.openai()).await;
+    case.condition("voice", "Ready", "True", "Issued").await;
+    let metrics = world().await.operator.lock().await.metrics().await.unwrap();
+    let object = format!("{{namespace=\"{}\",name=\"voice\"}}", case.namespace.name());
+    assert!(
+        metrics.contains(&format!("realtime_token_ready{object} 1")),
+        "{metrics}"
+    );
+    assert!(metrics.contains(&format!(
+        "realtime_token_expiration_timestamp_seconds{object} 1"
+    )));
+    assert!(
+        metrics.contains("realtime_token_mints_total{provider=\"openai\",outcome=\"success\"}")
+    );
+    assert!(metrics.contains(
+        "realtime_token_api_requests_total{verb=\"create\",resource=\"secrets\",code=\"201\"}"
+    ));
+    assert!(metrics.ends_with("# EOF\n"));
+}
+
+/// Keys and tokens are looked for in everything the operator says, at trace level, with a provider that repeats the
+/// key in its refusals.
+#[tokio::test]
+async fn no_key_and_no_token_is_ever_told() {
+    let world = World::own(&["--log", "trace"]).await;
+    let case = world.case("canary").await;
+    case.create("good", case.openai()).await;
+    case.create("url", case.elevenlabs("SignedUrl")).await;
+    case.create("webrtc", case.elevenlabs("ConversationToken"))
+        .await;
+    for name in ["good", "url", "webrtc"] {
+        case.revision(name, 1).await;
+    }
+    let mut templated = case.openai();
+    templated["target"] = json!({"template": {"data": {".env": "TOKEN={{ token }}"}}});
+    case.create("templated", templated).await;
+    case.revision("templated", 1).await;
+    let faults = [
+        Fault::status(401),
+        Fault::status(400),
+        Fault::throttled(1),
+        Fault::Garbage,
+        Fault::MissingExpiry,
+        Fault::ExpiryAbsurd,
+        Fault::Reset,
+    ];
+    for (n, fault) in faults.into_iter().enumerate() {
+        let name = format!("bad-{n}");
+        world.standin.heal();
+        case.fail(fault);
+        case.create(&name, case.openai()).await;
+        case.status_when(&name, |s| {
+            s.failed_mint_attempts.is_some_and(|failed| failed > 0)
+        })
+        .await;
+    }
+
+    let mut secrets: Vec<String> = world.standin.issued();
+    assert!(secrets.len() >= 4);
+    // A signed URL is secret by its signature.
+    secrets.extend(secrets.clone().iter().filter_map(|token| {
+        token
+            .split_once("conversation_signature=")
+            .map(|(_, s)| s.to_owned())
+    }));
+    secrets.extend([case.key.clone(), case.xi_key.clone()]);
+    let encoded = |secret: &String| {
+        json!(k8s_openapi::ByteString(secret.as_bytes().to_vec()))
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    secrets.extend(secrets.clone().iter().map(encoded));
+
+    let events: Api<Event> = case.namespace.api();
+    let operator = world.operator.lock().await;
+    let said = [
+        ("logs", operator.logs()),
+        ("metrics", operator.metrics().await.unwrap()),
+        (
+            "events",
+            format!(
+                "{:?}",
+                events.list(&ListParams::default()).await.unwrap().items
+            ),
+        ),
+        (
+            "resources",
+            format!(
+                "{:?}",
+                case.tokens()
+                    .list(&ListParams::default())
+                    .await
+                    .unwrap()
+                    .items
+            ),
+        ),
+    ];
+    for (where_, text) in said {
+        assert!(text.len() > 100, "{where_} are there to be looked at");
+        let told = secrets
+            .iter()
+            .position(|secret| text.contains(secret.as_str()));
+        assert_eq!(told, None, "{where_} tell a secret");
+    }
+}
