@@ -1,7 +1,10 @@
 //! Logs to stderr, as text or JSON.
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::config::LogFormat;
 
@@ -10,21 +13,22 @@ use crate::config::LogFormat;
 /// # Errors
 /// The filter can't be read.
 pub fn start(format: LogFormat, filter: &str) -> Result<(), String> {
-    // kube_client logs whole bodies when one can't be parsed; key Secrets are bodies too. Nothing can lift this.
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|problem| format!("--log {filter:?}: {problem}"))?
-        .add_directive(
-            "kube_client=error"
-                .parse()
-                .map_err(|problem| format!("{problem}"))?,
-        );
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_span_events(FmtSpan::NONE);
-    match format {
-        LogFormat::Text => builder.with_ansi(false).init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-    }
+    let filter =
+        EnvFilter::try_new(filter).map_err(|problem| format!("--log {filter:?}: {problem}"))?;
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let lines = match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(filter_fn(harmless))
+        .with(lines)
+        .init();
     Ok(())
+}
+
+/// The API client logs whole bodies that it can't parse, and key Secrets are bodies too. No filter lifts this.
+fn harmless(metadata: &Metadata<'_>) -> bool {
+    !metadata.target().starts_with("kube_client") || *metadata.level() <= Level::ERROR
 }

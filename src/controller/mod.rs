@@ -168,7 +168,6 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) {
     }
 }
 
-/// A panic or a hang costs its own object's turn only.
 async fn isolated(token: Arc<Guarded>, ctx: Arc<Context>) -> Result<Action, ReconcileError> {
     let began = Instant::now();
     let work = async {
@@ -177,21 +176,27 @@ async fn isolated(token: Arc<Guarded>, ctx: Arc<Context>) -> Result<Action, Reco
             Err(invalid) => Err(ReconcileError::Unreadable(invalid.error.clone())),
         }
     };
-    let result = match AssertUnwindSafe(tokio::time::timeout(RECONCILE_TIMEOUT, work))
+    let result = contained(work).await;
+    let outcome = result
+        .as_ref()
+        .map_or_else(ReconcileError::outcome, |_| "ok");
+    ctx.metrics.reconciled(outcome, began.elapsed());
+    result
+}
+
+/// A panic or a hang costs its own object's turn only: kube would end the whole controller on the one and never end
+/// the other.
+async fn contained(
+    work: impl Future<Output = Result<Action, ReconcileError>>,
+) -> Result<Action, ReconcileError> {
+    match AssertUnwindSafe(tokio::time::timeout(RECONCILE_TIMEOUT, work))
         .catch_unwind()
         .await
     {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(ReconcileError::TimedOut),
         Err(_) => Err(ReconcileError::Panicked),
-    };
-    ctx.metrics.reconciled(
-        result
-            .as_ref()
-            .map_or_else(ReconcileError::outcome, |_| "ok"),
-        began.elapsed(),
-    );
-    result
+    }
 }
 
 /// Kubernetes I/O failed, or the object is broken: provider failures never come here.
@@ -227,4 +232,18 @@ async fn heartbeat(nudges: &mpsc::UnboundedSender<ObjectRef<Guarded>>) {
 
 fn tokio_stream_of<T>(mut receiver: mpsc::UnboundedReceiver<T>) -> impl futures::Stream<Item = T> {
     futures::stream::poll_fn(move |cx| receiver.poll_recv(cx))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic, reason = "tests")]
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_and_a_hang_become_errors_of_one_object() {
+        let panics = contained(async { panic!("poison") }).await;
+        assert!(matches!(panics, Err(ReconcileError::Panicked)));
+        let hangs = contained(futures::future::pending()).await;
+        assert!(matches!(hangs, Err(ReconcileError::TimedOut)));
+    }
 }
