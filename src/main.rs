@@ -70,12 +70,8 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
     let client = cluster::client::connect(Arc::clone(&metrics)).await?;
     let shutdown = CancellationToken::new();
     tokio::spawn(stop_on_signal(shutdown.clone()));
-    let server = server::serve(
-        args.listen,
-        Arc::clone(&health),
-        Arc::clone(&metrics),
-        shutdown.clone().cancelled_owned(),
-    );
+    // Served to the end of the controller, so that probes and metrics see it wind down.
+    let server = server::serve(args.listen, Arc::clone(&health), Arc::clone(&metrics));
     let parts = controller::Parts {
         client,
         providers,

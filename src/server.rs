@@ -23,7 +23,7 @@ struct Shared {
     metrics: Arc<Metrics>,
 }
 
-/// Serves until `shutdown` resolves.
+/// Serves until it is dropped.
 ///
 /// # Errors
 /// The address can't be bound.
@@ -31,7 +31,6 @@ pub async fn serve(
     address: SocketAddr,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
-    shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let app = Router::new()
         .route("/livez", get(livez))
@@ -40,9 +39,7 @@ pub async fn serve(
         .with_state(Shared { health, metrics });
     let listener = TcpListener::bind(address).await?;
     tracing::info!(address = %listener.local_addr()?, "serving /livez, /readyz and /metrics");
-    axum::serve(listener, app)
-        .with_graceful_shutdown(shutdown)
-        .await
+    axum::serve(listener, app).await
 }
 
 /// Tied to the scheduler making progress: neither a provider nor the API server being away is cured by a restart.

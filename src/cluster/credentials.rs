@@ -175,10 +175,9 @@ impl Credentials {
             .unwrap_or_default()
             .into_iter()
             .filter_map(|(name, bytes)| {
-                Some((
-                    name,
-                    SecretString::from(String::from_utf8(bytes.0).ok()?.trim()),
-                ))
+                let text = String::from_utf8(bytes.0).ok()?;
+                let value = text.trim();
+                (!value.is_empty()).then(|| (name, SecretString::from(value)))
             })
             .collect();
         let hashes = values.iter().map(|(name, value)| {
@@ -285,11 +284,10 @@ impl Missing {
             Self::Key { name, there } if there.is_empty() => {
                 format!("{secret} is empty; it must have the key {name}")
             }
-            Self::Key { name, there } => {
-                format!(
-                    "{secret} has no key {name}; it has {there}. Add it, or name another in secretRef.key"
-                )
-            }
+            Self::Key { name, there } => format!(
+                "{secret} has no key {name}, or nothing in it; it has {there}. Add it, or name another in \
+                 secretRef.key"
+            ),
             Self::Unreadable(problem) => format!("{secret} can't be read: {problem}"),
         };
         Blocked::new(Reason::CredentialNotFound, message)

@@ -1,6 +1,7 @@
 //! What every reconcile shares.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
@@ -71,6 +72,24 @@ impl Context {
     /// The budgets.
     pub fn budget(&self) -> MutexGuard<'_, Budget<KeyRef, Name>> {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts no more mints, and waits for those under way to end and for their tokens to be stored.
+    pub(super) async fn drain(&self, patience: Duration) {
+        self.tasks.close();
+        let stored = async {
+            self.tasks.wait().await;
+            while self.memories.unstored() > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(patience, stored).await.is_err() {
+            tracing::warn!(
+                mints = self.tasks.len(),
+                tokens = self.memories.unstored(),
+                "stopping with mints under way or tokens not stored"
+            );
+        }
     }
 
     /// Forgets a RealtimeToken that was deleted.

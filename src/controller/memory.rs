@@ -23,7 +23,7 @@ pub struct Memory {
     /// A token that is not stored yet, or was stored within the smallest interval between two mints: should its
     /// Secret be lost so soon, it is written again instead of minting.
     pub held: Option<Held>,
-    /// When the last mint began.
+    /// When the last token was asked for.
     pub last_mint: Option<Timestamp>,
     /// Mints that failed since the last success.
     pub attempts: Option<Attempts>,
@@ -74,6 +74,19 @@ impl Memories {
         all.get_mut(name)
             .filter(|memory| memory.uid == uid)
             .map(work)
+    }
+
+    /// How many tokens were minted and not stored yet.
+    pub fn unstored(&self) -> usize {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values()
+            .filter(|memory| {
+                memory
+                    .held
+                    .as_ref()
+                    .is_some_and(|held| held.revision.is_none())
+            })
+            .count()
     }
 
     /// The RealtimeToken is gone.

@@ -137,6 +137,7 @@ fn finish(ctx: &Context, order: &Order, result: Result<Held, Failure>) {
         match result {
             Ok(held) => {
                 memory.attempts = None;
+                memory.last_mint = Some(held.minted.issued_at);
                 memory.held = Some(held);
             }
             Err(Failure::Mint(error)) => {

@@ -37,8 +37,8 @@ use crate::providers::{EndpointPolicy, ProviderClient};
 
 /// What a reconcile may take at most; its requests are bounded on their own, this bounds the rest.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long mints under way may go on after the order to stop.
-const DRAIN: Duration = Duration::from_secs(5);
+/// How long mints under way may go on after the order to stop; well within a pod's 30 s.
+const DRAIN: Duration = Duration::from_secs(10);
 /// The name under which the scheduler is asked for a sign of life; no object can be called so.
 const HEARTBEAT: &str = "#heartbeat";
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
@@ -89,7 +89,7 @@ impl ReconcileError {
     }
 }
 
-/// Runs until `shutdown` is cancelled.
+/// Runs until `shutdown` is cancelled, then stops minting, stores what was minted, and returns.
 pub async fn run(parts: Parts, shutdown: CancellationToken) {
     let health = Arc::clone(&parts.health);
     let concurrency = parts.concurrency;
@@ -118,6 +118,7 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) {
         client: parts.client,
     });
 
+    let drained = CancellationToken::new();
     let around = watches::Watches {
         ctx: Arc::clone(&ctx),
         tokens: tokens.clone(),
@@ -146,7 +147,7 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) {
         )
         .with_config(Config::default().concurrency(concurrency))
         .reconcile_on(tokio_stream_of(nudged))
-        .graceful_shutdown_on(shutdown.clone().cancelled_owned())
+        .graceful_shutdown_on(drained.clone().cancelled_owned())
         .run(isolated, error_policy, Arc::clone(&ctx))
         .for_each(|result| {
             health.beat();
@@ -157,14 +158,16 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) {
         })
         .await;
     };
+    let drain = async {
+        shutdown.cancelled().await;
+        ctx.drain(DRAIN).await;
+        drained.cancel();
+        tokio::time::sleep(DRAIN).await; // reconciles under way
+    };
     tokio::select! {
         () = main => {}
         () = side => {}
-        () = async { shutdown.cancelled().await; tokio::time::sleep(DRAIN).await } => {}
-    }
-    ctx.tasks.close();
-    if tokio::time::timeout(DRAIN, ctx.tasks.wait()).await.is_err() {
-        tracing::warn!("mints under way were dropped");
+        () = drain => {}
     }
 }
 

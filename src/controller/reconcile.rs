@@ -15,7 +15,7 @@ use crate::budget::{Admission, Priority};
 use crate::cluster::{ClusterError, Name, status};
 use crate::token::metadata::SecretView;
 use crate::token::report::{self, Findings, Situation};
-use crate::token::resolve::{Resolved, Surroundings, resolve};
+use crate::token::resolve::{Resolved, Surroundings, provider_of, resolve};
 use crate::token::secret::{self, Dress};
 use crate::token::{
     Attempts, Blocked, Decision, Held, Observed, TargetState, WaitReason, Wanted, decide,
@@ -95,7 +95,7 @@ impl<'a> Scene<'a> {
                 .await?
             {
                 Ok(revision) => credential_revision = revision,
-                Err(blocked) => resolved = Err(blocked),
+                Err(blocked) => resolved = Err(for_the_tenant(token, blocked)),
             }
         }
         let (held, attempts, last_mint, prior) = ctx.memories.with(&name, token, |memory| {
@@ -186,6 +186,9 @@ impl<'a> Scene<'a> {
         let (Ok(resolved), Ok(wanted)) = (&self.resolved, self.wanted()) else {
             return Ok(Action::await_change()); // decide mints only what is wanted
         };
+        if self.ctx.tasks.is_closed() {
+            return Ok(Action::await_change()); // stopping
+        }
         let plan = self.plan();
         let priority = Priority {
             has_token: plan.is_some_and(|plan| plan.floor_time > self.now),
@@ -200,10 +203,9 @@ impl<'a> Scene<'a> {
         );
         match admission {
             Admission::Go => {
-                self.ctx.memories.with(&self.name, self.token, |memory| {
-                    memory.minting = true;
-                    memory.last_mint = Some(self.now);
-                });
+                self.ctx
+                    .memories
+                    .with(&self.name, self.token, |memory| memory.minting = true);
                 let order = Order {
                     name: self.name.clone(),
                     uid: self.uid.to_owned(),
@@ -268,11 +270,7 @@ impl<'a> Scene<'a> {
 
     /// Brings the status up to date, if it isn't, and tells of a failure that is new.
     pub(super) async fn report(&self, situation: Situation<'_>) -> Result<(), ClusterError> {
-        let provider = self
-            .resolved
-            .as_ref()
-            .ok()
-            .map(|resolved| resolved.ask.block.provider());
+        let provider = provider_of(&self.token.spec);
         let new = report::status(&Findings {
             token: self.token,
             prior: &self.prior,
@@ -349,6 +347,20 @@ fn resolve_here(ctx: &Context, token: &RealtimeToken) -> Result<Resolved, Blocke
             endpoints: &ctx.endpoints,
         },
     )
+}
+
+/// What the operator's own namespace holds is the platform team's business; the provider's status tells them.
+fn for_the_tenant(token: &RealtimeToken, blocked: Blocked) -> Blocked {
+    match &token.spec.credentials.provider_ref {
+        Some(reference) => Blocked::new(
+            blocked.reason,
+            format!(
+                "the key of ClusterRealtimeProvider {} is not there; its status says more to the platform team",
+                reference.name
+            ),
+        ),
+        None => blocked,
+    }
 }
 
 /// The annotation's value; a long one by its hash, since it goes into the Secret and the status.

@@ -71,6 +71,24 @@ impl Provider for ElevenLabs {
         self.kind == ElevenLabsKind::ConversationToken
     }
 
+    fn config(&self) -> Map<String, Value> {
+        // In TanStack's order.
+        let given = |fields: &[(&str, &Option<String>)]| -> Map<String, Value> {
+            let given = fields
+                .iter()
+                .filter_map(|(key, value)| Some(((*key).to_owned(), value.as_deref()?.into())));
+            given.collect()
+        };
+        let mut options = Map::from_iter([("agentId".to_owned(), self.agent_id.as_str().into())]);
+        options.extend(given(&[
+            ("firstMessage", &self.first_message),
+            ("language", &self.language),
+        ]));
+        let mut config = given(&[("voice", &self.voice), ("instructions", &self.instructions)]);
+        config.insert("providerOptions".into(), options.into());
+        config
+    }
+
     fn endpoint(&self) -> Endpoint<'_> {
         let [global, us, eu, india, singapore] = ORIGINS;
         match (
@@ -178,24 +196,6 @@ impl ElevenLabs {
                 "its `signed_url` points to a host of another region or owner".into(),
             ))
         }
-    }
-
-    /// TanStack's config, in its order.
-    fn config(&self) -> Map<String, Value> {
-        let given = |fields: &[(&str, &Option<String>)]| -> Map<String, Value> {
-            let given = fields
-                .iter()
-                .filter_map(|(key, value)| Some(((*key).to_owned(), value.as_deref()?.into())));
-            given.collect()
-        };
-        let mut options = Map::from_iter([("agentId".to_owned(), self.agent_id.as_str().into())]);
-        options.extend(given(&[
-            ("firstMessage", &self.first_message),
-            ("language", &self.language),
-        ]));
-        let mut config = given(&[("voice", &self.voice), ("instructions", &self.instructions)]);
-        config.insert("providerOptions".into(), options.into());
-        config
     }
 }
 

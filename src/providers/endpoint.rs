@@ -80,8 +80,7 @@ pub enum EndpointError {
     NotAnOrigin(String, &'static str),
     /// Not on the list.
     #[error(
-        "the endpoint {0} is not allowed: the platform team can add it to the operator's --allow-endpoint (chart \
-         value allowEndpoints)"
+        "the endpoint {0} is not allowed: the platform team can add it to the operator's --allow-endpoint"
     )]
     NotAllowed(String),
 }

@@ -23,7 +23,7 @@ pub(super) fn failure(error: &reqwest::Error, host: &str, limits: Limits) -> Min
     let message = if find::<PrivateAddress>(error).is_some() {
         format!(
             "{host} resolves to a private address, where its API can't be: check the cluster's DNS. If it is meant, \
-             the platform team can add https://{host} to the operator's --allow-endpoint (chart value allowEndpoints)"
+             the platform team can add https://{host} to the operator's --allow-endpoint"
         )
     } else if error.is_dns() {
         format!(

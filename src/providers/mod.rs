@@ -80,6 +80,9 @@ pub trait Provider: Send + Sync {
     /// How the token's life is settled.
     fn life(&self) -> Life;
 
+    /// TanStack's `config`, as published unless the reply says more.
+    fn config(&self) -> Map<String, Value>;
+
     /// Whether the token serves one session only and so doesn't suit a shared Secret.
     fn single_use(&self) -> bool {
         false

@@ -51,6 +51,10 @@ impl Provider for OpenAi {
         }
     }
 
+    fn config(&self) -> Map<String, Value> {
+        Map::from_iter([("model".to_owned(), self.model.as_str().into())])
+    }
+
     fn endpoint(&self) -> Endpoint<'_> {
         let [global, us, eu] = ORIGINS;
         match (
@@ -111,7 +115,7 @@ impl Provider for OpenAi {
         Ok(Answer {
             value: value.into(),
             expiry: Expiry::At(expires_at),
-            config: self.config(&reply),
+            config: self.granted(&reply),
         })
     }
 }
@@ -119,17 +123,18 @@ impl Provider for OpenAi {
 impl OpenAi {
     /// TanStack's config: the model that was granted, else the one that was asked for. Only a realtime session has
     /// its model at the top.
-    fn config(&self, reply: &Map<String, Value>) -> Map<String, Value> {
+    fn granted(&self, reply: &Map<String, Value>) -> Map<String, Value> {
         let granted = match self.kind {
             OpenAiKind::Realtime => reply
                 .get("session")
                 .and_then(|session| session.get("model")?.as_str()),
             OpenAiKind::Transcription | OpenAiKind::Translation => None,
         };
-        let model = granted
-            .filter(|model| !model.is_empty())
-            .unwrap_or(&self.model);
-        Map::from_iter([("model".to_owned(), model.into())])
+        let mut config = self.config();
+        if let Some(model) = granted.filter(|model| !model.is_empty()) {
+            config.insert("model".to_owned(), model.into());
+        }
+        config
     }
 }
 

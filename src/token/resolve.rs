@@ -11,7 +11,7 @@ use crate::api::{
     ClusterRealtimeProvider, ElevenLabsAccount, OpenAiAccount, Policy, RateLimit, RealtimeToken,
     RealtimeTokenSpec, Reason, SecretKeyRef,
 };
-use crate::providers::{Ask, Block, EndpointPolicy, Life};
+use crate::providers::{Ask, Block, EndpointPolicy, Life, Provider};
 
 /// The life to ask for where the provider lets us choose and the spec doesn't.
 const DEFAULT_EXPIRATION: i64 = 1800;
@@ -133,7 +133,7 @@ pub fn resolve(token: &RealtimeToken, around: &Surroundings<'_>) -> Result<Resol
         .template
         .as_ref()
         .map_or(&none, |template| &template.data);
-    template::check(templates, adapter.name()).map_err(|problem| invalid(problem.to_string()))?;
+    template::check(templates, adapter).map_err(|problem| invalid(problem.to_string()))?;
     let ask = Ask { block, expiration };
     let fingerprint = fingerprint::of_ask(&ask, templates);
     Ok(Resolved {
@@ -142,6 +142,13 @@ pub fn resolve(token: &RealtimeToken, around: &Surroundings<'_>) -> Result<Resol
         fingerprint,
         rate_limit,
     })
+}
+
+/// The adapter of a spec's provider block, valid or not, for what the status says of it.
+#[must_use]
+pub fn provider_of(spec: &RealtimeTokenSpec) -> Option<&dyn Provider> {
+    let openai = spec.openai.as_ref().map(|block| block as &dyn Provider);
+    openai.or_else(|| spec.elevenlabs.as_ref().map(|block| block as &dyn Provider))
 }
 
 /// The one provider block of a spec.

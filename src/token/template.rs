@@ -8,7 +8,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, context};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::providers::Minted;
+use crate::providers::{Minted, Provider};
 
 /// Instructions that one template may execute.
 const FUEL: u64 = 20_000;
@@ -78,19 +78,18 @@ pub fn render(
 /// The first template that fails.
 pub fn check(
     templates: &BTreeMap<String, String>,
-    provider: &'static str,
+    provider: &dyn Provider,
 ) -> Result<(), TemplateError> {
     if templates.is_empty() {
         return Ok(());
     }
-    let model = serde_json::json!({"model": "example", "providerOptions": {"agentId": "example"}});
     let example = Minted {
-        provider,
+        provider: provider.name(),
         value: SecretString::from("example"),
         issued_at: Timestamp::UNIX_EPOCH,
         usable_until: Timestamp::UNIX_EPOCH,
         expires_at: Timestamp::UNIX_EPOCH,
-        config: model.as_object().cloned().unwrap_or_default(),
+        config: provider.config(),
     };
     render(templates, &example).map(|_| ())
 }
@@ -119,10 +118,24 @@ mod tests {
     use super::*;
 
     fn checked(template: &str) -> Result<(), TemplateError> {
+        let block: crate::api::OpenAi = serde_json::from_str(r#"{"model":"m"}"#).unwrap();
         check(
             &BTreeMap::from([("k".to_owned(), template.to_owned())]),
-            "openai",
+            &block,
         )
+    }
+
+    #[test]
+    fn the_config_is_the_providers_own() {
+        assert_eq!(checked("{{ config.model }}"), Ok(()));
+        assert!(checked("{{ config.model.agentId.x }}").is_err());
+        let block = r#"{"agentId":"agent_1","voice":"v1"}"#;
+        let block: crate::api::ElevenLabs = serde_json::from_str(block).unwrap();
+        let templates = BTreeMap::from([(
+            "k".to_owned(),
+            "{{ config.voice }}/{{ config.providerOptions.agentId }}".to_owned(),
+        )]);
+        assert_eq!(check(&templates, &block), Ok(()));
     }
 
     #[test]
