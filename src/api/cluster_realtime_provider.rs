@@ -45,6 +45,10 @@ use super::{ElevenLabsAccount, OpenAiAccount, PlatformCredentials};
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[allow(
+    clippy::duplicated_attributes,
+    reason = "several printer columns have the same type"
+)]
 #[x_kube(
     validation = Rule::new("[has(self.openai), has(self.elevenlabs)].exists_one(x, x)")
         .message("set exactly one provider block: openai or elevenlabs"),
