@@ -45,6 +45,10 @@ use super::{ElevenLabsAccount, OpenAiAccount, PlatformCredentials};
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[allow(
+    clippy::duplicated_attributes,
+    reason = "several printer columns have the same type"
+)]
 #[x_kube(
     validation = Rule::new("[has(self.openai), has(self.elevenlabs)].exists_one(x, x)")
         .message("set exactly one provider block: openai or elevenlabs"),
@@ -60,6 +64,9 @@ pub struct ClusterRealtimeProviderSpec {
     pub credentials: PlatformCredentials,
     /// Which namespaces may use this provider. Left out: none. `{}`: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "label_selector")]
+    #[x_kube(validation = Rule::new("!has(self.matchExpressions) || self.matchExpressions.all(e, (e.operator in ['In', 'NotIn']) == (has(e.values) && size(e.values) > 0))")
+        .message("namespaceSelector.matchExpressions: In and NotIn need values, Exists and DoesNotExist have none"))]
     pub namespace_selector: Option<LabelSelector>,
     /// What tokens of this provider may ask for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,7 +87,7 @@ pub struct Policy {
     pub max_expiration_seconds: Option<i64>,
     /// The models that may be used (ElevenLabs: the agent ids), `*` standing for any text. Left out: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 128)))]
     pub allowed_models: Option<Vec<String>>,
 }
 
@@ -95,6 +102,31 @@ pub struct RateLimit {
     #[serde(default = "default_burst")]
     #[schemars(range(min = 1, max = 1000))]
     pub burst: i64,
+}
+
+/// Kubernetes' own leaves the operator open, and a misspelt one would be noticed only by the tokens it shuts out.
+fn label_selector(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let mut schema = LabelSelector::json_schema(generator);
+    let operators = serde_json::json!(["In", "NotIn", "Exists", "DoesNotExist"]);
+    for (path, bound, value) in [
+        ("/properties/matchLabels", "maxProperties", 32.into()),
+        ("/properties/matchExpressions", "maxItems", 32.into()),
+        (
+            "/properties/matchExpressions/items/properties/values",
+            "maxItems",
+            64.into(),
+        ),
+        (
+            "/properties/matchExpressions/items/properties/operator",
+            "enum",
+            operators,
+        ),
+    ] {
+        if let Some(serde_json::Value::Object(found)) = schema.pointer_mut(path) {
+            found.insert(bound.to_owned(), value);
+        }
+    }
+    schema
 }
 
 fn default_burst() -> i64 {

@@ -27,14 +27,35 @@ impl ConditionType {
     }
 }
 
-/// Why a condition is what it is, also the reason of Events and a label of metrics. `docs/troubleshooting.md` has a
-/// line for each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(
-    missing_docs,
-    reason = "docs/troubleshooting.md says what each means, and a test compares the two"
-)]
-pub enum Reason {
+macro_rules! reasons {
+    ($($reason:ident),* $(,)?) => {
+        /// Why a condition is what it is, also the reason of Events and a label of metrics.
+        /// `docs/troubleshooting.md` has a line for each.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[allow(
+            missing_docs,
+            reason = "docs/troubleshooting.md says what each means, and a test compares the two"
+        )]
+        pub enum Reason {
+            $($reason,)*
+        }
+
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &[Self] = &[$(Self::$reason),*];
+
+            /// The CamelCase word that users see.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$reason => stringify!($reason),)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
     Issued,
     Renewed,
     Pending,
@@ -59,67 +80,6 @@ pub enum Reason {
     Expired,
     Suspended,
     InvalidSpec,
-}
-
-impl Reason {
-    /// Every reason, for the documentation's completeness test.
-    pub const ALL: &[Self] = &[
-        Self::Issued,
-        Self::Renewed,
-        Self::Pending,
-        Self::AwaitingRenewal,
-        Self::LifetimeSufficient,
-        Self::MintFailed,
-        Self::RateLimited,
-        Self::ProviderNotFound,
-        Self::NamespaceNotAllowed,
-        Self::CredentialNotFound,
-        Self::CredentialRejected,
-        Self::CredentialFound,
-        Self::CredentialAccepted,
-        Self::CredentialUntested,
-        Self::ModelNotAllowed,
-        Self::ExpirationNotAllowed,
-        Self::EndpointNotAllowed,
-        Self::SecretConflict,
-        Self::SecretWriteFailed,
-        Self::LifetimeTooShort,
-        Self::SingleUseToken,
-        Self::Expired,
-        Self::Suspended,
-        Self::InvalidSpec,
-    ];
-
-    /// The CamelCase word that users see.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Issued => "Issued",
-            Self::Renewed => "Renewed",
-            Self::Pending => "Pending",
-            Self::AwaitingRenewal => "AwaitingRenewal",
-            Self::LifetimeSufficient => "LifetimeSufficient",
-            Self::MintFailed => "MintFailed",
-            Self::RateLimited => "RateLimited",
-            Self::ProviderNotFound => "ProviderNotFound",
-            Self::NamespaceNotAllowed => "NamespaceNotAllowed",
-            Self::CredentialNotFound => "CredentialNotFound",
-            Self::CredentialRejected => "CredentialRejected",
-            Self::CredentialFound => "CredentialFound",
-            Self::CredentialAccepted => "CredentialAccepted",
-            Self::CredentialUntested => "CredentialUntested",
-            Self::ModelNotAllowed => "ModelNotAllowed",
-            Self::ExpirationNotAllowed => "ExpirationNotAllowed",
-            Self::EndpointNotAllowed => "EndpointNotAllowed",
-            Self::SecretConflict => "SecretConflict",
-            Self::SecretWriteFailed => "SecretWriteFailed",
-            Self::LifetimeTooShort => "LifetimeTooShort",
-            Self::SingleUseToken => "SingleUseToken",
-            Self::Expired => "Expired",
-            Self::Suspended => "Suspended",
-            Self::InvalidSpec => "InvalidSpec",
-        }
-    }
 }
 
 impl fmt::Display for Reason {

@@ -2,6 +2,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rules;
+
 /// ElevenLabs agents. A signed URL must be opened within 15 minutes of being issued and serves any number of
 /// sessions; a conversation token (WebRTC) serves one.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
@@ -53,7 +55,7 @@ pub struct ElevenLabs {
 }
 
 /// The account side of ElevenLabs: where the key belongs, not what the token is for.
-#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ElevenLabsAccount {
     /// Host of the API; the others than Global are residency hosts. Default: Global.
@@ -62,7 +64,8 @@ pub struct ElevenLabsAccount {
     /// Another origin in place of the region's host. Works only if the operator was started with it in
     /// `--allow-endpoint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 8, max = 256), pattern("^https?://[^/?#@]+$"))]
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
     pub endpoint: Option<String>,
 }
 

@@ -10,6 +10,7 @@ mod elevenlabs;
 mod openai;
 mod realtime_token;
 mod renewal;
+mod rules;
 mod target;
 
 pub use cluster_realtime_provider::{
@@ -82,3 +83,6 @@ fn without_null(
     strip(&mut value);
     serde_json::from_value(value)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rules;
+
 /// OpenAI Realtime client secrets (`POST /v1/realtime/client_secrets`). They live 10 to 7200 seconds and may be used
 /// for any number of sessions until they expire.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
@@ -21,7 +23,8 @@ pub struct OpenAi {
     pub session: Option<serde_json::Map<String, serde_json::Value>>,
     /// Sent as `OpenAI-Safety-Identifier`: a stable identifier of the end user that reveals nothing about them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), pattern("^[!-~]+$"))]
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = Rule::new(rules::HEADER).message(rules::HEADER_MESSAGE))]
     pub safety_identifier: Option<String>,
     /// The account side. Not allowed together with credentials.providerRef.
     #[serde(flatten)]
@@ -29,7 +32,7 @@ pub struct OpenAi {
 }
 
 /// The account side of OpenAI: where the key belongs, not what the token is for.
-#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct OpenAiAccount {
     /// Host of the API. Realtime is served globally and in the regions US and EU. Default: Global.
@@ -37,16 +40,19 @@ pub struct OpenAiAccount {
     pub region: Option<OpenAiRegion>,
     /// Sent as `OpenAI-Organization`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128), pattern("^[!-~]+$"))]
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = Rule::new(rules::HEADER).message(rules::HEADER_MESSAGE))]
     pub organization: Option<String>,
     /// Sent as `OpenAI-Project`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128), pattern("^[!-~]+$"))]
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = Rule::new(rules::HEADER).message(rules::HEADER_MESSAGE))]
     pub project: Option<String>,
     /// Another origin in place of the region's host, such as `https://gateway.example.com`. Works only if the
     /// operator was started with it in `--allow-endpoint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 8, max = 256), pattern("^https?://[^/?#@]+$"))]
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
     pub endpoint: Option<String>,
 }
 

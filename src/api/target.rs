@@ -4,16 +4,16 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rules;
+
 /// The Secret that holds the token.
-#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
     /// Name of the Secret. Default: the name of the RealtimeToken. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 253),
-        pattern("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::NAME).message(rules::NAME_MESSAGE))]
     pub name: Option<String>,
     /// What becomes of the Secret when the RealtimeToken is deleted.
     #[serde(default)]
@@ -48,8 +48,8 @@ pub struct Template {
     /// `expiresAtRfc3339` and `config`. Changing them mints: the operator keeps no token to render again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16), schema_with = "template_data")]
-    #[x_kube(validation = Rule::new("self.all(k, k.matches('^[-._a-zA-Z0-9]{1,253}$') && !k.matches('^[.][.]?$') && !k.startsWith('..'))")
-        .message("target.template.data: a key of a Secret consists of letters, digits, '-', '_' and '.', and does not start with '..'"))]
+    #[x_kube(validation = Rule::new("self.all(k, k.matches('^[-._a-zA-Z0-9]{1,253}$') && k != '.' && !k.startsWith('..'))")
+        .message("target.template.data: a key of a Secret has letters, digits, '-', '_' and '.', and does not begin with '..'"))]
     #[x_kube(validation = Rule::new("self.all(k, !(k in ['token.json', 'token', 'expires-at', 'provider']))")
         .message("target.template.data: token.json, token, expires-at and provider are the operator's own keys"))]
     pub data: BTreeMap<String, String>,
@@ -65,7 +65,7 @@ pub struct TemplateMetadata {
     #[x_kube(validation = Rule::new("self.all(k, !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|realtime-token[.]dev)/'))")
         .message("target.template.metadata.labels: keys below kubernetes.io, k8s.io and realtime-token.dev are reserved"))]
     #[x_kube(validation = Rule::new("self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))")
-        .message("target.template.metadata.labels: not a valid label key"))]
+        .message("target.template.metadata.labels: a key has letters, digits, '-', '_' and '.', begins and ends with a letter or digit, and may have a domain and '/' before it"))]
     pub labels: BTreeMap<String, String>,
     /// Annotations.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -73,7 +73,7 @@ pub struct TemplateMetadata {
     #[x_kube(validation = Rule::new("self.all(k, !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|realtime-token[.]dev)/'))")
         .message("target.template.metadata.annotations: keys below kubernetes.io, k8s.io and realtime-token.dev are reserved"))]
     #[x_kube(validation = Rule::new("self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))")
-        .message("target.template.metadata.annotations: not a valid annotation key"))]
+        .message("target.template.metadata.annotations: a key has letters, digits, '-', '_' and '.', begins and ends with a letter or digit, and may have a domain and '/' before it"))]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -95,7 +95,10 @@ fn template_data(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 
 fn label_map(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let value = serde_json::json!({
-        "type": "string", "maxLength": 63, "pattern": "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
+        "type": "string", "maxLength": 63, "x-kubernetes-validations": [{
+            "rule": "self.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')",
+            "message": "a label's value has letters, digits, '-', '_' and '.', and begins and ends with a letter or digit",
+        }],
     });
     string_map(value, 32)
 }

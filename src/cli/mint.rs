@@ -7,7 +7,6 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::providers::{
@@ -91,15 +90,10 @@ pub async fn mint(args: MintArgs) -> Result<String, MintCliError> {
         endpoints,
         ..ClientConfig::default()
     })?;
-    let credential = credential(provider, args.api_key_file.as_deref(), |name| {
-        std::env::var(name).ok()
-    })?;
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the edge, where the clock is read once"
-    )]
-    let now = Timestamp::now();
-    let minted = client.mint(&ask, &credential, now).await?;
+    let credential = credential(provider, args.api_key_file.as_deref(), variable)?;
+    let minted = client
+        .mint(&ask, &credential, crate::controller::now())
+        .await?;
     Ok(token_json(&minted).expose_secret().to_owned())
 }
 
@@ -148,6 +142,15 @@ fn credential(
     Ok(Credential::new(
         values.collect::<Result<Vec<_>, MintCliError>>()?,
     ))
+}
+
+/// Which variable is meant depends on the manifest, so clap can't read it.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the edge, where the environment is read"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// Reads a file, or standard input for `-`.

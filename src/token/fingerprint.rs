@@ -72,9 +72,9 @@ pub fn uniform(uid: &str, purpose: &str, max: SignedDuration) -> SignedDuration 
         .as_ref()
         .iter()
         .take(8)
-        .fold(0u64, |seed, byte| seed << 8 | u64::from(*byte));
+        .fold(0u64, |seed, byte| (seed << 8) | u64::from(*byte));
     let max_millis = u128::try_from(max.as_millis()).unwrap_or(0);
-    let millis = u128::from(seed) * (max_millis + 1) >> 64; // at most max_millis
+    let millis = (u128::from(seed) * (max_millis + 1)) >> 64; // at most max_millis
     SignedDuration::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
 }
 

@@ -1,6 +1,11 @@
 //! The provider adapters and their client, against a strict stand-in and against what the official SDKs send.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests"
+)]
 
 mod canary;
 mod cli;
