@@ -51,7 +51,9 @@ fn every_field_is_described() {
             walk(property, &path, bare);
         }
         for inner in ["items", "additionalProperties"] {
-            walk(&schema[inner], path, bare);
+            if schema[inner].is_object() {
+                walk(&schema[inner], path, bare);
+            }
         }
     }
     let mut bare = Vec::new();

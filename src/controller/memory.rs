@@ -110,6 +110,17 @@ impl Memory {
         }
     }
 
+    /// After a restart the status tells of failures, but not of what was asked for: it was what is wanted now, as far
+    /// as anybody knows. A change from here on lifts the backoff, as the status promises.
+    pub fn remember_asked(&mut self, wanted: impl FnOnce() -> Option<String>) {
+        if let Some(attempts) = self.attempts.as_mut().filter(|known| known.asked.is_none()) {
+            attempts.asked = wanted();
+            if attempts.asked.is_none() {
+                self.attempts = None;
+            }
+        }
+    }
+
     /// When [`Self::let_go`] will have something to do.
     #[must_use]
     pub fn holds_until(&self) -> Option<Timestamp> {

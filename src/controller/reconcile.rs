@@ -98,8 +98,17 @@ impl<'a> Scene<'a> {
                 Err(blocked) => resolved = Err(for_the_tenant(token, blocked)),
             }
         }
+        let renew_request = renew_request(token);
         let (held, attempts, last_mint, prior) = ctx.memories.with(&name, token, |memory| {
             memory.let_go(now);
+            memory.remember_asked(|| {
+                let resolved = resolved.as_ref().ok()?;
+                Some(decide::asked_for(&Wanted {
+                    fingerprint: &resolved.fingerprint,
+                    credential_revision: &credential_revision,
+                    renew_request: renew_request.as_deref(),
+                }))
+            });
             (
                 memory.held.clone(),
                 memory.attempts.clone(),
@@ -118,7 +127,7 @@ impl<'a> Scene<'a> {
             name,
             resolved,
             credential_revision,
-            renew_request: renew_request(token),
+            renew_request,
             prior,
             held,
             attempts,
@@ -129,6 +138,7 @@ impl<'a> Scene<'a> {
 
     fn decide(&self) -> Decision {
         let asked_at = self.prior.issued_at.as_ref().map(|time| time.0);
+        let asked_at = asked_at.filter(|asked_at| *asked_at <= self.now); // else the clock was set back
         decide::decide(&Observed {
             uid: self.uid,
             suspended: self.token.spec.suspend,

@@ -83,18 +83,13 @@ fn act_on(seen: &Observed<'_>, wanted: &Wanted<'_>, trigger: Trigger) -> Decisio
     {
         return wait(seen, attempts.next, WaitReason::Backoff);
     }
-    let stored = stored_at(seen.target);
-    let last = stored.max(seen.last_mint);
+    let minted = seen.last_mint.filter(|last| believable(*last, seen.now));
+    let last = stored_at(seen).max(minted);
     match last
         .map(|last| last + MIN_INTERVAL)
         .filter(|earliest| *earliest > seen.now)
     {
-        // A last mint in the future is a clock that was set back; it must not block for longer than the interval.
-        Some(earliest) => wait(
-            seen,
-            earliest.min(seen.now + MIN_INTERVAL),
-            WaitReason::MinInterval,
-        ),
+        Some(earliest) => wait(seen, earliest, WaitReason::MinInterval),
         None => Decision::Mint(trigger),
     }
 }
@@ -103,14 +98,15 @@ fn act_on(seen: &Observed<'_>, wanted: &Wanted<'_>, trigger: Trigger) -> Decisio
 fn serves(seen: &Observed<'_>, held: &Held, wanted: &Wanted<'_>) -> bool {
     let matches = held.fingerprint == wanted.fingerprint
         && held.credential_revision == wanted.credential_revision
-        && held.renew_request.as_deref() == wanted.renew_request;
+        // Taking the annotation away asks for nothing.
+        && (wanted.renew_request.is_none() || held.renew_request.as_deref() == wanted.renew_request);
     let plan = schedule::plan(
         seen.renewal,
         seen.uid,
         held.minted.issued_at,
         held.minted.usable_until,
     );
-    let stale = stored_at(seen.target).is_some_and(|stored| stored > held.minted.issued_at);
+    let stale = stored_at(seen).is_some_and(|stored| stored > held.minted.issued_at);
     matches
         && !stale
         && (held.revision.is_none() && held.minted.usable_until > seen.now
@@ -128,11 +124,18 @@ pub fn asked_for(wanted: &Wanted<'_>) -> String {
     )
 }
 
-fn stored_at(target: &TargetState) -> Option<Timestamp> {
-    match target {
-        TargetState::Ours(stored) => stored.issued.as_ref().map(|issued| issued.issued_at),
-        TargetState::Absent | TargetState::Foreign(_) => None,
-    }
+fn stored_at(seen: &Observed<'_>) -> Option<Timestamp> {
+    let issued_at = match seen.target {
+        TargetState::Ours(stored) => stored.issued.as_ref()?.issued_at,
+        TargetState::Absent | TargetState::Foreign(_) => return None,
+    };
+    Some(issued_at).filter(|at| believable(*at, seen.now))
+}
+
+/// A mint that lies in the future was timed by a clock that has been set back since: it says nothing about how long
+/// ago it was, and must neither hold back the next one nor make it look stale.
+fn believable(mint: Timestamp, now: Timestamp) -> bool {
+    mint <= now + MIN_INTERVAL
 }
 
 fn renewal_time(seen: &Observed<'_>) -> Option<Timestamp> {
@@ -184,3 +187,6 @@ fn wait(seen: &Observed<'_>, until: Timestamp, why: WaitReason) -> Decision {
         why,
     }
 }
+
+#[cfg(test)]
+mod tests;

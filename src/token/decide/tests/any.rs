@@ -1,0 +1,121 @@
+//! Whatever is seen.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn any_time() -> impl Strategy<Value = Timestamp> {
+    (-4000i64..8000, 0i64..1000)
+        .prop_map(|(second, millis)| at(second) + SignedDuration::from_millis(millis))
+}
+
+fn any_target() -> impl Strategy<Value = TargetState> {
+    let word = prop::sample::select(vec!["a", "b"]);
+    let issued = (any_time(), 1i64..8000, word.clone(), word, any::<bool>()).prop_map(
+        |(at, life, fingerprint, key, forced)| Issued {
+            fingerprint: fingerprint.into(),
+            credential_revision: key.into(),
+            renew_request: forced.then(|| "now".into()),
+            ..issued(at, life)
+        },
+    );
+    prop_oneof![
+        Just(TargetState::Absent),
+        Just(TargetState::Foreign("a stranger".into())),
+        (
+            prop::option::of(issued),
+            any::<bool>(),
+            any::<bool>(),
+            any_time()
+        )
+            .prop_map(|(issued, intact, dressed, renewal_time)| {
+                TargetState::Ours(Box::new(Stored {
+                    issued,
+                    intact,
+                    metadata_hash: dressed.then(|| "dress".into()),
+                    renewal_time: Some(renewal_time),
+                    ..ours(at(0), 1)
+                }))
+            }),
+    ]
+}
+
+fn any_sight() -> impl Strategy<Value = Sight> {
+    let word = || prop::sample::select(vec!["a", "b"]);
+    let wanted = prop_oneof![
+        4 => (word(), word(), prop::option::of(Just("now"))).prop_map(Ok),
+        1 => Just(Err(Blocked::new(Reason::ProviderNotFound, "none"))),
+    ];
+    let held = (
+        any_time(),
+        1i64..8000,
+        word(),
+        word(),
+        prop::option::of(1i64..9),
+    )
+        .prop_map(|(at, life, fingerprint, key, revision)| Held {
+            fingerprint: fingerprint.into(),
+            credential_revision: key.into(),
+            ..held(at, life, revision)
+        });
+    (
+        any::<bool>(),
+        any_target(),
+        wanted,
+        prop::option::of(
+            (any_time(), prop::option::of(Just("a/b/")))
+                .prop_map(|(next, asked)| failing(next, asked)),
+        ),
+        prop::option::of(held),
+        prop::option::of(any_time()),
+        any::<bool>(),
+        any_time(),
+    )
+        .prop_map(
+            |(suspended, target, wanted, attempts, held, last_mint, issued_before, now)| Sight {
+                suspended,
+                target,
+                wanted,
+                attempts,
+                held,
+                last_mint,
+                issued_before,
+                now,
+            },
+        )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn whatever_is_seen(sight in any_sight()) {
+        let decision = sight.decide();
+        let writes = matches!(decision, Decision::Mint(_) | Decision::Store(_) | Decision::Relabel);
+        if let Decision::Wait { until, .. } = decision {
+            prop_assert!(until > sight.now, "waits into the past");
+            prop_assert!(until <= sight.now + MAX_WAIT, "sleeps through changes");
+        }
+        if matches!(sight.target, TargetState::Foreign(_)) || sight.suspended || sight.wanted.is_err() {
+            prop_assert!(!writes, "{decision:?}");
+        }
+        if let Decision::Mint(_) = decision {
+            let recent = |mint: Timestamp| mint <= sight.now && mint + MIN_INTERVAL > sight.now;
+            prop_assert!(!sight.last_mint.is_some_and(recent), "mints again at once");
+            let backing_off = sight.attempts.as_ref().is_some_and(|a| a.asked.is_none() && a.next > sight.now);
+            prop_assert!(!backing_off, "mints during backoff");
+        }
+        if let (Decision::Store(_), Some(held)) = (&decision, &sight.held) {
+            let Ok((fingerprint, key, _)) = &sight.wanted else { panic!("stores what is not wanted") };
+            prop_assert_eq!((held.fingerprint.as_str(), held.credential_revision.as_str()), (*fingerprint, *key));
+            prop_assert!(held.minted.usable_until > sight.now, "stores a dead token");
+        }
+        if let (TargetState::Ours(stored), Ok((fingerprint, key, None))) = (&sight.target, &sight.wanted)
+            && let Some(issued) = stored.issued.as_ref().filter(|_| stored.intact)
+            && (issued.fingerprint.as_str(), issued.credential_revision.as_str()) == (*fingerprint, *key)
+            && schedule::plan(&Renewal::default(), UID, issued.issued_at, issued.usable_until).renewal_time > sight.now
+        {
+            prop_assert!(!matches!(decision, Decision::Mint(_) | Decision::Store(_)), "replaces a fresh token");
+        }
+    }
+}
