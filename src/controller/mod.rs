@@ -133,7 +133,7 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) {
             around.keys(changed_keys),
             around.turns(),
             around.tidy(),
-            heartbeat(&nudges),
+            heartbeat(&nudges, &health),
         );
     };
     let main = async {
@@ -221,8 +221,14 @@ fn error_policy(token: Arc<Guarded>, error: &ReconcileError, ctx: Arc<Context>) 
 }
 
 /// Sends a name through the scheduler that no object has; its coming out at the other end is the sign of life.
-async fn heartbeat(nudges: &mpsc::UnboundedSender<ObjectRef<Guarded>>) {
+///
+/// Until everything was listed there is nothing to schedule: a missing CRD or an API server that is away shows in
+/// readiness, and a restart would cure neither.
+async fn heartbeat(nudges: &mpsc::UnboundedSender<ObjectRef<Guarded>>, health: &Health) {
     loop {
+        if health.waiting_for().is_some() {
+            health.beat();
+        }
         if nudges
             .send(ObjectRef::new(HEARTBEAT).within(HEARTBEAT))
             .is_err()

@@ -169,10 +169,16 @@ impl<'a> Scene<'a> {
             (WaitReason::Suspended, _) => Situation::Suspended,
             (WaitReason::Fresh, _) => Situation::Settled,
         };
-        if why != WaitReason::Backoff && why != WaitReason::MinInterval {
-            self.ctx
-                .memories
-                .with(&self.name, self.token, |memory| memory.attempts = None);
+        if matches!(why, WaitReason::Fresh | WaitReason::Suspended) {
+            let revision = self.issued().map(|issued| issued.revision);
+            self.ctx.memories.with(&self.name, self.token, |memory| {
+                memory.attempts = None;
+                memory.failures = 0;
+                // A write whose answer was lost has landed after all.
+                if let Some(held) = &mut memory.held {
+                    held.revision = held.revision.or(revision);
+                }
+            });
         }
         self.report(situation).await?;
         Ok(self.requeue(until))

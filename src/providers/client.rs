@@ -76,6 +76,13 @@ impl ProviderClient {
     /// # Errors
     /// An unusable CA bundle, or no trusted certificate at all.
     pub fn new(config: &ClientConfig) -> Result<Self, ClientError> {
+        Self::guarding(config, guarded_hosts(&config.endpoints))
+    }
+
+    fn guarding(
+        config: &ClientConfig,
+        hosts: impl Iterator<Item = String>,
+    ) -> Result<Self, ClientError> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!(
                 "realtime-token-operator/",
@@ -88,7 +95,7 @@ impl ProviderClient {
             // Whether and when to ask again is the schedule's business; a hidden second request may mint twice.
             .retry(reqwest::retry::never())
             .https_only(!config.endpoints.lists_plain_http())
-            .dns_resolver(GuardedResolver::new(guarded_hosts(&config.endpoints)));
+            .dns_resolver(GuardedResolver::new(hosts));
         if let Some(pem) = &config.ca_bundle {
             builder = builder.tls_certs_merge(certificates(pem)?);
         }
@@ -233,6 +240,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::providers::Block;
 
     #[test]
     fn built_in_hosts_are_guarded_unless_listed() {
@@ -260,5 +268,33 @@ mod tests {
             "a listed origin may be private; another scheme is another origin"
         );
         assert!(!fewer.contains(&"api.openai.com".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_guarded_host_with_a_private_address_is_not_called() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let origin = format!("http://localhost:{}", listener.local_addr().unwrap().port());
+        let endpoints = EndpointPolicy::parse([&origin]).unwrap();
+        let config = ClientConfig {
+            endpoints,
+            ..ClientConfig::default()
+        };
+        let client =
+            ProviderClient::guarding(&config, ["localhost".to_owned()].into_iter()).unwrap();
+
+        let block = serde_json::json!({"model": "m", "endpoint": origin});
+        let block = Block::OpenAi(serde_json::from_value(block).unwrap());
+        let ask = Ask {
+            block,
+            expiration: jiff::SignedDuration::from_secs(60),
+        };
+        let credential = Credential::new([("api-key", "sk-1".into())]);
+        let error = client
+            .mint(&ask, &credential, Timestamp::UNIX_EPOCH)
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("private address"), "{error}");
+        assert!(listener.accept().is_err(), "nobody knocked");
     }
 }

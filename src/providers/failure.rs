@@ -109,20 +109,16 @@ mod tests {
     use super::*;
     use crate::providers::resolver::GuardedResolver;
 
-    const LIMITS: Limits = Limits {
-        connect: Duration::from_millis(50),
-        total: Duration::from_millis(400),
-    };
-
-    /// The text for a call to localhost with this resolver.
-    async fn text(resolver: impl Resolve + 'static, url: &str) -> String {
+    /// The text for a call to localhost with this resolver, given up on after `connect`.
+    async fn text(resolver: impl Resolve + 'static, url: &str, connect: Duration) -> String {
+        let total = Duration::from_secs(30);
         let builder = reqwest::Client::builder()
             .no_proxy()
-            .connect_timeout(LIMITS.connect)
-            .timeout(LIMITS.total);
+            .connect_timeout(connect)
+            .timeout(total);
         let client = builder.dns_resolver(Arc::new(resolver)).build().unwrap();
         let error = client.get(url).send().await.unwrap_err();
-        match failure(&error, "localhost", LIMITS) {
+        match failure(&error, "localhost", Limits { connect, total }) {
             MintError::Unavailable { message } => message,
             other => panic!("{other:?}"),
         }
@@ -147,21 +143,23 @@ mod tests {
     #[tokio::test]
     async fn names_host_and_remedy_and_nothing_else() {
         let url = "http://localhost:1/path?agent_id=canary";
+        let guarded = GuardedResolver::new(["localhost".to_owned()]);
+        let long = Duration::from_secs(20);
         for (text, words) in [
             (
-                text(NoSuchName, url).await,
+                text(NoSuchName, url, long).await,
                 "the name localhost can't be resolved: check the cluster's DNS",
             ),
             (
-                text(Pending, url).await,
+                text(Pending, url, Duration::from_millis(50)).await,
                 "no connection to localhost within 0.05 s",
             ),
             (
-                text(GuardedResolver::new([]), url).await,
+                text(GuardedResolver::new([]), url, long).await,
                 "localhost refused the connection",
             ),
             (
-                text(GuardedResolver::new(["localhost".to_owned()]), url).await,
+                text(guarded, url, long).await,
                 "localhost resolves to a private address, where its API can't be",
             ),
         ] {

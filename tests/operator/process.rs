@@ -6,9 +6,12 @@ use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::json;
+use testkit::cluster::{Cluster, Options};
+use testkit::operator::Operator;
 use testkit::standin::Fault;
+use testkit::wait;
 
-use crate::world::{World, world};
+use crate::world::{SOON, World, world};
 
 #[tokio::test]
 async fn sigterm_ends_it_cleanly_and_soon() {
@@ -131,4 +134,28 @@ async fn no_key_and_no_token_is_ever_told() {
             .position(|secret| text.contains(secret.as_str()));
         assert_eq!(told, None, "{where_} tell a secret");
     }
+}
+
+#[tokio::test]
+async fn without_crds_it_says_so_and_goes_on_once_they_are_there() {
+    let cluster = Cluster::start(Options {
+        controller_manager: false,
+    })
+    .await
+    .unwrap();
+    let binary = env!("CARGO_BIN_EXE_realtime-token-operator");
+    let mut operator = Operator::builder(binary, cluster.kubeconfig())
+        .start()
+        .unwrap();
+    wait::until("the log to name what is missing", SOON, async || {
+        let logs = operator.logs();
+        Ok(logs.contains("ClusterRealtimeProviders: ").then_some(()))
+    })
+    .await
+    .unwrap();
+    cluster
+        .apply_crds(concat!(env!("CARGO_MANIFEST_DIR"), "/crds"))
+        .await
+        .unwrap();
+    operator.wait_ready().await.unwrap();
 }

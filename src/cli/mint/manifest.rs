@@ -200,9 +200,10 @@ mod tests {
 
     #[test]
     fn defaults_and_nulls() {
-        let ask =
-            asked("  openai: {model: m, session: }\n  expirationSeconds:\n  elevenlabs: null\n")
-                .unwrap();
+        let ask = asked(
+            "  openai: {model: m, kind: null, session: }\n  expirationSeconds:\n  elevenlabs: null\n  renewal:\n",
+        )
+        .unwrap();
         assert_eq!(ask.expiration, SignedDuration::from_secs(1800));
         let ask = asked("  elevenlabs: {agentId: agent_1}\n").unwrap();
         assert_eq!(ask.expiration, SignedDuration::from_secs(900));
