@@ -205,12 +205,17 @@ impl Bench {
             "the first renewals were due while tokens were created",
             *first,
         );
-        let before = self.mark(operator).await?;
+        let (idle, since) = (operator.cpu_time()?, Instant::now());
         say(&format!(
             "renewals are due in {} to {} s",
             seconds_until(*first),
             seconds_until(*last)
         ));
+        let quiet = seconds_until(*first) - 1;
+        tokio::time::sleep(Duration::from_secs(quiet.max(1).unsigned_abs())).await;
+        report.idle_cpu_ms_per_s =
+            (operator.cpu_time()? - idle).as_secs_f64() * 1000.0 / since.elapsed().as_secs_f64();
+        let before = Mark::set(&self.cluster, operator, &self.standin).await?;
         while self.standin.count() < 2 * report.tokens && seconds_until(*last) > -30 {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -218,6 +223,7 @@ impl Bench {
 
         let rotations = report.tokens as f64;
         report.rotate_cpu_ms = spent.cpu.as_secs_f64() * 1000.0 / rotations;
+        report.writes_per_rotation = spent.requests.sum(mark::write) as f64 / rotations;
         report.requests_per_rotation = Requests::per(&spent.requests, rotations);
         let mints = self.standin.mints();
         report.rotate_mints_needless = needless(&mints, 2) - report.create_mints_needless;

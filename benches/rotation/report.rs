@@ -27,7 +27,10 @@ pub(crate) struct Report {
     pub(crate) create_cpu_ms: f64,
     pub(crate) create_mints_needless: usize,
     pub(crate) requests_per_rotation: Requests,
+    pub(crate) writes_per_rotation: f64,
+    /// What it uses while it waits included.
     pub(crate) rotate_cpu_ms: f64,
+    pub(crate) idle_cpu_ms_per_s: f64,
     pub(crate) rotate_mints_needless: usize,
     pub(crate) rotate_mints_missing: usize,
     pub(crate) lateness: Lateness,
@@ -138,103 +141,59 @@ impl Lateness {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (ours, bare) = (self.rate(self.all_secrets_s), self.rate(self.bare_s));
+        let mut row =
+            |what: &str, goal: &str, value: String| writeln!(f, "{what:<30} {value:<42} {goal}");
+        let title = format!("{} tokens, {} cores", self.tokens, self.cores);
+        row("", "goal", title)?;
+
+        let bare = self.rate(self.bare_s);
+        let (s, at_a_time) = (self.bare_s, self.bare_concurrency);
+        let value = format!("{s:.1} s, {bare:.0}/s, {at_a_time} at a time");
+        row("bare client, same writes", "", value)?;
+        let value = format!("{:.3} s", self.first_secret_s);
+        row("first Secret", "", value)?;
+        let ours = self.rate(self.all_secrets_s);
+        let (s, statuses) = (self.all_secrets_s, self.all_statuses_s);
+        let value = format!("{s:.1} s, {ours:.0}/s, statuses {statuses:.1} s");
+        row("all Secrets", "", value)?;
+        let value = format!("{:.2}", ours / bare);
+        row("rate beside the bare client's", ">= 0.8", value)?;
+        let value = format!("{:.2} ms", self.create_cpu_ms);
+        row("CPU per new token", "", value)?;
+
+        let value = format!("{:.4}", self.writes_per_rotation);
+        row("API writes per rotation", "2", value)?;
+        let (ms, idle) = (self.rotate_cpu_ms, self.idle_cpu_ms_per_s);
+        let value = format!("{ms:.2} ms (waiting: {idle:.2} ms per s)");
+        row("CPU per rotation", "<= 1.3 ms", value)?;
         let late = &self.lateness;
-        let rows = [
-            (
-                "",
-                format!("{} tokens, {} cores", self.tokens, self.cores),
-                "goal",
-            ),
-            (
-                "bare client, same writes",
-                format!(
-                    "{:.1} s, {bare:.0}/s, {} at a time",
-                    self.bare_s, self.bare_concurrency
-                ),
-                "",
-            ),
-            ("first Secret", format!("{:.3} s", self.first_secret_s), ""),
-            (
-                "all Secrets",
-                format!(
-                    "{:.1} s, {ours:.0}/s (statuses {:.1} s)",
-                    self.all_secrets_s, self.all_statuses_s
-                ),
-                "",
-            ),
-            (
-                "rate beside the bare client's",
-                format!("{:.2}", ours / bare),
-                ">= 0.8",
-            ),
-            (
-                "CPU per new token",
-                format!("{:.2} ms", self.create_cpu_ms),
-                "",
-            ),
-            (
-                "API requests per rotation",
-                self.requests_per_rotation.to_string(),
-                "2 writes",
-            ),
-            (
-                "CPU per rotation",
-                format!("{:.2} ms", self.rotate_cpu_ms),
-                "<= 1.3 ms",
-            ),
-            (
-                "lateness p50, p99, max",
-                format!(
-                    "{}, {}, {} ms (least {})",
-                    late.p50_ms, late.p99_ms, late.max_ms, late.min_ms
-                ),
-                "p99 < 1 s",
-            ),
-            (
-                "mints beyond those due",
-                format!(
-                    "{} creating, {} rotating",
-                    self.create_mints_needless, self.rotate_mints_needless
-                ),
-                "0",
-            ),
-            ("mints missing", self.rotate_mints_missing.to_string(), "0"),
-            (
-                "RSS idle",
-                format!("{:.1} MB", self.rss_idle_mb),
-                "<= 15 MB",
-            ),
-            (
-                "RSS with all, rotated, restarted",
-                format!(
-                    "{:.1}, {:.1}, {:.1} MB",
-                    self.rss_mb, self.rss_rotated_mb, self.rss_restarted_mb
-                ),
-                "<= 80 MB at 10,000",
-            ),
-            (
-                "restart",
-                format!(
-                    "ready after {:.2} s, {:.0} ms of CPU",
-                    self.restart_ready_s, self.restart_cpu_ms
-                ),
-                "",
-            ),
-            (
-                "mints, writes across it",
-                format!("{}, {}", self.restart_mints, self.restart_writes),
-                "0, 0",
-            ),
-            (
-                "API requests across it",
-                self.restart_requests.to_string(),
-                "",
-            ),
-        ];
-        for (what, value, goal) in rows {
-            writeln!(f, "{what:<33} {value:<58} {goal}")?;
-        }
+        let (p50, p99, max, min) = (late.p50_ms, late.p99_ms, late.max_ms, late.min_ms);
+        let value = format!("{p50}, {p99}, {max} ms (least {min})");
+        row("lateness p50, p99, max", "p99 < 1 s", value)?;
+        let (creating, rotating) = (self.create_mints_needless, self.rotate_mints_needless);
+        let value = format!("{creating} creating, {rotating} rotating");
+        row("mints beyond those due", "0", value)?;
+        row("mints missing", "0", self.rotate_mints_missing.to_string())?;
+
+        let value = format!("{:.1} MB", self.rss_idle_mb);
+        row("RSS idle", "<= 15 MB", value)?;
+        let (all, rotated) = (self.rss_mb, self.rss_rotated_mb);
+        let value = format!("{all:.1} MB, after rotating {rotated:.1} MB");
+        row("RSS with all tokens", "<= 80 MB at 10,000", value)?;
+
+        let (mints, writes) = (self.restart_mints, self.restart_writes);
+        let value = format!("{mints} mints, {writes} writes");
+        row("restart", "0, 0", value)?;
+        let (s, cpu, rss) = (
+            self.restart_ready_s,
+            self.restart_cpu_ms,
+            self.rss_restarted_mb,
+        );
+        let value = format!("ready after {s:.2} s, {cpu:.0} ms CPU, {rss:.1} MB");
+        row("", "", value)?;
+
+        writeln!(f, "requests per rotation: {}", self.requests_per_rotation)?;
+        writeln!(f, "requests of the restart: {}", self.restart_requests)?;
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;
         }

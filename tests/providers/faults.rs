@@ -33,28 +33,27 @@ async fn who_hangs_is_left_after_the_timeout() {
         Fault::SlowDrip,
         Fault::Delay(Duration::from_secs(60)),
     ] {
-        for ask in [openai(&standin, json!({})), elevenlabs(&standin, json!({}))] {
-            standin.clear();
-            standin.fail_next(1, fault.clone());
-            let client = client_with(&standin, Duration::from_millis(400));
-            let started = Instant::now();
-            let error = client
-                .mint(&ask, &credential(&ask), Timestamp::now())
-                .await
-                .unwrap_err();
-            assert!(
-                started.elapsed() < Duration::from_secs(5),
-                "{fault:?} took {:?}",
-                started.elapsed()
-            );
-            assert_eq!(class(&error), "unavailable", "{fault:?}");
-            assert_eq!(
-                error.to_string(),
-                "no complete answer from 127.0.0.1 within 0.4 s",
-                "{fault:?}"
-            );
-            assert_eq!(standin.count(), 1, "{fault:?}");
-        }
+        let ask = openai(&standin, json!({}));
+        standin.clear();
+        standin.fail_next(1, fault.clone());
+        let client = client_with(&standin, Duration::from_millis(800));
+        let started = Instant::now();
+        let error = client
+            .mint(&ask, &credential(&ask), Timestamp::now())
+            .await
+            .unwrap_err();
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "{fault:?} took {:?}",
+            started.elapsed()
+        );
+        assert_eq!(class(&error), "unavailable", "{fault:?}");
+        assert_eq!(
+            error.to_string(),
+            "no complete answer from 127.0.0.1 within 0.8 s",
+            "{fault:?}"
+        );
+        assert_eq!(standin.count(), 1, "{fault:?}");
     }
 }
 
