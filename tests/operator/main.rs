@@ -9,7 +9,9 @@
     reason = "tests"
 )]
 
+mod admission;
 mod cost;
+mod invalid;
 mod lifecycle;
 mod process;
 mod secrets;

@@ -1,0 +1,225 @@
+//! What the API server fills in, drops, warns of and shows.
+
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::Api;
+use realtime_token_operator::api::RealtimeToken;
+use serde_json::{Value, json};
+use testkit::wait;
+
+use super::{Desk, Kind, merge, object};
+use crate::world::SOON;
+
+#[tokio::test]
+async fn defaults_are_filled_in() {
+    let desk = Desk::new().await;
+    let filled = json!({
+        "renewal": {"minRemainingSeconds": 90, "propagationSeconds": 120},
+        "target": {"deletionPolicy": "Delete"},
+        "suspend": false,
+    });
+    let secret = json!({"secretRef": {"name": "key", "key": "api-key"}});
+    for (kind, given, expected) in [
+        (
+            Kind::Token,
+            Kind::Token.spec(),
+            merge(
+                &filled,
+                &json!({"openai": {"model": "m", "kind": "Realtime"}, "credentials": secret}),
+            ),
+        ),
+        (
+            Kind::Token,
+            json!({"elevenlabs": {"agentId": "a"}, "credentials": {"providerRef": {"name": "p"}}, "renewal": {}, "target": {}}),
+            merge(
+                &filled,
+                &json!({"elevenlabs": {"agentId": "a", "kind": "SignedUrl"}, "credentials": {"providerRef": {"name": "p"}}}),
+            ),
+        ),
+        (
+            Kind::Provider,
+            merge(
+                &Kind::Provider.spec(),
+                &json!({"rateLimit": {"requestsPerMinute": 60}}),
+            ),
+            json!({"openai": {}, "credentials": secret, "rateLimit": {"requestsPerMinute": 60, "burst": 10}}),
+        ),
+    ] {
+        let created = desk.accepts(kind, &given).await;
+        assert_eq!(sorted(&created["spec"]), sorted(&expected), "{given}");
+    }
+}
+
+/// Whatever the API server lets pass, the types can read.
+#[tokio::test]
+async fn a_whole_number_may_be_written_with_a_fraction() {
+    let desk = Desk::new().await;
+    let spec = merge(&Kind::Token.spec(), &json!({"expirationSeconds": 1800.0}));
+    let created = desk.accepts(Kind::Token, &spec).await;
+    assert_eq!(created["spec"]["expirationSeconds"].to_string(), "1800");
+    serde_json::from_value::<RealtimeToken>(created).unwrap();
+}
+
+/// kubectl asks for strict validation: what is misspelt is named, not dropped.
+#[tokio::test]
+async fn unknown_fields_are_named() {
+    fn places(schema: &Value, path: &str, found: &mut Vec<String>) {
+        if schema["properties"].is_object() {
+            found.push(path.to_owned());
+        }
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            places(property, &format!("{path}/{name}"), found);
+        }
+    }
+    let desk = Desk::new().await;
+    for kind in Kind::ALL {
+        let mut found = Vec::new();
+        places(&kind.schema()["properties"]["spec"], "/spec", &mut found);
+        assert!(found.len() > 6, "{found:?}");
+        for place in found {
+            let mut odd = object(kind, "voice", &kind.spec());
+            let mut at = &mut odd;
+            for name in place.split('/').skip(1) {
+                at = &mut at[name];
+            }
+            at["bogus"] = json!(1);
+            let url = format!("{}?dryRun=All&fieldValidation=Strict", desk.url(kind));
+            let complaints = desk.send("POST", &url, &odd).await.unwrap_err();
+            let expected = format!("unknown field \"{}.bogus\"", place[1..].replace('/', "."));
+            assert!(
+                complaints[0].text.contains(&expected),
+                "{expected}: {complaints:?}"
+            );
+        }
+    }
+
+    // Without that, the API server warns and drops.
+    let odd = merge(
+        &Kind::Token.spec(),
+        &json!({"openai": {"modle": "m", "session": {"modle": "kept"}}}),
+    );
+    let request = http::Request::post(format!("{}?dryRun=All", desk.url(Kind::Token)))
+        .header("content-type", "application/json")
+        .body(
+            object(Kind::Token, "voice", &odd)
+                .to_string()
+                .into_bytes()
+                .into(),
+        )
+        .unwrap();
+    let answer = desk.client.send(request).await.unwrap();
+    let warning = answer.headers()["warning"].to_str().unwrap().to_owned();
+    assert!(
+        warning.contains("unknown field \\\"spec.openai.modle\\\""),
+        "{warning}"
+    );
+    let created = desk.accepts(Kind::Token, &odd).await;
+    assert_eq!(
+        created["spec"]["openai"],
+        json!({"kind": "Realtime", "model": "m", "session": {"modle": "kept"}})
+    );
+}
+
+#[tokio::test]
+async fn kubectl_get_shows_what_matters() {
+    let desk = Desk::new().await;
+    for (kind, narrow, wide) in [
+        (
+            Kind::Token,
+            &[
+                "Name", "Ready", "Provider", "Revision", "Renewal", "Expires", "Age",
+            ][..],
+            &["Secret", "Fresh", "Renewing", "Failures", "Message"][..],
+        ),
+        (
+            Kind::Provider,
+            &["Name", "Ready", "Credential", "Limited until", "Age"],
+            &["Message"],
+        ),
+    ] {
+        let request = http::Request::get(desk.url(kind))
+            .header("accept", "application/json;as=Table;g=meta.k8s.io;v=v1")
+            .body(Vec::new())
+            .unwrap();
+        let table: Value = desk.client.request(request).await.unwrap();
+        let columns = |priority: i64| -> Vec<&str> {
+            let columns = table["columnDefinitions"].as_array().unwrap().iter();
+            let fitting = columns.filter(|column| column["priority"] == priority);
+            fitting
+                .map(|column| column["name"].as_str().unwrap())
+                .collect()
+        };
+        assert_eq!(columns(0), narrow);
+        assert_eq!(columns(1), wide);
+    }
+}
+
+#[tokio::test]
+async fn kubectl_knows_the_short_names_and_explains() {
+    let desk = Desk::new().await;
+    let say = |args: &[&str]| {
+        let output = desk.kubectl().args(args).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success(),
+            "{args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        said
+    };
+    say(&["get", "rtt,crtp,realtime"]);
+    for (field, says) in [
+        ("rtt.spec.openai.session", "At most\n"),
+        ("rtt.spec.renewal.minRemainingSeconds", "The floor"),
+        (
+            "rtt.spec.target.deletionPolicy",
+            "ENUM:\n    Delete\n    Retain\n",
+        ),
+        ("crtp.spec.namespaceSelector", "Left out: none"),
+    ] {
+        let said = say(&["explain", field]);
+        assert!(said.contains(says), "{said}");
+    }
+}
+
+/// What the README and the documentation tell people to apply.
+#[tokio::test]
+async fn the_examples_are_valid() {
+    let desk = Desk::new().await;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    // A pod needs it, and the controller manager takes a moment.
+    let accounts: Api<ServiceAccount> = desk.namespace.api();
+    wait::object_when(&accounts, "default", SOON, |_| true)
+        .await
+        .unwrap();
+    let output = desk
+        .kubectl()
+        .args(["apply", "--dry-run=server", "--recursive", "-f", folder])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+    let applied = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        applied.matches("realtimetoken.realtime-token.dev/").count() >= 3,
+        "{applied}"
+    );
+    assert!(
+        applied.contains("clusterrealtimeprovider.realtime-token.dev/"),
+        "{applied}"
+    );
+}
+
+/// Key order is the API server's.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let mut fields: Vec<_> = fields.iter().collect();
+            fields.sort_by_key(|(key, _)| key.as_str());
+            fields
+                .into_iter()
+                .map(|(key, value)| (key.clone(), sorted(value)))
+                .collect()
+        }
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,504 @@
+//! The CEL rules: each accepts and refuses, and says what the type says.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{Desk, Kind, merge};
+
+const ONE_BLOCK: &str = "set exactly one provider block: openai or elevenlabs";
+const ONE_KEY: &str = "set exactly one of credentials.secretRef (a Secret of this namespace) and credentials.providerRef (a ClusterRealtimeProvider)";
+const OPENAI_LIFE: &str = "expirationSeconds: OpenAI client secrets live 10 to 7200 seconds";
+const ELEVENLABS_LIFE: &str =
+    "expirationSeconds: ElevenLabs fixes the lifetime of its tokens; remove the field";
+const OPENAI_ACCOUNT: &str = "openai.region, organization, project and endpoint come from the ClusterRealtimeProvider when credentials.providerRef is set; remove them";
+const ELEVENLABS_ACCOUNT: &str = "elevenlabs.region and endpoint come from the ClusterRealtimeProvider when credentials.providerRef is set; remove them";
+const PARTICIPANT: &str = "elevenlabs.participantName belongs to kind ConversationToken";
+const RENEW_BEFORE: &str =
+    "set at most one of renewal.renewBeforePercentage and renewal.renewBeforeSeconds";
+const NAME: &str = "a name has lower-case letters, digits, '-' and '.', and begins and ends with a letter or digit";
+const KEY: &str = "a key of a Secret has letters, digits, '-', '_' and '.'; this is the key's name, not its value";
+const HEADER: &str = "sent as a header: ASCII letters, digits and punctuation, no spaces";
+const ENDPOINT: &str = "an endpoint is scheme, host and, if it isn't the default, port, such as https://gateway.example.com; no path, query or user";
+const LABEL_KEY: &str = "target.template.metadata.labels: a key has letters, digits, '-', '_' and '.', begins and ends with a letter or digit, and may have a domain and '/' before it";
+const LABEL_VALUE: &str = "a label's value has letters, digits, '-', '_' and '.', and begins and ends with a letter or digit";
+const LABEL_RESERVED: &str = "target.template.metadata.labels: keys below kubernetes.io, k8s.io and realtime-token.dev are reserved";
+const ANNOTATION_KEY: &str = "target.template.metadata.annotations: a key has letters, digits, '-', '_' and '.', begins and ends with a letter or digit, and may have a domain and '/' before it";
+const ANNOTATION_RESERVED: &str = "target.template.metadata.annotations: keys below kubernetes.io, k8s.io and realtime-token.dev are reserved";
+const DATA_KEY: &str = "target.template.data: a key of a Secret has letters, digits, '-', '_' and '.', and does not begin with '..'";
+const DATA_RESERVED: &str =
+    "target.template.data: token.json, token, expires-at and provider are the operator's own keys";
+const SELECTOR: &str = "namespaceSelector.matchExpressions: In and NotIn need values, Exists and DoesNotExist have none";
+const LONG_NAME: &str =
+    "metadata.name: at most 63 characters, since it becomes a label of the Secret";
+const IMMUTABLE: &str = "target.name is immutable: to write to another Secret, delete the RealtimeToken and create it anew";
+
+const KEY_SECRET: &str = "the token can't go into the Secret that holds the key: set target.name, or name the RealtimeToken otherwise";
+
+type Refusal = (Value, &'static str, &'static str);
+
+fn elevenlabs() -> Value {
+    json!({"openai": null, "elevenlabs": {"agentId": "a"}})
+}
+
+fn by_provider() -> Value {
+    json!({"credentials": {"secretRef": null, "providerRef": {"name": "p"}}})
+}
+
+fn and(one: Value, other: Value) -> Value {
+    // `merge` would take the nulls of the first for removals.
+    let (mut one, other) = (one, other);
+    for (key, value) in other.as_object().unwrap() {
+        let before = one.get(key).filter(|before| before.is_object());
+        one[key] = before.map_or_else(
+            || value.clone(),
+            |before| and(before.clone(), value.clone()),
+        );
+    }
+    one
+}
+
+fn template(metadata: Value) -> Value {
+    json!({"target": {"template": {"metadata": metadata}}})
+}
+
+fn data(data: Value) -> Value {
+    json!({"target": {"template": {"data": data}}})
+}
+
+/// Changes to the smallest spec of a RealtimeToken that the rules let pass.
+fn accepted() -> Vec<Value> {
+    vec![
+        json!({}),
+        elevenlabs(),
+        by_provider(),
+        and(elevenlabs(), by_provider()),
+        json!({"expirationSeconds": 10}),
+        json!({"expirationSeconds": 7200}),
+        json!({"openai": {"region": "EU", "organization": "org-1", "project": "proj_1"}}),
+        and(
+            elevenlabs(),
+            json!({"elevenlabs": {"region": "India", "endpoint": "https://gw.example"}}),
+        ),
+        and(
+            elevenlabs(),
+            json!({"elevenlabs": {"kind": "ConversationToken", "participantName": "Bo B."}}),
+        ),
+        json!({"renewal": {"renewBeforePercentage": 50}}),
+        json!({"renewal": {"renewBeforeSeconds": 50}}),
+        json!({"openai": {"endpoint": "http://127.0.0.1:8080"}}),
+        json!({"openai": {"endpoint": "http://[::1]:8080"}}),
+        json!({"openai": {"endpoint": "https://gateway.example.com/"}}),
+        json!({"target": {"name": "a.b-c.9"}}),
+        json!({"credentials": {"secretRef": {"name": "a.b-c", "key": "OPENAI_API_KEY"}}}),
+        template(
+            json!({"labels": {"app": "", "example.com/team": "a_b.c-d", "my-k8s.io/x": "1", "k8s.io.example/x": "1"}}),
+        ),
+        template(
+            json!({"annotations": {"note": "any text\nwith lines", "realtime-token.dev.example/x": ""}}),
+        ),
+        data(json!({".env": "", "LIVEKIT_TOKEN": "{{ token }}", "token.txt": "", "a..b": ""})),
+        json!({"openai": {"session": {"any": [{"thing": null}]}}}),
+    ]
+}
+
+fn refused() -> Vec<Refusal> {
+    let mut rows = vec![
+        (json!({"openai": null}), "spec", ONE_BLOCK),
+        (json!({"elevenlabs": {"agentId": "a"}}), "spec", ONE_BLOCK),
+        (
+            json!({"credentials": {"secretRef": null}}),
+            "spec.credentials",
+            ONE_KEY,
+        ),
+        (
+            json!({"credentials": {"providerRef": {"name": "p"}}}),
+            "spec.credentials",
+            ONE_KEY,
+        ),
+        (json!({"expirationSeconds": 9}), "spec", OPENAI_LIFE),
+        (json!({"expirationSeconds": 7201}), "spec", OPENAI_LIFE),
+        (
+            and(elevenlabs(), json!({"expirationSeconds": 900})),
+            "spec",
+            ELEVENLABS_LIFE,
+        ),
+        (
+            and(
+                elevenlabs(),
+                json!({"elevenlabs": {"participantName": "Bo"}}),
+            ),
+            "spec.elevenlabs",
+            PARTICIPANT,
+        ),
+        (
+            and(
+                elevenlabs(),
+                json!({"elevenlabs": {"kind": "SignedUrl", "participantName": "Bo"}}),
+            ),
+            "spec.elevenlabs",
+            PARTICIPANT,
+        ),
+        (
+            json!({"renewal": {"renewBeforePercentage": 50, "renewBeforeSeconds": 50}}),
+            "spec.renewal",
+            RENEW_BEFORE,
+        ),
+        (
+            json!({"openai": {"safetyIdentifier": "Jane Doe"}}),
+            "spec.openai.safetyIdentifier",
+            HEADER,
+        ),
+        (
+            json!({"openai": {"organization": "org 1"}}),
+            "spec.openai.organization",
+            HEADER,
+        ),
+        (
+            json!({"openai": {"project": "pröj"}}),
+            "spec.openai.project",
+            HEADER,
+        ),
+        (
+            template(json!({"labels": {"a": "b c"}})),
+            "spec.target.template.metadata.labels[a]",
+            LABEL_VALUE,
+        ),
+        (
+            template(json!({"labels": {"a": "-b"}})),
+            "spec.target.template.metadata.labels[a]",
+            LABEL_VALUE,
+        ),
+    ];
+    for account in [
+        json!({"region": "Global"}),
+        json!({"organization": "org-1"}),
+        json!({"project": "proj_1"}),
+        json!({"endpoint": "https://gw.example"}),
+    ] {
+        rows.push((
+            and(by_provider(), json!({"openai": account})),
+            "spec",
+            OPENAI_ACCOUNT,
+        ));
+    }
+    for account in [
+        json!({"region": "Global"}),
+        json!({"endpoint": "https://gw.example"}),
+    ] {
+        let spec = and(
+            and(elevenlabs(), by_provider()),
+            json!({"elevenlabs": account}),
+        );
+        rows.push((spec, "spec", ELEVENLABS_ACCOUNT));
+    }
+    for name in [
+        "Openai", "open_ai", "-openai", "openai-", "open..ai", "open/ai", "open ai", ".",
+    ] {
+        rows.push((
+            json!({"credentials": {"secretRef": {"name": name}}}),
+            "spec.credentials.secretRef.name",
+            NAME,
+        ));
+        rows.push((
+            json!({"credentials": {"secretRef": null, "providerRef": {"name": name}}}),
+            "spec.credentials.providerRef.name",
+            NAME,
+        ));
+        rows.push((json!({"target": {"name": name}}), "spec.target.name", NAME));
+    }
+    for key in ["api key", "a/b", "schlüssel", "key\n"] {
+        rows.push((
+            json!({"credentials": {"secretRef": {"key": key}}}),
+            "spec.credentials.secretRef.key",
+            KEY,
+        ));
+    }
+    for endpoint in [
+        "gateway.example.com",
+        "ftp://gateway.example.com",
+        "https://",
+        "https://gateway.example.com/v1",
+        "https://gateway.example.com//",
+        "https://gateway.example.com?a=b",
+        "https://gateway.example.com#a",
+        "https://user:password@gateway.example.com",
+        "https://gateway.example.com ",
+    ] {
+        rows.push((
+            json!({"openai": {"endpoint": endpoint}}),
+            "spec.openai.endpoint",
+            ENDPOINT,
+        ));
+        let spec = and(elevenlabs(), json!({"elevenlabs": {"endpoint": endpoint}}));
+        rows.push((spec, "spec.elevenlabs.endpoint", ENDPOINT));
+    }
+    let (labels, annotations) = (
+        "spec.target.template.metadata.labels",
+        "spec.target.template.metadata.annotations",
+    );
+    for key in [
+        "kubernetes.io/x",
+        "app.kubernetes.io/name",
+        "k8s.io/x",
+        "node.k8s.io/x",
+        "realtime-token.dev/name",
+        "sub.realtime-token.dev/x",
+    ] {
+        rows.push((
+            template(json!({"labels": {key: "v"}})),
+            labels,
+            LABEL_RESERVED,
+        ));
+        rows.push((
+            template(json!({"annotations": {key: "v"}})),
+            annotations,
+            ANNOTATION_RESERVED,
+        ));
+    }
+    let long = "a".repeat(64);
+    for key in [
+        "a b",
+        "-a",
+        "a/b/c",
+        "Example.com/x",
+        "/x",
+        "x/",
+        long.as_str(),
+    ] {
+        rows.push((template(json!({"labels": {key: "v"}})), labels, LABEL_KEY));
+        rows.push((
+            template(json!({"annotations": {key: "v"}})),
+            annotations,
+            ANNOTATION_KEY,
+        ));
+    }
+    let long = "a".repeat(254);
+    for key in ["a b", "a/b", "ü", "..", "..a", ".", long.as_str()] {
+        rows.push((
+            data(json!({key: ""})),
+            "spec.target.template.data",
+            DATA_KEY,
+        ));
+    }
+    for key in ["token.json", "token", "expires-at", "provider"] {
+        rows.push((
+            data(json!({key: ""})),
+            "spec.target.template.data",
+            DATA_RESERVED,
+        ));
+    }
+    rows
+}
+
+fn selector(expression: Value) -> Value {
+    json!({"namespaceSelector": {"matchExpressions": [expression]}})
+}
+
+fn accepted_providers() -> Vec<Value> {
+    vec![
+        json!({}),
+        json!({"openai": null, "elevenlabs": {"region": "EU", "endpoint": "https://gw.example"}}),
+        json!({"namespaceSelector": {}}),
+        json!({"namespaceSelector": {"matchLabels": {"team": "voice"}}}),
+        selector(json!({"key": "team", "operator": "In", "values": ["voice"]})),
+        selector(json!({"key": "team", "operator": "DoesNotExist"})),
+        selector(json!({"key": "team", "operator": "Exists", "values": []})),
+        json!({"policy": {"allowedModels": ["gpt-realtime-*"], "maxExpirationSeconds": 600}}),
+    ]
+}
+
+fn refused_providers() -> Vec<Refusal> {
+    let secret = |change: Value| json!({"credentials": {"secretRef": change}});
+    vec![
+        (json!({"openai": null}), "spec", ONE_BLOCK),
+        (json!({"elevenlabs": {}}), "spec", ONE_BLOCK),
+        (
+            secret(json!({"name": "Key"})),
+            "spec.credentials.secretRef.name",
+            NAME,
+        ),
+        (
+            secret(json!({"key": "a key"})),
+            "spec.credentials.secretRef.key",
+            KEY,
+        ),
+        (
+            json!({"openai": {"organization": "a b"}}),
+            "spec.openai.organization",
+            HEADER,
+        ),
+        (
+            json!({"openai": {"project": "a b"}}),
+            "spec.openai.project",
+            HEADER,
+        ),
+        (
+            json!({"openai": {"endpoint": "gw.example"}}),
+            "spec.openai.endpoint",
+            ENDPOINT,
+        ),
+        (
+            json!({"openai": null, "elevenlabs": {"endpoint": "https://gw.example/v1"}}),
+            "spec.elevenlabs.endpoint",
+            ENDPOINT,
+        ),
+        (
+            selector(json!({"key": "team", "operator": "In"})),
+            "spec.namespaceSelector",
+            SELECTOR,
+        ),
+        (
+            selector(json!({"key": "team", "operator": "NotIn", "values": []})),
+            "spec.namespaceSelector",
+            SELECTOR,
+        ),
+        (
+            selector(json!({"key": "team", "operator": "Exists", "values": ["voice"]})),
+            "spec.namespaceSelector",
+            SELECTOR,
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn each_rule_lets_pass_and_refuses() {
+    let desk = Desk::new().await;
+    for (kind, accepted, refused) in [
+        (Kind::Token, accepted(), refused()),
+        (Kind::Provider, accepted_providers(), refused_providers()),
+    ] {
+        for change in accepted {
+            desk.accepts(kind, &merge(&kind.spec(), &change)).await;
+        }
+        for (change, field, text) in refused {
+            desk.refuses(kind, &merge(&kind.spec(), &change), field, text)
+                .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_name_must_fit_into_a_label() {
+    let desk = Desk::new().await;
+    let spec = Kind::Token.spec();
+    let (fits, long) = ("a".repeat(63), "a".repeat(64));
+    desk.admit_named(Kind::Token, &fits, &spec).await.unwrap();
+    let complaints = desk
+        .admit_named(Kind::Token, &long, &spec)
+        .await
+        .unwrap_err();
+    assert!(complaints[0].text.ends_with(LONG_NAME), "{complaints:?}");
+    desk.admit_named(Kind::Provider, &long, &Kind::Provider.spec())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn the_key_is_not_overwritten() {
+    let desk = Desk::new().await;
+    let spec = Kind::Token.spec();
+    let elsewhere = merge(&spec, &json!({"target": {"name": "other"}}));
+    desk.admit_named(Kind::Token, "key", &elsewhere)
+        .await
+        .unwrap();
+    let there = merge(&spec, &json!({"target": {"name": "key"}}));
+    for (name, spec) in [("key", &spec), ("voice", &there)] {
+        let complaints = desk.admit_named(Kind::Token, name, spec).await.unwrap_err();
+        assert!(complaints[0].text.ends_with(KEY_SECRET), "{complaints:?}");
+    }
+    // A ClusterRealtimeProvider's key is in another namespace.
+    let by_provider = merge(&spec, &by_provider());
+    desk.admit_named(Kind::Token, "p", &by_provider)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn the_targets_name_is_immutable() {
+    let desk = Desk::new().await;
+    let url = desk.url(Kind::Token);
+    for (name, target) in [
+        ("implicit", json!({})),
+        ("explicit", json!({"name": "other"})),
+    ] {
+        let spec = merge(
+            &Kind::Token.spec(),
+            &json!({"suspend": true, "target": target}),
+        );
+        let object = super::object(Kind::Token, name, &spec);
+        desk.send("POST", &url, &object).await.unwrap();
+    }
+    let change = async |name: &str, target: Value| {
+        desk.send(
+            "PATCH",
+            &format!("{url}/{name}"),
+            &json!({"spec": {"target": target}}),
+        )
+        .await
+    };
+    for (name, target) in [
+        ("implicit", json!({"name": "other"})),
+        ("explicit", json!({"name": "another"})),
+        ("explicit", json!({"name": "explicit"})),
+        ("explicit", json!({"name": null})),
+        ("explicit", Value::Null),
+    ] {
+        let complaints = change(name, target.clone()).await.unwrap_err();
+        assert!(
+            complaints[0].text.ends_with(IMMUTABLE),
+            "{name} {target}: {complaints:?}"
+        );
+    }
+    // Writing down what holds anyway, taking it back, and changing the rest.
+    for (name, target) in [
+        (
+            "implicit",
+            json!({"name": "implicit", "deletionPolicy": "Retain"}),
+        ),
+        ("implicit", json!({"name": null})),
+        ("implicit", Value::Null),
+        (
+            "explicit",
+            json!({"name": "other", "template": {"metadata": {"labels": {"a": "b"}}}}),
+        ),
+    ] {
+        let changed = change(name, target.clone()).await;
+        assert!(changed.is_ok(), "{name} {target}: {changed:?}");
+    }
+}
+
+/// A rule that is added to the types and not to the tables is noticed here.
+#[test]
+fn every_rule_is_tested() {
+    fn collect(schema: &Value, messages: &mut BTreeSet<String>) {
+        for rule in schema["x-kubernetes-validations"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            let message = rule["message"].as_str();
+            messages.insert(
+                message
+                    .unwrap_or_else(|| panic!("no message: {rule}"))
+                    .to_owned(),
+            );
+        }
+        match schema {
+            Value::Object(fields) => fields.values().for_each(|value| collect(value, messages)),
+            Value::Array(items) => items.iter().for_each(|value| collect(value, messages)),
+            _ => {}
+        }
+    }
+    let mut rules = BTreeSet::new();
+    for kind in Kind::ALL {
+        collect(&kind.schema(), &mut rules);
+    }
+    let mut tested: BTreeSet<String> = [refused(), refused_providers()]
+        .concat()
+        .into_iter()
+        .map(|(_, _, text)| text.to_owned())
+        .collect();
+    tested.extend([LONG_NAME, KEY_SECRET, IMMUTABLE].map(str::to_owned));
+    assert_eq!(rules, tested);
+}
