@@ -120,7 +120,10 @@ impl Credentials {
         if !read.as_ref().is_some_and(usable) {
             match self.read(key).await {
                 Ok(fresh) => *read = Some(fresh),
-                Err(ClusterError::NotFound) => return Ok(Err(Missing::Secret.at(key))),
+                Err(ClusterError::NotFound) => {
+                    *read = None; // or the revision would still be there, and the mint be ordered again
+                    return Ok(Err(Missing::Secret.at(key)));
+                }
                 Err(error) => return Err(error),
             }
         }
