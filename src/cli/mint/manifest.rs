@@ -73,13 +73,18 @@ fn document(text: &str) -> Result<Value, String> {
     }
     let mut documents: Vec<Value> = serde_saphyr::from_multiple(text)
         .map_err(|problem| format!("is neither YAML nor JSON: {problem}"))?;
+    // A manifest often has more in it: the pod that mounts the Secret, a ClusterRealtimeProvider.
+    documents.retain(|document| !document.is_null());
+    let several = documents.len() > 1;
+    if several {
+        let kind = Value::from(RealtimeToken::kind(&()));
+        documents.retain(|document| document.get("kind") == Some(&kind));
+    }
     match (documents.pop(), documents.len()) {
         (Some(one), 0) => Ok(one),
+        (None, _) if several => Err("holds no RealtimeToken".into()),
         (None, _) => Err("is empty; give one RealtimeToken".into()),
-        (Some(_), others) => Err(format!(
-            "holds {} documents; give one RealtimeToken",
-            others + 1
-        )),
+        (Some(_), others) => Err(format!("holds {} RealtimeTokens; give one", others + 1)),
     }
 }
 
@@ -247,11 +252,15 @@ mod tests {
             (HEAD, "has no spec"),
             (
                 &format!("{HEAD}spec: {{}}\n---\n{HEAD}spec: {{}}\n"),
-                "holds 2 documents",
+                "holds 2 RealtimeTokens",
             ),
             (
-                &format!("{HEAD}spec: {{}}\n---\napiVersion: v1\nkind: Secret\n"),
-                "holds 2 documents",
+                "apiVersion: v1\nkind: Secret\n---\napiVersion: v1\nkind: Pod\n",
+                "holds no RealtimeToken",
+            ),
+            (
+                &format!("apiVersion: v1\nkind: Secret\n---\n{HEAD}specs: {{}}\n"),
+                "unknown field specs",
             ),
             (&format!("{HEAD}specs: {{}}\n"), "unknown field specs"),
         ] {
