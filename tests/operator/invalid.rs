@@ -34,17 +34,24 @@ async fn a_session_or_template_that_cannot_be_asked_for() {
     let rows = [
         (
             session(json!({"instructions": "x".repeat(48 * 1024)})),
-            "openai.session: takes 49174 bytes as JSON where 49152 are allowed; shorten it",
+            "openai.session: takes 49171 bytes as JSON where 49152 are allowed; shorten it",
         ),
         (
-            session(json!({"tools": [{"type": "mcp", "server_url": "https://x", "authorization": "Bearer canary"}]})),
+            session(
+                json!({"tools": [{"type": "mcp", "server_url": "https://x", "authorization": "Bearer canary"}]}),
+            ),
             "openai.session.tools[0]: must not hold \"authorization\": what a client secret carries can be read by its holder. Connect to the tool from your own server instead",
         ),
         (
-            session(json!({"tools": [{"type": "function", "name": "f"}, {"type": "mcp", "Headers": {"x": "canary"}}]})),
+            session(
+                json!({"tools": [{"type": "function", "name": "f"}, {"type": "mcp", "Headers": {"x": "canary"}}]}),
+            ),
             "openai.session.tools[1]: must not hold \"Headers\": what a client secret carries can be read by its holder. Connect to the tool from your own server instead",
         ),
-        (session(json!({"tools": {"type": "mcp"}})), "openai.session.tools: must be a list"),
+        (
+            session(json!({"tools": {"type": "mcp"}})),
+            "openai.session.tools: must be a list",
+        ),
         (
             session(json!({"voice": "marin"})),
             "openai.session.voice: the voice is set in openai.session.audio.output.voice; move it there",
@@ -65,7 +72,10 @@ async fn a_session_or_template_that_cannot_be_asked_for() {
             transcription,
             "openai.session.model: a transcription has its model in openai.model; remove it here",
         ),
-        (translation, "openai.session.type: a translation has none; remove it"),
+        (
+            translation,
+            "openai.session.type: a translation has none; remove it",
+        ),
         (
             template("TOKEN={{ token }}\nX={{ token "),
             "target.template.data[\"out\"] line 2: syntax error",
@@ -89,10 +99,12 @@ async fn a_session_or_template_that_cannot_be_asked_for() {
     for (number, (_, expected)) in rows.iter().enumerate() {
         let name = format!("t{number}");
         let message = case.condition(&name, "Ready", "False", "InvalidSpec").await;
-        let fits = message == *expected || expected.ends_with(": ") && message.starts_with(expected);
+        let fits =
+            message == *expected || expected.ends_with(": ") && message.starts_with(expected);
         assert!(fits, "{name}: {message}\nexpected: {expected}");
         assert!(!message.contains("canary"), "{message}");
-        case.condition(&name, "Renewing", "True", "InvalidSpec").await;
+        case.condition(&name, "Renewing", "True", "InvalidSpec")
+            .await;
     }
     case.event("t0", "InvalidSpec").await;
     assert_eq!(case.calls().len(), 0, "an invalid spec costs no call");
@@ -102,21 +114,30 @@ async fn a_session_or_template_that_cannot_be_asked_for() {
 #[tokio::test]
 async fn an_invalid_spec_is_mended_at_once_and_keeps_the_old_token_meanwhile() {
     let case = world().await.case("mended").await;
-    case.create("voice", case.openai()).await;
+    let brief = json!({"instructions": "Be brief."});
+    case.create("voice", with(&case, "openai.session", brief))
+        .await;
     case.revision("voice", 1).await;
     let voice = |voice: Value| json!({"spec": {"openai": {"session": {"voice": voice}}}});
     case.patch("voice", voice(json!("marin"))).await;
     let status = case
         .status_when("voice", |s| holds(s, "Renewing", "True", "InvalidSpec"))
         .await;
-    assert!(holds(&status, "Ready", "True", "Issued"), "the old token is as good as before");
+    assert!(
+        holds(&status, "Ready", "True", "Issued"),
+        "the old token is as good as before"
+    );
     case.patch("voice", voice(Value::Null)).await;
     let status = case
         .status_when("voice", |s| s.observed_generation == Some(3))
         .await;
     assert!(holds(&status, "Renewing", "False", "AwaitingRenewal"));
     case.settle().await;
-    assert_eq!(case.calls().len(), 1, "an empty session asks for the same token");
+    assert_eq!(
+        case.calls().len(),
+        1,
+        "it asks for the same token as before"
+    );
 }
 
 /// What a newer or looser CRD lets pass and this operator can't read costs nobody else anything, and says so itself.
@@ -157,10 +178,13 @@ async fn an_object_that_cannot_be_read_says_so_and_holds_up_nobody() {
     .await
     .unwrap();
     let ready = condition(&seen, "Ready").unwrap();
-    assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!("InvalidSpec")));
+    assert_eq!(
+        (&ready["status"], &ready["reason"]),
+        (&json!("False"), &json!("InvalidSpec"))
+    );
     let message = ready["message"].as_str().unwrap();
     assert!(
-        message.contains("invalid type: integer `5`, expected a string") && message.contains("spec"),
+        message.contains("integer `5`. Expected a string") && message.contains("kubectl explain"),
         "{message}"
     );
     case.event("odd", "InvalidSpec").await;
@@ -173,7 +197,11 @@ async fn an_object_that_cannot_be_read_says_so_and_holds_up_nobody() {
     case.create("later", case.openai()).await;
     case.revision("later", 1).await;
     assert_eq!(case.calls().len(), 3);
-    assert_eq!(api.get("odd").await.unwrap().resource_version(), version, "said once is enough");
+    assert_eq!(
+        api.get("odd").await.unwrap().resource_version(),
+        version,
+        "said once is enough"
+    );
 
     // Mended, it is served like any other.
     let mended = json!({"spec": {"openai": case.openai()["openai"]}});
@@ -190,7 +218,10 @@ async fn loosen_the_crd(case: &Case<'_>) {
     let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     schema["properties"]["spec"] =
         json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    schema.as_object_mut().unwrap().remove("x-kubernetes-validations");
+    schema
+        .as_object_mut()
+        .unwrap()
+        .remove("x-kubernetes-validations");
     let crd: CustomResourceDefinition = serde_json::from_value(crd).unwrap();
     crds.replace(name, &kube::api::PostParams::default(), &crd)
         .await
