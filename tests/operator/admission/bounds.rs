@@ -13,7 +13,7 @@ struct Leaf {
 
 fn leaves(schema: &Value, path: &[String], found: &mut Vec<Leaf>) {
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-        let path = [path, &[name.clone()]].concat();
+        let path = [path, std::slice::from_ref(name)].concat();
         if property["properties"].is_object() {
             leaves(property, &path, found);
         } else {
