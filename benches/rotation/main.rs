@@ -13,6 +13,7 @@
 //! | restart | all rotated, none due | a new process that has looked at all of them |
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 mod bare;
 mod fleet;

@@ -1,10 +1,13 @@
 //! Status writes, as merge patches that name what disappears.
 
-use kube::Client;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::core::{ApiResource, DynamicObject};
+use kube::{Api, Client};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{ClusterError, Name, write};
+use super::{ClusterError, Name, bounded, write};
+use crate::api::RealtimeToken;
 use crate::token::metadata::MANAGER;
 
 /// Writes the status of a RealtimeToken. Returns the resourceVersion it has now.
@@ -38,6 +41,36 @@ pub async fn of_provider<S: Serialize>(
         "/apis/realtime-token.dev/v1alpha1/clusterrealtimeproviders/{name}/status?fieldManager={MANAGER}"
     );
     patch(client, path, prior, new).await
+}
+
+/// The conditions of a RealtimeToken that can't be read as one; none if they can't be read either.
+///
+/// # Errors
+/// The read failed.
+pub async fn conditions_of_unreadable(
+    client: &Client,
+    name: &Name,
+) -> Result<Vec<Condition>, ClusterError> {
+    let kind = ApiResource::erase::<RealtimeToken>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &name.namespace, &kind);
+    let mut object = bounded(api.get(&name.name)).await?;
+    let conditions = object.data["status"]["conditions"].take();
+    Ok(serde_json::from_value(conditions).unwrap_or_default())
+}
+
+/// Writes the conditions of a RealtimeToken that can't be read; the rest of its status stays.
+///
+/// # Errors
+/// The write failed.
+pub async fn of_unreadable(
+    client: &Client,
+    name: &Name,
+    generation: Option<i64>,
+    conditions: &[Condition],
+) -> Result<(), ClusterError> {
+    let nothing = json!({});
+    let new = json!({"observedGeneration": generation, "conditions": conditions});
+    of_token(client, name, &nothing, &new).await.map(|_| ())
 }
 
 async fn patch<S: Serialize>(

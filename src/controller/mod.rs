@@ -7,6 +7,7 @@ mod minting;
 mod provider_status;
 mod reconcile;
 mod store;
+mod unreadable;
 mod watches;
 
 use std::panic::AssertUnwindSafe;
@@ -176,7 +177,10 @@ async fn isolated(token: Arc<Guarded>, ctx: Arc<Context>) -> Result<Action, Reco
     let work = async {
         match &token.0 {
             Ok(token) => Ok(reconcile::reconcile(token, &ctx).await?),
-            Err(invalid) => Err(ReconcileError::Unreadable(invalid.error.clone())),
+            Err(invalid) => {
+                unreadable::tell(&token, &invalid.error, &ctx).await?;
+                Err(ReconcileError::Unreadable(invalid.error.clone()))
+            }
         }
     };
     let result = contained(work).await;

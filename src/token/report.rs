@@ -95,6 +95,36 @@ pub fn status(findings: &Findings<'_>) -> RealtimeTokenStatus {
     }
 }
 
+/// The conditions of a RealtimeToken that can't be read; Ready is the first. What else was known of it stays.
+#[must_use]
+pub fn unreadable(
+    prior: &[Condition],
+    generation: Option<i64>,
+    problem: &str,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let message = format!(
+        "the operator can't read this RealtimeToken: {problem}. Compare it with `kubectl explain realtimetoken.spec`, \
+         and make sure that the CRD in the cluster is of the operator's own version"
+    );
+    let condition = |type_, status| {
+        let verdict = (status, Reason::InvalidSpec, message.clone());
+        condition_of(prior, generation, type_, verdict, now)
+    };
+    let mut conditions = vec![
+        condition(ConditionType::Ready, "False"),
+        condition(ConditionType::Renewing, "True"),
+    ];
+    let others = prior.iter().filter(|before| {
+        conditions
+            .iter()
+            .all(|condition| condition.type_ != before.type_)
+    });
+    let others: Vec<_> = others.cloned().collect();
+    conditions.extend(others);
+    conditions
+}
+
 /// The attempts that a status tells of, after a restart. What was asked is not in it.
 #[must_use]
 pub fn attempts(token: &RealtimeToken) -> Option<Attempts> {
@@ -265,14 +295,20 @@ fn stuck(findings: &Findings<'_>) -> Option<(Reason, String)> {
     }
 }
 
-fn condition(
-    findings: &Findings<'_>,
+fn condition(findings: &Findings<'_>, type_: ConditionType, verdict: Verdict) -> Condition {
+    let generation = findings.token.metadata.generation;
+    let prior = &findings.prior.conditions;
+    condition_of(prior, generation, type_, verdict, findings.now)
+}
+
+fn condition_of(
+    prior: &[Condition],
+    generation: Option<i64>,
     type_: ConditionType,
-    (status, reason, message): Verdict,
+    (status, reason, mut message): Verdict,
+    now: Timestamp,
 ) -> Condition {
-    let unchanged =
-        find(&findings.prior.conditions, type_).filter(|before| before.status == status);
-    let mut message = message;
+    let unchanged = find(prior, type_).filter(|before| before.status == status);
     if message.len() > 1024 {
         let cut = (0..=1024)
             .rev()
@@ -285,9 +321,9 @@ fn condition(
         status: status.to_owned(),
         reason: reason.as_str().to_owned(),
         message,
-        observed_generation: findings.token.metadata.generation,
+        observed_generation: generation,
         last_transition_time: unchanged.map_or_else(
-            || Time(whole_second(findings.now)),
+            || Time(whole_second(now)),
             |before| before.last_transition_time.clone(),
         ),
     }

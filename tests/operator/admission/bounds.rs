@@ -13,7 +13,7 @@ struct Leaf {
 
 fn leaves(schema: &Value, path: &[String], found: &mut Vec<Leaf>) {
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-        let path = [path, &[name.clone()]].concat();
+        let path = [path, std::slice::from_ref(name)].concat();
         if property["properties"].is_object() {
             leaves(property, &path, found);
         } else {
@@ -185,13 +185,17 @@ fn values(path: &str, schema: &Value) -> (Vec<Value>, Vec<(Value, String)>) {
         "object" => (vec![json!({}), json!({"any": {"depth": [null]}})], vec![]),
         other => panic!("{path}: {other}"),
     };
-    let (other, other_type) = match kind {
-        "object" => (json!([1]), "array"),
-        _ => (json!({"a": 1}), "object"),
+    let (other, said) = match kind {
+        "object" => (json!([1]), "must be of type object: \"array\"".to_owned()),
+        "integer" => (json!({"a": 1}), "must be of type int64".to_owned()),
+        _ => (
+            json!({"a": 1}),
+            format!("must be of type {kind}: \"object\""),
+        ),
     };
     // An enum is compared before its type is looked at.
     if !schema["enum"].is_array() {
-        outside.push((other, format!("must be of type {kind}: \"{other_type}\"")));
+        outside.push((other, said));
     }
     (inside, outside)
 }

@@ -53,9 +53,15 @@ async fn defaults_are_filled_in() {
 #[tokio::test]
 async fn a_whole_number_may_be_written_with_a_fraction() {
     let desk = Desk::new().await;
-    let spec = merge(&Kind::Token.spec(), &json!({"expirationSeconds": 1800.0}));
+    let spec = merge(
+        &Kind::Token.spec(),
+        &json!({"renewal": {"minRemainingSeconds": 60.0}}),
+    );
     let created = desk.accepts(Kind::Token, &spec).await;
-    assert_eq!(created["spec"]["expirationSeconds"].to_string(), "1800");
+    assert_eq!(
+        created["spec"]["renewal"]["minRemainingSeconds"].to_string(),
+        "60"
+    );
     serde_json::from_value::<RealtimeToken>(created).unwrap();
 }
 

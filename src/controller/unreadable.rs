@@ -1,0 +1,36 @@
+//! A RealtimeToken that doesn't parse, since the CRD in the cluster is another version's: it says so itself.
+
+use kube::Resource;
+
+use super::context::{Context, Guarded, now};
+use crate::cluster::{ClusterError, Name, status};
+use crate::token::report;
+
+/// Writes the conditions, once for each problem.
+pub(super) async fn tell(
+    object: &Guarded,
+    problem: &str,
+    ctx: &Context,
+) -> Result<(), ClusterError> {
+    let name = Name::of(object);
+    if object.meta().deletion_timestamp.is_some() {
+        return Ok(());
+    }
+    ctx.metrics.object(&name.namespace, &name.name, None, false);
+    let prior = match status::conditions_of_unreadable(&ctx.client, &name).await {
+        Ok(prior) => prior,
+        Err(ClusterError::NotFound) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let generation = object.meta().generation;
+    let new = report::unreadable(&prior, generation, problem, now());
+    if new == prior {
+        return Ok(());
+    }
+    status::of_unreadable(&ctx.client, &name, generation, &new).await?;
+    if let Some(ready) = new.first() {
+        ctx.events
+            .warning(object.object_ref(&()), &ready.reason, ready.message.clone());
+    }
+    Ok(())
+}
