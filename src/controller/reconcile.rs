@@ -99,6 +99,7 @@ impl<'a> Scene<'a> {
             }
         }
         let (held, attempts, last_mint, prior) = ctx.memories.with(&name, token, |memory| {
+            memory.recognise(&target);
             memory.let_go(now);
             (
                 memory.held.clone(),
@@ -144,7 +145,7 @@ impl<'a> Scene<'a> {
         })
     }
 
-    fn wanted(&self) -> Result<Wanted<'_>, &Blocked> {
+    pub(super) fn wanted(&self) -> Result<Wanted<'_>, &Blocked> {
         self.resolved.as_ref().map(|resolved| Wanted {
             fingerprint: &resolved.fingerprint,
             credential_revision: &self.credential_revision,
@@ -202,7 +203,6 @@ impl<'a> Scene<'a> {
             Admission::Go => {
                 self.ctx.memories.with(&self.name, self.token, |memory| {
                     memory.minting = true;
-                    memory.last_mint = Some(self.now);
                 });
                 let order = Order {
                     name: self.name.clone(),
@@ -237,13 +237,7 @@ impl<'a> Scene<'a> {
                         resolved.key
                     ),
                 };
-                // The first word on a limit is the provider's own; it says more than this one.
-                let told = self
-                    .attempts
-                    .as_ref()
-                    .filter(|attempts| attempts.reason == Reason::RateLimited);
-                self.report(Situation::Failing(told.unwrap_or(&waiting)))
-                    .await?;
+                self.report(Situation::Failing(&waiting)).await?;
                 Ok(self.requeue(until.max(self.now + QUEUE_PATIENCE)))
             }
         }
