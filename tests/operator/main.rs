@@ -9,7 +9,10 @@
 )]
 
 mod cost;
+mod expect;
+mod failures;
 mod lifecycle;
+mod platform;
 mod process;
 mod secrets;
 mod triggers;
