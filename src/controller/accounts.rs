@@ -18,10 +18,19 @@ pub struct Accounts {
 /// The provider's last word on one credential.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// `Ok` if the provider accepted the key, `Err` with our message if it refused it.
-    pub verdict: Option<Result<(), String>>,
+    /// What the provider said of the key; `None` if it was not asked since the start.
+    pub verdict: Option<Verdict>,
     /// The provider's own limit.
     pub limited_until: Option<Timestamp>,
+}
+
+/// What the provider said of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The key's revision; of another one it says nothing.
+    pub revision: String,
+    /// `Ok` if the provider accepted the key, `Err` with our message if it refused it.
+    pub result: Result<(), String>,
 }
 
 impl Accounts {
@@ -45,6 +54,12 @@ impl Accounts {
             .unwrap_or_default()
     }
 
+    /// Has those look again whose key or account changed.
+    pub fn changed(&self, key: &KeyRef) {
+        // Fails only after the controller has stopped.
+        let _ = self.changed.send(key.clone());
+    }
+
     /// Takes note, and tells if it is news.
     pub fn note(&self, key: &KeyRef, change: impl FnOnce(&mut Account)) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,8 +67,7 @@ impl Accounts {
         let before = account.clone();
         change(account);
         if *account != before {
-            // Fails only after the controller has stopped.
-            let _ = self.changed.send(key.clone());
+            self.changed(key);
         }
     }
 }

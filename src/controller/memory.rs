@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::{RealtimeToken, RealtimeTokenStatus};
 use crate::cluster::Name;
-use crate::token::{Attempts, Held, decide, report};
+use crate::token::{Attempts, Held, TargetState, decide, report};
 
 /// The memories of all RealtimeTokens.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub struct Memory {
     /// A token that is not stored yet, or was stored within the smallest interval between two mints: should its
     /// Secret be lost so soon, it is written again instead of minting.
     pub held: Option<Held>,
-    /// When the last token was asked for.
+    /// When the last token was asked for. A mint that failed is spaced by its backoff instead.
     pub last_mint: Option<Timestamp>,
     /// Mints that failed since the last success.
     pub attempts: Option<Attempts>,
@@ -99,6 +99,17 @@ impl Memories {
 }
 
 impl Memory {
+    /// Notices that a token whose write got no answer was stored all the same.
+    pub fn recognise(&mut self, target: &TargetState) {
+        if let TargetState::Ours(stored) = target
+            && let Some(issued) = &stored.issued
+            && let Some(held) = &mut self.held
+            && held.minted.issued_at == issued.issued_at
+        {
+            held.revision = Some(issued.revision);
+        }
+    }
+
     /// Lets go of a stored token when its time in memory is over.
     pub fn let_go(&mut self, now: Timestamp) {
         let over = |held: &Held| {
@@ -150,5 +161,74 @@ impl Memory {
             Some(written) => written.status.clone(),
             None => token.status.clone().unwrap_or_default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::providers::Minted;
+    use crate::token::{Issued, Stored};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn held() -> Held {
+        Held {
+            minted: Minted {
+                provider: "openai",
+                value: "token".into(),
+                issued_at: at(100),
+                usable_until: at(1900),
+                expires_at: at(1900),
+                config: serde_json::Map::new(),
+            },
+            fingerprint: "f".into(),
+            credential_revision: "c".into(),
+            renew_request: None,
+            revision: None,
+        }
+    }
+
+    fn stored(issued_at: Timestamp) -> TargetState {
+        TargetState::Ours(Box::new(Stored {
+            uid: "uid".into(),
+            resource_version: "7".into(),
+            issued: Some(Issued {
+                issued_at,
+                usable_until: at(1900),
+                expires_at: at(1900),
+                revision: 3,
+                fingerprint: "f".into(),
+                credential_revision: "c".into(),
+                renew_request: None,
+            }),
+            intact: true,
+            metadata_hash: None,
+            renewal_time: None,
+        }))
+    }
+
+    #[test]
+    fn a_write_that_landed_without_an_answer_is_recognised() {
+        let mut memory = Memory {
+            held: Some(held()),
+            ..Memory::default()
+        };
+        for other in [TargetState::Absent, stored(at(99))] {
+            memory.recognise(&other);
+            memory.let_go(at(1000));
+            assert_eq!(
+                memory.held.as_ref().unwrap().revision,
+                None,
+                "not stored yet, so kept"
+            );
+        }
+        memory.recognise(&stored(at(100)));
+        assert_eq!(memory.held.as_ref().unwrap().revision, Some(3));
+        memory.let_go(at(1000));
+        assert!(memory.held.is_none(), "stored, so let go");
     }
 }

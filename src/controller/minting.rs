@@ -8,6 +8,7 @@ use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
+use super::accounts::Verdict;
 use super::context::{Context, now};
 use crate::api::Reason;
 use crate::budget::Ending;
@@ -88,6 +89,20 @@ async fn mint(ctx: &Context, order: &Order) -> Result<Held, Failure> {
         outcome(minted.as_ref().err().map(MintError::reason)),
         began.elapsed(),
     );
+    let verdict = match &minted {
+        Ok(_) => Some(Ok(())),
+        Err(error) if error.reason() == Reason::CredentialRejected => Some(Err(error.to_string())),
+        Err(_) => None,
+    };
+    if let Some(result) = verdict {
+        let verdict = Verdict {
+            revision: credential_revision.clone(),
+            result,
+        };
+        ctx.accounts.note(&order.resolved.key, |account| {
+            account.verdict = Some(verdict)
+        });
+    }
     minted
         .map(|minted| held(order, minted, credential_revision))
         .map_err(Failure::Mint)
@@ -108,10 +123,8 @@ fn finish(ctx: &Context, order: &Order, result: Result<Held, Failure>) {
     let key = &order.resolved.key;
     let mut ending = Ending::Answered;
     match &result {
-        Ok(_) => ctx.accounts.note(key, |account| {
-            account.verdict = Some(Ok(()));
-            account.limited_until = None;
-        }),
+        // A limit stands: this answer may be to a call from before it.
+        Ok(_) | Err(Failure::KeyGone) => {}
         Err(Failure::Mint(error)) => {
             if let MintError::Throttled { retry_after, .. } = error {
                 let wait = retry_after.unwrap_or(UNSTATED_LIMIT);
@@ -120,17 +133,12 @@ fn finish(ctx: &Context, order: &Order, result: Result<Held, Failure>) {
                     order.resolved.ask.block.provider().name(),
                     wait.as_secs_f64(),
                 );
-                ctx.accounts
-                    .note(key, |account| account.limited_until = Some(now + wait));
-            }
-            if error.reason() == Reason::CredentialRejected {
                 ctx.accounts.note(key, |account| {
-                    account.verdict = Some(Err(error.to_string()))
+                    account.limited_until = account.limited_until.max(Some(now + wait));
                 });
             }
             tracing::warn!(token = %order.name, reason = %error.reason(), "mint failed: {error}");
         }
-        Err(Failure::KeyGone) => {}
     }
     ctx.memories.if_known(&order.name, &order.uid, |memory| {
         memory.minting = false;
@@ -146,7 +154,7 @@ fn finish(ctx: &Context, order: &Order, result: Result<Held, Failure>) {
                     .as_ref()
                     .map_or(0, |attempts| attempts.failed)
                     .saturating_add(1);
-                memory.attempts = Some(attempts(order, &error, failed, now));
+                memory.attempts = Some(attempts(order, &error, failed, now, ending));
             }
             Err(Failure::KeyGone) => {}
         }
@@ -156,11 +164,20 @@ fn finish(ctx: &Context, order: &Order, result: Result<Held, Failure>) {
     ctx.nudge(&order.name);
 }
 
-fn attempts(order: &Order, error: &MintError, failed: u32, now: Timestamp) -> Attempts {
+fn attempts(
+    order: &Order,
+    error: &MintError,
+    failed: u32,
+    now: Timestamp,
+    ending: Ending,
+) -> Attempts {
     let left = order
         .usable_until
         .map_or(SignedDuration::ZERO, |until| until.duration_since(now));
-    let next = now + backoff::delay(error, failed, &order.uid, left);
+    let mut next = now + backoff::delay(error, failed, &order.uid, left);
+    if let Ending::Throttled(until) = ending {
+        next = next.max(until);
+    }
     let at = Timestamp::from_second(next.as_second()).unwrap_or(next);
     Attempts {
         failed,

@@ -59,13 +59,7 @@ async fn reconcile(
     let now = now();
     let account = ctx.accounts.get(&key);
     let prior = provider.status.clone().unwrap_or_default();
-    let new = describe(
-        provider,
-        &prior,
-        found.map(|_| key.to_string()),
-        &account,
-        now,
-    );
+    let new = describe(provider, &prior, &key, found, &account, now);
     if new != prior {
         status::of_provider(&ctx.client, &provider.name_any(), &prior, &new).await?;
         if let Some(failure) = new.conditions.iter().find(|new| {
@@ -97,6 +91,7 @@ async fn reconcile(
 fn describe(
     provider: &ClusterRealtimeProvider,
     prior: &ClusterRealtimeProviderStatus,
+    key: &KeyRef,
     found: Result<String, Blocked>,
     account: &Account,
     now: Timestamp,
@@ -126,8 +121,9 @@ fn describe(
         None => "; no namespace may use it until namespaceSelector is set",
         Some(_) => "",
     };
+    let revision = found.as_ref().ok().cloned();
     let ready = match found {
-        Ok(key) => condition(
+        Ok(_) => condition(
             ConditionType::Ready,
             "True",
             Reason::CredentialFound,
@@ -140,14 +136,18 @@ fn describe(
             blocked.message,
         ),
     };
-    let valid = match (&account.verdict, before(ConditionType::CredentialValid)) {
-        (Some(Ok(())), _) => condition(
+    let verdict = account.verdict.as_ref().map(|verdict| {
+        let of_this_key = revision.is_none_or(|revision| revision == verdict.revision);
+        of_this_key.then_some(&verdict.result)
+    });
+    let valid = match (verdict, before(ConditionType::CredentialValid)) {
+        (Some(Some(Ok(()))), _) => condition(
             ConditionType::CredentialValid,
             "True",
             Reason::CredentialAccepted,
             "the provider accepted the key".to_owned(),
         ),
-        (Some(Err(message)), _) => condition(
+        (Some(Some(Err(message))), _) => condition(
             ConditionType::CredentialValid,
             "False",
             Reason::CredentialRejected,
@@ -155,7 +155,7 @@ fn describe(
         ),
         // After a restart nothing is known yet: what was seen before still stands.
         (None, Some(before)) if before.observed_generation == generation => before.clone(),
-        (None, _) => condition(
+        (Some(None) | None, _) => condition(
             ConditionType::CredentialValid,
             "Unknown",
             Reason::CredentialUntested,

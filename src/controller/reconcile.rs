@@ -100,6 +100,7 @@ impl<'a> Scene<'a> {
         }
         let renew_request = renew_request(token);
         let (held, attempts, last_mint, prior) = ctx.memories.with(&name, token, |memory| {
+            memory.recognise(&target);
             memory.let_go(now);
             memory.remember_asked(|| {
                 let resolved = resolved.as_ref().ok()?;
@@ -154,7 +155,7 @@ impl<'a> Scene<'a> {
         })
     }
 
-    fn wanted(&self) -> Result<Wanted<'_>, &Blocked> {
+    pub(super) fn wanted(&self) -> Result<Wanted<'_>, &Blocked> {
         self.resolved.as_ref().map(|resolved| Wanted {
             fingerprint: &resolved.fingerprint,
             credential_revision: &self.credential_revision,
@@ -169,15 +170,12 @@ impl<'a> Scene<'a> {
             (WaitReason::Suspended, _) => Situation::Suspended,
             (WaitReason::Fresh, _) => Situation::Settled,
         };
-        if matches!(why, WaitReason::Fresh | WaitReason::Suspended) {
-            let revision = self.issued().map(|issued| issued.revision);
+        if why == WaitReason::Fresh {
             self.ctx.memories.with(&self.name, self.token, |memory| {
                 memory.attempts = None;
                 memory.failures = 0;
-                // A write whose answer was lost has landed after all.
-                if let Some(held) = &mut memory.held {
-                    held.revision = held.revision.or(revision);
-                }
+                // A token that isn't stored while another is and will do: nobody asks for it any more.
+                memory.held.take_if(|held| held.revision.is_none());
             });
         }
         self.report(situation).await?;
@@ -255,13 +253,7 @@ impl<'a> Scene<'a> {
                         resolved.key
                     ),
                 };
-                // The first word on a limit is the provider's own; it says more than this one.
-                let told = self
-                    .attempts
-                    .as_ref()
-                    .filter(|attempts| attempts.reason == Reason::RateLimited);
-                self.report(Situation::Failing(told.unwrap_or(&waiting)))
-                    .await?;
+                self.report(Situation::Failing(&waiting)).await?;
                 Ok(self.requeue(until.max(self.now + QUEUE_PATIENCE)))
             }
         }

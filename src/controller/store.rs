@@ -11,7 +11,7 @@ use crate::cluster::ClusterError;
 use crate::token::metadata::SecretView;
 use crate::token::report::Situation;
 use crate::token::secret;
-use crate::token::{Attempts, Blocked, Issued, TargetState, Trigger, backoff, schedule};
+use crate::token::{Attempts, Blocked, Issued, TargetState, Trigger, backoff, decide, schedule};
 
 /// Writes the token in memory. Whatever goes wrong, it stays there and is written later; it is never minted again.
 pub(super) async fn store(mut scene: Scene<'_>, trigger: Trigger) -> Result<Action, ClusterError> {
@@ -90,6 +90,10 @@ pub(super) async fn relabel(mut scene: Scene<'_>) -> Result<Action, ClusterError
         .await
     {
         Ok(view) => {
+            scene.ctx.memories.with(&scene.name, scene.token, |memory| {
+                memory.failures = 0;
+                memory.attempts = None;
+            });
             seen_anew(&mut scene, view);
             scene.report(Situation::Settled).await?;
             Ok(scene.requeue(renewal_time.unwrap_or(scene.now)))
@@ -126,6 +130,10 @@ async fn not_written(scene: Scene<'_>, error: ClusterError) -> Result<Action, Cl
         memory.failures = memory.failures.saturating_add(1);
         memory.failures
     });
+    let written_for = scene
+        .wanted()
+        .ok()
+        .map(|wanted| decide::written_for(&wanted, &scene.dress.hash));
     let error = crate::providers::MintError::Unavailable {
         message: String::new(),
     };
@@ -134,7 +142,7 @@ async fn not_written(scene: Scene<'_>, error: ClusterError) -> Result<Action, Cl
         failed,
         last: scene.now,
         next,
-        asked: None,
+        asked: written_for,
         reason: Reason::SecretWriteFailed,
         message: format!(
             "Secret {} can't be written ({code}): {message}. The token is kept and will be written once the API \
@@ -142,6 +150,10 @@ async fn not_written(scene: Scene<'_>, error: ClusterError) -> Result<Action, Cl
             scene.secret
         ),
     };
+    // Before the report: its status write wakes this object again.
+    scene.ctx.memories.with(&scene.name, scene.token, |memory| {
+        memory.attempts = Some(attempts.clone());
+    });
     scene.report(Situation::Failing(&attempts)).await?;
     Ok(scene.requeue(next))
 }

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::store::{Writer, WriterDropped};
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, predicates};
 use kube::{Api, ResourceExt};
@@ -24,6 +25,31 @@ use crate::token::resolve::KeyRef;
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const TIDY_EVERY: Duration = Duration::from_secs(10);
+const REWATCH_FIRST: Duration = Duration::from_millis(500);
+const REWATCH_CAP: Duration = Duration::from_secs(5);
+
+/// How long a broken watch waits before it tries again. kube's default grows to a minute, for which the operator would
+/// see nothing new after the API server has come back.
+#[derive(Default)]
+struct Rewatch {
+    tries: u32,
+}
+
+impl Iterator for Rewatch {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let wait = (REWATCH_FIRST * (1 << self.tries)).min(REWATCH_CAP);
+        self.tries = (self.tries + 1).min(10);
+        Some(wait)
+    }
+}
+
+impl Backoff for Rewatch {
+    fn reset(&mut self) {
+        self.tries = 0;
+    }
+}
 
 /// The watches beside the one on RealtimeTokens.
 pub(super) struct Watches {
@@ -41,7 +67,7 @@ pub(super) fn tokens(
 ) -> impl Stream<Item = Result<Guarded, watcher::Error>> + Send + 'static {
     let api: Api<Guarded> = Api::all(ctx.client.clone());
     watcher(api, watcher::Config::default())
-        .default_backoff()
+        .backoff(Rewatch::default())
         .modify(|token| {
             token.managed_fields_mut().clear();
             token.annotations_mut().remove(LAST_APPLIED);
@@ -70,7 +96,7 @@ impl Watches {
     pub(super) async fn secrets(&self) {
         let api: Api<PartialObjectMeta<Secret>> = Api::all(self.ctx.client.clone());
         let config = watcher::Config::default().labels(&format!("{MANAGED_BY}={MANAGER}"));
-        let mut events = watcher(api, config).default_backoff().boxed();
+        let mut events = watcher(api, config).backoff(Rewatch::default()).boxed();
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
@@ -93,7 +119,7 @@ impl Watches {
     pub(super) async fn namespaces(&self, writer: Writer<PartialObjectMeta<Namespace>>) {
         let api: Api<PartialObjectMeta<Namespace>> = Api::all(self.ctx.client.clone());
         let changes = watcher(api, watcher::Config::default())
-            .default_backoff()
+            .backoff(Rewatch::default())
             .modify(|namespace| {
                 namespace.metadata.managed_fields = None;
                 namespace.metadata.annotations = None;
@@ -132,7 +158,7 @@ impl Watches {
             Arc::clone(&self.health),
         );
         let changes = watcher(api, watcher::Config::default())
-            .default_backoff()
+            .backoff(Rewatch::default())
             .modify(|provider| provider.managed_fields_mut().clear())
             .reflect(writer)
             .touched_objects()
@@ -170,9 +196,7 @@ impl Watches {
                     &self.ctx.operator_namespace,
                     &provider.spec.credentials.secret_ref,
                 );
-                self.ctx
-                    .accounts
-                    .note(&key, |account| account.verdict = None);
+                self.ctx.accounts.changed(&key);
             }
             self.wake(|token| {
                 let credentials = &token.spec.credentials;

@@ -5,7 +5,8 @@ use jiff::SignedDuration;
 use super::fingerprint::uniform;
 use crate::providers::MintError;
 
-const SHORTEST: SignedDuration = SignedDuration::from_secs(1);
+/// No two attempts are closer.
+pub const SHORTEST: SignedDuration = SignedDuration::from_secs(1);
 const UNAVAILABLE_CAP: SignedDuration = SignedDuration::from_secs(60);
 const REJECTED_FIRST: SignedDuration = SignedDuration::from_secs(60);
 const REJECTED_CAP: SignedDuration = SignedDuration::from_secs(600);

@@ -2,7 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Decision, Held, Observed, TargetState, Trigger, WaitReason, Wanted, schedule};
+use super::{
+    Decision, Held, Observed, TargetState, Trigger, WaitReason, Wanted, backoff, schedule,
+};
 use crate::api::Reason;
 
 /// The smallest distance between two mints of one RealtimeToken, whatever the inputs.
@@ -34,7 +36,7 @@ pub fn decide(seen: &Observed<'_>) -> Decision {
     };
     match trigger(seen, wanted) {
         Some(trigger) => act_on(seen, wanted, trigger),
-        None if !same_metadata(seen) => Decision::Relabel,
+        None if !same_metadata(seen) => write(seen, wanted, Decision::Relabel),
         None => wait(
             seen,
             renewal_time(seen).unwrap_or(seen.now),
@@ -72,16 +74,19 @@ fn act_on(seen: &Observed<'_>, wanted: &Wanted<'_>, trigger: Trigger) -> Decisio
     if let Some(held) = seen.held
         && serves(seen, held, wanted)
     {
-        return Decision::Store(trigger);
+        return write(seen, wanted, Decision::Store(trigger));
     }
-    if let Some(attempts) = seen.attempts
-        && attempts.next > seen.now
-        && attempts
-            .asked
-            .as_deref()
-            .is_none_or(|asked| asked == asked_for(wanted))
-    {
-        return wait(seen, attempts.next, WaitReason::Backoff);
+    if let Some(attempts) = seen.attempts {
+        let asked = attempts.asked.as_deref();
+        let next = if asked.is_none_or(|asked| asked == asked_for(wanted)) {
+            attempts.next
+        } else {
+            // Another question is asked at once, but not in a flood if somebody keeps changing it.
+            attempts.last.min(seen.now) + backoff::SHORTEST
+        };
+        if next > seen.now {
+            return wait(seen, next, WaitReason::Backoff);
+        }
     }
     let minted = seen.last_mint.filter(|last| believable(*last, seen.now));
     let last = stored_at(seen).max(minted);
@@ -91,6 +96,20 @@ fn act_on(seen: &Observed<'_>, wanted: &Wanted<'_>, trigger: Trigger) -> Decisio
     {
         Some(earliest) => wait(seen, earliest, WaitReason::MinInterval),
         None => Decision::Mint(trigger),
+    }
+}
+
+/// A write that the API server refused is left alone for a while, unless it would be another one now.
+fn write(seen: &Observed<'_>, wanted: &Wanted<'_>, decision: Decision) -> Decision {
+    match seen.attempts {
+        Some(attempts)
+            if attempts.reason == Reason::SecretWriteFailed
+                && attempts.next > seen.now
+                && attempts.asked.as_deref() == Some(&written_for(wanted, seen.metadata_hash)) =>
+        {
+            wait(seen, attempts.next, WaitReason::Backoff)
+        }
+        _ => decision,
     }
 }
 
@@ -122,6 +141,12 @@ pub fn asked_for(wanted: &Wanted<'_>) -> String {
         wanted.credential_revision,
         wanted.renew_request.unwrap_or_default()
     )
+}
+
+/// What a write was for, to notice that a later one would write something else.
+#[must_use]
+pub fn written_for(wanted: &Wanted<'_>, metadata_hash: &str) -> String {
+    format!("{}/{metadata_hash}", asked_for(wanted))
 }
 
 fn stored_at(seen: &Observed<'_>) -> Option<Timestamp> {

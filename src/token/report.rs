@@ -58,6 +58,7 @@ pub fn status(findings: &Findings<'_>) -> RealtimeTokenStatus {
         Situation::Failing(attempts) => Some(attempts),
         _ => None,
     };
+    let failed = attempts.filter(|a| a.failed > 0); // who waits for its turn has not failed
     RealtimeTokenStatus {
         observed_generation: findings.token.metadata.generation,
         conditions: vec![
@@ -85,8 +86,8 @@ pub fn status(findings: &Findings<'_>) -> RealtimeTokenStatus {
         expires_at: issued.map(|i| Time(whole_second(i.expires_at))),
         renewal_time: plan.map(|p| Time(whole_second(p.renewal_time))),
         revision: issued.map(|i| i.revision).or(findings.prior.revision),
-        failed_mint_attempts: attempts.map(|a| i64::from(a.failed)),
-        last_failure_time: attempts.map(|a| Time(whole_second(a.last))),
+        failed_mint_attempts: failed.map(|a| i64::from(a.failed)),
+        last_failure_time: failed.map(|a| Time(whole_second(a.last))),
         next_attempt_time: attempts.map(|a| Time(whole_second(a.next))),
         last_handled_renew_request: issued.map_or_else(
             || findings.prior.last_handled_renew_request.clone(),

@@ -11,8 +11,11 @@
 
 mod admission;
 mod cost;
+mod expect;
+mod failures;
 mod invalid;
 mod lifecycle;
+mod platform;
 mod process;
 mod secrets;
 mod triggers;

@@ -37,6 +37,16 @@ pub enum ClusterRef {
     Own(Box<Cluster>),
 }
 
+impl ClusterRef {
+    /// The cluster to stop and start.
+    pub fn own(&mut self) -> &mut Cluster {
+        match self {
+            Self::Shared(_) => panic!("the shared cluster is not one test's to stop"),
+            Self::Own(cluster) => cluster,
+        }
+    }
+}
+
 impl std::ops::Deref for ClusterRef {
     type Target = Cluster;
 

@@ -79,7 +79,7 @@ impl Fault {
 }
 
 /// Which calls a fault applies to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// All of them.
     Any,
@@ -125,6 +125,10 @@ impl Faults {
 
     pub(super) fn clear(&mut self) {
         self.0.clear();
+    }
+
+    pub(super) fn clear_for(&mut self, scope: &Scope) {
+        self.0.retain(|rule| rule.scope != *scope);
     }
 
     /// The fault for a call: the oldest counted one, else the latest lasting one.

@@ -216,6 +216,11 @@ impl StandIn {
         self.desk().faults.clear();
     }
 
+    /// Forgets the faults given for exactly this scope.
+    pub fn heal_for(&self, scope: impl Into<Scope>) {
+        self.desk().faults.clear_for(&scope.into());
+    }
+
     /// The calls recorded in full, oldest first.
     pub fn calls(&self) -> Vec<Call> {
         self.desk().ledger.calls.clone()
