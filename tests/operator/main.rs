@@ -10,6 +10,7 @@
 )]
 
 mod admission;
+mod cli;
 mod cost;
 mod invalid;
 mod lifecycle;
