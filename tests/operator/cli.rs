@@ -199,7 +199,7 @@ fn a_manifest_that_is_none_is_told_in_one_line() {
         (b"text".to_vec(), ": is not a Kubernetes object"),
         (
             format!("{one}\n---\n{one}\n").into_bytes(),
-            ": holds 2 documents",
+            ": holds 2 RealtimeTokens; give one",
         ),
         (
             b"kind: Secret\napiVersion: v1\n".to_vec(),
