@@ -40,18 +40,30 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Crd => print_crds(),
         Command::Mint(args) => {
             let token = runtime.block_on(cli::mint::mint(args))?;
-            Ok(writeln!(std::io::stdout(), "{token}")?)
+            print(&format!("{token}\n"))
         }
     }
 }
 
 fn print_crds() -> Result<(), Failure> {
-    Ok(write!(std::io::stdout(), "{}", api::crds_yaml()?)?)
+    print(&api::crds_yaml()?)
+}
+
+/// Whoever reads only the beginning (`| head`) has what they want.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(problem) if problem.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(format!("standard output: {problem}").into())
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn run(args: RunArgs) -> Result<(), Failure> {
     telemetry::start(args.log_format, &args.log)?;
-    let endpoints = EndpointPolicy::parse(&args.allow_endpoints)?;
+    let endpoints = EndpointPolicy::parse(&args.allow_endpoints)
+        .map_err(|problem| format!("--allow-endpoint: {problem}"))?;
     let ca_bundle = match &args.ca_bundle {
         Some(path) => Some(
             std::fs::read(path)

@@ -35,8 +35,14 @@ pub enum ClientError {
 pub async fn connect(metrics: Arc<Metrics>) -> Result<Client, ClientError> {
     let config = Config::infer()
         .await
-        .map_err(|problem| ClientError::Config(problem.to_string()))?;
+        .map_err(|problem| ClientError::Config(first_line(&problem)))?;
     build(config, metrics)
+}
+
+/// A parser's message without the picture of the text that follows it: a kubeconfig holds credentials.
+fn first_line(problem: &impl std::fmt::Display) -> String {
+    let text = problem.to_string();
+    text.lines().next().unwrap_or_default().to_owned()
 }
 
 /// Builds the client for a given configuration.

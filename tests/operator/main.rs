@@ -10,6 +10,7 @@
 )]
 
 mod admission;
+mod cli;
 mod cost;
 mod expect;
 mod failures;

@@ -72,7 +72,7 @@ fn document(text: &str) -> Result<Value, String> {
         return Ok(json);
     }
     let mut documents: Vec<Value> = serde_saphyr::from_multiple(text)
-        .map_err(|problem| format!("is neither YAML nor JSON: {problem}"))?;
+        .map_err(|problem| format!("is neither YAML nor JSON: {}", first_line(&problem)))?;
     // A manifest often has more in it: the pod that mounts the Secret, a ClusterRealtimeProvider.
     documents.retain(|document| !document.is_null());
     let several = documents.len() > 1;
@@ -86,6 +86,13 @@ fn document(text: &str) -> Result<Value, String> {
         (None, _) => Err("is empty; give one RealtimeToken".into()),
         (Some(_), others) => Err(format!("holds {} RealtimeTokens; give one", others + 1)),
     }
+}
+
+/// A parser's message without the picture of the text that follows it.
+fn first_line(problem: &impl std::fmt::Display) -> String {
+    let text = problem.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
 /// The schema of `spec`, as the API server gets it.

@@ -1,0 +1,394 @@
+//! The binary as people type it: what it prints where, and how it ends.
+
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testkit::standin::{Fault, Options, Provider, StandIn};
+
+use crate::world::world;
+
+const KEY: &str = "sk-test-canary-cli";
+
+#[derive(Debug)]
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    /// One line on stderr that begins so, nothing on stdout, no key anywhere.
+    fn fails(&self, code: i32, with: &str) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        assert_eq!(self.out, "");
+        assert!(
+            self.err.starts_with(&format!("error: {with}")),
+            "expected {with}\n{self:?}"
+        );
+        assert_eq!(self.err.trim_end().lines().count(), 1, "{self:?}");
+        assert!(!self.err.contains("canary"), "{self:?}");
+    }
+}
+
+/// A folder, an environment and a provider.
+struct Desk {
+    folder: TempDir,
+    standin: StandIn,
+    env: Vec<(&'static str, String)>,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let standin = StandIn::start(Options::default()).unwrap();
+        standin.accept_keys(Provider::OpenAi, [KEY]);
+        standin.accept_keys(Provider::ElevenLabs, [KEY]);
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            standin,
+            env: vec![("OPENAI_API_KEY", KEY.to_owned())],
+        }
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn say(&self, args: &[&str], stdin: &str) -> Said {
+        let mut child = Command::new(binary())
+            .args(args)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .envs(self.env.iter().map(|(name, value)| (*name, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Whoever doesn't read it closes the pipe.
+        let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        Said {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn mint(&self, manifest: &str) -> Said {
+        self.say(
+            &[
+                "mint",
+                "-f",
+                manifest,
+                "--allow-endpoint",
+                &self.standin.url(),
+            ],
+            "",
+        )
+    }
+
+    fn manifest(&self, spec: &Value) -> String {
+        let manifest = json!({
+            "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken", "metadata": {"name": "voice"}, "spec": spec,
+        });
+        manifest.to_string()
+    }
+
+    fn openai(&self) -> Value {
+        json!({
+            "openai": {"model": "gpt-realtime-2.1", "endpoint": self.standin.url()},
+            "credentials": {"secretRef": {"name": "key"}},
+        })
+    }
+}
+
+fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_realtime-token-operator"))
+}
+
+#[test]
+fn crd_prints_what_is_in_the_folder() {
+    let said = Desk::new().say(&["crd"], "");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crds");
+    let files = ["realtimetokens.yaml", "clusterrealtimeproviders.yaml"]
+        .map(|file| std::fs::read_to_string(folder.join(file)).unwrap());
+    assert!(said.out == files.concat(), "run `make crds`");
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn mint_prints_the_token_and_nothing_else() {
+    let mut desk = Desk::new();
+    let json = desk.manifest(&desk.openai());
+    let url = desk.standin.url();
+    let yaml = format!(
+        "# a comment\napiVersion: realtime-token.dev/v1alpha1\nkind: RealtimeToken\nmetadata: {{name: voice}}\nspec:\n  \
+         openai: {{model: gpt-realtime-2.1, endpoint: \"{url}\"}}\n  credentials: {{secretRef: {{name: key}}}}\n"
+    );
+    let (json_file, yaml_file) = (desk.file("t.json", &json), desk.file("t.yaml", &yaml));
+    let allow = ["--allow-endpoint", url.as_str()];
+    let minted = |said: Said| {
+        assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
+        let token: Value = serde_json::from_str(&said.out).unwrap();
+        assert_eq!(said.out.lines().count(), 1);
+        assert_eq!(
+            token["token"],
+            desk.standin.issued().last().unwrap().as_str()
+        );
+        token
+    };
+    for file in [&json_file, &yaml_file] {
+        let token = minted(desk.mint(file));
+        assert_eq!(token["provider"], "openai");
+        assert_eq!(token["config"], json!({"model": "gpt-realtime-2.1"}));
+    }
+    for text in [&json, &yaml] {
+        minted(desk.say(&[&["mint", "-f", "-"][..], &allow].concat(), text));
+    }
+    let spec = json!({
+        "elevenlabs": {"agentId": "agent_1", "endpoint": url}, "credentials": {"secretRef": {"name": "key"}},
+    });
+    let elevenlabs = desk.file("e.json", desk.manifest(&spec));
+    let key_file = desk.file("key", format!("{KEY}\n"));
+    desk.env = vec![("ELEVENLABS_API_KEY", KEY.to_owned())];
+    let mint = |args: &[&str]| desk.say(&[&["mint", "-f"][..], args, &allow].concat(), "");
+    let token = {
+        let said = mint(&[&elevenlabs]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        serde_json::from_str::<Value>(&said.out).unwrap()
+    };
+    assert_eq!(token["provider"], "elevenlabs");
+    let said = mint(&[&json_file, "--api-key-file", &key_file]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+}
+
+#[test]
+fn a_manifest_that_is_none_is_told_in_one_line() {
+    let desk = Desk::new();
+    let one = desk.manifest(&desk.openai());
+    let with = |pointer: &str, value: Value| {
+        let mut spec = desk.openai();
+        spec[pointer] = value;
+        desk.manifest(&spec)
+    };
+    let folder = desk.folder.path().to_str().unwrap();
+    desk.say(&["mint", "-f", "none.yaml"], "")
+        .fails(1, "can't read none.yaml: No such file");
+    desk.say(&["mint", "-f", folder], "")
+        .fails(1, &format!("can't read {folder}: Is a directory"));
+    desk.say(&["mint", "-f", "-"], "")
+        .fails(1, "standard input: is empty");
+    for (content, said) in [
+        (vec![b'#'; 2 * 1024 * 1024], "is larger than 1 MiB"),
+        (b"".to_vec(), ": is empty; give one RealtimeToken"),
+        (b"\xff\xfe".to_vec(), ": is not UTF-8 text"),
+        (
+            b"a: [\n  canary: }".to_vec(),
+            ": is neither YAML nor JSON: line 1 column 4",
+        ),
+        (
+            b"a: *canary\n".to_vec(),
+            ": is neither YAML nor JSON: line 1",
+        ),
+        (b"text".to_vec(), ": is not a Kubernetes object"),
+        (
+            format!("{one}\n---\n{one}\n").into_bytes(),
+            ": holds 2 RealtimeTokens; give one",
+        ),
+        (
+            b"kind: Secret\napiVersion: v1\n".to_vec(),
+            ": is kind \"Secret\" of \"v1\"; give a RealtimeToken",
+        ),
+        (
+            one.replace("\"spec\"", "\"specs\"").into_bytes(),
+            ": unknown field specs",
+        ),
+        (
+            one.replace("model", "modle").into_bytes(),
+            ": unknown field spec.openai.modle; known here are",
+        ),
+        (
+            one.replace("1alpha1", "1").into_bytes(),
+            ": is kind \"RealtimeToken\" of \"realtime-token.dev/v1\"",
+        ),
+        (
+            with("elevenlabs", json!({"agentId": "a"})).into_bytes(),
+            ": set exactly one provider block: openai or elevenlabs",
+        ),
+        (
+            with("expirationSeconds", json!(9)).into_bytes(),
+            ": expirationSeconds: 9 is outside",
+        ),
+        (
+            with("expirationSeconds", json!("600")).into_bytes(),
+            ": spec: ",
+        ),
+        (
+            with("credentials", json!({})).into_bytes(),
+            ": set exactly one of credentials.secretRef",
+        ),
+        (with("suspend", json!([[[[]]]])).into_bytes(), ": spec: "),
+        (
+            [b"[".repeat(100_000), b"]".repeat(100_000)].concat(),
+            ": is neither YAML nor JSON: ",
+        ),
+    ] {
+        let file = desk.file("bad", content);
+        desk.mint(&file).fails(1, "");
+        let told = desk.mint(&file).err;
+        assert!(told.contains(said), "expected {said}\n{told}");
+    }
+    assert_eq!(desk.standin.count(), 0);
+}
+
+#[test]
+fn a_key_that_is_missing_or_odd_is_told_and_not_repeated() {
+    let mut desk = Desk::new();
+    let manifest = desk.file("t.json", desk.manifest(&desk.openai()));
+    desk.env = vec![];
+    desk.mint(&manifest).fails(
+        1,
+        "there is no API key: set OPENAI_API_KEY to the key of OpenAI",
+    );
+    desk.env = vec![("OPENAI_API_KEY", " \n".to_owned())];
+    desk.mint(&manifest).fails(1, "there is no API key");
+    for odd in ["sk-canary\nsk-canary", "sk-canary\tx", "sk-canäry"] {
+        desk.env = vec![("OPENAI_API_KEY", odd.to_owned())];
+        desk.mint(&manifest)
+            .fails(1, "the API key holds white space");
+    }
+    let url = desk.standin.url();
+    let file = desk.file("key", "sk-canary\nsk-canary\n");
+    for (file, said) in [
+        (file.as_str(), "the API key holds"),
+        ("none", "can't read none: "),
+    ] {
+        let args = [
+            "mint",
+            "-f",
+            &manifest,
+            "--allow-endpoint",
+            &url,
+            "--api-key-file",
+            file,
+        ];
+        desk.say(&args, "").fails(1, said);
+    }
+    assert_eq!(desk.standin.count(), 0);
+}
+
+#[test]
+fn a_provider_that_gives_no_token() {
+    let mut desk = Desk::new();
+    let manifest = desk.file("t.json", desk.manifest(&desk.openai()));
+    desk.say(&["mint", "-f", &manifest], "").fails(
+        1,
+        &format!("the endpoint {} is not allowed", desk.standin.url()),
+    );
+    desk.say(
+        &["mint", "-f", &manifest, "--allow-endpoint", "gw.example"],
+        "",
+    )
+    .fails(
+        1,
+        "--allow-endpoint: the endpoint \"gw.example\" has no scheme",
+    );
+    assert_eq!(desk.standin.count(), 0);
+    for (fault, said) in [
+        (Fault::status(401), "answered 401"),
+        (Fault::status(429), "answered 429"),
+        (Fault::status(500), "answered 500"),
+    ] {
+        desk.standin.fail_next(1, fault);
+        let told = desk.mint(&manifest);
+        told.fails(1, "");
+        assert!(told.err.contains(said), "{told:?}");
+    }
+    desk.env = vec![("OPENAI_API_KEY", "sk-wrong-canary".to_owned())];
+    desk.mint(&manifest).fails(1, "");
+    desk.standin.stop();
+    let told = desk.mint(&manifest);
+    told.fails(1, "");
+    assert!(told.err.contains("refused the connection"), "{told:?}");
+}
+
+#[test]
+fn help_and_what_is_no_command() {
+    let desk = Desk::new();
+    for args in [
+        &["--help"][..],
+        &["--version"],
+        &["run", "--help"],
+        &["crd", "--help"],
+        &["mint", "--help"],
+        &["help", "mint"],
+    ] {
+        let said = desk.say(args, "");
+        assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{args:?}");
+        assert!(!said.out.is_empty());
+    }
+    for (args, told) in [
+        (&[][..], "Usage:"),
+        (&["frobnicate"], "unrecognized subcommand 'frobnicate'"),
+        (&["mint"], "--filename <FILE>"),
+        (
+            &["run", "--listen", "here"],
+            "invalid value 'here' for '--listen",
+        ),
+        (
+            &["run", "--concurrency", "0"],
+            "invalid value '0' for '--concurrency",
+        ),
+    ] {
+        let said = desk.say(args, "");
+        assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{args:?}");
+        assert!(said.err.contains(told), "{said:?}");
+    }
+}
+
+#[test]
+fn run_without_a_cluster_says_so_in_one_line() {
+    let mut desk = Desk::new();
+    let none = "no Kubernetes cluster is configured: run inside a cluster, or set KUBECONFIG to a kubeconfig file (";
+    let home = desk.folder.path().to_str().unwrap().to_owned();
+    desk.env = vec![("HOME", home.clone())];
+    desk.say(&["run"], "").fails(1, none);
+    let secret = desk.file("broken", "users:\n- user: {token: canary]\n");
+    for kubeconfig in [format!("{home}/none"), home.clone(), secret] {
+        desk.env = vec![("HOME", home.clone()), ("KUBECONFIG", kubeconfig)];
+        desk.say(&["run"], "").fails(1, none);
+    }
+    desk.say(&["run", "--allow-endpoint", "gw"], "")
+        .fails(1, "--allow-endpoint: the endpoint \"gw\" has no scheme");
+    desk.say(&["run", "--ca-bundle", "none.pem"], "")
+        .fails(1, "--ca-bundle none.pem: No such file");
+    desk.say(&["run", "--log", "a=b=c"], "")
+        .fails(1, "--log \"a=b=c\": ");
+}
+
+#[tokio::test]
+async fn a_port_in_use_ends_it() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let kubeconfig = world()
+        .await
+        .cluster
+        .kubeconfig()
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let said = tokio::task::spawn_blocking(move || {
+        let mut desk = Desk::new();
+        desk.env = vec![("KUBECONFIG", kubeconfig)];
+        let said = desk.say(&["run", "--log", "error", "--listen", &address], "");
+        said.fails(1, &format!("--listen {address}: Address already in use"));
+        said
+    });
+    said.await.unwrap();
+}
