@@ -22,11 +22,11 @@ pub struct Memory {
     pub minting: bool,
     /// A token that is not stored yet, or was stored within the smallest interval between two mints: should its
     /// Secret be lost so soon, it is written again instead of minting.
-    pub held: Option<Held>,
+    pub held: Option<Box<Held>>,
     /// When the last token was asked for. A mint that failed is spaced by its backoff instead.
     pub last_mint: Option<Timestamp>,
     /// Mints that failed since the last success.
-    pub attempts: Option<Attempts>,
+    pub attempts: Option<Box<Attempts>>,
     /// Our last status write, until the watch has caught up with it.
     pub status: Option<Box<WrittenStatus>>,
     /// Requests to the Kubernetes API that failed in a row.
@@ -56,7 +56,7 @@ impl Memories {
         if memory.uid != uid {
             *memory = Memory {
                 uid: uid.to_owned(),
-                attempts: report::attempts(token),
+                attempts: report::attempts(token).map(Box::new),
                 ..Memory::default()
             };
         }
@@ -116,7 +116,7 @@ impl Memory {
             held.revision.is_some()
                 && now.duration_since(held.minted.issued_at) >= decide::MIN_INTERVAL
         };
-        if self.held.as_ref().is_some_and(over) {
+        if self.held.as_deref().is_some_and(over) {
             self.held = None;
         }
     }
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn a_write_that_landed_without_an_answer_is_recognised() {
         let mut memory = Memory {
-            held: Some(held()),
+            held: Some(Box::new(held())),
             ..Memory::default()
         };
         for other in [TargetState::Absent, stored(at(99))] {

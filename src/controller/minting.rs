@@ -146,7 +146,7 @@ fn finish(ctx: &Context, order: &Order, result: Result<Held, Failure>) {
             Ok(held) => {
                 memory.attempts = None;
                 memory.last_mint = Some(held.minted.issued_at);
-                memory.held = Some(held);
+                memory.held = Some(Box::new(held));
             }
             Err(Failure::Mint(error)) => {
                 let failed = memory
@@ -154,7 +154,7 @@ fn finish(ctx: &Context, order: &Order, result: Result<Held, Failure>) {
                     .as_ref()
                     .map_or(0, |attempts| attempts.failed)
                     .saturating_add(1);
-                memory.attempts = Some(attempts(order, &error, failed, now, ending));
+                memory.attempts = Some(Box::new(attempts(order, &error, failed, now, ending)));
             }
             Err(Failure::KeyGone) => {}
         }

@@ -152,7 +152,7 @@ async fn not_written(scene: Scene<'_>, error: ClusterError) -> Result<Action, Cl
     };
     // Before the report: its status write wakes this object again.
     scene.ctx.memories.with(&scene.name, scene.token, |memory| {
-        memory.attempts = Some(attempts.clone());
+        memory.attempts = Some(Box::new(attempts.clone()));
     });
     scene.report(Situation::Failing(&attempts)).await?;
     Ok(scene.requeue(next))
