@@ -1,13 +1,45 @@
 //! The counters at one moment, and what lies between two.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use testkit::{
     cluster::{Cluster, Request, RequestCounts},
     operator::Operator,
     standin::StandIn,
 };
+
+/// How busy the whole machine has been, in clock ticks.
+pub(crate) struct Machine {
+    idle: u64,
+    all: u64,
+}
+
+impl Machine {
+    /// Reads `/proc/stat`.
+    pub(crate) fn now() -> Result<Self> {
+        let stat = fs::read_to_string("/proc/stat").context("read /proc/stat")?;
+        // "cpu", then user, nice, system, idle, iowait, irq, softirq, steal; guests count as users.
+        let first = stat.lines().next().unwrap_or_default();
+        let ticks: Vec<u64> = first
+            .split_whitespace()
+            .skip(1)
+            .take(8)
+            .map(str::parse)
+            .collect::<Result<_, _>>()?;
+        let idle = ticks.iter().skip(3).take(2).sum();
+        Ok(Self {
+            idle,
+            all: ticks.iter().sum(),
+        })
+    }
+
+    /// Which share of its processors was at work since.
+    pub(crate) fn busy_since(&self, earlier: &Self) -> f64 {
+        let (idle, all) = (self.idle - earlier.idle, self.all - earlier.all);
+        1.0 - idle as f64 / all.max(1) as f64
+    }
+}
 
 /// What the operator's requests are about. The API server's own (leases, its namespaces) are about other things.
 const RESOURCES: [&str; 5] = [

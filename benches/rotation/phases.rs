@@ -22,7 +22,7 @@ use crate::{
     Flags,
     bare::{self, Sample},
     fleet::{self, Fleet},
-    mark::{self, Mark},
+    mark::{self, Machine, Mark},
     report::{Lateness, Report, Requests},
 };
 
@@ -66,7 +66,9 @@ pub(crate) async fn all(flags: &Flags) -> Result<Report> {
     report.life_s = life;
     bench.standin.clear();
     let mut operator = bench.start().await?;
+    let before = Machine::now()?;
     tokio::time::sleep(Duration::from_secs(3)).await;
+    report.check_idle(Machine::now()?.busy_since(&before));
     report.rss_idle_mb = megabytes(&operator)?;
 
     say(&format!("the operator: {count} tokens of {life} s"));
@@ -226,9 +228,10 @@ impl Bench {
         report.writes_per_rotation = spent.requests.sum(mark::write) as f64 / rotations;
         report.requests_per_rotation = Requests::per(&spent.requests, rotations);
         let mints = self.standin.mints();
-        report.rotate_mints_needless = needless(&mints, 2) - report.create_mints_needless;
-        report.rotate_mints_missing =
-            2 * report.tokens - self.standin.count().min(2 * report.tokens);
+        report.rotate_mints_needless =
+            needless(&mints, 2).saturating_sub(report.create_mints_needless);
+        let missing = |it: &Vec<Mint>| 2_usize.saturating_sub(it.len());
+        report.rotate_mints_missing = mints.values().map(missing).sum();
         report.lateness = Lateness::new(&plan, &mints);
         report.rss_rotated_mb = megabytes(operator)?;
         Ok(())

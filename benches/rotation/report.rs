@@ -64,6 +64,16 @@ impl Report {
         }
     }
 
+    /// Notes it if the machine works on something else: a control plane at rest takes a few percent.
+    pub(crate) fn check_idle(&mut self, busy: f64) {
+        if busy > 0.15 {
+            let percent = (busy * 100.0).round();
+            self.warnings.push(format!(
+                "with everything at rest, {percent} % of the processors were busy with other work: no time here is worth much"
+            ));
+        }
+    }
+
     fn rate(&self, seconds: f64) -> f64 {
         self.tokens as f64 / seconds
     }

@@ -54,7 +54,7 @@ async fn a_key_secret_without_the_key() {
     for (name, words) in [
         (
             "wrong",
-            "has no key api-key; it has other-key. Add it, or name another in secretRef.key",
+            "has no key api-key, or nothing in it; it has other-key. Add it, or name another in secretRef.key",
         ),
         ("empty", "is empty; it must have the key api-key"),
     ] {

@@ -67,7 +67,7 @@ async fn models_by_pattern() {
         .await;
     case.recovered("denied-0", 1).await;
     case.not_renewed("allowed-0", "ModelNotAllowed", &old).await;
-    case.patch_provider(json!({"policy": {"allowedModels": []}}))
+    case.patch_provider(json!({"policy": {"allowedModels": ["none-such"]}}))
         .await;
     case.held_up("denied-0", "ModelNotAllowed").await;
     case.patch_provider(json!({"policy": null})).await;
