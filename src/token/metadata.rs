@@ -251,3 +251,6 @@ fn issued(annotations: &BTreeMap<String, String>) -> Option<Issued> {
         renew_request: annotations.get(RENEW_REQUEST).cloned(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -347,3 +347,6 @@ fn issued(target: &TargetState) -> Option<&Issued> {
 fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
+
+#[cfg(test)]
+mod tests;

@@ -296,3 +296,6 @@ fn admit_model(model: &str, allowed: &[String]) -> Result<(), Blocked> {
 fn invalid(message: impl Into<String>) -> Blocked {
     Blocked::new(Reason::InvalidSpec, message)
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,3 +141,6 @@ pub fn dress(token_name: &str, target: &Target) -> Dress {
 fn bytes(text: &str) -> ByteString {
     ByteString(text.as_bytes().to_vec())
 }
+
+#[cfg(test)]
+mod tests;

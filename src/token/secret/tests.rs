@@ -1,0 +1,179 @@
+//! What the Secret says, said back.
+
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::api::{Template, TemplateMetadata};
+use crate::token::{Issued, TargetState};
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millisecond(1_795_334_400_000 + millis).unwrap()
+}
+
+fn held(value: &str, millis: i64, skew: i64, forced: Option<String>) -> Held {
+    let usable_until = at(millis) + SignedDuration::from_secs(1800);
+    let config = json!({"model": "gpt-realtime-2.1", "a": 1});
+    Held {
+        minted: Minted {
+            provider: "openai",
+            value: value.to_owned().into(),
+            issued_at: at(millis),
+            usable_until,
+            expires_at: usable_until + SignedDuration::from_millis(skew),
+            config: config.as_object().cloned().unwrap(),
+        },
+        fingerprint: "spec".into(),
+        credential_revision: "key".into(),
+        renew_request: forced,
+        revision: None,
+    }
+}
+
+fn target(template: serde_json::Value) -> Target {
+    serde_json::from_value(json!({"template": template})).unwrap()
+}
+
+fn text<'a>(content: &'a Content, key: &str) -> &'a str {
+    std::str::from_utf8(&content.data[key].0).unwrap()
+}
+
+#[test]
+fn the_keys_agree() {
+    let held = held("ek_<\"1\">&ü", 0, 1500, None);
+    let content = content(&held, 1, at(0), &Target::default()).unwrap();
+    let keys: Vec<&str> = content.data.keys().map(String::as_str).collect();
+    let mut own = metadata::OWN_KEYS;
+    own.sort_unstable();
+    assert_eq!(keys, own);
+    assert_eq!(
+        text(&content, "token.json"),
+        r#"{"provider":"openai","token":"ek_<\"1\">&ü","expiresAt":1795336201500,"config":{"model":"gpt-realtime-2.1","a":1}}"#
+    );
+    assert_eq!(text(&content, "token"), "ek_<\"1\">&ü");
+    assert_eq!(text(&content, "provider"), "openai");
+    let expires_at: Timestamp = text(&content, "expires-at").parse().unwrap();
+    assert_eq!(expires_at.as_millisecond(), 1_795_336_201_500);
+    assert_eq!(
+        content.hash,
+        fingerprint::short(text(&content, "token.json").as_bytes())
+    );
+    assert_eq!(content.annotations[metadata::CONTENT_HASH], content.hash);
+}
+
+#[test]
+fn templates_are_further_keys() {
+    let held = held("ek_1", 0, 0, None);
+    let target =
+        target(json!({"data": {".env": "TOKEN={{ token }}\n", "model": "{{ config.model }}"}}));
+    let content = content(&held, 1, at(0), &target).unwrap();
+    assert_eq!(content.data.len(), 6);
+    assert_eq!(text(&content, ".env"), "TOKEN=ek_1\n");
+    assert_eq!(text(&content, "model"), "gpt-realtime-2.1");
+}
+
+#[test]
+fn a_template_that_fails_says_nothing_of_the_token() {
+    let held = held("ek_canary", 0, 0, None);
+    let target = target(json!({"data": {"k": "{{ token.x.y }}"}}));
+    let Err(error) = content(&held, 1, at(0), &target) else {
+        panic!("rendered")
+    };
+    assert!(!format!("{error:?} {error}").contains("canary"));
+}
+
+#[test]
+fn no_annotation_holds_the_token() {
+    let held = held("ek_canary", 0, 0, Some("now".into()));
+    let content = content(&held, 1, at(0), &Target::default()).unwrap();
+    for (key, value) in &content.annotations {
+        assert!(key.starts_with("realtime-token.dev/"), "{key}");
+        assert!(!value.contains("canary"), "{key}: {value}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_back(
+        millis in 0i64..10_000_000, skew in -300_000i64..300_000, revision in 1i64..,
+        forced in prop::option::of(".{0,40}"), value in "[!-~]{1,60}",
+    ) {
+        let held = held(&value, millis, skew, forced);
+        let renewal_time = at(millis + 7);
+        let target = Target::default();
+        let content = content(&held, revision, renewal_time, &target).unwrap();
+        let dress = dress("voice", &target);
+        let mut annotations = content.annotations;
+        annotations.insert(metadata::METADATA_HASH.into(), dress.hash.clone());
+        let meta = ObjectMeta {
+            labels: Some(dress.labels),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        };
+        let seen = metadata::SecretView::new(&meta).seen_by("voice", "uid", &Target {
+            deletion_policy: DeletionPolicy::Retain,
+            ..target
+        });
+        let TargetState::Ours(stored) = seen else { panic!("{seen:?}") };
+        prop_assert_eq!(stored.issued, Some(Issued {
+            issued_at: held.minted.issued_at,
+            usable_until: held.minted.usable_until,
+            expires_at: held.minted.expires_at,
+            revision,
+            fingerprint: held.fingerprint,
+            credential_revision: held.credential_revision,
+            renew_request: held.renew_request,
+        }));
+        prop_assert_eq!(stored.renewal_time, Some(renewal_time));
+        prop_assert_eq!(stored.metadata_hash, Some(dress.hash));
+        prop_assert!(stored.intact);
+    }
+}
+
+#[test]
+fn the_dress_has_our_labels_whatever_the_template_says() {
+    let labels = json!({(metadata::MANAGED_BY): "Helm", (metadata::NAME): "other", "team": "a"});
+    let dress = dress(
+        "voice",
+        &target(json!({"metadata": {"labels": labels, "annotations": {"b": "c"}}})),
+    );
+    assert_eq!(dress.labels[metadata::MANAGED_BY], metadata::MANAGER);
+    assert_eq!(dress.labels[metadata::NAME], "voice");
+    assert_eq!(dress.labels["team"], "a");
+    assert_eq!(
+        dress.annotations,
+        BTreeMap::from([("b".into(), "c".into())])
+    );
+}
+
+#[test]
+fn the_dress_changes_with_labels_annotations_and_policy_alone() {
+    let base = target(json!({"metadata": {"labels": {"a": "b"}}, "data": {"k": "v"}}));
+    let hash = |change: &dyn Fn(&mut Target, &mut TemplateMetadata)| {
+        let mut target = base.clone();
+        let template = target.template.as_mut().unwrap();
+        let mut metadata = template.metadata.take().unwrap();
+        change(&mut target, &mut metadata);
+        target.template.get_or_insert_default().metadata = Some(metadata);
+        dress("voice", &target).hash
+    };
+    let same = hash(&|_, _| {});
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let others = [
+        dress("other", &base).hash,
+        hash(&|_, m| m.labels.clear()),
+        hash(&|_, m| m.labels.extend([pair("a", "c")])),
+        hash(&|_, m| m.labels.extend([pair("x", "y")])),
+        hash(&|_, m| m.annotations.extend([pair("x", "y")])),
+        hash(&|_, m| m.annotations = std::mem::take(&mut m.labels)), // moved, not the same
+        hash(&|t, _| t.deletion_policy = DeletionPolicy::Retain),
+    ];
+    let different: std::collections::BTreeSet<_> = others.iter().chain([&same]).collect();
+    assert_eq!(different.len(), 8, "{others:?}");
+    assert_eq!(hash(&|t, _| t.name = Some("elsewhere".into())), same);
+    assert_eq!(hash(&|t, _| t.template = Some(Template::default())), same);
+    let (empty, none) = (target(json!({})), Target::default());
+    assert_eq!(dress("voice", &empty), dress("voice", &none));
+}
