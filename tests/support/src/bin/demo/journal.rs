@@ -43,8 +43,6 @@ struct Known {
     revision: i64,
     since: Instant,
     trouble: Option<(String, String)>,
-    /// The reason of an Event since the last revision: why the next one comes early.
-    cause: Option<String>,
     last: Option<Change>,
 }
 
@@ -79,18 +77,22 @@ impl Journal {
                     revision: 0,
                     since: Instant::now(),
                     trouble: None,
-                    cause: None,
                     last: None,
                 });
-            let before = news.len();
             let mut tell = |time: Timestamp, what: String, note: Option<String>| {
-                let token = token.clone();
-                news.push(Change {
+                let change = Change {
                     time,
-                    token,
+                    token: token.clone(),
                     what,
                     note,
-                });
+                };
+                // A condition and an Event often say the same.
+                let repeats = |it: &Change| it.what == change.what && it.note == change.note;
+                let twice = change.note.is_some() && known.last.as_ref().is_some_and(repeats);
+                if !twice {
+                    known.last = Some(change.clone());
+                    news.push(change);
+                }
             };
 
             for event in about(&token.name, &scene.events) {
@@ -101,20 +103,17 @@ impl Journal {
                 }
                 let reason = event.reason.clone().unwrap_or_default();
                 if !TOLD_OTHERWISE.contains(&reason.as_str()) {
-                    tell(Timestamp::now(), reason.clone(), event.note.clone());
-                    known.cause = Some(reason);
+                    tell(Timestamp::now(), reason, event.note.clone());
                 }
             }
             if token.revision != known.revision {
-                let cause = known.cause.take();
                 let what = if token.revision == 1 {
                     "Issued"
                 } else {
                     "Renewed"
                 };
-                let because = cause.map(|it| format!("because of {it}"));
                 let time = token.issued_at.unwrap_or_else(Timestamp::now);
-                tell(time, what.to_owned(), because);
+                tell(time, what.to_owned(), None);
                 known.revision = token.revision;
                 known.since = Instant::now();
             }
@@ -124,9 +123,6 @@ impl Journal {
                     tell(Timestamp::now(), reason, Some(message));
                 }
                 known.trouble = trouble;
-            }
-            if news.len() > before {
-                known.last = news.last().cloned();
             }
         }
         self.recent.extend(news.iter().cloned());

@@ -14,7 +14,7 @@ use std::{
     io::{IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Result, bail};
@@ -30,6 +30,9 @@ const INTERVAL: Duration = Duration::from_millis(250);
 
 /// The longest that a token of 40 s may keep its revision; its renewal is due after 20 s.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long an API server may be out of reach, which a cluster of one's own may be for a moment.
+const OUTAGE: Duration = Duration::from_secs(15);
 
 /// Without a terminal the demo ends when every token has come this far: issued, rotated, rotated again.
 const LAST_REVISION: i64 = 3;
@@ -117,10 +120,16 @@ async fn watch(lookout: &Lookout, terminal: bool) -> Result<()> {
     let mut table = Table::default();
     let mut journal = Journal::default();
     let mut explained = false;
+    let mut seen = Instant::now();
     let mut ticks = tokio::time::interval(INTERVAL);
     loop {
         ticks.tick().await;
-        let scene = lookout.look().await?;
+        let scene = match lookout.look().await {
+            Ok(scene) => scene,
+            Err(_) if seen.elapsed() < OUTAGE => continue,
+            Err(error) => return Err(error),
+        };
+        seen = Instant::now();
         let changes = journal.take_in(&scene);
         if terminal {
             table.draw(&scene.tokens, &journal);
@@ -133,7 +142,8 @@ async fn watch(lookout: &Lookout, terminal: bool) -> Result<()> {
             show::remarks(&scene.tokens).for_each(|it| show::say(&it));
             explained = true;
         }
-        if scene.tokens.iter().all(|it| it.revision >= LAST_REVISION) {
+        let done = scene.tokens.iter().all(|it| it.revision >= LAST_REVISION);
+        if done && !scene.tokens.is_empty() {
             return Ok(());
         }
         if let Some(token) = journal.overdue(&scene, PATIENCE) {
