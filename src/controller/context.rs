@@ -6,14 +6,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::task::TaskTracker;
 
 use super::accounts::Accounts;
+use super::guarded::Guarded;
 use super::memory::Memories;
-use crate::api::{ClusterRealtimeProvider, RealtimeToken};
+use crate::api::ClusterRealtimeProvider;
 use crate::budget::Budget;
 use crate::cluster::Name;
 use crate::cluster::credentials::Credentials;
@@ -22,9 +23,6 @@ use crate::cluster::target::Targets;
 use crate::metrics::Metrics;
 use crate::providers::{EndpointPolicy, ProviderClient};
 use crate::token::resolve::KeyRef;
-
-/// A RealtimeToken that may not parse: a broken one must not stop the watch for all.
-pub type Guarded = DeserializeGuard<RealtimeToken>;
 
 /// What every reconcile shares.
 pub struct Context {

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod context;
+mod guarded;
 mod memory;
 mod minting;
 mod provider_status;
@@ -25,7 +26,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::accounts::Accounts;
-pub use self::context::{Context, Guarded, now};
+pub use self::context::{Context, now};
+pub use self::guarded::{Guarded, Unreadable};
 use self::memory::Memories;
 use crate::budget::Budget;
 use crate::cluster::credentials::Credentials;

@@ -2,7 +2,8 @@
 
 use kube::Resource;
 
-use super::context::{Context, Guarded, now};
+use super::context::{Context, now};
+use super::guarded::Guarded;
 use crate::cluster::{ClusterError, Name, status};
 use crate::token::report;
 

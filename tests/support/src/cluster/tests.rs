@@ -132,7 +132,7 @@ async fn a_named_cluster_is_swept_but_not_stopped(cluster: &Cluster) -> Result<(
 #[tokio::test]
 async fn a_killed_run_leaves_nothing_behind() -> Result<()> {
     let mut run = Command::new(std::env::current_exe()?)
-        .args(["--ignored", "--exact", "--nocapture"])
+        .args(["--exact", "--nocapture"])
         .arg("cluster::tests::shares_a_cluster_and_hangs")
         .env(TO_BE_KILLED, "1")
         .env_remove("CLUSTER")
@@ -166,8 +166,8 @@ async fn a_killed_run_leaves_nothing_behind() -> Result<()> {
     .await
 }
 
+/// Not a test by itself: `a_killed_run_leaves_nothing_behind` runs and kills it.
 #[tokio::test]
-#[ignore = "is run, and killed, by a_killed_run_leaves_nothing_behind"]
 async fn shares_a_cluster_and_hangs() -> Result<()> {
     use std::io::Write;
     if std::env::var_os(TO_BE_KILLED).is_none() {

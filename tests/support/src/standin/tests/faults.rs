@@ -18,9 +18,17 @@ async fn under(fault: Fault) -> Reply {
 /// Sends a call whose answer must not be complete within 300 ms.
 async fn stalls(standin: &StandIn) {
     let ask = Ask::client_secret();
-    let short = Duration::from_millis(300);
-    let outcome = tokio::time::timeout(short, ask.attempt(standin)).await;
-    assert!(outcome.is_err(), "the answer was complete");
+    let a_while_after_the_call = async {
+        standin
+            .wait_for_calls(1, Duration::from_secs(20))
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    };
+    tokio::select! {
+        _ = ask.attempt(standin) => panic!("the answer was complete"),
+        () = a_while_after_the_call => {}
+    }
 }
 
 #[tokio::test]
@@ -129,7 +137,8 @@ async fn unusable_bodies() {
 async fn bent_expiries() {
     let now = Timestamp::now().as_second();
     let expiry = async |fault| under(fault).await.json()["expires_at"].take();
-    let near = |seconds: i64, expected: i64| (seconds - expected).abs() <= 2;
+    // A busy machine takes its time.
+    let near = |seconds: i64, expected: i64| (seconds - expected).abs() <= 30;
 
     assert!(expiry(Fault::MissingExpiry).await.is_null());
     assert!(near(
