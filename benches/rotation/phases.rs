@@ -9,8 +9,6 @@ use std::{
 use anyhow::{Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, core::PartialObjectMeta};
 use testkit::{
     cluster::{Cluster, Namespace, Options},
     operator::Operator,
@@ -149,8 +147,7 @@ impl Bench {
             .buffer_unordered(report.bare_concurrency)
             .try_for_each(async |_| Ok(()));
         let first = async {
-            let secrets: Api<PartialObjectMeta<Secret>> = fleet.namespace.api();
-            while secrets.get_opt(&names[0]).await?.is_none() {
+            while fleet.secrets_there().await? == 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             Ok(started.elapsed())

@@ -184,7 +184,7 @@ async fn an_object_that_cannot_be_read_says_so_and_holds_up_nobody() {
     );
     let message = ready["message"].as_str().unwrap();
     assert!(
-        message.contains("integer `5`. Expected a string") && message.contains("kubectl explain"),
+        message.contains("integer `5`, expected a string") && message.contains("kubectl explain"),
         "{message}"
     );
     case.event("odd", "InvalidSpec").await;
