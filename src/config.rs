@@ -37,6 +37,19 @@ pub struct RunArgs {
     /// The operator's own namespace, where the keys of ClusterRealtimeProviders live.
     #[arg(long, env = "POD_NAMESPACE", default_value = "realtime-token-operator")]
     pub namespace: String,
+    /// A namespace to look after; repeat it, or separate several with commas. Without it the operator looks after all,
+    /// and needs the rights for that.
+    #[arg(
+        long,
+        env = "WATCH_NAMESPACES",
+        value_delimiter = ',',
+        value_name = "NAMESPACE",
+        value_parser = namespace_name
+    )]
+    pub watch_namespaces: Vec<String>,
+    /// Serve no ClusterRealtimeProviders: with --watch-namespaces no right is needed beyond those namespaces then.
+    #[arg(long, env = "NO_CLUSTER_PROVIDERS")]
+    pub no_cluster_providers: bool,
     /// The operator's pod, named in Events.
     #[arg(long, env = "POD_NAME", hide = true)]
     pub pod_name: Option<String>,
@@ -70,6 +83,19 @@ pub struct RunArgs {
     /// What is logged, in the syntax of RUST_LOG: info, debug, realtime_token_operator=trace.
     #[arg(long, env = "LOG", default_value = "info")]
     pub log: String,
+}
+
+/// A DNS label, as namespaces are called: another can't exist, so its watch would wait for ever. Empty is what an
+/// empty variable gives.
+fn namespace_name(text: &str) -> Result<String, String> {
+    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let valid = (1..=63).contains(&text.len())
+        && text.chars().all(|c| alphanumeric(c) || c == '-')
+        && text.starts_with(alphanumeric)
+        && text.ends_with(alphanumeric);
+    (valid || text.is_empty()).then(|| text.to_owned()).ok_or_else(|| {
+        "a namespace's name has 1 to 63 small letters, digits and '-', and neither begins nor ends with '-'".to_owned()
+    })
 }
 
 /// The format of the logs.

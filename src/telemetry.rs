@@ -28,7 +28,11 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The API client logs whole bodies that it can't parse, and key Secrets are bodies too. No filter lifts this.
+/// The API client logs whole bodies that it can't parse, and key Secrets are bodies too. No filter lifts this. The
+/// controller's spans would say in each line what our own lines say already, and cost more than the rest of logging.
 fn harmless(metadata: &Metadata<'_>) -> bool {
-    !metadata.target().starts_with("kube_client") || *metadata.level() <= Level::ERROR
+    let target = metadata.target();
+    let body = target.starts_with("kube_client") && *metadata.level() > Level::ERROR;
+    let span = target.starts_with("kube_runtime") && metadata.is_span();
+    !body && !span
 }

@@ -12,9 +12,8 @@ pub use error::ClusterError;
 use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_TYPE};
-use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
-use kube::core::PartialObjectMeta;
+use serde::de::DeserializeOwned;
 
 /// The longest that one request may take, body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -62,13 +61,13 @@ async fn bounded<T>(
 }
 
 /// Sends a body that the API client's typed calls would print in debug logs, and gets back metadata only.
-async fn write(
+async fn write<T: DeserializeOwned>(
     client: &Client,
     method: http::Method,
     path: String,
     content_type: &'static str,
     body: Vec<u8>,
-) -> Result<PartialObjectMeta<Secret>, ClusterError> {
+) -> Result<T, ClusterError> {
     let request = http::Request::builder()
         .method(method)
         .uri(path)

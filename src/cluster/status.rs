@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{ClusterError, Name, bounded, write};
@@ -73,6 +73,18 @@ pub async fn of_unreadable(
     of_token(client, name, &nothing, &new).await.map(|_| ())
 }
 
+/// Of the answer to a write, which version it made.
+#[derive(Deserialize)]
+struct Written {
+    metadata: Version,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    resource_version: String,
+}
+
 async fn patch<S: Serialize>(
     client: &Client,
     path: String,
@@ -87,7 +99,7 @@ async fn patch<S: Serialize>(
         }
     }
     let body = json!({"status": new}).to_string().into_bytes();
-    let written = write(
+    let written: Written = write(
         client,
         http::Method::PATCH,
         path,
@@ -95,5 +107,5 @@ async fn patch<S: Serialize>(
         body,
     )
     .await?;
-    Ok(written.metadata.resource_version.unwrap_or_default())
+    Ok(written.metadata.resource_version)
 }

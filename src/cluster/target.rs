@@ -3,14 +3,17 @@
 //! What the watch shows is overlaid with our own writes, the newer resourceVersion winning, so that a decision never
 //! rests on a state older than our last write. A Secret that is in neither is looked up once, live.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::Event;
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use super::{ClusterError, Name, at_least_as_new, bounded, write};
@@ -18,6 +21,76 @@ use crate::token::metadata::{self, SecretView};
 use crate::token::secret::{Content, Dress};
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// A Secret, asked for and read as metadata only, and of that only what decisions need.
+#[derive(Clone, Debug)]
+pub struct SecretMeta {
+    meta: ObjectMeta,
+    view: SecretView,
+}
+
+impl SecretMeta {
+    fn name(&self) -> Name {
+        let ObjectMeta {
+            namespace, name, ..
+        } = &self.meta;
+        Name::new(
+            namespace.clone().unwrap_or_default(),
+            name.clone().unwrap_or_default(),
+        )
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretMeta {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Object {
+            metadata: metadata::Meta,
+        }
+        let seen = Object::deserialize(deserializer)?.metadata;
+        let view = SecretView::from(&seen);
+        let meta = ObjectMeta {
+            name: Some(seen.name),
+            namespace: Some(seen.namespace),
+            resource_version: Some(view.resource_version().to_owned()),
+            ..ObjectMeta::default()
+        };
+        Ok(Self { meta, view })
+    }
+}
+
+impl Resource for SecretMeta {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn metadata_api() -> bool {
+        true
+    }
+
+    fn kind((): &()) -> Cow<'_, str> {
+        Secret::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        Secret::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        Secret::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        Secret::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.meta
+    }
+}
 
 /// The target Secrets of all RealtimeTokens.
 pub struct Targets {
@@ -46,7 +119,10 @@ impl Targets {
         if let Some(known) = self.known().get(name) {
             return Ok(Some(known.clone()));
         }
-        Ok(self.get(name).await?.map(|meta| SecretView::new(&meta)))
+        let api: Api<SecretMeta> = Api::namespaced(self.client.clone(), &name.namespace);
+        Ok(bounded(api.get_opt(&name.name))
+            .await?
+            .map(|secret| secret.view))
     }
 
     /// Creates the Secret with everything in it.
@@ -176,7 +252,7 @@ impl Targets {
 
     /// Takes in an event of the watch on the operator's Secrets. Returns the RealtimeTokens whose Secret is now
     /// another than our own last write.
-    pub fn take_in(&self, event: Event<PartialObjectMeta<Secret>>) -> Vec<Name> {
+    pub fn take_in(&self, event: Event<SecretMeta>) -> Vec<Name> {
         match event {
             Event::Init => {
                 *self.listing() = Some(HashSet::new());
@@ -184,12 +260,12 @@ impl Targets {
             }
             Event::InitApply(secret) => {
                 if let Some(listed) = self.listing().as_mut() {
-                    listed.insert(name_of(&secret.metadata));
+                    listed.insert(secret.name());
                 }
-                self.learn(&secret.metadata)
+                self.learn(secret)
             }
-            Event::Apply(secret) => self.learn(&secret.metadata),
-            Event::Delete(secret) => self.lose(&secret.metadata),
+            Event::Apply(secret) => self.learn(secret),
+            Event::Delete(secret) => self.lose(secret),
             Event::InitDone => {
                 // What was not listed is gone, or was created after the list: the next look is live and tells.
                 let listed = self.listing().take().unwrap_or_default();
@@ -206,8 +282,8 @@ impl Targets {
         }
     }
 
-    fn learn(&self, meta: &ObjectMeta) -> Vec<Name> {
-        let (name, view) = (name_of(meta), SecretView::new(meta));
+    fn learn(&self, secret: SecretMeta) -> Vec<Name> {
+        let (name, view) = (secret.name(), secret.view);
         let mut known = self.known();
         if let Some(before) = known.get(&name)
             && at_least_as_new(before.resource_version(), view.resource_version())
@@ -219,8 +295,8 @@ impl Targets {
         token.into_iter().collect()
     }
 
-    fn lose(&self, meta: &ObjectMeta) -> Vec<Name> {
-        let (name, last) = (name_of(meta), SecretView::new(meta));
+    fn lose(&self, secret: SecretMeta) -> Vec<Name> {
+        let (name, last) = (secret.name(), secret.view);
         let mut known = self.known();
         match known.get(&name) {
             // Created anew by us before the deletion of its predecessor came through the watch.
@@ -265,11 +341,11 @@ impl Targets {
     fn written(
         &self,
         name: &Name,
-        answer: Result<PartialObjectMeta<Secret>, ClusterError>,
+        answer: Result<SecretMeta, ClusterError>,
     ) -> Result<SecretView, ClusterError> {
         match answer {
             Ok(secret) => {
-                let view = SecretView::new(&secret.metadata);
+                let view = secret.view;
                 let mut known = self.known();
                 let newer = known.get(name).is_none_or(|before| {
                     at_least_as_new(view.resource_version(), before.resource_version())
@@ -301,13 +377,6 @@ fn precondition(seen: &SecretView, mut changes: Value) -> Value {
     changes["uid"] = json!(seen.uid());
     changes["resourceVersion"] = json!(seen.resource_version());
     changes
-}
-
-fn name_of(meta: &ObjectMeta) -> Name {
-    Name::new(
-        meta.namespace.clone().unwrap_or_default(),
-        meta.name.clone().unwrap_or_default(),
-    )
 }
 
 fn token_of(namespace: &str, view: &SecretView) -> Option<Name> {

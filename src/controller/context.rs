@@ -24,6 +24,15 @@ use crate::metrics::Metrics;
 use crate::providers::{EndpointPolicy, ProviderClient};
 use crate::token::resolve::KeyRef;
 
+/// What the operator looks after.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// The namespaces; none means all.
+    pub namespaces: Vec<String>,
+    /// Whether ClusterRealtimeProviders are served.
+    pub cluster_providers: bool,
+}
+
 /// What every reconcile shares.
 pub struct Context {
     /// The Kubernetes API.
@@ -38,6 +47,8 @@ pub struct Context {
     pub endpoints: EndpointPolicy,
     /// Where ClusterRealtimeProviders' keys live.
     pub operator_namespace: String,
+    /// What the operator looks after.
+    pub scope: Scope,
     /// All ClusterRealtimeProviders.
     pub cluster_providers: Store<ClusterRealtimeProvider>,
     /// All namespaces, for their labels.

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
 
-use crate::api::{RealtimeToken, RealtimeTokenStatus};
+use crate::api::{RENEW_REQUESTED_AT, RealtimeToken, RealtimeTokenStatus};
 use crate::cluster::Name;
 use crate::token::{Attempts, Held, TargetState, decide, report};
 
@@ -40,6 +41,8 @@ pub struct WrittenStatus {
     pub version: String,
     /// The status.
     pub status: RealtimeTokenStatus,
+    /// The annotation that asked for a renewal at the time.
+    pub renew_request: Option<String>,
 }
 
 impl Memories {
@@ -74,6 +77,25 @@ impl Memories {
         all.get_mut(name)
             .filter(|memory| memory.uid == uid)
             .map(work)
+    }
+
+    /// Whether this version of the object is but the echo of our own last status write, with nothing in it that the
+    /// write didn't rest on. The watch has caught up with the write then.
+    pub fn wrote(&self, token: &impl ResourceExt) -> bool {
+        let meta = token.meta();
+        let (Some(uid), Some(version)) = (&meta.uid, &meta.resource_version) else {
+            return false;
+        };
+        let echo = |written: &mut Box<WrittenStatus>| {
+            written.version == *version
+                && written.status.observed_generation == meta.generation
+                && written.renew_request.as_ref() == token.annotations().get(RENEW_REQUESTED_AT)
+                && meta.deletion_timestamp.is_none()
+        };
+        self.if_known(&Name::of(token), uid, |memory| {
+            memory.status.take_if(echo).is_some()
+        })
+        .unwrap_or(false)
     }
 
     /// How many tokens were minted and not stored yet.
@@ -167,6 +189,8 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::providers::Minted;
     use crate::token::{Issued, Stored};
@@ -209,6 +233,47 @@ mod tests {
             metadata_hash: None,
             renewal_time: None,
         }))
+    }
+
+    #[test]
+    fn the_echo_of_our_own_status_is_known_once() {
+        let memories = Memories::default();
+        let token = |version: &str, change: Value| -> RealtimeToken {
+            let mut metadata = json!({
+                "name": "voice", "namespace": "shop", "uid": "u", "resourceVersion": version, "generation": 1,
+            });
+            metadata
+                .as_object_mut()
+                .unwrap()
+                .extend(change.as_object().cloned().unwrap());
+            serde_json::from_value(json!({"metadata": metadata, "spec": {"credentials": {}}}))
+                .unwrap()
+        };
+        let echo = |version: &str| token(version, json!({}));
+        assert!(!memories.wrote(&echo("7")), "nothing was written");
+        memories.with(&Name::new("shop", "voice"), &echo("6"), |memory| {
+            let status = RealtimeTokenStatus {
+                observed_generation: Some(1),
+                ..Default::default()
+            };
+            memory.status = Some(Box::new(WrittenStatus {
+                version: "7".into(),
+                status,
+                renew_request: None,
+            }));
+        });
+        for change in [
+            json!({"generation": 2}),
+            json!({"annotations": {RENEW_REQUESTED_AT: "now"}}),
+            json!({"deletionTimestamp": "2026-11-24T00:00:00Z"}),
+            json!({"uid": "another"}),
+            json!({"resourceVersion": "6"}),
+            json!({"resourceVersion": "8"}),
+        ] {
+            assert!(!memories.wrote(&token("7", change.clone())), "{change}");
+        }
+        assert!(memories.wrote(&echo("7")));
+        assert!(!memories.wrote(&echo("7")), "told once");
     }
 
     #[test]

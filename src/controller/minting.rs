@@ -31,6 +31,8 @@ pub(super) struct Order {
     pub uid: String,
     /// What to ask of whom with which key.
     pub resolved: Resolved,
+    /// The key, as the owner of the RealtimeToken knows it.
+    pub key_title: String,
     /// The forced renewal that the token will obey.
     pub renew_request: Option<String>,
     /// What is asked for, to notice that a later attempt asks for something else.
@@ -75,7 +77,11 @@ async fn mint(ctx: &Context, order: &Order) -> Result<Held, Failure> {
         Ok(Ok(credential)) => credential,
         Ok(Err(_)) => return Err(Failure::KeyGone),
         Err(problem) => {
-            let message = format!("the {} can't be read: {problem}", order.resolved.key);
+            tracing::warn!(token = %order.name, %problem, "the {} can't be read", order.resolved.key);
+            let message = format!(
+                "the {} can't be read; see the operator's log",
+                order.key_title
+            );
             return Err(Failure::Mint(MintError::Unavailable { message }));
         }
     };

@@ -4,6 +4,7 @@ mod accounts;
 mod context;
 mod guarded;
 mod memory;
+mod merged;
 mod minting;
 mod provider_status;
 mod reconcile;
@@ -26,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::accounts::Accounts;
-pub use self::context::{Context, now};
+pub use self::context::{Context, Scope, now};
 pub use self::guarded::{Guarded, Unreadable};
 use self::memory::Memories;
 use crate::budget::Budget;
@@ -56,6 +57,8 @@ pub struct Parts {
     pub endpoints: EndpointPolicy,
     /// Where ClusterRealtimeProviders' keys live.
     pub operator_namespace: String,
+    /// What the operator looks after.
+    pub scope: Scope,
     /// The operator's pod, for Events.
     pub pod_name: Option<String>,
     /// RealtimeTokens worked on at a time.
@@ -108,6 +111,7 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) {
         providers: parts.providers,
         endpoints: parts.endpoints,
         operator_namespace: parts.operator_namespace,
+        scope: parts.scope,
         cluster_providers: providers.clone(),
         namespaces: namespaces.clone(),
         memories: Memories::default(),
@@ -177,7 +181,7 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) {
 async fn isolated(token: Arc<Guarded>, ctx: Arc<Context>) -> Result<Action, ReconcileError> {
     let began = Instant::now();
     let work = async {
-        match &token.0 {
+        match &*token.0 {
             Ok(token) => Ok(reconcile::reconcile(token, &ctx).await?),
             Err(invalid) => {
                 unreadable::tell(&token, &invalid.error, &ctx).await?;

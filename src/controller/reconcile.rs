@@ -15,7 +15,7 @@ use crate::budget::{Admission, Priority};
 use crate::cluster::{ClusterError, Name, status};
 use crate::token::metadata::SecretView;
 use crate::token::report::{self, Findings, Situation};
-use crate::token::resolve::{Resolved, Surroundings, provider_of, resolve};
+use crate::token::resolve::{KeyRef, Resolved, Surroundings, provider_of, resolve};
 use crate::token::secret::{self, Dress};
 use crate::token::{
     Attempts, Blocked, Decision, Held, Observed, TargetState, WaitReason, Wanted, decide,
@@ -226,6 +226,7 @@ impl<'a> Scene<'a> {
                     asked: decide::asked_for(&wanted),
                     usable_until: self.issued().map(|issued| issued.usable_until),
                     renew_request: self.renew_request.clone(),
+                    key_title: key_title(self.token, &resolved.key),
                     resolved: resolved.clone(),
                 };
                 minting::start(self.ctx, order);
@@ -250,7 +251,7 @@ impl<'a> Scene<'a> {
                     reason: Reason::RateLimited,
                     message: format!(
                         "the {} is limited until about {at}; waiting for its turn",
-                        resolved.key
+                        key_title(self.token, &resolved.key)
                     ),
                 };
                 self.report(Situation::Failing(&waiting)).await?;
@@ -312,6 +313,7 @@ impl<'a> Scene<'a> {
             memory.status = Some(Box::new(super::memory::WrittenStatus {
                 version,
                 status: new,
+                renew_request: self.token.annotations().get(RENEW_REQUESTED_AT).cloned(),
             }));
         });
         Ok(())
@@ -335,6 +337,13 @@ impl<'a> Scene<'a> {
 fn resolve_here(ctx: &Context, token: &RealtimeToken) -> Result<Resolved, Blocked> {
     let namespace = token.namespace().unwrap_or_default();
     let reference = token.spec.credentials.provider_ref.as_ref();
+    if reference.is_some() && !ctx.scope.cluster_providers {
+        return Err(Blocked::new(
+            Reason::ProviderNotFound,
+            "the operator of this namespace serves no ClusterRealtimeProviders (--no-cluster-providers); use \
+             credentials.secretRef",
+        ));
+    }
     let provider = reference.and_then(|reference| {
         ctx.cluster_providers
             .get(&kube::runtime::reflector::ObjectRef::new(&reference.name))
@@ -355,6 +364,14 @@ fn resolve_here(ctx: &Context, token: &RealtimeToken) -> Result<Resolved, Blocke
             endpoints: &ctx.endpoints,
         },
     )
+}
+
+/// The key as the owner of the RealtimeToken knows it: where the platform team keeps its own is their business.
+fn key_title(token: &RealtimeToken, key: &KeyRef) -> String {
+    match &token.spec.credentials.provider_ref {
+        Some(reference) => format!("key of ClusterRealtimeProvider {}", reference.name),
+        None => key.to_string(),
+    }
 }
 
 /// What the operator's own namespace holds is the platform team's business; the provider's status tells them.

@@ -8,10 +8,14 @@ use super::context::now;
 use super::reconcile::Scene;
 use crate::api::{DeletionPolicy, Reason};
 use crate::cluster::ClusterError;
+use crate::providers::scrubbed;
 use crate::token::metadata::SecretView;
 use crate::token::report::Situation;
 use crate::token::secret;
 use crate::token::{Attempts, Blocked, Issued, TargetState, Trigger, backoff, decide, schedule};
+
+/// Instead of a refusal that quotes the token.
+const WITHHELD: &str = "the refusal quotes the Secret's data and is withheld here; look into the admission webhook's own log";
 
 /// Writes the token in memory. Whatever goes wrong, it stays there and is written later; it is never minted again.
 pub(super) async fn store(mut scene: Scene<'_>, trigger: Trigger) -> Result<Action, ClusterError> {
@@ -55,6 +59,13 @@ pub(super) async fn store(mut scene: Scene<'_>, trigger: Trigger) -> Result<Acti
     };
     let view = match written {
         Ok(view) => view,
+        Err(ClusterError::Refused { code, message, .. }) => {
+            let quotes =
+                secret::content(&held, revision, plan.renewal_time, &scene.token.spec.target)
+                    .is_ok_and(|content| content.quoted_in(&message));
+            let message = if quotes { WITHHELD.to_owned() } else { message };
+            return refused(scene, code, &message).await;
+        }
         Err(error) => return not_written(scene, error).await,
     };
     let replaced = scene.issued().cloned();
@@ -118,14 +129,17 @@ fn seen_anew(scene: &mut Scene<'_>, view: SecretView) {
 }
 
 async fn not_written(scene: Scene<'_>, error: ClusterError) -> Result<Action, ClusterError> {
-    let (code, message) = match error {
+    match error {
         // Somebody was faster: look again, live, and decide anew.
         ClusterError::Conflict | ClusterError::NotFound => {
-            return Ok(scene.requeue(now() + SignedDuration::from_millis(20)));
+            Ok(scene.requeue(now() + SignedDuration::from_millis(20)))
         }
-        ClusterError::Refused { code, message, .. } => (code, message),
-        other => return Err(other),
-    };
+        ClusterError::Refused { code, message, .. } => refused(scene, code, &message).await,
+        other => Err(other),
+    }
+}
+
+async fn refused(scene: Scene<'_>, code: u16, message: &str) -> Result<Action, ClusterError> {
     let failed = scene.ctx.memories.with(&scene.name, scene.token, |memory| {
         memory.failures = memory.failures.saturating_add(1);
         memory.failures
@@ -145,9 +159,10 @@ async fn not_written(scene: Scene<'_>, error: ClusterError) -> Result<Action, Cl
         asked: written_for,
         reason: Reason::SecretWriteFailed,
         message: format!(
-            "Secret {} can't be written ({code}): {message}. The token is kept and will be written once the API \
-             server accepts it",
-            scene.secret
+            "Secret {} can't be written ({code}): {}. The token is kept and will be written once the API server \
+             accepts it",
+            scene.secret,
+            scrubbed(message)
         ),
     };
     // Before the report: its status write wakes this object again.

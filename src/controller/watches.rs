@@ -1,30 +1,39 @@
 //! Everything that is watched, and whom it wakes.
 
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::ready;
+use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::core::PartialObjectMeta;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::core::{ObjectMeta, PartialObjectMeta};
 use kube::runtime::reflector::store::{Writer, WriterDropped};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, predicates};
-use kube::{Api, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, mpsc};
 
 use super::context::{Context, now};
 use super::guarded::Guarded;
+use super::memory::Memories;
+use super::merged::merged;
 use super::{provider_status, tokio_stream_of};
 use crate::api::{ClusterRealtimeProvider, RealtimeToken};
 use crate::cluster::Name;
+use crate::cluster::target::SecretMeta;
 use crate::health::Health;
 use crate::token::metadata::{MANAGED_BY, MANAGER};
 use crate::token::resolve::KeyRef;
 
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const TIDY_EVERY: Duration = Duration::from_secs(10);
 const REWATCH_FIRST: Duration = Duration::from_millis(500);
 const REWATCH_CAP: Duration = Duration::from_secs(5);
@@ -66,13 +75,8 @@ pub(super) fn tokens(
     writer: Writer<Guarded>,
     health: Arc<Health>,
 ) -> impl Stream<Item = Result<Guarded, watcher::Error>> + Send + 'static {
-    let api: Api<Guarded> = Api::all(ctx.client.clone());
-    watcher(api, watcher::Config::default())
-        .backoff(Rewatch::default())
-        .modify(|token| {
-            token.managed_fields_mut().clear();
-            token.annotations_mut().remove(LAST_APPLIED);
-        })
+    let echoes = Arc::clone(&ctx);
+    within(&ctx, &watcher::Config::default(), Guarded::remains)
         .inspect(move |event| match event {
             Ok(Event::Delete(token)) => ctx.forget(&Name::of(token)),
             Ok(Event::InitDone) => health.wait_for(None),
@@ -80,7 +84,66 @@ pub(super) fn tokens(
             Ok(_) => {}
         })
         .reflect(writer)
-        .touched_objects()
+        .try_filter_map(move |event| ready(Ok(news(event, &echoes.memories))))
+}
+
+/// The objects of a kind in the namespaces that are watched.
+fn within<K>(
+    ctx: &Context,
+    config: &watcher::Config,
+    remains: fn(&K) -> K,
+) -> BoxStream<'static, watcher::Result<Event<K>>>
+where
+    K: Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
+    K::DynamicType: Default,
+{
+    let watch = |api: Api<K>| {
+        watcher(api, config.clone())
+            .backoff(Rewatch::default())
+            .boxed()
+    };
+    match ctx.scope.namespaces.as_slice() {
+        [] => watch(Api::all(ctx.client.clone())),
+        some => {
+            let watches = some
+                .iter()
+                .map(|namespace| watch(Api::namespaced(ctx.client.clone(), namespace)));
+            merged(watches.collect(), remains).boxed()
+        }
+    }
+}
+
+/// What is kept of metadata in case a later list lacks the object.
+fn remains<K>(object: &PartialObjectMeta<K>) -> PartialObjectMeta<K> {
+    PartialObjectMeta {
+        types: None,
+        metadata: ObjectMeta {
+            managed_fields: None,
+            annotations: None,
+            ..object.metadata.clone()
+        },
+        _phantom: PhantomData,
+    }
+}
+
+/// A store of what isn't watched is ready, and empty for ever.
+async fn nothing<K>(writer: &mut Writer<K>)
+where
+    K: Resource + Clone + 'static,
+    K::DynamicType: Eq + Hash + Clone,
+{
+    writer.apply_watcher_event(&Event::Init);
+    writer.apply_watcher_event(&Event::InitDone);
+    futures::future::pending().await
+}
+
+/// What an event brings to look at: the echo of our own status write brings nothing.
+fn news(event: Event<Guarded>, memories: &Memories) -> Option<Guarded> {
+    match event {
+        Event::Apply(token) | Event::InitApply(token) => (!memories.wrote(&token)).then_some(token),
+        Event::Delete(token) => Some(token),
+        Event::Init | Event::InitDone => None,
+    }
 }
 
 impl Watches {
@@ -95,9 +158,8 @@ impl Watches {
 
     /// The operator's own Secrets, as metadata.
     pub(super) async fn secrets(&self) {
-        let api: Api<PartialObjectMeta<Secret>> = Api::all(self.ctx.client.clone());
         let config = watcher::Config::default().labels(&format!("{MANAGED_BY}={MANAGER}"));
-        let mut events = watcher(api, config).backoff(Rewatch::default()).boxed();
+        let mut events = within(&self.ctx, &config, SecretMeta::clone);
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
@@ -117,10 +179,22 @@ impl Watches {
     }
 
     /// Namespaces, for the labels that namespaceSelectors look at.
-    pub(super) async fn namespaces(&self, writer: Writer<PartialObjectMeta<Namespace>>) {
-        let api: Api<PartialObjectMeta<Namespace>> = Api::all(self.ctx.client.clone());
-        let changes = watcher(api, watcher::Config::default())
-            .backoff(Rewatch::default())
+    pub(super) async fn namespaces(&self, mut writer: Writer<PartialObjectMeta<Namespace>>) {
+        if !self.ctx.scope.cluster_providers {
+            return nothing(&mut writer).await;
+        }
+        let watch = |config: watcher::Config| {
+            let api: Api<PartialObjectMeta<Namespace>> = Api::all(self.ctx.client.clone());
+            watcher(api, config).backoff(Rewatch::default()).boxed()
+        };
+        let by_name = |name: &String| {
+            watch(watcher::Config::default().fields(&format!("metadata.name={name}")))
+        };
+        let events = match self.ctx.scope.namespaces.as_slice() {
+            [] => watch(watcher::Config::default()),
+            some => merged(some.iter().map(by_name).collect(), remains).boxed(),
+        };
+        let changes = events
             .modify(|namespace| {
                 namespace.metadata.managed_fields = None;
                 namespace.metadata.annotations = None;
@@ -149,9 +223,12 @@ impl Watches {
     pub(super) async fn providers(
         &self,
         reader: Store<ClusterRealtimeProvider>,
-        writer: Writer<ClusterRealtimeProvider>,
+        mut writer: Writer<ClusterRealtimeProvider>,
         changed_accounts: mpsc::UnboundedReceiver<KeyRef>,
     ) {
+        if !self.ctx.scope.cluster_providers {
+            return nothing(&mut writer).await;
+        }
         let api: Api<ClusterRealtimeProvider> = Api::all(self.ctx.client.clone());
         let (ctx, tokens, health) = (
             Arc::clone(&self.ctx),
@@ -251,7 +328,9 @@ impl Watches {
 }
 
 fn wake(ctx: &Context, tokens: &Store<Guarded>, which: impl Fn(&RealtimeToken) -> bool) {
-    for token in tokens.state_filter(|token| token.0.as_ref().is_ok_and(&which)) {
+    for token in
+        tokens.state_filter(|token| token.0.as_ref().as_ref().is_ok_and(|token| which(token)))
+    {
         ctx.nudge(&Name::of(&*token));
     }
 }

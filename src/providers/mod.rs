@@ -34,6 +34,7 @@ use crate::api::{ElevenLabs, OpenAi};
 pub use client::{ClientConfig, ClientError, ProviderClient};
 pub use endpoint::{Endpoint, EndpointError, EndpointPolicy};
 pub use error::MintError;
+pub use scrub::scrubbed;
 
 /// What to ask of whom: a provider block with its account side filled in, and the life to ask for.
 #[derive(Clone, Debug)]

@@ -16,6 +16,12 @@ const PREFIXES: [&str; 9] = [
 /// Header names that look like keys.
 const NAMES: [&str; 1] = ["xi-api-key"];
 
+/// A text of somebody else on one line, without whatever looks like a key or a token.
+#[must_use]
+pub fn scrubbed(text: &str) -> String {
+    without_secrets(&one_line(text))
+}
+
 /// The text on one line, without the credential and whatever looks like one, cut to a sentence.
 pub(super) fn scrub(text: &str, credential: &Credential) -> String {
     let mut text = one_line(text);

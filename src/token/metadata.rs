@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
     ManagedFieldsEntry, ObjectMeta, OwnerReference,
 };
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::{Issued, Stored, TargetState};
 use crate::api::{DeletionPolicy, Target};
@@ -62,42 +64,70 @@ struct Controller {
     uid: String,
 }
 
-impl SecretView {
-    /// Reads a Secret's metadata.
-    #[must_use]
-    pub fn new(meta: &ObjectMeta) -> Self {
-        let empty = BTreeMap::new();
-        let labels = meta.labels.as_ref().unwrap_or(&empty);
-        let annotations = meta.annotations.as_ref().unwrap_or(&empty);
-        let controller = meta
-            .owner_references
-            .iter()
-            .flatten()
-            .find(|owner| owner.controller == Some(true));
+/// A Secret's metadata as the API server sends it, without what no decision needs.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Meta {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.namespace`.
+    pub namespace: String,
+    uid: String,
+    resource_version: String,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+    owner_references: Vec<OwnerReference>,
+    managed_fields: Vec<Managed>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Managed {
+    manager: String,
+    operation: String,
+    fields_v1: Fields,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Fields {
+    #[serde(rename = "f:data")]
+    data: BTreeMap<String, IgnoredAny>,
+}
+
+impl From<&Meta> for SecretView {
+    fn from(meta: &Meta) -> Self {
+        let Meta {
+            labels,
+            annotations,
+            managed_fields,
+            ..
+        } = meta;
+        let mut owners = meta.owner_references.iter();
         Self {
             stored: Stored {
-                uid: meta.uid.clone().unwrap_or_default(),
-                resource_version: meta.resource_version.clone().unwrap_or_default(),
+                uid: meta.uid.clone(),
+                resource_version: meta.resource_version.clone(),
                 issued: issued(annotations),
                 intact: true,
                 metadata_hash: annotations.get(METADATA_HASH).cloned(),
                 renewal_time: time(annotations, RENEWAL_TIME),
             },
-            controller: controller.map(|owner| Controller {
-                kind: owner.kind.clone(),
-                name: owner.name.clone(),
-                uid: owner.uid.clone(),
-            }),
+            controller: owners
+                .find(|owner| owner.controller == Some(true))
+                .map(|owner| Controller {
+                    kind: owner.kind.clone(),
+                    name: owner.name.clone(),
+                    uid: owner.uid.clone(),
+                }),
             name_label: labels.get(NAME).cloned(),
             managed: labels.get(MANAGED_BY).is_some_and(|by| by == MANAGER),
-            owned_keys: meta
-                .managed_fields
-                .as_ref()
-                .filter(|fields| !fields.is_empty())
-                .map(|f| owned_keys(f)),
+            owned_keys: (!managed_fields.is_empty()).then(|| owned_keys(managed_fields)),
         }
     }
+}
 
+impl SecretView {
     /// `metadata.resourceVersion`, for comparing two views of one Secret.
     #[must_use]
     pub fn resource_version(&self) -> &str {
@@ -215,14 +245,13 @@ fn is_ours(entry: &ManagedFieldsEntry) -> bool {
     entry.manager.as_deref() == Some(MANAGER) && entry.operation.as_deref() == Some("Update")
 }
 
-fn owned_keys(fields: &[ManagedFieldsEntry]) -> Vec<Cow<'static, str>> {
-    let ours = fields.iter().filter(|entry| is_ours(entry));
-    ours.filter_map(|entry| entry.fields_v1.as_ref()?.0.get("f:data")?.as_object())
-        .flat_map(|data| {
-            data.keys()
-                .filter_map(|field| field.strip_prefix("f:"))
-                .map(shared)
-        })
+fn owned_keys(fields: &[Managed]) -> Vec<Cow<'static, str>> {
+    fields
+        .iter()
+        .filter(|entry| entry.manager == MANAGER && entry.operation == "Update")
+        .flat_map(|entry| entry.fields_v1.data.keys())
+        .filter_map(|field| field.strip_prefix("f:"))
+        .map(shared)
         .collect()
 }
 
@@ -250,6 +279,13 @@ fn issued(annotations: &BTreeMap<String, String>) -> Option<Issued> {
         credential_revision: annotations.get(CREDENTIAL_REVISION)?.clone(),
         renew_request: annotations.get(RENEW_REQUEST).cloned(),
     })
+}
+
+/// A view of metadata that comes from nowhere.
+#[cfg(test)]
+pub(super) fn view_of(meta: &ObjectMeta) -> SecretView {
+    let text = serde_json::to_string(meta).unwrap_or_default();
+    SecretView::from(&serde_json::from_str::<Meta>(&text).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use secrecy::{ExposeSecret, SecretString};
@@ -20,6 +22,27 @@ pub struct Content {
     pub annotations: BTreeMap<String, String>,
     /// Hash of token.json, for the audit log.
     pub hash: String,
+}
+
+/// As short as this a quotation gives nothing away.
+const QUOTATION: usize = 16;
+
+impl Content {
+    /// Whether a text quotes some of the data, plain or as base64: the refusal of an admission webhook may.
+    #[must_use]
+    pub fn quoted_in(&self, text: &str) -> bool {
+        let plain = self.data.values().map(|value| value.0.clone());
+        let encoded = self
+            .data
+            .values()
+            .map(|value| BASE64.encode(&value.0).into_bytes());
+        let data: Vec<Vec<u8>> = plain.chain(encoded).collect();
+        let mut quotations = text.as_bytes().windows(QUOTATION);
+        quotations.any(|part| {
+            data.iter()
+                .any(|value| value.windows(QUOTATION).any(|own| own == part))
+        })
+    }
 }
 
 /// The parts of a Secret that don't come from the token.

@@ -51,7 +51,7 @@ fn meta(secret: &Value) -> ObjectMeta {
 }
 
 fn seen(secret: &Value, target: &Target) -> TargetState {
-    SecretView::new(&meta(secret)).seen_by(NAME_OF_TOKEN, UID, target)
+    view_of(&meta(secret)).seen_by(NAME_OF_TOKEN, UID, target)
 }
 
 fn ours(secret: &Value) -> Stored {
@@ -102,12 +102,12 @@ fn reads_what_was_written() {
             renewal_time: Some(time("2026-11-22T10:19:00Z")),
         }
     );
-    let view = SecretView::new(&meta(&secret()));
+    let view = view_of(&meta(&secret()));
     assert_eq!(
         (view.uid(), view.resource_version(), view.token_name()),
         ("secret-uid", "17", Some(NAME_OF_TOKEN))
     );
-    let nothing = SecretView::new(&ObjectMeta::default());
+    let nothing = view_of(&ObjectMeta::default());
     assert_eq!(
         (
             nothing.uid(),
@@ -297,7 +297,7 @@ fn keys_of_a_former_template_are_stale() {
     ]);
     let stale = |secret: &Value, keys: &[&str]| -> Vec<String> {
         let new = keys.iter().map(|key| ((*key).to_owned(), ())).collect();
-        SecretView::new(&meta(secret)).stale_keys(&new).collect()
+        view_of(&meta(secret)).stale_keys(&new).collect()
     };
     let new = ["token.json", "token", "expires-at", "provider", ".env"];
     assert_eq!(stale(&secret, &new), ["old"]);

@@ -112,7 +112,7 @@ proptest! {
             annotations: Some(annotations),
             ..ObjectMeta::default()
         };
-        let seen = metadata::SecretView::new(&meta).seen_by("voice", "uid", &Target {
+        let seen = metadata::view_of(&meta).seen_by("voice", "uid", &Target {
             deletion_policy: DeletionPolicy::Retain,
             ..target
         });
@@ -176,4 +176,25 @@ fn the_dress_changes_with_labels_annotations_and_policy_alone() {
     assert_eq!(hash(&|t, _| t.template = Some(Template::default())), same);
     let (empty, none) = (target(json!({})), Target::default());
     assert_eq!(dress("voice", &empty), dress("voice", &none));
+}
+
+#[test]
+fn a_quotation_of_the_token_is_noticed_plain_and_encoded() {
+    let held = held("ek_0123456789abcdefghij", 0, 0, None);
+    let content = content(&held, 1, at(0), &Target::default()).unwrap();
+    for quoting in [
+        "denied: ek_0123456789abcdefghij",
+        "denied: 0123456789abcdef…",
+        "denied: ZWtfMDEyMzQ1Njc4OWFiY2RlZmdoaWo=",
+        "denied: {\"token\":\"ek_0123456789a",
+    ] {
+        assert!(content.quoted_in(quoting), "{quoting}");
+    }
+    for harmless in [
+        "",
+        "denied",
+        "secrets \"voice\" is forbidden: no tokens of openai today",
+    ] {
+        assert!(!content.quoted_in(harmless), "{harmless}");
+    }
 }

@@ -33,7 +33,8 @@ impl<'a> Ban<'a> {
                 }]},
                 "validations": [{
                     "expression": format!("!(object.metadata.name in {})", json!([secrets, &["probe"]].concat())),
-                    "message": "no tokens today",
+                    // Careless policies quote what they refuse.
+                    "messageExpression": "'no tokens today' + (object.metadata.name == 'quoted' ? ': ' + string(object.data.token) : '')",
                 }],
             },
         });
@@ -151,6 +152,22 @@ async fn refused_for_a_renewal() {
     case.assert_strict();
 }
 
+/// A policy that quotes the Secret must not put the token where everybody reads it.
+async fn refused_with_a_quotation() {
+    let case = world().await.case("quoted").await;
+    let ban = Ban::begin(&case, &["quoted"]).await;
+    case.create("quoted", case.spec("quoted")).await;
+    let status = case.not_issued("quoted", "SecretWriteFailed").await;
+    let text = message(&status, "Ready");
+    assert!(
+        text.contains("quotes the Secret's data and is withheld"),
+        "{text}"
+    );
+    ban.end().await;
+    case.recovered("quoted", 1).await;
+    case.assert_strict();
+}
+
 /// Labels that can't be written are no reason to mint, nor to try without a pause.
 async fn refused_for_a_label() {
     let case = world().await.case("refused").await;
@@ -183,6 +200,7 @@ async fn a_secret_that_may_not_be_written_is_written_once_it_may() {
     all(vec![
         ("first token", refused_for_a_first_token().boxed_local()),
         ("renewal", refused_for_a_renewal().boxed_local()),
+        ("quotation", refused_with_a_quotation().boxed_local()),
         ("label", refused_for_a_label().boxed_local()),
     ])
     .await;

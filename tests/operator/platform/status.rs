@@ -134,6 +134,15 @@ async fn a_limit_shows_while_it_holds() {
         "limited for {wait:?}"
     );
     case.not_issued("voice", "RateLimited").await;
+    // Who waits is told of the ClusterRealtimeProvider; where the platform team keeps its key is not their business.
+    case.create("next", case.tenant("next")).await;
+    let waiting = case.not_issued("next", "RateLimited").await;
+    let text = message(&waiting, "Ready");
+    let named = format!(
+        "the key of ClusterRealtimeProvider {} is limited",
+        case.provider()
+    );
+    assert!(text.starts_with(&named), "{text}");
     case.provider_status(|s| s.rate_limit.is_none()).await;
     assert!(
         Timestamp::now() >= until,

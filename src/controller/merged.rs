@@ -1,0 +1,248 @@
+//! The watches on several namespaces as one.
+//!
+//! To a store, a list is the start of everything anew. Here the first lists of all namespaces together are that one
+//! start; a namespace that is listed again later is told as what changed in it.
+
+use std::collections::HashMap;
+
+use futures::stream::{self, BoxStream};
+use futures::{Stream, StreamExt};
+use kube::ResourceExt;
+use kube::runtime::watcher::{Error, Event};
+
+use crate::cluster::Name;
+
+/// Merges watches. Of each object `remains` is kept, to tell of its deletion should a later list lack it.
+pub(super) fn merged<K: ResourceExt + Send + 'static>(
+    watches: Vec<BoxStream<'static, Result<Event<K>, Error>>>,
+    remains: fn(&K) -> K,
+) -> impl Stream<Item = Result<Event<K>, Error>> + Send + 'static {
+    let mut merge = Merge::new(watches.len(), remains);
+    let watches = watches.into_iter().enumerate();
+    let numbered = watches.map(|(number, watch)| watch.map(move |event| (number, event)));
+    stream::select_all(numbered).flat_map(move |(number, event)| {
+        stream::iter(match event {
+            Ok(event) => merge.take(number, event).into_iter().map(Ok).collect(),
+            Err(problem) => vec![Err(problem)],
+        })
+    })
+}
+
+struct Merge<K> {
+    parts: Vec<Part<K>>,
+    remains: fn(&K) -> K,
+    begun: bool,
+    /// How many parts have not been listed yet. Until all are, the whole is one list.
+    unlisted: usize,
+    /// What was deleted meanwhile: a list can't say so.
+    deleted: HashMap<Name, K>,
+}
+
+struct Part<K> {
+    known: HashMap<Name, K>,
+    list: Vec<K>,
+    listed: bool,
+}
+
+impl<K: ResourceExt> Merge<K> {
+    fn new(parts: usize, remains: fn(&K) -> K) -> Self {
+        let part = || Part {
+            known: HashMap::new(),
+            list: Vec::new(),
+            listed: false,
+        };
+        Self {
+            parts: std::iter::repeat_with(part).take(parts).collect(),
+            remains,
+            begun: false,
+            unlisted: parts,
+            deleted: HashMap::new(),
+        }
+    }
+
+    fn take(&mut self, number: usize, event: Event<K>) -> Vec<Event<K>> {
+        let part = &mut self.parts[number];
+        match event {
+            Event::Init => {
+                part.list.clear();
+                if std::mem::replace(&mut self.begun, true) {
+                    return Vec::new();
+                }
+                vec![Event::Init]
+            }
+            Event::InitApply(object) => {
+                part.list.push(object);
+                Vec::new()
+            }
+            Event::InitDone => self.listed(number),
+            Event::Apply(object) => {
+                part.known
+                    .insert(Name::of(&object), (self.remains)(&object));
+                vec![self.applied(object)]
+            }
+            Event::Delete(object) => {
+                part.known.remove(&Name::of(&object));
+                self.gone(object).into_iter().collect()
+            }
+        }
+    }
+
+    fn listed(&mut self, number: usize) -> Vec<Event<K>> {
+        let part = &mut self.parts[number];
+        let list = std::mem::take(&mut part.list);
+        let now = list
+            .iter()
+            .map(|object| (Name::of(object), (self.remains)(object)));
+        let mut before = std::mem::replace(&mut part.known, now.collect());
+        before.retain(|name, _| !part.known.contains_key(name));
+        let first = !std::mem::replace(&mut part.listed, true);
+        let gone: Vec<_> = before
+            .into_values()
+            .filter_map(|object| self.gone(object))
+            .collect();
+        let there = list.into_iter().map(|object| self.applied(object));
+        let mut events: Vec<_> = there.chain(gone).collect();
+        if first {
+            self.unlisted -= 1;
+            if self.unlisted == 0 {
+                events.push(Event::InitDone);
+                events.extend(
+                    self.deleted
+                        .drain()
+                        .map(|(_, object)| Event::Delete(object)),
+                );
+            }
+        }
+        events
+    }
+
+    fn applied(&mut self, object: K) -> Event<K> {
+        if self.unlisted == 0 {
+            return Event::Apply(object);
+        }
+        self.deleted.remove(&Name::of(&object));
+        Event::InitApply(object)
+    }
+
+    fn gone(&mut self, object: K) -> Option<Event<K>> {
+        if self.unlisted == 0 {
+            return Some(Event::Delete(object));
+        }
+        self.deleted.insert(Name::of(&object), object);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Secret;
+    use kube::core::{ObjectMeta, PartialObjectMeta};
+
+    use super::*;
+
+    type Object = PartialObjectMeta<Secret>;
+
+    fn object(name: &str, version: &str) -> Object {
+        Object {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                resource_version: Some(version.to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..Object::default()
+        }
+    }
+
+    fn told(events: Vec<Event<Object>>) -> String {
+        let name =
+            |object: &Object| object.name_any() + &object.resource_version().unwrap_or_default();
+        let tell = |event: &Event<Object>| match event {
+            Event::Init => "init".to_owned(),
+            Event::InitApply(object) => format!("?{}", name(object)),
+            Event::InitDone => "done".to_owned(),
+            Event::Apply(object) => format!("+{}", name(object)),
+            Event::Delete(object) => format!("-{}", name(object)),
+        };
+        events.iter().map(tell).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Feeds `0 init`, `1 +a1` and the like, and returns what is told after each.
+    fn feed(merge: &mut Merge<Object>, steps: &[(usize, &str, &str)]) {
+        for (number, step, expected) in steps {
+            let at = |sign| {
+                step.strip_prefix(sign)
+                    .map(|name| object(&name[..1], &name[1..]))
+            };
+            let event = match (*step, at('?'), at('+'), at('-')) {
+                ("init", ..) => Event::Init,
+                ("done", ..) => Event::InitDone,
+                (_, Some(object), _, _) => Event::InitApply(object),
+                (_, _, Some(object), _) => Event::Apply(object),
+                (_, _, _, Some(object)) => Event::Delete(object),
+                _ => unreachable!("{step}"),
+            };
+            assert_eq!(
+                told(merge.take(*number, event)),
+                *expected,
+                "after {number} {step}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_first_lists_are_one_and_later_ones_tell_what_changed() {
+        let mut merge = Merge::new(2, Clone::clone);
+        feed(
+            &mut merge,
+            &[
+                (0, "init", "init"),
+                (0, "?a1", ""),
+                (0, "done", "?a1"),
+                (0, "+b2", "?b2"),
+                (1, "init", ""),
+                (1, "?c3", ""),
+                (1, "done", "?c3 done"),
+                (0, "+a4", "+a4"),
+                (1, "-c5", "-c5"),
+                // The watch broke: a5 is new, b is gone.
+                (0, "init", ""),
+                (0, "?a5", ""),
+                (0, "done", "+a5 -b2"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_deletion_before_all_are_listed_is_told_after_the_list() {
+        let mut merge = Merge::new(2, Clone::clone);
+        feed(
+            &mut merge,
+            &[
+                (0, "init", "init"),
+                (0, "?a1", ""),
+                (0, "?b1", ""),
+                (0, "done", "?a1 ?b1"),
+                (0, "-a2", ""),
+                (0, "-b2", ""),
+                (0, "+b3", "?b3"),
+                (1, "init", ""),
+                (1, "done", "done -a2"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_list_that_broke_off_is_forgotten() {
+        let mut merge = Merge::new(1, Clone::clone);
+        feed(
+            &mut merge,
+            &[
+                (0, "init", "init"),
+                (0, "?a1", ""),
+                (0, "init", ""),
+                (0, "?b2", ""),
+                (0, "done", "?b2 done"),
+            ],
+        );
+    }
+}
