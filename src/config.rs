@@ -50,8 +50,17 @@ pub struct RunArgs {
     /// Serve no ClusterRealtimeProviders: with --watch-namespaces no right is needed beyond those namespaces then.
     #[arg(long, env = "NO_CLUSTER_PROVIDERS")]
     pub no_cluster_providers: bool,
-    /// The operator's pod, named in Events.
-    #[arg(long, env = "POD_NAME", hide = true)]
+    /// Work only while holding a Lease in the operator's own namespace, so that several replicas can run.
+    #[arg(long, env = "LEADER_ELECT")]
+    pub leader_elect: bool,
+    /// The Lease.
+    #[arg(long, env = "LEASE_NAME", default_value = "realtime-token-operator")]
+    pub lease_name: String,
+    /// For how long the Lease holds without being renewed. A leader that couldn't renew it for two thirds of this stops.
+    #[arg(long, env = "LEASE_DURATION_SECONDS", default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(3..=3600))]
+    pub lease_duration_seconds: u16,
+    /// The operator's pod, named in Events and as the holder of the Lease.
+    #[arg(long, env = "POD_NAME")]
     pub pod_name: Option<String>,
     /// Where /livez, /readyz and /metrics are served.
     #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]

@@ -8,6 +8,7 @@
 //! - [`budget`]: per credential: rate, concurrency, the provider's own limits, whose turn it is. Pure too.
 //! - [`cluster`]: Kubernetes I/O, the only user of the API client.
 //! - [`controller`]: the streams, and reconcile, which carries a token through the rooms above.
+//! - [`leader`]: of several replicas one works; a pure step on the Lease, and its loop.
 //! - [`health`], [`server`], [`metrics`], [`telemetry`]: what probes, Prometheus and people see.
 //! - [`config`]: the command line, validated. [`cli`]: subcommands without a controller.
 //!
@@ -21,6 +22,7 @@ pub mod cluster;
 pub mod config;
 pub mod controller;
 pub mod health;
+pub mod leader;
 pub mod metrics;
 pub mod providers;
 pub mod server;

@@ -5,8 +5,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use realtime_token_operator::cluster::lease::LeaseLock;
 use realtime_token_operator::config::{Cli, Command, RunArgs};
 use realtime_token_operator::health::Health;
+use realtime_token_operator::leader::{Candidate, Terms};
 use realtime_token_operator::metrics::Metrics;
 use realtime_token_operator::providers::{ClientConfig, EndpointPolicy, ProviderClient};
 use realtime_token_operator::{api, cli, cluster, controller, server, telemetry};
@@ -86,6 +88,14 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
     tokio::spawn(stop_on_signal(shutdown.clone()));
     // Served to the end of the controller, so that probes and metrics see it wind down.
     let server = server::serve(args.listen, Arc::clone(&health), Arc::clone(&metrics));
+    let candidate = args.leader_elect.then(|| Candidate {
+        lock: LeaseLock::new(client.clone(), &args.namespace, args.lease_name),
+        me: identity(args.pod_name.as_deref()),
+        terms: Terms::new(args.lease_duration_seconds),
+        health: Arc::clone(&health),
+        metrics: Arc::clone(&metrics),
+    });
+    metrics.leading(candidate.is_none());
     let parts = controller::Parts {
         client,
         providers,
@@ -105,13 +115,32 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
         health,
         metrics,
     };
-    let controller = controller::run(parts, shutdown.clone());
+    let controller = async {
+        let controller = controller::run(parts, shutdown.clone());
+        match candidate {
+            Some(candidate) => candidate.lead(controller, &shutdown).await,
+            None => {
+                controller.await;
+                Ok(())
+            }
+        }
+    };
     tokio::select! {
         result = server => result.map_err(|problem| format!("--listen {}: {problem}", args.listen))?,
-        () = controller => {}
+        result = controller => result?,
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// A name that no other process has had: a container that starts again in the same pod is another.
+fn identity(pod_name: Option<&str>) -> String {
+    let id = std::process::id();
+    let started = controller::now().as_millisecond();
+    format!(
+        "{}_{id}-{started:x}",
+        pod_name.unwrap_or("realtime-token-operator")
+    )
 }
 
 async fn stop_on_signal(shutdown: CancellationToken) {

@@ -28,6 +28,7 @@ pub struct Metrics {
     reconciles: Family<ReconcileLabels, Counter>,
     reconcile_duration: Histogram,
     api_requests: Family<ApiLabels, Counter>,
+    leader: Gauge,
     per_object: bool,
 }
 
@@ -83,6 +84,7 @@ impl Metrics {
             reconciles: Family::default(),
             reconcile_duration: Histogram::new([0.0001, 0.001, 0.01, 0.1, 1.0, 10.0]),
             api_requests: Family::default(),
+            leader: Gauge::default(),
             per_object,
         };
         metrics.register();
@@ -135,6 +137,11 @@ impl Metrics {
             "api_requests",
             "Requests to the Kubernetes API",
             self.api_requests.clone(),
+        );
+        registry.register(
+            "leader",
+            "1 if this replica works, 0 if it stands by",
+            self.leader.clone(),
         );
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The running version", version);
@@ -214,6 +221,11 @@ impl Metrics {
         };
         self.ready.remove(&labels);
         self.expiration.remove(&labels);
+    }
+
+    /// This replica works from now on, or no longer.
+    pub fn leading(&self, leading: bool) {
+        self.leader.set(i64::from(leading));
     }
 
     /// A reconcile ended.

@@ -81,9 +81,10 @@ pub(crate) async fn all(flags: &Flags) -> Result<Report> {
 /// look around in peace afterwards.
 fn life(bare: Duration) -> Result<i64> {
     let creating = 2.0 * bare.as_secs_f64();
-    // A twentieth of the life is jitter. Below 120 s the renewal comes at half the life.
+    // A twentieth of the life is jitter. Below 120 s the renewal would come at half the life, and every token would say
+    // so. An expiry has whole seconds.
     let life = ((creating + QUIET + RENEW_BEFORE) / 0.95)
-        .max(2.0 * RENEW_BEFORE)
+        .max(2.0 * RENEW_BEFORE + 2.0)
         .ceil() as i64;
     if life > 7200 {
         bail!("so many tokens would need a life of {life} s, and OpenAI's end at 7200 s");

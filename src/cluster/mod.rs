@@ -4,6 +4,7 @@ pub mod client;
 pub mod credentials;
 mod error;
 pub mod events;
+pub mod lease;
 pub mod status;
 pub mod target;
 

@@ -10,14 +10,14 @@
 )]
 
 mod admission;
+mod alone;
 mod cli;
-mod cost;
 mod expect;
 mod failures;
 mod invalid;
 mod lifecycle;
+mod metrics;
 mod platform;
-mod process;
 mod secrets;
 mod triggers;
 mod world;

@@ -10,7 +10,7 @@ use testkit::standin::{Fault, Scope};
 use testkit::wait;
 
 use super::super::world::{Case, world};
-use crate::expect::{PATIENCE, seconds};
+use crate::expect::{PATIENCE, message, seconds};
 
 fn says(status: &ClusterRealtimeProviderStatus, type_: &str, value: &str, reason: &str) -> bool {
     let mut conditions = status.conditions.iter();

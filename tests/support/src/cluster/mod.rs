@@ -4,14 +4,14 @@
 //! binary share. Either way each test makes a namespace and a client of its own: a client belongs to the runtime it was
 //! made in, and each `#[tokio::test]` has another one.
 
+#[cfg(test)]
+mod alone;
 mod crds;
 mod local;
 mod namespace;
 mod pki;
 mod requests;
 mod server;
-#[cfg(test)]
-mod tests;
 
 use std::{
     env,
@@ -68,6 +68,12 @@ pub async fn shared() -> Result<&'static Cluster> {
 impl Cluster {
     /// Starts etcd and an API server on free ports, and waits until they are ready.
     pub async fn start(options: Options) -> Result<Self> {
+        if env::var_os("CLUSTER").is_some_and(|it| !it.is_empty()) {
+            bail!(
+                "CLUSTER is set, but this stops, counts or breaks things and needs a control plane of its own: unset \
+                 CLUSTER, or leave such tests out with `cargo test -- --skip alone::`"
+            );
+        }
         // May build for minutes, which is no work for a thread of the runtime.
         let binary = tokio::task::spawn_blocking(build::control_plane).await??;
         let local = local::Local::start(binary, options)

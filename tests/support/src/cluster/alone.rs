@@ -133,7 +133,7 @@ async fn a_named_cluster_is_swept_but_not_stopped(cluster: &Cluster) -> Result<(
 async fn a_killed_run_leaves_nothing_behind() -> Result<()> {
     let mut run = Command::new(std::env::current_exe()?)
         .args(["--exact", "--nocapture"])
-        .arg("cluster::tests::shares_a_cluster_and_hangs")
+        .arg("cluster::alone::shares_a_cluster_and_hangs")
         .env(TO_BE_KILLED, "1")
         .env_remove("CLUSTER")
         .stdout(Stdio::piped())

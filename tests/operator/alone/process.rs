@@ -1,4 +1,4 @@
-//! The process: how it ends, what it serves, and what it never says.
+//! The process: how it starts and ends, and what it never says.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use testkit::operator::Operator;
 use testkit::standin::Fault;
 use testkit::wait;
 
-use crate::world::{SOON, World, world};
+use crate::world::{SOON, World};
 
 #[tokio::test]
 async fn sigterm_ends_it_cleanly_and_soon() {
@@ -24,29 +24,6 @@ async fn sigterm_ends_it_cleanly_and_soon() {
     let status = operator.wait_exit(Duration::from_secs(15)).await.unwrap();
     assert!(status.success(), "{status}\n{}", operator.logs());
     assert!(operator.logs().contains("stopped"));
-}
-
-#[tokio::test]
-async fn metrics_tell_of_mints_and_of_each_object() {
-    let case = world().await.case("metrics").await;
-    case.create("voice", case.openai()).await;
-    case.condition("voice", "Ready", "True", "Issued").await;
-    let metrics = world().await.operator.lock().await.metrics().await.unwrap();
-    let object = format!("{{namespace=\"{}\",name=\"voice\"}}", case.namespace.name());
-    assert!(
-        metrics.contains(&format!("realtime_token_ready{object} 1")),
-        "{metrics}"
-    );
-    assert!(metrics.contains(&format!(
-        "realtime_token_expiration_timestamp_seconds{object} 1"
-    )));
-    assert!(
-        metrics.contains("realtime_token_mints_total{provider=\"openai\",outcome=\"success\"}")
-    );
-    assert!(metrics.contains(
-        "realtime_token_api_requests_total{verb=\"create\",resource=\"secrets\",code=\"201\"}"
-    ));
-    assert!(metrics.ends_with("# EOF\n"));
 }
 
 /// Keys and tokens are looked for in everything the operator says, at trace level, with a provider that repeats the
