@@ -6,10 +6,10 @@ N ?= 1000
 TARGET = $(shell cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench crds lint fmt binaries modules cargo
+.PHONY: help demo test test-node tools bench crds lint fmt binaries modules cargo
 
 help: ## Say what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: modules binaries ## Watch RealtimeTokens rotate on a real API server, against a stand-in provider
 	@$(TARGET)/debug/demo --operator $(TARGET)/debug/realtime-token-operator
@@ -19,7 +19,18 @@ test: modules binaries ## Run every test
 ifdef CLUSTER
 	@echo "CLUSTER is set: left out are the tests named alone::, which stop the API server, count its requests or loosen a CRD"
 endif
-	cargo test --workspace $(if $(CLUSTER),-- --skip alone::)
+	cargo test -p realtime-token-operator -p testkit $(if $(CLUSTER),-- --skip alone::)
+
+test-node: modules binaries ## Run the tests that need root and Debian packages: image, node, Prometheus, consumers
+	cargo test -p nodetests
+
+# What the tests of `make test-node` run beside the operator, a line for each. From Debian, as root.
+DEBIAN = ca-certificates
+
+tools: ## Install the Debian packages of `make test-node`
+	@missing=$$(for name in $(DEBIAN); do dpkg -s $$name >/dev/null 2>&1 || echo $$name; done); \
+	if [ -n "$$missing" ]; then apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
 
 bench: cargo ## Measure N tokens (N=1000) beside a bare client that does the same writes
 	@cargo build --quiet --workspace --bins && $(TARGET)/debug/control-plane build

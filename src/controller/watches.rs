@@ -328,9 +328,7 @@ impl Watches {
 }
 
 fn wake(ctx: &Context, tokens: &Store<Guarded>, which: impl Fn(&RealtimeToken) -> bool) {
-    for token in
-        tokens.state_filter(|token| token.0.as_ref().as_ref().is_ok_and(|token| which(token)))
-    {
+    for token in tokens.state_filter(|token| token.0.as_ref().as_ref().is_ok_and(&which)) {
         ctx.nudge(&Name::of(&*token));
     }
 }

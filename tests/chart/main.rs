@@ -1,0 +1,10 @@
+//! The chart, with real helm: what it renders, and what it does on a real API server.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "tests"
+)]

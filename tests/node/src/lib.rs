@@ -1,0 +1,1 @@
+//! What the tests on a real machine share. They need root and Debian packages: `make tools` installs them.

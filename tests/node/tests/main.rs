@@ -1,0 +1,10 @@
+//! The parts around the operator, each the real one: image, node, registry, Prometheus, proxy, consumers.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "tests"
+)]
