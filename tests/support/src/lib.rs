@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`build`] | the control plane's binaries: found, cached or built |
 //! | [`cluster`] | a real Kubernetes API server, and what tests ask of it |
+//! | [`helm`] | helm 3 and helm 4 |
 //! | [`kubectl`] | a kubectl that works |
 //! | [`operator`] | the operator as a process: logs, metrics, signals, memory |
 //! | [`standin`] | the strict stand-in provider |
@@ -16,8 +17,10 @@ mod cache;
 pub mod cluster;
 mod fetch;
 mod guard;
+pub mod helm;
 pub mod kubectl;
 pub mod operator;
 mod ports;
 pub mod standin;
 pub mod wait;
+mod wheel;
