@@ -1,6 +1,7 @@
 # What to type. Everything underneath is plain cargo; CLUSTER=<kubeconfig> makes demo and test use a cluster of yours.
 
 N ?= 1000
+CHART = charts/realtime-token-operator
 
 # Asked, not assumed: the folder can be moved by CARGO_TARGET_DIR or a configuration file.
 TARGET = $(shell cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
@@ -36,12 +37,13 @@ bench: cargo ## Measure N tokens (N=1000) beside a bare client that does the sam
 	@cargo build --quiet --workspace --bins && $(TARGET)/debug/control-plane build
 	cargo bench --bench rotation -- --tokens $(N)
 
-crds: binaries ## Write crds/*.yaml from the types
+crds: binaries ## Write crds/*.yaml from the types, and the chart's copies
 	@$(TARGET)/debug/realtime-token-operator crd | awk ' \
 		/^---$$/ { if (doc) printf "%s", doc > file; doc = "" } \
 		/^  name: .*\.realtime-token\.dev$$/ { split($$2, name, "."); file = "crds/" name[1] ".yaml" } \
 		{ doc = doc $$0 "\n" } \
 		END { printf "%s", doc > file }'
+	@mkdir -p $(CHART)/files/crds && cp crds/*.yaml $(CHART)/files/crds/
 
 lint: cargo ## Check the format, and let clippy look
 	cargo fmt --all --check

@@ -1,0 +1,85 @@
+{{- /* What the operator does with RealtimeTokens and their Secrets; docs/security.md says why, verb by verb. */}}
+{{- define "rto.rights.tokens" -}}
+- apiGroups: [realtime-token.dev]
+  resources: [realtimetokens]
+  verbs: [get, list, watch]
+- apiGroups: [realtime-token.dev]
+  resources: [realtimetokens/status]
+  verbs: [patch]
+# Never requested, but checked: with the admission plugin OwnerReferencesPermissionEnforcement, whoever makes an owner
+# reference that blocks the owner's deletion must be allowed this.
+- apiGroups: [realtime-token.dev]
+  resources: [realtimetokens/finalizers]
+  verbs: [update]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch, create, patch]
+{{ include "rto.rights.events" . }}
+{{- end }}
+
+{{- define "rto.rights.events" -}}
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
+
+{{- /* ClusterRealtimeProviders, and the labels of namespaces that their selectors look at. */}}
+{{- define "rto.rights.providers" -}}
+- apiGroups: [realtime-token.dev]
+  resources: [clusterrealtimeproviders]
+  verbs: [list, watch]
+- apiGroups: [realtime-token.dev]
+  resources: [clusterrealtimeproviders/status]
+  verbs: [patch]
+- apiGroups: [""]
+  resources: [namespaces]
+  {{- with .Values.watchNamespaces }}
+  resourceNames: {{ . | uniq | toJson }}
+  {{- end }}
+  verbs: [list, watch]
+{{- end }}
+
+{{- define "rto.subjects" -}}
+- kind: ServiceAccount
+  name: {{ include "rto.serviceAccountName" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end }}
+
+{{- /* A Role and its RoleBinding. Takes root, namespace, name, rules. */}}
+{{- define "rto.role" -}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: {{ .name }}
+  namespace: {{ .namespace }}
+  labels:
+    {{- include "rto.labels" .root | nindent 4 }}
+rules:
+  {{- .rules | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: {{ .name }}
+  namespace: {{ .namespace }}
+  labels:
+    {{- include "rto.labels" .root | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: {{ .name }}
+subjects:
+  {{- include "rto.subjects" .root | nindent 2 }}
+{{- end }}
+
+{{- /* Nobody can be allowed to create by name only. */}}
+{{- define "rto.rights.lease" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ include "rto.leaseName" . }}]
+  verbs: [get, update]
+{{- end }}
