@@ -1,4 +1,4 @@
-//! Where the control plane's binaries come from.
+//! Where the binaries of the control plane and of the node come from.
 
 use std::{
     env,
@@ -17,8 +17,34 @@ use crate::{cache, guard};
 const OTHER_WAYS: &str = "set CLUSTER=<kubeconfig> to use a cluster you have, or KUBEBUILDER_ASSETS=<dir> \
                           to use an etcd and a kube-apiserver you have";
 
-/// The program whose three servers we run.
+/// The Go module of both programs.
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../cluster");
+
+/// A program of the module.
+struct Program {
+    name: &'static str,
+    /// Its package, as a path below the module.
+    package: &'static str,
+    what: &'static str,
+    minutes: u8,
+    other_ways: &'static str,
+}
+
+const CONTROL_PLANE: Program = Program {
+    name: "control-plane",
+    package: ".",
+    what: "the test control plane (etcd and Kubernetes from Go modules)",
+    minutes: 8,
+    other_ways: OTHER_WAYS,
+};
+
+const NODE: Program = Program {
+    name: "node",
+    package: "node",
+    what: "the test node (kubelet and scheduler from Go modules)",
+    minutes: 3,
+    other_ways: "there is no other way to test a node",
+};
 
 /// etcd, kube-apiserver and kube-controller-manager, ready to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,29 +79,41 @@ pub fn control_plane() -> Result<ControlPlaneBinary> {
     if let Some(folder) = env::var_os("KUBEBUILDER_ASSETS").filter(|it| !it.is_empty()) {
         return Ok(ControlPlaneBinary::Folder(folder.into()));
     }
-    let source = Source::read(Path::new(SOURCE))?;
+    cached(CONTROL_PLANE).map(ControlPlaneBinary::Single)
+}
+
+/// Finds kubelet and kube-scheduler, one program whose first argument says which: the build in the cache, else builds it.
+pub fn node() -> Result<PathBuf> {
+    cached(NODE)
+}
+
+fn cached(program: Program) -> Result<PathBuf> {
+    let name = program.name;
+    let source = Source::read(Path::new(SOURCE), program)?;
     let entry = cache::entry(
-        &format!("control-plane-{}", source.key),
-        "the test control plane",
-        |folder| source.build(&folder.join("control-plane")),
+        &format!("{name}-{}", source.key),
+        source.program.what,
+        |folder| source.build(&folder.join(name)),
     )?;
-    Ok(ControlPlaneBinary::Single(entry.join("control-plane")))
+    Ok(entry.join(name))
 }
 
 struct Source {
     folder: PathBuf,
+    program: Program,
     ldflags: String,
     /// What the binary depends on. The Go release isn't part of it: any that can build the binary builds one that serves.
     key: String,
 }
 
 impl Source {
-    fn read(folder: &Path) -> Result<Self> {
+    fn read(folder: &Path, program: Program) -> Result<Self> {
         let read = |name: &str| {
             let file = folder.join(name);
             fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))
         };
-        let (main, modules, sums) = (read("main.go")?, read("go.mod")?, read("go.sum")?);
+        let main = read(&format!("{}/main.go", program.package))?;
+        let (modules, sums) = (read("go.mod")?, read("go.sum")?);
         let ldflags = ldflags(&modules)?;
         let mut hash = Sha256::new();
         for part in [
@@ -95,21 +133,28 @@ impl Source {
         }
         Ok(Self {
             folder: folder.to_owned(),
+            program,
             ldflags,
             key,
         })
     }
 
     fn build(&self, output: &Path) -> Result<()> {
+        let Program {
+            package,
+            what,
+            minutes,
+            other_ways,
+            ..
+        } = self.program;
         let go = match Command::new("go").arg("version").output() {
             Ok(it) => String::from_utf8_lossy(&it.stdout).trim().to_owned(),
             Err(_) => bail!(
-                "the test control plane must be built and Go isn't on the PATH: install Go 1.26 or newer, {OTHER_WAYS}"
+                "{what} must be built and Go isn't on the PATH: install Go 1.26 or newer, {other_ways}"
             ),
         };
         cache::say(&format!(
-            "building the test control plane (etcd and Kubernetes from Go modules): about 8 minutes on two cores, \
-             once per machine; kept in {}",
+            "building {what}: about {minutes} minutes on two cores, once per machine; kept in {}",
             output.ancestors().nth(2).unwrap_or(output).display()
         ));
         let log = output.with_extension("log");
@@ -118,7 +163,7 @@ impl Source {
         command
             .args(["build", "-trimpath", "-ldflags", &self.ldflags, "-o"])
             .arg(output)
-            .arg(".")
+            .arg(format!("./{package}"))
             .current_dir(&self.folder)
             .env("CGO_ENABLED", "0")
             .env("GOFLAGS", "-mod=readonly")
@@ -140,14 +185,14 @@ impl Source {
         if !status.success() {
             let said = fs::read_to_string(&log).unwrap_or_default();
             return Err(anyhow!(
-                "`go build` of {} failed ({status}) with {go}; it needs Go 1.26 or newer and the module proxy. Or {OTHER_WAYS}.\n{}",
+                "`go build` of {} failed ({status}) with {go}; it needs Go 1.26 or newer and the module proxy; {other_ways}.\n{}",
                 self.folder.display(),
                 said.trim()
             ));
         }
         fs::remove_file(&log)?;
         cache::say(&format!(
-            "control plane built in {} s",
+            "{what}: built in {} s",
             started.elapsed().as_secs()
         ));
         Ok(())
