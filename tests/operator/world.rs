@@ -71,11 +71,8 @@ pub async fn world() -> &'static World {
 impl World {
     /// A world with a control plane of its own.
     pub async fn own(args: &[&str]) -> Self {
-        let options = Options {
-            controller_manager: false,
-        };
         Self::new(
-            ClusterRef::Own(Box::new(Cluster::start(options).await.unwrap())),
+            ClusterRef::Own(Box::new(Cluster::start(Options::default()).await.unwrap())),
             args,
         )
         .await

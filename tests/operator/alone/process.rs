@@ -115,11 +115,7 @@ async fn no_key_and_no_token_is_ever_told() {
 
 #[tokio::test]
 async fn without_crds_it_says_so_and_goes_on_once_they_are_there() {
-    let cluster = Cluster::start(Options {
-        controller_manager: false,
-    })
-    .await
-    .unwrap();
+    let cluster = Cluster::start(Options::default()).await.unwrap();
     let binary = env!("CARGO_BIN_EXE_realtime-token-operator");
     let mut operator = Operator::builder(binary, cluster.kubeconfig())
         .start()

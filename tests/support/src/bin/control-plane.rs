@@ -53,6 +53,7 @@ async fn run() -> anyhow::Result<()> {
     let running = async {
         let cluster = Cluster::start(Options {
             controller_manager: true,
+            ..Options::default()
         })
         .await?;
         let _ = writeln!(std::io::stdout(), "{}", cluster.kubeconfig().display());

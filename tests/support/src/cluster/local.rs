@@ -3,6 +3,7 @@
 use std::{
     env,
     ffi::OsString,
+    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -11,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use kube::Client;
 use tempfile::TempDir;
 
-use super::{Options, connect, pki::Pki, server::Server};
+use super::{Options, audit, connect, pki::Pki, server::Server};
 use crate::{build::ControlPlaneBinary, fetch, ports};
 
 /// What a cluster may come to write: two etcd segments of 64 MB, the database, logs.
@@ -23,6 +24,7 @@ pub(super) struct Local {
     apiserver: Option<Server>,
     etcd: Server,
     binary: ControlPlaneBinary,
+    options: Options,
     etcd_addr: SocketAddr,
     apiserver_addr: SocketAddr,
     pub(super) kubeconfig: PathBuf,
@@ -55,6 +57,7 @@ impl Local {
             apiserver: None,
             etcd,
             binary,
+            options,
             etcd_addr,
             apiserver_addr,
             kubeconfig,
@@ -96,7 +99,7 @@ impl Local {
             bail!("the API server runs already");
         }
         let file = |name: &str| self.folder.path().join(name);
-        let flags = flags([
+        let mut flags = flags([
             ("etcd-servers", format!("http://{}", self.etcd_addr).into()),
             ("bind-address", self.apiserver_addr.ip().to_string().into()),
             ("secure-port", self.apiserver_addr.port().to_string().into()),
@@ -120,6 +123,7 @@ impl Local {
             ),
             ("service-cluster-ip-range", "10.0.0.0/24".into()),
         ]);
+        flags.extend(self.optional_flags()?);
         let server = Server::start(&self.binary, "kube-apiserver", self.folder.path(), flags)?;
         let config = connect(&self.kubeconfig).await?;
         let client = Client::try_from(config)?;
@@ -127,6 +131,27 @@ impl Local {
             .insert(server)
             .ready(|| ask(client.clone(), "/readyz"))
             .await
+    }
+
+    fn optional_flags(&self) -> Result<Vec<OsString>> {
+        let mut optional: Vec<(&str, OsString)> = Vec::new();
+        if let Some(log) = self.audit_log() {
+            let policy = self.folder.path().join("audit-policy.yaml");
+            fs::write(&policy, audit::POLICY)?;
+            optional.push(("audit-policy-file", policy.into()));
+            optional.push(("audit-log-path", log.into()));
+        }
+        if !self.options.admission_plugins.is_empty() {
+            let plugins = self.options.admission_plugins.join(",");
+            optional.push(("enable-admission-plugins", plugins.into()));
+        }
+        Ok(flags(optional))
+    }
+
+    /// Where the API server logs its requests, if it does.
+    pub(super) fn audit_log(&self) -> Option<PathBuf> {
+        let log = || self.folder.path().join("audit.log");
+        self.options.audit.then(log)
     }
 
     async fn start_controller_manager(&mut self) -> Result<()> {
@@ -188,7 +213,7 @@ async fn start_etcd(
     Ok(etcd)
 }
 
-fn flags<const N: usize>(flags: [(&str, OsString); N]) -> Vec<OsString> {
+fn flags<'a>(flags: impl IntoIterator<Item = (&'a str, OsString)>) -> Vec<OsString> {
     let join = |(name, value): (&str, OsString)| {
         let mut flag = OsString::from(format!("--{name}="));
         flag.push(value);

@@ -6,7 +6,9 @@
 
 #[cfg(test)]
 mod alone;
+mod audit;
 mod crds;
+mod identity;
 mod local;
 mod namespace;
 mod pki;
@@ -26,6 +28,7 @@ use kube::{
 };
 use tokio::sync::OnceCell;
 
+pub use audit::Audited;
 pub use namespace::Namespace;
 pub use requests::{Request, RequestCounts};
 
@@ -36,6 +39,10 @@ use crate::{build, kubectl};
 pub struct Options {
     /// Deletes owned objects and namespaces, and makes service accounts and their tokens. Costs 120 MB and a few seconds.
     pub controller_manager: bool,
+    /// Keeps a log of every request: see [`Cluster::audit`].
+    pub audit: bool,
+    /// Admission plugins beside those that are on by default.
+    pub admission_plugins: &'static [&'static str],
 }
 
 /// An API server and a kubeconfig with every right on it. Dropping it kills the servers that it started.
@@ -51,10 +58,13 @@ pub async fn shared() -> Result<&'static Cluster> {
     static SHARED: OnceCell<Result<Cluster, String>> = OnceCell::const_new();
     let start = async {
         let named = env::var_os("CLUSTER").filter(|it| !it.is_empty());
-        let controller_manager = true;
+        let options = Options {
+            controller_manager: true,
+            ..Options::default()
+        };
         let cluster = match named {
             Some(kubeconfig) => Cluster::named(kubeconfig),
-            None => Cluster::start(Options { controller_manager }).await,
+            None => Cluster::start(options).await,
         };
         cluster.map_err(|error| format!("{error:#}"))
     };
@@ -153,6 +163,14 @@ impl Cluster {
             .await
             .context("read the API server's metrics")?;
         RequestCounts::parse(&metrics)
+    }
+
+    /// Every request that the API server has answered, and the watches that have begun. For a cluster with
+    /// [`Options::audit`].
+    pub fn audit(&self) -> Result<Vec<Audited>> {
+        let local = self.local.as_ref();
+        let log = local.and_then(local::Local::audit_log);
+        audit::read(&log.context("this cluster keeps no audit log: start one with Options::audit")?)
     }
 
     /// Kills the API server, as a crash would: connections break, and nobody listens on its port. For a cluster of your own.

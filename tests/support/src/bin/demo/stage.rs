@@ -222,6 +222,7 @@ async fn open_cluster(named: Option<PathBuf>) -> Result<Cluster> {
     say("starting etcd, kube-apiserver and kube-controller-manager on loopback");
     let cluster = Cluster::start(Options {
         controller_manager: true,
+        ..Options::default()
     })
     .await?;
     let took = started.elapsed().as_secs_f64();
