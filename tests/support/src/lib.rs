@@ -9,6 +9,7 @@
 //! | [`operator`] | the operator as a process: logs, metrics, signals, memory |
 //! | [`standin`] | the strict stand-in provider |
 //! | [`wait`] | waiting with an error that says what was seen last |
+//! | [`workload`] | a Deployment's container, as a process here |
 //!
 //! Everything listens on 127.0.0.1, and nothing outlives the process that started it, not even a killed one (`guard`).
 
@@ -24,3 +25,4 @@ mod ports;
 pub mod standin;
 pub mod wait;
 mod wheel;
+pub mod workload;

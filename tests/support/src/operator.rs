@@ -36,6 +36,13 @@ impl OperatorBuilder {
         self
     }
 
+    /// Starts it with these arguments alone, as a container, instead of with `run`. Where to listen it is told by its
+    /// environment in either case.
+    pub fn container_args(mut self, args: impl IntoIterator<Item = String>) -> Self {
+        self.args = args.into_iter().map(OsString::from).collect();
+        self
+    }
+
     /// Sets a variable. Of this process' environment the operator sees `PATH` and `HOME` only.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.push((name.into(), value.into()));
@@ -53,15 +60,14 @@ impl OperatorBuilder {
         self
     }
 
-    /// Starts `run` with `--listen` on a free loopback port. Doesn't wait: see [`Operator::wait_ready`].
+    /// Starts it, listening on a free loopback port. Doesn't wait: see [`Operator::wait_ready`].
     pub fn start(&self) -> Result<Operator> {
         let addr = ports::free()?;
         let mut command = guard::command(&self.binary, None);
         command
-            .args(["run", "--listen"])
-            .arg(addr.to_string())
             .args(&self.args)
             .env_clear()
+            .env("LISTEN", addr.to_string())
             .envs(["PATH", "HOME"].map(|name| (name, env::var_os(name).unwrap_or_default())))
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
@@ -110,7 +116,7 @@ impl Operator {
     pub fn builder(binary: impl Into<PathBuf>, kubeconfig: impl Into<PathBuf>) -> OperatorBuilder {
         let builder = OperatorBuilder {
             binary: binary.into(),
-            args: Vec::new(),
+            args: vec![OsString::from("run")],
             env: Vec::new(),
             log_file: None,
         };
@@ -301,8 +307,9 @@ mod tests {
         let status = operator.wait_exit(Duration::from_secs(10)).await?;
         assert!(status.success());
         let logs = operator.logs();
-        let listen = format!("args run --listen {} --flag\n", operator.http_addr());
+        let listen = format!("LISTEN={}\n", operator.http_addr());
         for line in [
+            "args run --flag\n",
             listen.as_str(),
             "KUBECONFIG=/the/kubeconfig\n",
             "COLOUR=blue\n",

@@ -64,7 +64,6 @@ impl Cluster {
         for named in &mut file.auth_infos {
             named.auth_info = Some(user.clone());
         }
-        // AuthInfo hides its token when it is serialised by itself only; a kubeconfig is written in the clear.
         serde_json::to_string(&file).context("write a kubeconfig")
     }
 }

@@ -1,0 +1,168 @@
+//! A Deployment's container as a process here: with the arguments, the environment, the files and the rights that its
+//! pod would have.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, Container, EnvVar, PodSpec, Probe},
+};
+use kube::{Api, Client};
+use tempfile::TempDir;
+
+use crate::{
+    cluster::Cluster,
+    operator::{Operator, OperatorBuilder},
+};
+
+/// What a pod of the Deployment would run.
+pub struct Workload {
+    /// The Deployment as the API server has it.
+    pub deployment: Deployment,
+    namespace: String,
+    pod: PodSpec,
+    container: Container,
+    /// The files that would be mounted, and the kubeconfig in the place of the mounted token.
+    folder: TempDir,
+    kubeconfig: PathBuf,
+}
+
+impl Workload {
+    /// Takes the Deployment `name` as it is in the cluster now.
+    pub async fn of(cluster: &Cluster, namespace: &str, name: &str) -> Result<Self> {
+        let client = cluster.client().await?;
+        let deployment = Api::<Deployment>::namespaced(client.clone(), namespace)
+            .get(name)
+            .await
+            .with_context(|| format!("the Deployment {namespace}/{name}"))?;
+        let pod = deployment
+            .spec
+            .clone()
+            .and_then(|spec| spec.template.spec)
+            .context("a Deployment without a pod")?;
+        let [container] = pod.containers.as_slice() else {
+            bail!("a pod of {} containers", pod.containers.len());
+        };
+        ensure!(
+            container.command.is_none(),
+            "the image's own entrypoint is the operator; the chart overrides it"
+        );
+        let container = container.clone();
+        let folder = tempfile::tempdir()?;
+        let account = pod.service_account_name.as_deref().unwrap_or("default");
+        let kubeconfig = cluster
+            .kubeconfig_of(namespace, account, folder.path())
+            .await?;
+        let workload = Self {
+            deployment,
+            namespace: namespace.to_owned(),
+            pod,
+            container,
+            folder,
+            kubeconfig,
+        };
+        workload.write_files(client).await?;
+        Ok(workload)
+    }
+
+    /// The operator, as the pod `pod` would run it: add nothing but what a node would.
+    pub fn operator(&self, binary: impl Into<PathBuf>, pod: &str) -> Result<OperatorBuilder> {
+        let args: Vec<String> = self.container.args.iter().flatten().cloned().collect();
+        ensure!(
+            args.iter().any(|arg| self.listens_on_the_port(arg)),
+            "{args:?} don't have the operator listen on {}",
+            self.port()?
+        );
+        // The node's network isn't the pod's: here every operator listens on a port of its own.
+        let args = args
+            .into_iter()
+            .filter(|arg| !arg.starts_with("--listen"))
+            .map(|arg| self.here(&arg));
+        let mut builder = Operator::builder(binary, &self.kubeconfig).container_args(args);
+        for variable in self.container.env.iter().flatten() {
+            builder = builder.env(&variable.name, self.here(&self.value(variable, pod)?));
+        }
+        Ok(builder)
+    }
+
+    /// The file with the rights of the pod's service account.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// The paths that the kubelet would ask, liveness first.
+    pub fn probes(&self) -> Result<[String; 2]> {
+        let path = |probe: &Option<Probe>| {
+            let get = probe.as_ref().and_then(|probe| probe.http_get.as_ref());
+            get.and_then(|get| get.path.clone())
+                .context("a container without its HTTP probes")
+        };
+        Ok([
+            path(&self.container.liveness_probe)?,
+            path(&self.container.readiness_probe)?,
+        ])
+    }
+
+    fn port(&self) -> Result<i32> {
+        let ports = self.container.ports.as_deref().unwrap_or_default();
+        let port = ports
+            .iter()
+            .find(|port| port.name.as_deref() == Some("http"));
+        Ok(port.context("no port is called http")?.container_port)
+    }
+
+    fn listens_on_the_port(&self, arg: &str) -> bool {
+        self.port()
+            .is_ok_and(|port| arg == format!("--listen=0.0.0.0:{port}"))
+    }
+
+    fn value(&self, variable: &EnvVar, pod: &str) -> Result<String> {
+        let Some(source) = &variable.value_from else {
+            return Ok(variable.value.clone().unwrap_or_default());
+        };
+        let field = source.field_ref.as_ref().map(|it| it.field_path.as_str());
+        match field {
+            Some("metadata.name") => Ok(pod.to_owned()),
+            Some("metadata.namespace") => Ok(self.namespace.clone()),
+            _ => bail!(
+                "{}: no test knows this source yet: {source:?}",
+                variable.name
+            ),
+        }
+    }
+
+    /// A text with the paths that a mount has in the pod replaced by those that it has here.
+    fn here(&self, text: &str) -> String {
+        let mounts = self.container.volume_mounts.iter().flatten();
+        mounts.fold(text.to_owned(), |text, mount| {
+            let folder = self.folder.path().join(&mount.name);
+            text.replace(&mount.mount_path, &folder.to_string_lossy())
+        })
+    }
+
+    async fn write_files(&self, client: Client) -> Result<()> {
+        let maps: Api<ConfigMap> = Api::namespaced(client, &self.namespace);
+        for volume in self.pod.volumes.iter().flatten() {
+            let Some(source) = &volume.config_map else {
+                bail!("{}: no test knows this volume yet", volume.name);
+            };
+            let folder = self.folder.path().join(&volume.name);
+            fs::create_dir(&folder)?;
+            let map = maps
+                .get(&source.name)
+                .await
+                .with_context(|| format!("the ConfigMap {}", source.name))?;
+            let data = map.data.unwrap_or_default();
+            for item in source.items.iter().flatten() {
+                let text = data.get(&item.key);
+                let text = text.with_context(|| format!("no {} in {}", item.key, source.name))?;
+                fs::write(folder.join(&item.path), text)?;
+            }
+        }
+        Ok(())
+    }
+}
