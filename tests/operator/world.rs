@@ -104,6 +104,11 @@ impl World {
         *operator = start_operator(&self.cluster, &self.standin, &self.platform, &[]).await;
     }
 
+    /// Another operator beside the one there is.
+    pub async fn replica(&self, args: &[&str]) -> Operator {
+        start_operator(&self.cluster, &self.standin, &self.platform, args).await
+    }
+
     /// A namespace with key Secrets `openai` and `elevenlabs`.
     pub async fn case(&self, name: &str) -> Case<'_> {
         self.labelled_case(name, &[]).await

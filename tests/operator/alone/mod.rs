@@ -3,6 +3,7 @@
 //! `CLUSTER` set `make test` leaves them out and says so.
 
 mod cost;
+mod leaders;
 mod outage;
 mod process;
 mod unreadable;

@@ -182,6 +182,22 @@ impl Operator {
         Ok(())
     }
 
+    /// Stops it in its tracks, as a node without CPU or a suspended machine does (SIGSTOP).
+    pub fn freeze(&mut self) -> Result<()> {
+        Ok(kill_process(
+            Pid::from_child(self.process.child()),
+            Signal::STOP,
+        )?)
+    }
+
+    /// Lets a frozen one go on (SIGCONT).
+    pub fn thaw(&mut self) -> Result<()> {
+        Ok(kill_process(
+            Pid::from_child(self.process.child()),
+            Signal::CONT,
+        )?)
+    }
+
     /// Ends it as a crash of its node would (SIGKILL), and waits for the end.
     pub fn kill(&mut self) -> Result<()> {
         self.process.kill()?;
