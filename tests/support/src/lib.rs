@@ -6,6 +6,7 @@
 //! | [`cluster`] | a real Kubernetes API server, and what tests ask of it |
 //! | [`helm`] | helm 3 and helm 4 |
 //! | [`kubectl`] | a kubectl that works |
+//! | [`node`] | a Node.js with npm, new enough for the examples |
 //! | [`operator`] | the operator as a process: logs, metrics, signals, memory |
 //! | [`standin`] | the strict stand-in provider |
 //! | [`wait`] | waiting with an error that says what was seen last |
@@ -20,6 +21,7 @@ mod fetch;
 mod guard;
 pub mod helm;
 pub mod kubectl;
+pub mod node;
 pub mod operator;
 mod ports;
 pub mod standin;

