@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cli::check::CheckArgs;
 use crate::cli::mint::MintArgs;
 
 /// cert-manager for realtime AI tokens: mints the ephemeral tokens of OpenAI Realtime, ElevenLabs and others into
@@ -24,6 +25,8 @@ pub enum Command {
     Run(RunArgs),
     /// Print the CustomResourceDefinitions, for `kubectl apply --server-side -f -`.
     Crd,
+    /// Say whether the operator works in this cluster: its kinds are served, it is ready, a replica leads.
+    Check(CheckArgs),
     /// Mint one token without a cluster and print its token.json.
     ///
     /// Reads a RealtimeToken manifest and asks its provider with the same code as the controller. The key comes from

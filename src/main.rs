@@ -42,6 +42,10 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(args) => runtime.block_on(run(args)),
         Command::Crd => print_crds(),
+        Command::Check(args) => {
+            let said = runtime.block_on(cli::check::check(args))?;
+            print(&format!("{said}\n"))
+        }
         Command::Mint(args) => {
             let token = runtime.block_on(cli::mint::mint(args))?;
             print(&format!("{token}\n"))

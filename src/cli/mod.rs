@@ -1,3 +1,4 @@
 //! Subcommands that need no controller.
 
+pub mod check;
 pub mod mint;

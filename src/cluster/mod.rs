@@ -5,6 +5,7 @@ pub mod credentials;
 mod error;
 pub mod events;
 pub mod lease;
+pub mod served;
 pub mod status;
 pub mod target;
 

@@ -2,6 +2,7 @@
 //! are counted, its CRD is loosened, the one operator is restarted. Each has a control plane of its own, and with
 //! `CLUSTER` set `make test` leaves them out and says so.
 
+mod check;
 mod cost;
 mod leaders;
 mod outage;

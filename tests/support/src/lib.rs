@@ -5,9 +5,11 @@
 //! | [`build`] | the control plane's binaries: found, cached or built |
 //! | [`cluster`] | a real Kubernetes API server, and what tests ask of it |
 //! | [`helm`] | helm 3 and helm 4 |
+//! | [`helm_docs`] | the README of a chart from its values |
 //! | [`kubectl`] | a kubectl that works |
 //! | [`node`] | a Node.js with npm, new enough for the examples |
 //! | [`operator`] | the operator as a process: logs, metrics, signals, memory |
+//! | [`pypi`] | Python libraries that check what we made |
 //! | [`standin`] | the strict stand-in provider |
 //! | [`wait`] | waiting with an error that says what was seen last |
 //! | [`workload`] | a Deployment's container, as a process here |
@@ -20,10 +22,12 @@ pub mod cluster;
 mod fetch;
 mod guard;
 pub mod helm;
+pub mod helm_docs;
 pub mod kubectl;
 pub mod node;
 pub mod operator;
 mod ports;
+pub mod pypi;
 pub mod standin;
 pub mod wait;
 mod wheel;

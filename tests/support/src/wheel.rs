@@ -123,6 +123,7 @@ pub(crate) fn checksum(file: &Path) -> Result<String> {
         .collect())
 }
 
+/// Runs python3 in a folder, to `what`.
 pub(crate) fn python(folder: &Path, args: &[&str], what: &str) -> Result<()> {
     let output = match Command::new("python3")
         .args(args)
