@@ -4,7 +4,7 @@ use std::{
     env,
     ffi::OsString,
     fs,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -18,6 +18,15 @@ use crate::{build::ControlPlaneBinary, fetch, ports};
 /// What a cluster may come to write: two etcd segments of 64 MB, the database, logs.
 const ROOM: u64 = 512 << 20;
 
+/// Where pods look for the API server: the first address of the range of Services, which is from RFC 2544's block for
+/// benchmarks, so that it is nobody's network.
+pub(super) const SERVICE_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+const SERVICE_RANGE: &str = "198.18.0.0/24";
+
+/// What tests need of a cluster without a node: owned objects go with their owner, namespaces go, service accounts come.
+const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,serviceaccount-controller,\
+                           serviceaccount-token-controller";
+
 /// Fields drop from top to bottom: servers first, and what they depend on last.
 pub(super) struct Local {
     controller_manager: Option<Server>,
@@ -28,6 +37,7 @@ pub(super) struct Local {
     etcd_addr: SocketAddr,
     apiserver_addr: SocketAddr,
     pub(super) kubeconfig: PathBuf,
+    pki: Pki,
     folder: TempDir,
 }
 
@@ -48,8 +58,13 @@ impl Local {
         let folder = tempfile::Builder::new()
             .prefix("realtime-token-cluster-")
             .tempdir_in(fast_folder())?;
-        let apiserver_addr = ports::free()?;
-        let kubeconfig = Pki::create(folder.path())?.admin_kubeconfig(apiserver_addr)?;
+        let apiserver_addr = if options.node {
+            SocketAddr::from((SERVICE_ADDRESS, 443))
+        } else {
+            ports::free()?
+        };
+        let pki = Pki::create(folder.path())?;
+        let kubeconfig = pki.admin_kubeconfig(apiserver_addr)?;
         let etcd_addr = ports::free()?;
         let etcd = start_etcd(&binary, folder.path(), etcd_addr).await?;
         let mut local = Self {
@@ -61,11 +76,14 @@ impl Local {
             etcd_addr,
             apiserver_addr,
             kubeconfig,
+            pki,
             folder,
         };
         local.start_apiserver().await?;
-        if options.controller_manager {
-            local.start_controller_manager().await?;
+        if options.node {
+            local.start_controller_manager("*").await?;
+        } else if options.controller_manager {
+            local.start_controller_manager(CONTROLLERS).await?;
         }
         Ok(local)
     }
@@ -73,6 +91,16 @@ impl Local {
     /// The pids of the servers that run.
     pub(super) fn pids(&self) -> Vec<u32> {
         self.servers().map(Server::pid).collect()
+    }
+
+    /// The kubeconfig of another user than the one with every right.
+    pub(super) fn component_kubeconfig(
+        &self,
+        name: &str,
+        user: &str,
+        group: Option<&str>,
+    ) -> Result<PathBuf> {
+        self.pki.kubeconfig(name, user, group, self.apiserver_addr)
     }
 
     /// The end of each server's log.
@@ -121,7 +149,12 @@ impl Local {
                 "service-account-signing-key-file",
                 file("service-accounts.key").into(),
             ),
-            ("service-cluster-ip-range", "10.0.0.0/24".into()),
+            ("service-cluster-ip-range", SERVICE_RANGE.into()),
+            // For the logs of pods.
+            ("kubelet-certificate-authority", file("ca.crt").into()),
+            ("kubelet-client-certificate", file("admin.crt").into()),
+            ("kubelet-client-key", file("admin.key").into()),
+            ("kubelet-preferred-address-types", "Hostname".into()),
         ]);
         flags.extend(self.optional_flags()?);
         let server = Server::start(&self.binary, "kube-apiserver", self.folder.path(), flags)?;
@@ -154,7 +187,7 @@ impl Local {
         self.options.audit.then(log)
     }
 
-    async fn start_controller_manager(&mut self) -> Result<()> {
+    async fn start_controller_manager(&mut self, controllers: &str) -> Result<()> {
         let addr = ports::free()?;
         let file = |name: &str| self.folder.path().join(name);
         let flags = flags([
@@ -169,13 +202,7 @@ impl Local {
                 "service-account-private-key-file",
                 file("service-accounts.key").into(),
             ),
-            // What tests need of a cluster: owned objects go with their owner, namespaces go, service accounts come.
-            (
-                "controllers",
-                "garbage-collector-controller,namespace-controller,serviceaccount-controller,\
-                 serviceaccount-token-controller"
-                    .into(),
-            ),
+            ("controllers", controllers.into()),
         ]);
         let name = "kube-controller-manager";
         let server = Server::start(&self.binary, name, self.folder.path(), flags)?;

@@ -17,6 +17,7 @@ mod server;
 
 use std::{
     env,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -43,6 +44,9 @@ pub struct Options {
     pub audit: bool,
     /// Admission plugins beside those that are on by default.
     pub admission_plugins: &'static [&'static str],
+    /// Every controller, for a cluster with a node, and an API server where pods look for it. [`Cluster::NODE_ADDRESS`]
+    /// must be an address of this machine already.
+    pub node: bool,
 }
 
 /// An API server and a kubeconfig with every right on it. Dropping it kills the servers that it started.
@@ -76,6 +80,9 @@ pub async fn shared() -> Result<&'static Cluster> {
 }
 
 impl Cluster {
+    /// Where the API server of a cluster with a node listens: an address that pods and this machine share.
+    pub const NODE_ADDRESS: Ipv4Addr = local::SERVICE_ADDRESS;
+
     /// Starts etcd and an API server on free ports, and waits until they are ready.
     pub async fn start(options: Options) -> Result<Self> {
         if env::var_os("CLUSTER").is_some_and(|it| !it.is_empty()) {
@@ -115,6 +122,19 @@ impl Cluster {
         &self.kubeconfig
     }
 
+    /// A kubeconfig of a user with a certificate, as the components of a cluster have one, written as `<name>.kubeconfig` beside the one with every right, where also `ca.crt`
+    /// and the servers' `serving.crt` and `serving.key` are. Only a cluster of our own can make users.
+    pub fn component_kubeconfig(
+        &self,
+        name: &str,
+        user: &str,
+        group: Option<&str>,
+    ) -> Result<PathBuf> {
+        let local = self.local.as_ref();
+        let local = local.context("the cluster that CLUSTER names makes no users for us")?;
+        local.component_kubeconfig(name, user, group)
+    }
+
     /// How to reach it. Requests aren't retried, so that tests see what happened.
     pub async fn config(&self) -> Result<Config> {
         connect(&self.kubeconfig).await
@@ -129,6 +149,10 @@ impl Cluster {
     pub fn kubectl(&self) -> Result<Command> {
         let mut command = Command::new(kubectl::kubectl()?);
         command.arg("--kubeconfig").arg(&self.kubeconfig);
+        if self.local.is_some() {
+            // The environment's proxy is for the world outside.
+            command.env("NO_PROXY", "*");
+        }
         Ok(command)
     }
 
@@ -212,8 +236,13 @@ async fn connect(kubeconfig: &Path) -> Result<Config> {
         .await
         .with_context(|| format!("use the kubeconfig {}", kubeconfig.display()))?;
     config.default_retry = false;
-    // The environment's proxy is for the world outside, not for loopback.
-    if config.cluster_url.host() == Some("127.0.0.1") {
+    // The environment's proxy is for the world outside, not for this machine.
+    let here = ["127.0.0.1", &local::SERVICE_ADDRESS.to_string()];
+    if config
+        .cluster_url
+        .host()
+        .is_some_and(|it| here.contains(&it))
+    {
         config.proxy_url = None;
     }
     Ok(config)

@@ -13,6 +13,8 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
+use super::local::SERVICE_ADDRESS;
+
 /// A certificate authority of its own for each cluster, in the cluster's folder.
 pub(super) struct Pki {
     folder: PathBuf,
@@ -50,7 +52,7 @@ impl Pki {
         let serving = pki.issue(
             "test cluster",
             None,
-            &["127.0.0.1", "localhost"],
+            &["127.0.0.1", "localhost", &SERVICE_ADDRESS.to_string()],
             ExtendedKeyUsagePurpose::ServerAuth,
         )?;
         pki.write("serving.crt", &serving.certificate)?;
@@ -62,16 +64,33 @@ impl Pki {
         Ok(pki)
     }
 
-    /// The kubeconfig of a user with every right, written into the folder.
+    /// The kubeconfig of a user with every right, written into the folder, with `admin.crt` and `admin.key` beside it.
     pub(super) fn admin_kubeconfig(&self, apiserver: SocketAddr) -> Result<PathBuf> {
-        let admin = self.issue(
-            "test-admin",
-            Some("system:masters"),
-            &[],
-            ExtendedKeyUsagePurpose::ClientAuth,
-        )?;
+        let admin = self.client("test-admin", Some("system:masters"))?;
+        self.write("admin.crt", &admin.certificate)?;
+        self.write("admin.key", &admin.key)?;
+        self.write("kubeconfig", &self.text(&admin, apiserver))
+    }
+
+    /// The kubeconfig of another user, written into the folder as `<name>.kubeconfig`.
+    pub(super) fn kubeconfig(
+        &self,
+        name: &str,
+        user: &str,
+        group: Option<&str>,
+        apiserver: SocketAddr,
+    ) -> Result<PathBuf> {
+        let text = self.text(&self.client(user, group)?, apiserver);
+        self.write(&format!("{name}.kubeconfig"), &text)
+    }
+
+    fn client(&self, user: &str, group: Option<&str>) -> Result<Pair> {
+        self.issue(user, group, &[], ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    fn text(&self, user: &Pair, apiserver: SocketAddr) -> String {
         let base64 = |pem: &str| BASE64_STANDARD.encode(pem);
-        let text = format!(
+        format!(
             "apiVersion: v1
 kind: Config
 clusters:
@@ -80,7 +99,7 @@ clusters:
     server: https://{apiserver}
     certificate-authority-data: {ca}
 users:
-- name: admin
+- name: user
   user:
     client-certificate-data: {certificate}
     client-key-data: {key}
@@ -88,14 +107,13 @@ contexts:
 - name: test
   context:
     cluster: test
-    user: admin
+    user: user
 current-context: test
 ",
             ca = base64(&self.authority_pem),
-            certificate = base64(&admin.certificate),
-            key = base64(&admin.key),
-        );
-        self.write("kubeconfig", &text)
+            certificate = base64(&user.certificate),
+            key = base64(&user.key),
+        )
     }
 
     fn issue(
