@@ -10,11 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 
 /// The folder `name` in the cache, made by `make` if it isn't there. Two processes never make the same one side by side.
-pub(crate) fn entry(
-    name: &str,
-    what: &str,
-    make: impl FnOnce(&Path) -> Result<()>,
-) -> Result<PathBuf> {
+pub fn entry(name: &str, what: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let folder = folder()?;
     let entry = folder.join(name);
     if entry.exists() {
@@ -61,6 +57,6 @@ fn folder() -> Result<PathBuf> {
 }
 
 /// A line of progress on stderr, past the test harness' capture: whoever waits for minutes should see why.
-pub(crate) fn say(line: &str) {
+pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "testkit: {line}");
 }

@@ -28,14 +28,14 @@ exec "$@" 3<&- </dev/null
 "#;
 
 /// A running child. Dropping it kills it and waits for its end.
-pub(crate) struct Guarded {
+pub struct Guarded {
     child: Child,
     pipe: Option<ChildStdin>,
 }
 
 /// The command that runs `program` under guard; add arguments, environment and outputs, then [`Guarded::spawn`] it.
 /// `folder` is removed if this process goes away without having dropped the child.
-pub(crate) fn command(program: &Path, folder: Option<&Path>) -> Command {
+pub fn command(program: &Path, folder: Option<&Path>) -> Command {
     let mut command = Command::new("/bin/sh");
     command
         .args(["-c", SCRIPT, "guard"])
@@ -48,24 +48,24 @@ pub(crate) fn command(program: &Path, folder: Option<&Path>) -> Command {
 
 impl Guarded {
     /// Starts a command made by [`command`].
-    pub(crate) fn spawn(command: &mut Command) -> io::Result<Self> {
+    pub fn spawn(command: &mut Command) -> io::Result<Self> {
         let mut child = command.spawn()?;
         let pipe = child.stdin.take();
         Ok(Self { child, pipe })
     }
 
     /// The child, for its id and its outputs.
-    pub(crate) fn child(&mut self) -> &mut Child {
+    pub fn child(&mut self) -> &mut Child {
         &mut self.child
     }
 
     /// The child's pid. The shell has become the child, so it is the program's own.
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// How the child ended, if it has.
-    pub(crate) fn exited(&mut self) -> io::Result<Option<ExitStatus>> {
+    pub fn exited(&mut self) -> io::Result<Option<ExitStatus>> {
         let status = self.child.try_wait()?;
         if status.is_some() {
             self.dismiss_watcher();
@@ -74,7 +74,7 @@ impl Guarded {
     }
 
     /// SIGKILL, then waits for the end: the child's ports are free afterwards.
-    pub(crate) fn kill(&mut self) -> io::Result<ExitStatus> {
+    pub fn kill(&mut self) -> io::Result<ExitStatus> {
         self.child.kill()?;
         let status = self.child.wait()?;
         self.dismiss_watcher();

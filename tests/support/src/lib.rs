@@ -3,30 +3,33 @@
 //! | module | gives |
 //! |---|---|
 //! | [`build`] | the control plane's binaries: found, cached or built |
+//! | [`cache`] | what is dear to make, kept for every clone on this machine |
 //! | [`cluster`] | a real Kubernetes API server, and what tests ask of it |
+//! | [`guard`] | child processes that end with this one |
 //! | [`helm`] | helm 3 and helm 4 |
 //! | [`helm_docs`] | the README of a chart from its values |
 //! | [`kubectl`] | a kubectl that works |
 //! | [`node`] | a Node.js with npm, new enough for the examples |
 //! | [`operator`] | the operator as a process: logs, metrics, signals, memory |
+//! | [`ports`] | free loopback ports |
 //! | [`pypi`] | Python libraries that check what we made |
 //! | [`standin`] | the strict stand-in provider |
 //! | [`wait`] | waiting with an error that says what was seen last |
 //! | [`workload`] | a Deployment's container, as a process here |
 //!
-//! Everything listens on 127.0.0.1, and nothing outlives the process that started it, not even a killed one (`guard`).
+//! Everything listens on 127.0.0.1, and nothing outlives the process that started it, not even a killed one ([`guard`]).
 
 pub mod build;
-mod cache;
+pub mod cache;
 pub mod cluster;
 mod fetch;
-mod guard;
+pub mod guard;
 pub mod helm;
 pub mod helm_docs;
 pub mod kubectl;
 pub mod node;
 pub mod operator;
-mod ports;
+pub mod ports;
 pub mod pypi;
 pub mod standin;
 pub mod wait;

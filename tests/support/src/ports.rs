@@ -12,7 +12,7 @@ use std::{
 const RANGE: std::ops::Range<u16> = 12_000..32_000;
 
 /// An address on 127.0.0.1 that nobody listens on just now. Someone may take it before you do: be ready to try again.
-pub(crate) fn free() -> io::Result<SocketAddr> {
+pub fn free() -> io::Result<SocketAddr> {
     let mut last = None;
     for _ in 0..100 {
         // `RandomState` is the standard library's only source of random numbers, and enough here.

@@ -1,0 +1,95 @@
+//! What a node changes on the machine, and that it is changed back: see `machine.sh`.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    net::Ipv4Addr,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use testkit::cache;
+
+use crate::debian;
+
+const SCRIPT: &str = include_str!("machine.sh");
+
+/// The machine while it has a node. Dropping it ends all that the node started, and restores the machine.
+pub(super) struct Machine {
+    /// Where everything of the node lies.
+    pub(super) folder: PathBuf,
+    /// The name of its cgroup and of its network.
+    pub(super) name: String,
+    keeper: Child,
+    pipe: Option<ChildStdin>,
+}
+
+impl Machine {
+    /// Waits for another node on this machine to end, then prepares the machine.
+    pub(super) fn prepare(address: Ipv4Addr) -> Result<Self> {
+        ensure!(
+            rustix::process::geteuid().is_root(),
+            "a node needs root: run `make test-node` as root"
+        );
+        debian::program("ip")?;
+        ensure!(
+            Path::new("/sys/fs/cgroup/cpuset/cpuset.cpus").exists(),
+            "the test node knows cgroup v1 only, and this machine has no cpuset hierarchy at /sys/fs/cgroup/cpuset: boot \
+             it with systemd.unified_cgroup_hierarchy=0, or run these tests in a virtual machine that has it"
+        );
+        let folder = tempfile::Builder::new()
+            .prefix("realtime-token-node-")
+            .tempdir()?
+            .keep();
+        let name = folder
+            .file_name()
+            .and_then(|it| it.to_str())
+            .context("a folder without a name")?
+            .to_owned();
+        let mut keeper = Command::new("/bin/sh")
+            .args(["-c", SCRIPT, "machine"])
+            .arg(&folder)
+            .args([&name, &address.to_string()])
+            // Ctrl-C is for the tests; the keeper sees that they are gone.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let pipe = keeper.stdin.take();
+        let said = keeper.stdout.take().context("no output")?;
+        let machine = Self {
+            folder,
+            name,
+            keeper,
+            pipe,
+        };
+        let mut said = BufReader::new(said);
+        loop {
+            let mut line = String::new();
+            said.read_line(&mut line)?;
+            match line.trim() {
+                "ready" => return Ok(machine),
+                "waiting" => cache::say("another test node runs on this machine; waiting for it"),
+                _ => {
+                    said.read_to_string(&mut line)?;
+                    bail!("couldn't prepare the machine for a node: {line}");
+                }
+            }
+        }
+    }
+
+    /// Lets a process of the node, and all that it starts, end with the node.
+    pub(super) fn adopt(&self, pid: u32) -> Result<()> {
+        let file = format!("/sys/fs/cgroup/pids/{}/system/cgroup.procs", self.name);
+        fs::write(&file, pid.to_string()).with_context(|| format!("write {pid} to {file}"))
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.pipe = None;
+        let _ = self.keeper.wait();
+    }
+}
