@@ -1,7 +1,14 @@
-//! The operator's metrics, all below `realtime_token_`.
+//! The operator's metrics, all below `realtime_token_` but those of the process.
 
+mod format;
+mod process;
+mod tokens;
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use kube::runtime::reflector::Store;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -11,7 +18,20 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+pub use self::format::Format;
 use crate::api::Reason;
+use crate::controller::Guarded;
+use crate::token::schedule::Swap;
+
+/// The outcomes of a mint and of a reconcile. All are there from the start: of a counter that begins at 1, Prometheus
+/// doesn't see the first step.
+const MINT_OUTCOMES: [&str; 4] = [
+    outcome(None),
+    outcome(Some(Reason::CredentialRejected)),
+    outcome(Some(Reason::RateLimited)),
+    outcome(Some(Reason::MintFailed)),
+];
+const RECONCILE_OUTCOMES: [&str; 5] = ["ok", "api_error", "unreadable", "panic", "timeout"];
 
 /// All metrics. A plain value in the context: no globals.
 #[derive(Debug)]
@@ -22,14 +42,13 @@ pub struct Metrics {
     lateness: Histogram,
     remaining_at_swap: Histogram,
     violations: Counter,
-    limited_seconds: Family<ProviderLabels, Counter<f64, std::sync::atomic::AtomicU64>>,
-    expiration: Family<ObjectLabels, Gauge>,
-    ready: Family<ObjectLabels, Gauge>,
+    limited_seconds: Family<ProviderLabels, Counter<f64, AtomicU64>>,
     reconciles: Family<ReconcileLabels, Counter>,
     reconcile_duration: Histogram,
     api_requests: Family<ApiLabels, Counter>,
     leader: Gauge,
-    per_object: bool,
+    cache: Arc<OnceLock<Store<Guarded>>>,
+    last_length: AtomicUsize,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -41,12 +60,6 @@ struct MintLabels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ProviderLabels {
     provider: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ObjectLabels {
-    namespace: String,
-    name: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -70,7 +83,7 @@ impl Metrics {
     #[must_use]
     pub fn new(per_object: bool) -> Self {
         let mut metrics = Self {
-            registry: Registry::with_prefix("realtime_token"),
+            registry: Registry::default(),
             mints: Family::default(),
             mint_duration: Family::new_with_constructor(seconds),
             lateness: Histogram::new([0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0]),
@@ -79,20 +92,27 @@ impl Metrics {
             ]),
             violations: Counter::default(),
             limited_seconds: Family::default(),
-            expiration: Family::default(),
-            ready: Family::default(),
             reconciles: Family::default(),
             reconcile_duration: Histogram::new([0.0001, 0.001, 0.01, 0.1, 1.0, 10.0]),
             api_requests: Family::default(),
             leader: Gauge::default(),
-            per_object,
+            cache: Arc::default(),
+            last_length: AtomicUsize::new(0),
         };
-        metrics.register();
+        metrics.register(per_object);
+        for outcome in RECONCILE_OUTCOMES {
+            drop(
+                metrics
+                    .reconciles
+                    .get_or_create(&ReconcileLabels { outcome }),
+            );
+        }
         metrics
     }
 
-    fn register(&mut self) {
-        let registry = &mut self.registry;
+    fn register(&mut self, per_object: bool) {
+        self.registry.register_collector(Box::new(process::Process));
+        let registry = self.registry.sub_registry_with_prefix("realtime_token");
         registry.register(
             "mints",
             "Calls to a provider for a token, by outcome",
@@ -145,44 +165,56 @@ impl Metrics {
         );
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The running version", version);
-        if self.per_object {
-            registry.register(
-                "expiration_timestamp_seconds",
-                "End of the stored token's usable life, seconds since the epoch",
-                self.expiration.clone(),
-            );
-            registry.register(
-                "ready",
-                "1 if the Secret holds a token with enough life",
-                self.ready.clone(),
-            );
-        }
+        registry.register_collector(Box::new(tokens::Tokens {
+            cache: Arc::clone(&self.cache),
+            per_object,
+        }));
     }
 
-    /// The text format that Prometheus scrapes.
+    /// From now on the metrics tell of the RealtimeTokens in this cache.
+    pub fn tell_of(&self, tokens: Store<Guarded>) {
+        // Set once: a process leads once.
+        let _ = self.cache.set(tokens);
+    }
+
+    /// All metrics as Prometheus scrapes them.
     #[must_use]
-    pub fn render(&self) -> String {
-        let mut text = String::new();
+    pub fn render(&self, format: Format) -> String {
+        // Megabytes with ten thousand tokens: room for what it was the last time and a little more spares the doubling.
+        let last = self.last_length.load(Ordering::Relaxed);
+        let mut text = String::with_capacity(last + last / 16);
         // Writing to a String can't fail.
         let _ = encode(&mut text, &self.registry);
-        text
+        self.last_length.store(text.len(), Ordering::Relaxed);
+        match format {
+            Format::OpenMetrics => text,
+            Format::Text => format::text(&text),
+        }
     }
 
     /// A provider was asked.
     pub fn minted(&self, provider: &'static str, outcome: &'static str, took: Duration) {
+        let labels = ProviderLabels { provider };
+        if self.mint_duration.get(&labels).is_none() {
+            for outcome in MINT_OUTCOMES {
+                drop(self.mints.get_or_create(&MintLabels { provider, outcome }));
+            }
+            drop(self.limited_seconds.get_or_create(&labels));
+        }
         self.mints
             .get_or_create(&MintLabels { provider, outcome })
             .inc();
         self.mint_duration
-            .get_or_create(&ProviderLabels { provider })
+            .get_or_create(&labels)
             .observe(took.as_secs_f64());
     }
 
-    /// A token was replaced: how late, with how much life left in the old one, and whether that broke the floor.
-    pub fn rotated(&self, late: f64, remaining: f64, violated: bool) {
-        self.lateness.observe(late.max(0.0));
-        self.remaining_at_swap.observe(remaining);
-        if violated {
+    /// A token that was due was replaced.
+    pub fn rotated(&self, swap: &Swap) {
+        self.lateness.observe(swap.late.as_secs_f64());
+        let remaining = swap.remaining.as_secs_f64();
+        self.remaining_at_swap.observe(remaining.max(0.0)); // a sum must not fall
+        if swap.violated {
             self.violations.inc();
         }
     }
@@ -192,35 +224,6 @@ impl Metrics {
         self.limited_seconds
             .get_or_create(&ProviderLabels { provider })
             .inc_by(wait);
-    }
-
-    /// The state of one RealtimeToken.
-    pub fn object(&self, namespace: &str, name: &str, expiration: Option<i64>, ready: bool) {
-        if self.per_object {
-            let labels = ObjectLabels {
-                namespace: namespace.to_owned(),
-                name: name.to_owned(),
-            };
-            self.ready.get_or_create(&labels).set(i64::from(ready));
-            match expiration {
-                Some(expiration) => {
-                    self.expiration.get_or_create(&labels).set(expiration);
-                }
-                None => {
-                    self.expiration.remove(&labels);
-                }
-            }
-        }
-    }
-
-    /// A RealtimeToken is gone.
-    pub fn forget(&self, namespace: &str, name: &str) {
-        let labels = ObjectLabels {
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        };
-        self.ready.remove(&labels);
-        self.expiration.remove(&labels);
     }
 
     /// This replica works from now on, or no longer.
@@ -256,3 +259,6 @@ pub const fn outcome(failure: Option<Reason>) -> &'static str {
         Some(reason) => reason.as_str(),
     }
 }
+
+#[cfg(test)]
+mod tests;

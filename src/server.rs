@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::health::Health;
-use crate::metrics::Metrics;
+use crate::metrics::{Format, Metrics};
 
 /// How long the scheduler may go without a sign of progress before the pod should be restarted.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
@@ -64,7 +64,11 @@ async fn readyz(State(shared): State<Shared>) -> impl IntoResponse {
     }
 }
 
-async fn render(State(shared): State<Shared>) -> impl IntoResponse {
-    let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, format)], shared.metrics.render())
+async fn render(State(shared): State<Shared>, asked: HeaderMap) -> impl IntoResponse {
+    let format = Format::accepted(&asked);
+    let headers = [
+        (header::CONTENT_TYPE, format.content_type()),
+        (header::VARY, "Accept"),
+    ];
+    (headers, shared.metrics.render(format))
 }

@@ -104,7 +104,6 @@ impl Context {
     /// Forgets a RealtimeToken that was deleted.
     pub fn forget(&self, name: &Name) {
         self.memories.forget(name);
-        self.metrics.forget(&name.namespace, &name.name);
         self.budget().withdraw(name);
     }
 }

@@ -135,13 +135,17 @@ fn finish(ctx: &Context, order: &Order, result: Result<Held, Failure>) {
             if let MintError::Throttled { retry_after, .. } = error {
                 let wait = retry_after.unwrap_or(UNSTATED_LIMIT);
                 ending = Ending::Throttled(now + wait);
-                ctx.metrics.limited(
-                    order.resolved.ask.block.provider().name(),
-                    wait.as_secs_f64(),
-                );
+                let mut more = SignedDuration::ZERO;
                 ctx.accounts.note(key, |account| {
+                    // Several mints in flight are told the same.
+                    let known = account.limited_until.map_or(now, |until| until.max(now));
+                    more = (now + wait).duration_since(known);
                     account.limited_until = account.limited_until.max(Some(now + wait));
                 });
+                if more.is_positive() {
+                    let provider = order.resolved.ask.block.provider().name();
+                    ctx.metrics.limited(provider, more.as_secs_f64());
+                }
             }
             tracing::warn!(token = %order.name, reason = %error.reason(), "mint failed: {error}");
         }

@@ -290,14 +290,6 @@ impl<'a> Scene<'a> {
             single_use: provider.is_some_and(|provider| provider.single_use()),
             now: self.now,
         });
-        let ready = new
-            .conditions
-            .iter()
-            .any(|c| c.type_ == "Ready" && c.status == "True");
-        let expiration = self.issued().map(|issued| issued.usable_until.as_second());
-        self.ctx
-            .metrics
-            .object(&self.name.namespace, &self.name.name, expiration, ready);
         if new == self.prior {
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! Writing the Secret: a token that was minted, or labels and owner alone.
 
 use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
 use kube::runtime::controller::Action;
 
@@ -80,7 +81,10 @@ pub(super) async fn store(mut scene: Scene<'_>, trigger: Trigger) -> Result<Acti
             kept.revision = Some(revision);
         }
     });
-    tell(&scene, trigger, revision, &replaced);
+    tell(&scene, trigger, revision);
+    if let Some(old) = replaced {
+        measure(&scene, &old);
+    }
     seen_anew(&mut scene, view);
     scene.report(Situation::Settled).await?;
     Ok(scene.requeue(plan.renewal_time))
@@ -173,8 +177,8 @@ async fn refused(scene: Scene<'_>, code: u16, message: &str) -> Result<Action, C
     Ok(scene.requeue(next))
 }
 
-/// Events for what people asked for or did; metrics for what was due.
-fn tell(scene: &Scene<'_>, trigger: Trigger, revision: i64, replaced: &Option<Issued>) {
+/// Events for what people asked for or did. What was due is no event.
+fn tell(scene: &Scene<'_>, trigger: Trigger, revision: i64) {
     let about = || scene.token.object_ref(&());
     let secret = &scene.secret.name;
     let events = &scene.ctx.events;
@@ -214,22 +218,19 @@ fn tell(scene: &Scene<'_>, trigger: Trigger, revision: i64, replaced: &Option<Is
                 format!("Secret {secret} was edited and is written again"),
             );
         }
-        Trigger::Due => {
-            if let Some(old) = replaced {
-                let renewal = &scene.token.spec.renewal;
-                let plan = schedule::plan(renewal, scene.uid, old.issued_at, old.usable_until);
-                let stored = now();
-                let remaining = old.usable_until.duration_since(stored).as_secs_f64();
-                #[allow(clippy::cast_precision_loss, reason = "seconds below 7200")]
-                let floor = (renewal.min_remaining_seconds + renewal.propagation_seconds) as f64;
-                let late = stored.duration_since(plan.renewal_time).as_secs_f64();
-                scene.ctx.metrics.rotated(
-                    late,
-                    remaining,
-                    plan.shortfall.is_none() && remaining < floor,
-                );
-            }
-        }
-        Trigger::SpecChanged => {}
+        Trigger::Due | Trigger::SpecChanged => {}
+    }
+}
+
+/// How late a token came that was due, whatever brought it in the end: often that is the key that somebody repaired.
+/// While it was suspended nobody waited for it.
+fn measure(scene: &Scene<'_>, old: &Issued) {
+    let renewal = &scene.token.spec.renewal;
+    let plan = schedule::plan(renewal, scene.uid, old.issued_at, old.usable_until);
+    let suspended = |condition: &Condition| condition.reason == Reason::Suspended.as_str();
+    if let Some(swap) = plan.swap(renewal, old.usable_until, now())
+        && !scene.prior.conditions.iter().any(suspended)
+    {
+        scene.ctx.metrics.rotated(&swap);
     }
 }

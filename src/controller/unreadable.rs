@@ -17,7 +17,6 @@ pub(super) async fn tell(
     if object.meta().deletion_timestamp.is_some() {
         return Ok(());
     }
-    ctx.metrics.object(&name.namespace, &name.name, None, false);
     let prior = match status::conditions_of_unreadable(&ctx.client, &name).await {
         Ok(prior) => prior,
         Err(ClusterError::NotFound) => return Ok(()),

@@ -30,6 +30,38 @@ pub struct Shortfall {
     pub needed: SignedDuration,
 }
 
+/// How the swap of a token that was due went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Swap {
+    /// From the renewal time to the new token in the Secret.
+    pub late: SignedDuration,
+    /// Life left in the old token.
+    pub remaining: SignedDuration,
+    /// Whether the slowest reader may have seen less than minRemainingSeconds, which the schedule had promised.
+    pub violated: bool,
+}
+
+impl Schedule {
+    /// The swap of this schedule's token, usable until `usable_until`, for one that was stored at `stored`; `None` if it
+    /// was not due yet.
+    #[must_use]
+    pub fn swap(
+        &self,
+        renewal: &Renewal,
+        usable_until: Timestamp,
+        stored: Timestamp,
+    ) -> Option<Swap> {
+        let late = stored.duration_since(self.renewal_time);
+        let seen_by_all = stored.saturating_add(seconds(renewal.propagation_seconds));
+        (!late.is_negative()).then(|| Swap {
+            late,
+            remaining: usable_until.duration_since(stored),
+            violated: self.shortfall.is_none()
+                && seen_by_all.is_ok_and(|seen| seen > self.floor_time),
+        })
+    }
+}
+
 /// Plans the renewal of a token that was asked for at `issued_at` and is usable until `usable_until`.
 ///
 /// The jitter comes from the uid and only ever moves the renewal to an earlier time, so that tokens created together
@@ -113,6 +145,31 @@ mod tests {
             );
             assert_eq!(schedule.shortfall, None);
         }
+    }
+
+    /// 210 s are what the slowest reader and the floor need.
+    #[test]
+    fn a_swap_breaks_the_floor_when_the_slowest_reader_sees_it_broken() {
+        let settings = Renewal::default();
+        let schedule = plan(&settings, "u", at(0), at(1800));
+        let swap = |second| schedule.swap(&settings, at(1800), at(second));
+        assert_eq!(swap(1000), None, "not due");
+        let in_time = swap(1800 - 210).unwrap();
+        assert_eq!(
+            (in_time.remaining.as_secs(), in_time.violated),
+            (210, false)
+        );
+        assert_eq!(
+            in_time.late,
+            at(1800 - 210).duration_since(schedule.renewal_time)
+        );
+        assert!(swap(1800 - 209).unwrap().violated);
+        let ended = swap(2000).unwrap();
+        assert_eq!((ended.remaining.as_secs(), ended.violated), (-200, true));
+
+        let short = plan(&settings, "u", at(0), at(60));
+        let swap = short.swap(&settings, at(60), at(59)).unwrap();
+        assert!(!swap.violated, "the schedule has promised nothing");
     }
 
     #[test]

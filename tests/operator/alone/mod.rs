@@ -5,6 +5,7 @@
 mod check;
 mod cost;
 mod leaders;
+mod metrics;
 mod outage;
 mod process;
 mod unreadable;
