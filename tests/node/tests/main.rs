@@ -8,3 +8,5 @@
     missing_docs,
     reason = "tests"
 )]
+
+mod consumers;

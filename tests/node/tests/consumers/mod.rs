@@ -1,0 +1,249 @@
+//! Real consumers: the operator writes a Secret, it is mounted as the kubelet would, and an application's own code uses
+//! what it finds there: TanStack Start with TanStack's realtime client, plain Node.js, plain Python.
+
+mod app;
+mod edge;
+mod script;
+mod volume;
+mod world;
+
+use std::{path::Path, process::Command, time::Duration};
+
+use serde_json::Value;
+use testkit::{cache, node::Node};
+use tokio::time::Instant;
+
+use app::{App, EXAMPLES};
+use edge::Edge;
+use script::Script;
+use world::{SOON, Team, world};
+
+/// TanStack's client refreshes this long before the end of a token.
+const REFRESH_MARGIN_MS: i64 = 60_000;
+
+/// Four rotations, each picked up by one call: the life leaves 25 s until the client asks again, and each renewal is in
+/// the file ten seconds before that.
+#[tokio::test]
+async fn tanstacks_client_gets_each_token_once_from_the_server_function() {
+    let world = world().await;
+    let team = world.team().await;
+    let folder = tempfile::tempdir().unwrap();
+    let volume = team.mount("voice", folder.path().join("token"));
+    let app = App::build("start-rotates");
+    let (_server, url) = app.start(&volume.file("token.json")).await;
+    team.openai("voice", 85).await;
+    mounted(&team, &volume, "voice", 1).await;
+
+    let mut client = app.client(&["start", &url, &app.function_id()]);
+    let mut tokens: Vec<String> = Vec::new();
+    let mut opened = Vec::new();
+    while tokens.len() < 5 {
+        let event = event(&mut client).await;
+        match event["event"].as_str().unwrap() {
+            "token" => {
+                let left = event["left"].as_i64().unwrap();
+                assert!(
+                    left > REFRESH_MARGIN_MS,
+                    "it would ask again at once: {event}"
+                );
+                let revision = tokens.len() + 1;
+                let stored = team.token_json("voice", revision as u32).await;
+                assert_eq!(event["token"].to_string(), stored, "not what is mounted");
+                tokens.push(event["token"]["token"].as_str().unwrap().to_owned());
+                team.renew("voice", &revision.to_string()).await;
+            }
+            "session" => opened.push(event["bearer"].as_str().unwrap().to_owned()),
+            "status" => assert_ne!(event["status"], "error", "{}", client.complaints()),
+            _ => panic!("{event}"),
+        }
+    }
+    // It was handed five tokens by five calls: had it asked twice between two rotations, a revision would be missing.
+    assert_eq!(
+        opened,
+        tokens[..1],
+        "one session, opened with the first token"
+    );
+    world.standin.redeem(tokens.last().unwrap()).unwrap();
+    let rest = client.finish().await;
+    assert!(!rest.iter().any(|it| it.contains("error")), "{rest:?}");
+
+    let mut stranger = app.client(&["stranger", &url, &app.function_id()]);
+    let refused = event_named(&mut stranger, "error").await;
+    assert_eq!(refused["message"], "sign in first");
+}
+
+/// The reason for the floor: with less than a minute left, TanStack's client asks without pause. The example's server
+/// function refuses to hand such a token out.
+#[tokio::test]
+async fn below_a_minute_tanstacks_client_asks_without_pause_and_the_server_function_refuses() {
+    let world = world().await;
+    let team = world.team().await;
+    let folder = tempfile::tempdir().unwrap();
+    let volume = team.mount("short", folder.path().join("token"));
+    team.openai("short", 59).await;
+    mounted(&team, &volume, "short", 1).await;
+    let file = volume.file("token.json");
+    let app = App::build("start-refuses");
+
+    let mut client = app.client(&["file", file.to_str().unwrap()]);
+    event_named(&mut client, "token").await;
+    let started = Instant::now();
+    for _ in 0..50 {
+        event_named(&mut client, "token").await;
+    }
+    let took = started.elapsed();
+    assert!(
+        took < Duration::from_secs(10),
+        "50 calls in {took:?} are no tight loop"
+    );
+
+    let (_server, url) = app.start(&file).await;
+    let mut client = app.client(&["start", &url, &app.function_id()]);
+    let refused = event_named(&mut client, "error").await;
+    let message = "no realtime token at the moment, try again in a minute";
+    assert_eq!(refused["message"], message);
+    let events = client.finish().await;
+    assert!(
+        !events.iter().any(|it| it.contains("\"token\"")),
+        "{events:?}"
+    );
+}
+
+/// TypeScript judges the very JSON that the operator wrote.
+#[tokio::test]
+async fn token_json_is_tanstacks_type_and_the_example_is_what_is_committed() {
+    let world = world().await;
+    let team = world.team().await;
+    team.openai("voice", 1800).await;
+    team.elevenlabs("agent").await;
+    let voice = team.token_json("voice", 1).await;
+    let agent = team.token_json("agent", 1).await;
+    let app = App::build("start-types");
+
+    app.check("tsconfig.json").unwrap();
+    let judge = |token: &str| {
+        let source = format!(
+            "import type {{ RealtimeToken }} from '@tanstack/ai'\nexport const token: RealtimeToken = {token}\n"
+        );
+        std::fs::write(app.folder.join("check/token.mts"), source).unwrap();
+        app.check("check/tsconfig.json")
+    };
+    judge(&voice).unwrap();
+    judge(&agent).unwrap();
+    let wrong = judge(&voice.replace("\"expiresAt\":", "\"expires_at\":")).unwrap_err();
+    assert!(wrong.contains("expires_at"), "{wrong}");
+    let wrong = judge(&voice.replacen("\"openai\"", "7", 1)).unwrap_err();
+    assert!(wrong.contains("TS2322"), "{wrong}");
+
+    let routes = "src/routeTree.gen.ts";
+    let committed =
+        std::fs::read_to_string(Path::new(EXAMPLES).join("tanstack-start").join(routes));
+    let built = std::fs::read_to_string(app.folder.join(routes));
+    assert_eq!(
+        built.unwrap(),
+        committed.unwrap(),
+        "commit the new {routes}"
+    );
+    for server_only in ["token.json", "x-forwarded-user", "node:fs"] {
+        assert!(
+            !app.browser_bundle().contains(server_only),
+            "the browser gets {server_only}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn plain_node_reads_the_token_anew_for_each_session() {
+    let mut command = Node::find().unwrap().node().unwrap();
+    command.arg(Path::new(EXAMPLES).join("node/consumer.mjs"));
+    rereads(command, "ask-node").await;
+}
+
+#[tokio::test]
+async fn plain_python_reads_the_token_anew_for_each_session() {
+    let folder = Path::new(EXAMPLES).join("python");
+    let requirements = folder.join("requirements.txt");
+    let name = std::fs::read_to_string(&requirements).unwrap();
+    let packages = cache::entry(&name.trim().replace("==", "-"), "websockets", |target| {
+        let pip =
+            "-m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target";
+        let mut command = Command::new("python3");
+        command
+            .args(pip.split(' '))
+            .arg(target)
+            .arg("--requirement")
+            .arg(&requirements);
+        let output = command.output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "pip failed: {said}");
+        Ok(())
+    });
+    let mut command = Command::new("python3");
+    command.arg(folder.join("consumer.py"));
+    command
+        .env("PYTHONPATH", packages.unwrap())
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    rereads(command, "ask-python").await;
+}
+
+/// A plain consumer waits for its first token, opens a session with it, and the next one with the next token.
+async fn rereads(mut consumer: Command, name: &str) {
+    let world = world().await;
+    let team = world.team().await;
+    let edge = Edge::start(world.standin.clone()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let volume = team.mount(name, folder.path().join("token"));
+    consumer.env("REALTIME_TOKEN_FILE", volume.file("token.json"));
+    consumer.env("OPENAI_REALTIME_URL", edge.url());
+    let mut consumer = Script::start(consumer);
+
+    consumer.type_line("one").await;
+    testkit::wait::until("a complaint about the missing token", SOON, async || {
+        Ok(consumer.complaints().contains("no token in").then_some(()))
+    })
+    .await
+    .unwrap();
+    team.openai(name, 600).await;
+    assert_eq!(consumer.line(SOON).await, "heard one");
+
+    team.renew(name, "now").await;
+    mounted(&team, &volume, name, 2).await;
+    consumer.type_line("two").await;
+    assert_eq!(consumer.line(SOON).await, "heard two");
+
+    let stored: Value = serde_json::from_str(&team.token_json(name, 2).await).unwrap();
+    let bearers = edge.bearers();
+    assert_eq!(bearers.len(), 2, "one session a line");
+    assert_ne!(
+        bearers[0], bearers[1],
+        "the second session has the first's token"
+    );
+    assert_eq!(bearers[1], stored["token"], "not the token that is mounted");
+    consumer.finish().await;
+}
+
+/// Waits until a revision has reached the mounted file.
+async fn mounted(team: &Team<'_>, volume: &volume::Volume, name: &str, revision: u32) {
+    let stored = team.token_json(name, revision).await;
+    testkit::wait::until("the file to follow the Secret", SOON, async || {
+        let there = std::fs::read_to_string(volume.file("token.json"))?;
+        Ok((there == stored).then_some(()))
+    })
+    .await
+    .unwrap();
+}
+
+/// The next event of a client.
+async fn event(client: &mut Script) -> Value {
+    serde_json::from_str(&client.line(SOON).await).unwrap()
+}
+
+/// The next event of one kind.
+async fn event_named(client: &mut Script, name: &str) -> Value {
+    loop {
+        let event = event(client).await;
+        if event["event"] == name {
+            return event;
+        }
+    }
+}
