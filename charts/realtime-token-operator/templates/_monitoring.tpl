@@ -1,0 +1,15 @@
+{{- /*
+A kind of the Prometheus operator that the cluster doesn't know would fail the install with an error about mappings.
+Rendered without a cluster there is nobody to ask, and it is left in: every API server has apiregistration.k8s.io, and
+helm's own list of what Kubernetes has lacks it.
+*/}}
+{{- define "rto.monitoring.needs" -}}
+{{- if and (.root.Capabilities.APIVersions.Has "apiregistration.k8s.io/v1") (not (.root.Capabilities.APIVersions.Has (printf "monitoring.coreos.com/v1/%s" .kind))) }}
+{{- fail (printf "%s.enabled is true, but this cluster has no %s (monitoring.coreos.com/v1): install the Prometheus operator or its CRDs first, or set %s.enabled=false" .value .kind .value) }}
+{{- end }}
+{{- end }}
+
+{{- /* The labels `namespace` and `name` are the tokens' own; honorLabels leaves them so, as alerts and dashboard expect. */}}
+{{- define "rto.monitoring.endpoint" -}}
+{{- merge (dict) . (dict "port" "http" "path" "/metrics" "honorLabels" true) | toYaml }}
+{{- end }}
