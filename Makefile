@@ -26,7 +26,7 @@ test-node: modules binaries ## Run the tests that need root and Debian packages:
 	cargo test -p nodetests
 
 # What the tests of `make test-node` run beside the operator, a line for each. From Debian, as root.
-DEBIAN = ca-certificates
+DEBIAN = ca-certificates prometheus
 
 tools: ## Install the Debian packages of `make test-node`
 	@missing=$$(for name in $(DEBIAN); do dpkg -s $$name >/dev/null 2>&1 || echo $$name; done); \
