@@ -3,7 +3,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ElevenLabsAccount, OpenAiAccount, PlatformCredentials};
+use super::{Accounts, PlatformCredentials};
 
 /// A provider account of the platform team, lent to chosen namespaces. The key stays in the operator's namespace.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
@@ -49,17 +49,10 @@ use super::{ElevenLabsAccount, OpenAiAccount, PlatformCredentials};
     clippy::duplicated_attributes,
     reason = "several printer columns have the same type"
 )]
-#[x_kube(
-    validation = Rule::new("[has(self.openai), has(self.elevenlabs)].exists_one(x, x)")
-        .message("set exactly one provider block: openai or elevenlabs"),
-)]
 pub struct ClusterRealtimeProviderSpec {
-    /// An OpenAI account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub openai: Option<OpenAiAccount>,
-    /// An ElevenLabs account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub elevenlabs: Option<ElevenLabsAccount>,
+    /// The account.
+    #[serde(flatten)]
+    pub accounts: Accounts,
     /// The key, in the operator's own namespace.
     pub credentials: PlatformCredentials,
     /// Which namespaces may use this provider. Left out: none. `{}`: all.

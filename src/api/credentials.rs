@@ -27,15 +27,12 @@ pub struct SecretKeyRef {
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new(rules::NAME).message(rules::NAME_MESSAGE))]
     pub name: String,
-    /// Key within the Secret's data. Surrounding white space of the value is ignored.
-    #[serde(default = "default_key")]
+    /// Key within the Secret's data; surrounding white space of the value is ignored. Default: `api-key`, or the first
+    /// of the keys that the provider's page lists, where it needs several. The others always have their own names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new(rules::SECRET_KEY).message(rules::SECRET_KEY_MESSAGE))]
-    pub key: String,
-}
-
-fn default_key() -> String {
-    "api-key".into()
+    pub key: Option<String>,
 }
 
 /// A ClusterRealtimeProvider by name.

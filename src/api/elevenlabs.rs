@@ -2,7 +2,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rules;
+use super::{Lifetime, SpecRules, rules};
 
 /// ElevenLabs agents. A signed URL must be opened within 15 minutes of being issued and serves any number of
 /// sessions; a conversation token (WebRTC) serves one.
@@ -52,6 +52,10 @@ pub struct ElevenLabs {
     /// The account side. Not allowed together with credentials.providerRef.
     #[serde(flatten)]
     pub account: ElevenLabsAccount,
+}
+
+impl SpecRules for ElevenLabs {
+    const LIFETIME: Lifetime = Lifetime::Fixed { by: "ElevenLabs" };
 }
 
 /// The account side of ElevenLabs: where the key belongs, not what the token is for.

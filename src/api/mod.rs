@@ -3,23 +3,30 @@
 //! Doc comments here are what `kubectl explain` prints. Rules that the API server can check are CEL on the
 //! types; `crds/*.yaml` are generated from them (`realtime-token-operator crd`).
 
+mod blocks;
 mod cluster_realtime_provider;
 mod condition;
 mod credentials;
+mod deepgram;
 mod elevenlabs;
+mod livekit;
 mod openai;
 mod realtime_token;
 mod renewal;
 mod rules;
 mod target;
 
+pub(crate) use blocks::every_provider;
+pub use blocks::{Accounts, Blocks, Lifetime, PROVIDER_FIELDS, SpecRules, one_block_message};
 pub use cluster_realtime_provider::{
     ClusterRealtimeProvider, ClusterRealtimeProviderSpec, ClusterRealtimeProviderStatus, Policy,
     RateLimit, RateLimitStatus,
 };
 pub use condition::{ConditionType, Reason};
 pub use credentials::{Credentials, PlatformCredentials, ProviderRef, SecretKeyRef};
+pub use deepgram::{Deepgram, DeepgramAccount};
 pub use elevenlabs::{ElevenLabs, ElevenLabsAccount, ElevenLabsKind, ElevenLabsRegion};
+pub use livekit::{LiveKit, LiveKitAccount};
 pub use openai::{OpenAi, OpenAiAccount, OpenAiKind, OpenAiRegion};
 pub use realtime_token::{RealtimeToken, RealtimeTokenSpec, RealtimeTokenStatus};
 pub use renewal::Renewal;
@@ -40,10 +47,25 @@ pub const RENEW_REQUESTED_AT: &str = "realtime-token.dev/renew-requested-at";
 /// # Errors
 /// Only if a type's schema can't be written as JSON, which a test rules out.
 pub fn crds() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
-    [RealtimeToken::crd(), ClusterRealtimeProvider::crd()]
-        .into_iter()
-        .map(without_null)
-        .collect()
+    [
+        (RealtimeToken::crd(), blocks::of_token()),
+        (ClusterRealtimeProvider::crd(), blocks::of_provider()),
+    ]
+    .into_iter()
+    .map(|(mut crd, rules)| {
+        for version in &mut crd.spec.versions {
+            let schema = version.schema.as_mut();
+            let schema = schema.and_then(|schema| schema.open_api_v3_schema.as_mut());
+            let properties = schema.and_then(|schema| schema.properties.as_mut());
+            if let Some(spec) = properties.and_then(|properties| properties.get_mut("spec")) {
+                spec.x_kubernetes_validations
+                    .get_or_insert_default()
+                    .extend(rules.clone());
+            }
+        }
+        without_null(crd)
+    })
+    .collect()
 }
 
 /// Both CRDs as one YAML stream, as `realtime-token-operator crd` prints it.

@@ -2,7 +2,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rules;
+use super::{Lifetime, SpecRules, rules};
 
 /// OpenAI Realtime client secrets (`POST /v1/realtime/client_secrets`). They live 10 to 7200 seconds and may be used
 /// for any number of sessions until they expire.
@@ -29,6 +29,14 @@ pub struct OpenAi {
     /// The account side. Not allowed together with credentials.providerRef.
     #[serde(flatten)]
     pub account: OpenAiAccount,
+}
+
+impl SpecRules for OpenAi {
+    const LIFETIME: Lifetime = Lifetime::Chosen {
+        of: "OpenAI client secrets",
+        min: 10,
+        max: 7200,
+    };
 }
 
 /// The account side of OpenAI: where the key belongs, not what the token is for.

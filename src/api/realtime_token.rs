@@ -2,7 +2,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema, ResourceExt};
 use serde::{Deserialize, Serialize};
 
-use super::{Credentials, ElevenLabs, OpenAi, Renewal, SecretName, Target};
+use super::{Blocks, Credentials, Renewal, SecretName, Target};
 
 /// A realtime token, minted at a provider, kept fresh in a Secret.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
@@ -36,29 +36,14 @@ use super::{Credentials, ElevenLabs, OpenAi, Renewal, SecretName, Target};
         .message("target.name is immutable: to write to another Secret, delete the RealtimeToken and create it anew"),
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("[has(self.openai), has(self.elevenlabs)].exists_one(x, x)")
-        .message("set exactly one provider block: openai or elevenlabs"),
-    validation = Rule::new("!has(self.openai) || !has(self.expirationSeconds) || (self.expirationSeconds >= 10 && self.expirationSeconds <= 7200)")
-        .message("expirationSeconds: OpenAI client secrets live 10 to 7200 seconds"),
-    validation = Rule::new("!has(self.elevenlabs) || !has(self.expirationSeconds)")
-        .message("expirationSeconds: ElevenLabs fixes the lifetime of its tokens; remove the field"),
-    validation = Rule::new("!has(self.credentials.providerRef) || !has(self.openai) || !(has(self.openai.region) || has(self.openai.organization) || has(self.openai.project) || has(self.openai.endpoint))")
-        .message("openai.region, organization, project and endpoint come from the ClusterRealtimeProvider when credentials.providerRef is set; remove them"),
-    validation = Rule::new("!has(self.credentials.providerRef) || !has(self.elevenlabs) || !(has(self.elevenlabs.region) || has(self.elevenlabs.endpoint))")
-        .message("elevenlabs.region and endpoint come from the ClusterRealtimeProvider when credentials.providerRef is set; remove them"),
-)]
 pub struct RealtimeTokenSpec {
-    /// OpenAI Realtime client secrets.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub openai: Option<OpenAi>,
-    /// ElevenLabs agents: signed URL or conversation token.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub elevenlabs: Option<ElevenLabs>,
+    /// The provider block.
+    #[serde(flatten)]
+    pub blocks: Blocks,
     /// Where the provider's API key comes from.
     pub credentials: Credentials,
     /// The life to ask the provider for, in seconds, where the provider lets us choose. Default 1800, or the
-    /// ClusterRealtimeProvider's maximum if that is less.
+    /// maximum of the provider or the ClusterRealtimeProvider if that is less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2592000))]
     pub expiration_seconds: Option<i64>,

@@ -13,3 +13,6 @@ pub(super) const HEADER_MESSAGE: &str =
 
 pub(super) const ORIGIN: &str = "self.matches('^https?://[^/?#@[:space:]]+/?$')";
 pub(super) const ORIGIN_MESSAGE: &str = "an endpoint is scheme, host and, if it isn't the default, port, such as https://gateway.example.com; no path, query or user";
+
+pub(super) const SERVER: &str = "self.matches('^(wss|ws|https|http)://[^?#@[:space:]]+$')";
+pub(super) const SERVER_MESSAGE: &str = "a server's URL is wss://, ws://, https:// or http:// with host, and port and path if need be; no query or user";

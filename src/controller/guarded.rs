@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn a_broken_object_keeps_its_metadata_and_its_watch() {
         let event = r#"{"type":"ADDED","object":{"apiVersion":"realtime-token.dev/v1alpha1","kind":"RealtimeToken",
-            "metadata":{"name":"broken","namespace":"shop","uid":"u"},"spec":{"openai":[]}}}"#;
+            "metadata":{"name":"broken","namespace":"shop","uid":"u"},"spec":{"openai":[],"credentials":{}}}}"#;
         let Ok(WatchEvent::Added(broken)) = serde_json::from_str::<WatchEvent<Guarded>>(event)
         else {
             panic!("the event is read");
@@ -176,7 +176,7 @@ mod tests {
         );
 
         let event = event.replace(
-            r#"{"openai":[]}"#,
+            r#"{"openai":[],"credentials":{}}"#,
             r#"{"openai":{"model":"m"},"credentials":{}}"#,
         );
         let Ok(WatchEvent::Added(whole)) = serde_json::from_str::<WatchEvent<Guarded>>(&event)
@@ -184,6 +184,6 @@ mod tests {
             panic!("the event is read");
         };
         let whole = whole.0.as_ref().as_ref().unwrap();
-        assert_eq!(whole.spec.openai.as_ref().unwrap().model, "m");
+        assert_eq!(whole.spec.blocks.openai.as_ref().unwrap().model, "m");
     }
 }

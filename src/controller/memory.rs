@@ -208,6 +208,7 @@ mod tests {
                 usable_until: at(1900),
                 expires_at: at(1900),
                 config: serde_json::Map::new(),
+                outputs: std::collections::BTreeMap::new(),
             },
             fingerprint: "f".into(),
             credential_revision: "c".into(),

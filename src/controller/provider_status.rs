@@ -17,7 +17,7 @@ use crate::api::{
     ClusterRealtimeProvider, ClusterRealtimeProviderStatus, ConditionType, RateLimitStatus, Reason,
 };
 use crate::cluster::{ClusterError, status};
-use crate::providers::Role;
+use crate::providers::Block;
 use crate::token::Blocked;
 use crate::token::resolve::KeyRef;
 
@@ -42,19 +42,10 @@ async fn reconcile(
     provider: &ClusterRealtimeProvider,
     ctx: &Context,
 ) -> Result<Action, ClusterError> {
-    let key = KeyRef::new(
-        &ctx.operator_namespace,
-        &provider.spec.credentials.secret_ref,
-    );
+    let key = KeyRef::of_provider(&ctx.operator_namespace, provider);
     let found = ctx
         .credentials
-        .revision(
-            &key,
-            &[Role {
-                key: "api-key",
-                env: "",
-            }],
-        )
+        .revision(&key, Block::account_roles(&provider.spec.accounts))
         .await?;
     let now = now();
     let account = ctx.accounts.get(&key);

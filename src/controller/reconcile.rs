@@ -287,7 +287,7 @@ impl<'a> Scene<'a> {
             target: &self.target,
             situation,
             provider: provider.map(|provider| provider.name()),
-            single_use: provider.is_some_and(|provider| provider.single_use()),
+            single_use: provider.and_then(|provider| provider.single_use()),
             now: self.now,
         });
         if new == self.prior {

@@ -250,9 +250,8 @@ impl Watches {
         let all = reader.clone();
         let operator_namespace = self.ctx.operator_namespace.clone();
         let nudges = tokio_stream_of(changed_accounts).flat_map(move |key| {
-            let about = all.state_filter(|provider| {
-                KeyRef::new(&operator_namespace, &provider.spec.credentials.secret_ref) == key
-            });
+            let about = all
+                .state_filter(|provider| KeyRef::of_provider(&operator_namespace, provider) == key);
             futures::stream::iter(
                 about
                     .into_iter()
@@ -270,10 +269,7 @@ impl Watches {
                 of_operator && provider.spec.credentials.secret_ref.name == secret.name
             });
             for provider in &providers {
-                let key = KeyRef::new(
-                    &self.ctx.operator_namespace,
-                    &provider.spec.credentials.secret_ref,
-                );
+                let key = KeyRef::of_provider(&self.ctx.operator_namespace, provider);
                 self.ctx.accounts.changed(&key);
             }
             self.wake(|token| {

@@ -73,14 +73,18 @@ impl Clocks {
         life: Life,
         asked: SignedDuration,
     ) -> Result<End, UnusableReply> {
+        let until = |theirs: Timestamp| theirs.duration_since(self.sent).saturating_sub(self.skew);
         // From sending to the end, on one clock.
         let lives = match expiry {
-            Expiry::At(theirs) => theirs.duration_since(self.sent).saturating_sub(self.skew),
+            Expiry::At(theirs) => until(theirs),
             Expiry::After(lives) => lives,
+            Expiry::Earlier(theirs, lives) => lives.min(until(theirs)),
         };
         let longest = match life {
-            Life::Chosen { .. } => asked.saturating_add(TOLERANCE).min(LONGEST),
-            Life::Fixed(_) | Life::Stated => LONGEST,
+            Life::Chosen { .. } | Life::Offered { .. } if !asked.is_zero() => {
+                asked.saturating_add(TOLERANCE).min(LONGEST)
+            }
+            _ => LONGEST,
         };
         if lives <= self.elapsed {
             return Err(UnusableReply(
@@ -97,7 +101,9 @@ impl Clocks {
         let ours = self.sent.checked_add(lives).map_err(beyond)?;
         let theirs = match expiry {
             Expiry::At(theirs) => theirs,
-            Expiry::After(_) => ours.checked_add(self.skew).map_err(beyond)?,
+            Expiry::After(_) | Expiry::Earlier(..) => {
+                ours.checked_add(self.skew).map_err(beyond)?
+            }
         };
         Ok(End { ours, theirs })
     }

@@ -1,21 +1,18 @@
 //! ElevenLabs agents: signed URLs for the WebSocket, conversation tokens for WebRTC.
 
-use http::header::ACCEPT;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::SignedDuration;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 use serde_json::{Map, Value};
 
-use super::wire::{credential_header, reply_object, token};
+use super::wire::{reply_object, token};
 use super::{
-    Answer, Credential, Endpoint, Expiry, InvalidBlock, Life, MintError, Provider, Request, Role,
-    UnusableReply, endpoint, jwt,
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
+    Provider, Request, Role, Step, UnusableReply, endpoint, jwt,
 };
-use crate::api::{ElevenLabs, ElevenLabsKind, ElevenLabsRegion};
+use crate::api::{ElevenLabs, ElevenLabsAccount, ElevenLabsKind, ElevenLabsRegion};
 
 /// The API's hosts. Singapore, India and the EU are residency hosts; `api.eu.elevenlabs.io` is not a name of theirs.
-pub(super) const ORIGINS: [&str; 5] = [
+const ORIGINS: [&str; 5] = [
     "https://api.elevenlabs.io",
     "https://api.us.elevenlabs.io",
     "https://api.eu.residency.elevenlabs.io",
@@ -31,33 +28,34 @@ const ROLES: &[Role] = &[Role {
 /// How long a signed URL can start a conversation, by documentation. TanStack AI says 30 minutes.
 const SIGNED_URL_LIFE: SignedDuration = SignedDuration::from_mins(15);
 
-/// What JavaScript's `encodeURIComponent` escapes, as the SDK does.
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'!')
-    .remove(b'~')
-    .remove(b'*')
-    .remove(b'\'')
-    .remove(b'(')
-    .remove(b')');
+const FACTS: Facts = Facts {
+    name: "elevenlabs",
+    title: "ElevenLabs",
+    roles: ROLES,
+    origins: &ORIGINS,
+    secret_prefixes: &["sk_", "xi-", "xi_", "cvtkn_", "sutkn_"],
+    config_has_model: false,
+    wrong_key_is_400: false,
+};
 
-impl Provider for ElevenLabs {
-    fn name(&self) -> &'static str {
-        "elevenlabs"
-    }
+impl Described for ElevenLabs {
+    const FACTS: &'static Facts = &FACTS;
+}
 
-    fn title(&self) -> &'static str {
-        "ElevenLabs"
-    }
-
+impl AccountSide for ElevenLabsAccount {
     fn roles(&self) -> &'static [Role] {
         ROLES
     }
+}
 
-    fn model(&self) -> &str {
-        &self.agent_id
+impl Provider for ElevenLabs {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    /// The agent.
+    fn model(&self) -> Option<&str> {
+        Some(&self.agent_id)
     }
 
     fn life(&self) -> Life {
@@ -67,8 +65,11 @@ impl Provider for ElevenLabs {
         }
     }
 
-    fn single_use(&self) -> bool {
-        self.kind == ElevenLabsKind::ConversationToken
+    fn single_use(&self) -> Option<&'static str> {
+        (self.kind == ElevenLabsKind::ConversationToken).then_some(
+            "such a token serves one session: the first reader of the Secret uses it up. Mint one for each session \
+             instead, or choose a kind that can be shared",
+        )
     }
 
     fn config(&self) -> Map<String, Value> {
@@ -113,13 +114,7 @@ impl Provider for ElevenLabs {
         Ok(())
     }
 
-    fn request(&self, _: SignedDuration, credential: &Credential) -> Result<Request, MintError> {
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            HeaderName::from_static("xi-api-key"),
-            credential_header(credential, &ROLES[0], "")?,
-        );
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
         let path = match self.kind {
             ElevenLabsKind::SignedUrl => "/v1/convai/conversation/get-signed-url",
             ElevenLabsKind::ConversationToken => "/v1/convai/conversation/token",
@@ -132,19 +127,16 @@ impl Provider for ElevenLabs {
             ("version_id", self.version_id.as_deref()),
             ("environment", self.environment.as_deref()),
         ];
-        let query = query.iter().filter_map(|(key, value)| {
-            value.map(|value| format!("{key}={}", utf8_percent_encode(value, QUERY)))
-        });
-        let path = format!("{path}?{}", query.collect::<Vec<_>>().join("&"));
-        Ok(Request {
-            method: Method::GET,
-            path,
-            headers,
-            body: None,
-        })
+        let request = Request::get(path).query(&query);
+        Ok(Step::Send(request.key(
+            mint,
+            &ROLES[0],
+            "xi-api-key",
+            "",
+        )?))
     }
 
-    fn read(&self, _: SignedDuration, body: &[u8]) -> Result<Answer, UnusableReply> {
+    fn read(&self, _: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
         let mut reply = reply_object(body)?;
         let (value, expiry) = match self.kind {
             ElevenLabsKind::SignedUrl => {
@@ -163,11 +155,7 @@ impl Provider for ElevenLabs {
                 (value, Expiry::At(expiry))
             }
         };
-        Ok(Answer {
-            value: value.into(),
-            expiry,
-            config: self.config(),
-        })
+        Ok(Step::Done(Answer::new(value, expiry, self.config())))
     }
 }
 
@@ -188,6 +176,7 @@ impl ElevenLabs {
             Endpoint::BuiltIn(origin) => own(origin),
             // Behind a gateway of the user's own, ElevenLabs still hands out URLs of its own.
             Endpoint::Custom(origin) => same_host(origin) || ORIGINS.into_iter().any(own),
+            Endpoint::Local => false,
         };
         if belongs {
             Ok(())

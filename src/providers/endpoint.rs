@@ -14,6 +14,16 @@ pub enum Endpoint<'a> {
     BuiltIn(&'static str),
     /// An origin from the spec.
     Custom(&'a str),
+    /// None: the token is signed here.
+    Local,
+}
+
+impl<'a> Endpoint<'a> {
+    /// The origin of the spec, if it names one, else the provider's own.
+    #[must_use]
+    pub fn or(custom: &'a Option<String>, own: &'static str) -> Self {
+        custom.as_deref().map_or(Self::BuiltIn(own), Self::Custom)
+    }
 }
 
 /// The origins beside the providers' own hosts that keys may be sent to.
@@ -38,21 +48,35 @@ impl EndpointPolicy {
         })
     }
 
-    /// The origin to call, if keys may be sent there.
+    /// The origin to call, if there is one and keys may be sent there.
     ///
     /// # Errors
     /// An endpoint of the spec that is no origin or not on the list.
-    pub fn check(&self, endpoint: &Endpoint<'_>) -> Result<Url, EndpointError> {
+    pub fn check(&self, endpoint: &Endpoint<'_>) -> Result<Option<Url>, EndpointError> {
         match endpoint {
-            Endpoint::BuiltIn(own) => origin(own),
+            Endpoint::Local => Ok(None),
+            Endpoint::BuiltIn(own) => origin(own).map(Some),
             Endpoint::Custom(custom) => {
                 let url = origin(custom)?;
                 if self.lists(&url) {
-                    Ok(url)
+                    Ok(Some(url))
                 } else {
                     Err(EndpointError::NotAllowed(key(&url)))
                 }
             }
+        }
+    }
+
+    /// The origin of another service than the endpoint, such as one that hands out access tokens.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub(super) fn check_service(&self, text: &str, built_in: bool) -> Result<Url, EndpointError> {
+        let url = origin(text)?;
+        if built_in || self.lists(&url) {
+            Ok(url)
+        } else {
+            Err(EndpointError::NotAllowed(key(&url)))
         }
     }
 
@@ -140,7 +164,7 @@ mod tests {
         let url = EndpointPolicy::default()
             .check(&Endpoint::BuiltIn("https://api.openai.com"))
             .unwrap();
-        assert_eq!(url.as_str(), "https://api.openai.com/");
+        assert_eq!(url.unwrap().as_str(), "https://api.openai.com/");
     }
 
     #[test]

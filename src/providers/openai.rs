@@ -2,21 +2,19 @@
 
 mod session;
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use jiff::SignedDuration;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
 use super::clock::epoch_seconds;
-use super::wire::{credential_header, reply_object, sendable, token};
+use super::wire::{reply_object, sendable, token};
 use super::{
-    Answer, Credential, Endpoint, Expiry, InvalidBlock, Life, MintError, Provider, Request, Role,
-    UnusableReply,
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
+    Provider, Request, Role, Step, UnusableReply,
 };
-use crate::api::{OpenAi, OpenAiKind, OpenAiRegion};
+use crate::api::{OpenAi, OpenAiAccount, OpenAiKind, OpenAiRegion};
 
 /// The hosts that serve Realtime. The SDK knows more regions; their hosts don't.
-pub(super) const ORIGINS: [&str; 3] = [
+const ORIGINS: [&str; 3] = [
     "https://api.openai.com",
     "https://us.api.openai.com",
     "https://eu.api.openai.com",
@@ -27,32 +25,37 @@ const ROLES: &[Role] = &[Role {
     env: "OPENAI_API_KEY",
 }];
 
-impl Provider for OpenAi {
-    fn name(&self) -> &'static str {
-        "openai"
-    }
+const FACTS: Facts = Facts {
+    name: "openai",
+    title: "OpenAI",
+    roles: ROLES,
+    origins: &ORIGINS,
+    secret_prefixes: &["sk-", "sk_", "ek-", "ek_"],
+    config_has_model: true,
+    wrong_key_is_400: false,
+};
 
-    fn title(&self) -> &'static str {
-        "OpenAI"
-    }
+impl Described for OpenAi {
+    const FACTS: &'static Facts = &FACTS;
+}
 
+impl AccountSide for OpenAiAccount {
     fn roles(&self) -> &'static [Role] {
         ROLES
     }
+}
 
-    fn model(&self) -> &str {
-        &self.model
+impl Provider for OpenAi {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    fn model(&self) -> Option<&str> {
+        Some(&self.model)
     }
 
     fn life(&self) -> Life {
-        Life::Chosen {
-            min: SignedDuration::from_secs(10),
-            max: SignedDuration::from_secs(7200),
-        }
-    }
-
-    fn config(&self) -> Map<String, Value> {
-        Map::from_iter([("model".to_owned(), self.model.as_str().into())])
+        Life::chosen(10, 7200)
     }
 
     fn endpoint(&self) -> Endpoint<'_> {
@@ -73,36 +76,22 @@ impl Provider for OpenAi {
         session::check(self)
     }
 
-    fn request(
-        &self,
-        expiration: SignedDuration,
-        credential: &Credential,
-    ) -> Result<Request, MintError> {
-        let mut headers = account_headers(self)?;
-        headers.insert(
-            AUTHORIZATION,
-            credential_header(credential, &ROLES[0], "Bearer ")?,
-        );
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
         let path = match self.kind {
             OpenAiKind::Realtime | OpenAiKind::Transcription => "/v1/realtime/client_secrets",
             OpenAiKind::Translation => "/v1/realtime/translations/client_secrets",
         };
         // Always with a life: the default is OpenAI's to change.
         let body = json!({
-            "expires_after": {"anchor": "created_at", "seconds": expiration.as_secs()},
+            "expires_after": {"anchor": "created_at", "seconds": mint.expiration.as_secs()},
             "session": session::build(self),
         });
-        Ok(Request {
-            method: Method::POST,
-            path: path.into(),
-            headers,
-            body: Some(body.to_string().into_bytes()),
-        })
+        let mut request = Request::post_json(path, &body).bearer(mint, &ROLES[0])?;
+        request.headers.extend(account_headers(self)?);
+        Ok(Step::Send(request))
     }
 
-    fn read(&self, _: SignedDuration, body: &[u8]) -> Result<Answer, UnusableReply> {
+    fn read(&self, _: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
         let mut reply = reply_object(body)?;
         let value = token(&mut reply, "value")?;
         // Not `session.expires_at`, which is the session's own and 0 before it starts.
@@ -112,11 +101,12 @@ impl Provider for OpenAi {
                 "it states no `expires_at` in seconds, and an expiry is never guessed".into(),
             )
         })?;
-        Ok(Answer {
-            value: value.into(),
-            expiry: Expiry::At(expires_at),
-            config: self.granted(&reply),
-        })
+        let config = self.granted(&reply);
+        Ok(Step::Done(Answer::new(
+            value,
+            Expiry::At(expires_at),
+            config,
+        )))
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::reply::Reply;
 use super::retry_after::retry_after;
-use super::{Credential, Endpoint, MintError, Provider, scrub};
+use super::{Credential, Endpoint, MintError, Provider, To, scrub};
 
 /// The error for a reply whose status is not 2xx.
 pub(super) fn refusal(
@@ -13,7 +13,9 @@ pub(super) fn refusal(
     reply: &Reply,
 ) -> MintError {
     let status = reply.status.as_u16();
-    let message = message(provider, credential, reply);
+    let told = Told::read(&reply.body);
+    let wrong_key = told.says_wrong_key(status, provider);
+    let message = message(provider, credential, reply, told);
     match status {
         429 => {
             let retry_after = retry_after(&reply.headers, reply.clocks.arrival());
@@ -23,36 +25,59 @@ pub(super) fn refusal(
             }
         }
         408 | 409 | 500..=599 => MintError::Unavailable { message },
-        401 | 403 => MintError::Rejected {
-            credential: true,
-            message,
-        },
         _ => MintError::Rejected {
-            credential: false,
+            credential: wrong_key,
             message,
         },
     }
 }
 
-/// Who answered, as messages say it.
-pub(super) fn speaker(provider: &dyn Provider) -> String {
-    match provider.endpoint() {
-        Endpoint::BuiltIn(_) => provider.title().to_owned(),
-        Endpoint::Custom(origin) => format!("The endpoint {origin}"),
-    }
+/// Who answered.
+#[derive(Clone, Debug)]
+pub(super) struct Speaker {
+    /// As messages say it.
+    pub(super) name: String,
+    /// Whether it is a host of the provider's own, whose words may be repeated.
+    pub(super) built_in: bool,
 }
 
-fn message(provider: &dyn Provider, credential: &Credential, reply: &Reply) -> String {
+/// Who answers a request to there.
+pub(super) fn speaker(provider: &dyn Provider, to: &To) -> Speaker {
+    let (name, built_in) = match (to, provider.endpoint()) {
+        (
+            To::Service {
+                title,
+                built_in: true,
+                ..
+            },
+            _,
+        ) => ((*title).to_owned(), true),
+        (To::Service { origin, .. }, _) => (format!("The endpoint {origin}"), false),
+        (To::Endpoint, Endpoint::BuiltIn(_) | Endpoint::Local) => {
+            (provider.title().to_owned(), true)
+        }
+        (To::Endpoint, Endpoint::Custom(origin)) => (format!("The endpoint {origin}"), false),
+    };
+    Speaker { name, built_in }
+}
+
+fn message(provider: &dyn Provider, credential: &Credential, reply: &Reply, told: Told) -> String {
     let status = reply.status.as_u16();
-    let answered = format!("{} answered {status}", speaker(provider));
-    let hint = hint(status);
+    let answered = format!("{} answered {status}", reply.who.name);
+    let also = format!(
+        "Check the provider block of the spec, and the API key: {} answers 400 for a wrong key too.",
+        provider.title()
+    );
+    let hint = match status {
+        400 if provider.facts().wrong_key_is_400 => also.as_str(),
+        status => hint(status),
+    };
     // What a user-defined endpoint says stays unread: a status message must not become a way to read from inside the
     // network what one can't reach.
-    if matches!(provider.endpoint(), Endpoint::Custom(_)) {
+    if !reply.who.built_in {
         return format!("{answered}. {hint}");
     }
 
-    let told = Told::read(&reply.body);
     let word = |text: Option<&str>| {
         text.and_then(|text| scrub::word(text, credential))
             .map(str::to_owned)
@@ -70,10 +95,9 @@ fn message(provider: &dyn Provider, credential: &Credential, reply: &Reply) -> S
     } else {
         format!(": {text}")
     };
-    let header = reply
-        .headers
-        .get("x-request-id")
-        .and_then(|id| id.to_str().ok());
+    let header = ["x-request-id", "apim-request-id"]
+        .iter()
+        .find_map(|name| reply.headers.get(*name)?.to_str().ok());
     let request_id = word(header.or(told.request_id.as_deref()));
     let request_id = request_id
         .map(|id| format!(" Request id {id}."))
@@ -108,6 +132,37 @@ struct Told {
 }
 
 impl Told {
+    /// Whether it is the key that was refused. A key that only looks wrong is worth another look at once; a wrong
+    /// spec isn't helped by a new key.
+    fn says_wrong_key(&self, status: u16, provider: &dyn Provider) -> bool {
+        let code = |known: &[&str]| {
+            let code = self.code.as_deref().unwrap_or_default();
+            known.iter().any(|known| code.eq_ignore_ascii_case(known))
+        };
+        match status {
+            401 | 403 => true,
+            // OAuth (RFC 6749) and Google refuse a client and a key with 400.
+            400 if code(&[
+                "API_KEY_INVALID",
+                "invalid_client",
+                "unauthorized_client",
+                "invalid_api_key",
+            ]) =>
+            {
+                true
+            }
+            400 if provider.facts().wrong_key_is_400 => {
+                let text = self
+                    .message
+                    .as_deref()
+                    .unwrap_or_default()
+                    .to_ascii_lowercase();
+                text.contains("api key")
+            }
+            _ => false,
+        }
+    }
+
     /// Reads the error shapes of all providers (`{"error": {..}}`, `{"detail": ..}`, flat). A body that isn't JSON
     /// says nothing: it is rarely the provider that sent it.
     fn read(body: &[u8]) -> Self {
@@ -123,11 +178,24 @@ impl Told {
 
     fn from_object(body: &Map<String, Value>) -> Self {
         let inner = match (body.get("error"), body.get("detail")) {
-            (Some(Value::Object(error)), _) => Self::from_fields(error),
+            (Some(Value::Object(error)), _) => Self {
+                code: reason(error).or(Self::from_fields(error).code),
+                ..Self::from_fields(error)
+            },
+            (Some(Value::String(error)), Some(Value::String(detail))) => Self {
+                message: Some(format!("{error}: {detail}")),
+                ..Self::default()
+            },
             (_, Some(Value::Object(detail))) => Self::from_fields(detail),
             (_, Some(Value::Array(details))) => Self::from_validation(details),
             (_, Some(Value::String(detail))) => Self {
                 message: Some(detail.clone()),
+                ..Self::default()
+            },
+            // OAuth (RFC 6749) and Daily: the error is a word, and the sentence is elsewhere.
+            (Some(Value::String(error)), _) if description(body).is_some() => Self {
+                code: Some(error.clone()),
+                message: description(body),
                 ..Self::default()
             },
             (Some(Value::String(error)), _) => Self {
@@ -201,6 +269,23 @@ impl Told {
     }
 }
 
+/// The sentence beside a word in `error`.
+fn description(body: &Map<String, Value>) -> Option<String> {
+    let text = ["error_description", "info"]
+        .iter()
+        .find_map(|name| body.get(*name)?.as_str())?;
+    Some(text.to_owned())
+}
+
+/// Google's word for what is wrong, within the details.
+fn reason(error: &Map<String, Value>) -> Option<String> {
+    let details = error.get("details")?.as_array()?;
+    let reason = details
+        .iter()
+        .find_map(|detail| detail.get("reason")?.as_str())?;
+    Some(reason.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,7 +355,27 @@ mod tests {
                 "20003",
                 "M",
             ),
-            (r#"{"code":401,"error":"E","detail":"M"}"#, "401", "M"),
+            (r#"{"code":403,"error":"E","detail":"M"}"#, "403", "E: M"),
+            (r#"{"code":422,"message":"M"}"#, "422", "M"),
+            (
+                r#"{"error":{"code":"C","message":"M","param":null,"type":null,"inner_error":null}}"#,
+                "C",
+                "M",
+            ),
+            (
+                r#"{"error":{"code":400,"message":"M","status":"INVALID_ARGUMENT","details":[{"@type":"t","reason":"API_KEY_INVALID"}]}}"#,
+                "API_KEY_INVALID",
+                "M",
+            ),
+            (r#"{"error":"M","code":"C","details":{}}"#, "C", "M"),
+            (
+                r#"{"timestamp":"t","path":"/p","request_id":"R","statusCode":400,"message":"M","code":"C"}"#,
+                "C",
+                "M",
+            ),
+            (r#"{"code":"C","message":"M","request_id":"R"}"#, "C", "M"),
+            (r#"{"error":"C","error_description":"M"}"#, "C", "M"),
+            (r#"{"error":"C","info":"M"}"#, "C", "M"),
             (r#"{"status":"error","message":"M"}"#, "error", "M"),
         ] {
             assert_eq!(

@@ -1,11 +1,13 @@
 //! From a provider's reply to a token or an error. Pure: the network is done with it.
 
+use std::time::Duration;
+
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 
-use super::clock::Clocks;
-use super::refusal::{refusal, speaker};
-use super::{Ask, Credential, MintError, Minted};
+use super::clock::{Clocks, End};
+use super::refusal::{Speaker, refusal};
+use super::{Answer, InvalidBlock, Mint, MintError, Minted, Provider, Step, UnusableReply};
 
 /// A reply, read to its (bounded) end. Has no `Debug`: it may hold the token.
 pub(super) struct Reply {
@@ -13,40 +15,70 @@ pub(super) struct Reply {
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
     pub(super) clocks: Clocks,
+    pub(super) who: Speaker,
 }
 
 impl Reply {
-    /// The token, if the reply grants one that can be believed.
+    /// What the reply leads to: the token, or another request.
+    pub(super) fn read(
+        &self,
+        provider: &dyn Provider,
+        mint: &Mint<'_>,
+        nth: usize,
+    ) -> Result<Step, MintError> {
+        if !self.status.is_success() {
+            return Err(refusal(provider, mint.credential, self));
+        }
+        let step = provider.read(mint, nth, &self.body);
+        step.map_err(|unusable| self.unusable(&unusable))
+    }
+
+    /// The token, if its end can be believed.
     pub(super) fn minted(
         &self,
-        ask: &Ask,
-        credential: &Credential,
+        provider: &dyn Provider,
+        mint: &Mint<'_>,
+        answer: Answer,
         sent: Timestamp,
     ) -> Result<Minted, MintError> {
-        let provider = ask.block.provider();
-        if !self.status.is_success() {
-            return Err(refusal(provider, credential, self));
+        let end = self
+            .clocks
+            .end(answer.expiry, provider.life(), mint.expiration)
+            .map_err(|unusable| self.unusable(&unusable))?;
+        Ok(minted(provider, answer, sent, end))
+    }
+
+    fn unusable(&self, unusable: &UnusableReply) -> MintError {
+        let (who, status) = (&self.who.name, self.status.as_u16());
+        let hint = "If it stays so, something on the way answers in the provider's place, or its API has changed.";
+        MintError::Unavailable {
+            message: format!("{who} answered {status}, but {unusable}. {hint}"),
         }
-        let answer = provider.read(ask.expiration, &self.body);
-        let answer = answer.and_then(|answer| {
-            let end = self
-                .clocks
-                .end(answer.expiry, provider.life(), ask.expiration)?;
-            Ok((answer, end))
-        });
-        let (answer, end) = answer.map_err(|unusable| {
-            let (who, status) = (speaker(provider), self.status.as_u16());
-            let hint = "If it stays so, something on the way answers in the provider's place, or its API has changed.";
-            MintError::Unavailable { message: format!("{who} answered {status}, but {unusable}. {hint}") }
-        })?;
-        Ok(Minted {
-            provider: provider.name(),
-            value: answer.value,
-            issued_at: sent,
-            usable_until: end.ours,
-            expires_at: end.theirs,
-            config: answer.config,
-        })
+    }
+}
+
+/// A token that was signed here.
+pub(super) fn signed(
+    provider: &dyn Provider,
+    mint: &Mint<'_>,
+    answer: Answer,
+) -> Result<Minted, MintError> {
+    let clocks = Clocks::new(mint.now, Duration::ZERO, None);
+    let end = clocks
+        .end(answer.expiry, provider.life(), mint.expiration)
+        .map_err(|unusable| InvalidBlock(unusable.0))?;
+    Ok(minted(provider, answer, mint.now, end))
+}
+
+fn minted(provider: &dyn Provider, answer: Answer, sent: Timestamp, end: End) -> Minted {
+    Minted {
+        provider: provider.name(),
+        value: answer.value,
+        issued_at: sent,
+        usable_until: end.ours,
+        expires_at: end.theirs,
+        config: answer.config,
+        outputs: answer.outputs,
     }
 }
 

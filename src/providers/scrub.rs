@@ -4,15 +4,13 @@
 
 use secrecy::ExposeSecret;
 
-use super::Credential;
+use super::{Block, Credential};
 
 const REDACTED: &str = "[redacted]";
 /// A status message is a sentence, not a document.
 const LONGEST: usize = 200;
-/// Beginnings of the keys and tokens of the providers and of JWTs.
-const PREFIXES: [&str; 9] = [
-    "sk-", "sk_", "ek-", "ek_", "xi-", "xi_", "eyj", "cvtkn_", "sutkn_",
-];
+/// The beginning of JWTs; the providers' keys and tokens begin as their facts say.
+const JWT: &str = "eyj";
 /// Header names that look like keys.
 const NAMES: [&str; 1] = ["xi-api-key"];
 
@@ -110,9 +108,11 @@ fn has_known_prefix(run: &str) -> bool {
     let at_boundary =
         |(at, _): (usize, &str)| !run[..at].ends_with(|c: char| c.is_ascii_alphanumeric());
     !NAMES.contains(&run.as_str())
-        && PREFIXES
+        && Block::every_facts()
             .iter()
-            .any(|prefix| run.match_indices(prefix).any(at_boundary))
+            .flat_map(|facts| facts.secret_prefixes)
+            .chain([&JWT])
+            .any(|prefix| run.match_indices(*prefix).any(at_boundary))
 }
 
 /// Letters and digits without a break, longer than any word, model or date: hex and base62 keys.

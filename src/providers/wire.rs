@@ -1,7 +1,10 @@
 //! What the adapters share: the key as a header, the token in a reply.
 
+#![allow(dead_code, reason = "what the list of providers grows into")]
+
 use http::HeaderValue;
-use secrecy::ExposeSecret;
+use jiff::{SignedDuration, Timestamp};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
 use super::{Credential, MintError, Role, UnusableReply};
@@ -18,16 +21,7 @@ pub(super) fn credential_header(
             message,
         })
     };
-    let Some(key) = credential
-        .get(role)
-        .map(ExposeSecret::expose_secret)
-        .filter(|key| !key.is_empty())
-    else {
-        return refuse(format!(
-            "the API key is missing or empty: set {:?} in the Secret",
-            role.key
-        ));
-    };
+    let key = secret(credential, role)?.expose_secret();
     let header =
         sendable(key).and_then(|key| HeaderValue::from_str(&format!("{scheme}{key}")).ok());
     let Some(mut header) = header else {
@@ -38,6 +32,23 @@ pub(super) fn credential_header(
     };
     header.set_sensitive(true);
     Ok(header)
+}
+
+/// A value of the credential, which isn't empty.
+pub(super) fn secret<'c>(
+    credential: &'c Credential,
+    role: &Role,
+) -> Result<&'c SecretString, MintError> {
+    let value = credential.get(role);
+    value
+        .filter(|value| !value.expose_secret().is_empty())
+        .ok_or_else(|| MintError::Rejected {
+            credential: true,
+            message: format!(
+                "the API key is missing or empty: set {:?} in the Secret",
+                role.key
+            ),
+        })
 }
 
 /// What a header should carry. `HeaderValue` would let spaces and UTF-8 pass, which only a slip puts there.
@@ -56,6 +67,42 @@ pub(super) fn token(reply: &mut Map<String, Value>, field: &str) -> Result<Strin
         Some(Value::String(token)) if !token.is_empty() && sendable(&token).is_some() => Ok(token),
         _ => Err(UnusableReply(format!("it holds no token in `{field}`"))),
     }
+}
+
+/// A reply that is the token and nothing else, as text.
+pub(super) fn text_token(body: &[u8]) -> Result<String, UnusableReply> {
+    let text = std::str::from_utf8(body).map(str::trim).unwrap_or_default();
+    if text.is_empty() || sendable(text).is_none() {
+        return Err(UnusableReply("its body is no token".into()));
+    }
+    Ok(text.to_owned())
+}
+
+/// A life in seconds, as a number. A fraction is cut off: better a second early than late.
+pub(super) fn seconds(value: &Value) -> Option<SignedDuration> {
+    let seconds = value
+        .as_f64()
+        .filter(|seconds| (1.0..1e12).contains(seconds))?;
+    #[allow(clippy::cast_possible_truncation, reason = "bounded above")]
+    Some(SignedDuration::from_secs(seconds as i64))
+}
+
+/// A life in seconds, as text (Twilio).
+pub(super) fn seconds_text(value: &Value) -> Option<SignedDuration> {
+    let seconds: i64 = value.as_str()?.parse().ok()?;
+    (seconds > 0).then(|| SignedDuration::from_secs(seconds))
+}
+
+/// A point in time as RFC 3339.
+pub(super) fn rfc3339(value: &Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
+}
+
+/// The refusal of a reply that names no end.
+pub(super) fn no_expiry(field: &str) -> UnusableReply {
+    UnusableReply(format!(
+        "it states no usable `{field}`, and an expiry is never guessed"
+    ))
 }
 
 #[cfg(test)]

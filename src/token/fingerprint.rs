@@ -15,31 +15,20 @@ use crate::providers::{Ask, Block};
 #[must_use]
 pub fn of_ask(ask: &Ask, templates: &BTreeMap<String, String>) -> String {
     #[derive(Serialize)]
-    struct Makes<'a, B: Serialize> {
+    struct Makes<'a> {
         provider: &'static str,
-        block: &'a B,
+        block: &'a Block,
         expiration: i64,
         templates: &'a BTreeMap<String, String>,
     }
-    fn hash<B: Serialize>(
-        provider: &'static str,
-        block: &B,
-        ask: &Ask,
-        templates: &BTreeMap<String, String>,
-    ) -> String {
-        let makes = Makes {
-            provider,
-            block,
-            expiration: ask.expiration.as_secs(),
-            templates,
-        };
-        // Maps with string keys, numbers and strings: serde_json can't fail on them.
-        short(&serde_json::to_vec(&makes).unwrap_or_default())
-    }
-    match &ask.block {
-        Block::OpenAi(block) => hash("openai", block, ask, templates),
-        Block::ElevenLabs(block) => hash("elevenlabs", block, ask, templates),
-    }
+    let makes = Makes {
+        provider: ask.block.field(),
+        block: &ask.block,
+        expiration: ask.expiration.as_secs(),
+        templates,
+    };
+    // Maps with string keys, numbers and strings: serde_json can't fail on them.
+    short(&serde_json::to_vec(&makes).unwrap_or_default())
 }
 
 /// Hash of the key's values, to notice that they changed. 64 bits of SHA-256 reveal nothing of a random key.

@@ -21,8 +21,8 @@ pub struct Findings<'a> {
     pub situation: Situation<'a>,
     /// The provider's name, if the spec is valid.
     pub provider: Option<&'static str>,
-    /// Whether the token serves one session only.
-    pub single_use: bool,
+    /// Why the token serves one session only, if it does.
+    pub single_use: Option<&'static str>,
     /// The clock.
     pub now: Timestamp,
 }
@@ -246,9 +246,7 @@ fn renewing(findings: &Findings<'_>, renewal_time: Option<Timestamp>) -> Verdict
 
 fn freshness(findings: &Findings<'_>, plan: Option<schedule::Schedule>) -> Verdict {
     let renewal = &findings.token.spec.renewal;
-    if findings.single_use {
-        let message = "such a token serves one session: the first reader of the Secret uses it up. Mint one for each \
-                       session instead, or choose a kind that can be shared";
+    if let Some(message) = findings.single_use {
         return ("False", Reason::SingleUseToken, message.to_owned());
     }
     match plan {

@@ -8,10 +8,10 @@ use kube::core::{Selector, SelectorExt};
 
 use super::{Blocked, fingerprint, template};
 use crate::api::{
-    ClusterRealtimeProvider, ElevenLabsAccount, OpenAiAccount, Policy, RateLimit, RealtimeToken,
-    RealtimeTokenSpec, Reason, SecretKeyRef,
+    ClusterRealtimeProvider, Policy, RateLimit, RealtimeToken, RealtimeTokenSpec, Reason,
+    SecretKeyRef, one_block_message,
 };
-use crate::providers::{Ask, Block, EndpointPolicy, Life, Provider};
+use crate::providers::{AccountMismatch, Ask, Block, EndpointPolicy, Life, Provider, Role};
 
 /// The life to ask for where the provider lets us choose and the spec doesn't.
 const DEFAULT_EXPIRATION: i64 = 1800;
@@ -54,14 +54,26 @@ pub struct KeyRef {
 }
 
 impl KeyRef {
-    /// The key that a ClusterRealtimeProvider names, in the operator's own namespace.
+    /// The key that a reference names, or else the one of the provider's first role.
     #[must_use]
-    pub fn new(namespace: &str, secret: &SecretKeyRef) -> Self {
+    pub fn new(namespace: &str, secret: &SecretKeyRef, roles: &[Role]) -> Self {
+        let key = || roles.first().map_or("api-key", |role| role.key).to_owned();
         Self {
             namespace: namespace.to_owned(),
             name: secret.name.clone(),
-            key: secret.key.clone(),
+            key: secret.key.clone().unwrap_or_else(key),
         }
+    }
+
+    /// The key of a ClusterRealtimeProvider.
+    #[must_use]
+    pub fn of_provider(operator_namespace: &str, provider: &ClusterRealtimeProvider) -> Self {
+        let roles = Block::account_roles(&provider.spec.accounts);
+        Self::new(
+            operator_namespace,
+            &provider.spec.credentials.secret_ref,
+            roles,
+        )
     }
 }
 
@@ -87,7 +99,11 @@ pub fn resolve(token: &RealtimeToken, around: &Surroundings<'_>) -> Result<Resol
         &spec.credentials.provider_ref,
     ) {
         (Some(secret), None) => (
-            KeyRef::new(&token.namespace().unwrap_or_default(), secret),
+            KeyRef::new(
+                &token.namespace().unwrap_or_default(),
+                secret,
+                block.provider().roles(),
+            ),
             None,
             None,
         ),
@@ -106,6 +122,7 @@ pub fn resolve(token: &RealtimeToken, around: &Surroundings<'_>) -> Result<Resol
             let key = KeyRef::new(
                 around.operator_namespace,
                 &provider.spec.credentials.secret_ref,
+                block.provider().roles(),
             );
             (key, provider.spec.policy.as_ref(), provider.spec.rate_limit)
         }
@@ -117,7 +134,9 @@ pub fn resolve(token: &RealtimeToken, around: &Surroundings<'_>) -> Result<Resol
     };
     let expiration = expiration(spec, &block, policy)?;
     if let Some(allowed) = policy.and_then(|policy| policy.allowed_models.as_ref()) {
-        admit_model(block.provider().model(), allowed)?;
+        let title = block.provider().title();
+        let model = block.provider().model().ok_or_else(|| unbound(title))?;
+        admit_model(model, allowed)?;
     }
     let adapter = block.provider();
     adapter
@@ -147,8 +166,7 @@ pub fn resolve(token: &RealtimeToken, around: &Surroundings<'_>) -> Result<Resol
 /// The adapter of a spec's provider block, valid or not, for what the status says of it.
 #[must_use]
 pub fn provider_of(spec: &RealtimeTokenSpec) -> Option<&dyn Provider> {
-    let openai = spec.openai.as_ref().map(|block| block as &dyn Provider);
-    openai.or_else(|| spec.elevenlabs.as_ref().map(|block| block as &dyn Provider))
+    Block::first(&spec.blocks)
 }
 
 /// The one provider block of a spec.
@@ -156,13 +174,7 @@ pub fn provider_of(spec: &RealtimeTokenSpec) -> Option<&dyn Provider> {
 /// # Errors
 /// None or several, which the CRD refuses and `mint` has to.
 pub fn block_of(spec: &RealtimeTokenSpec) -> Result<Block, Blocked> {
-    match (&spec.openai, &spec.elevenlabs) {
-        (Some(block), None) => Ok(Block::OpenAi(Box::new(block.clone()))),
-        (None, Some(block)) => Ok(Block::ElevenLabs(Box::new(block.clone()))),
-        _ => Err(invalid(
-            "set exactly one provider block: openai or elevenlabs",
-        )),
-    }
+    Block::only(&spec.blocks).ok_or_else(|| invalid(one_block_message()))
 }
 
 /// The life to ask for.
@@ -177,19 +189,24 @@ pub fn expiration(
     let maximum = policy.and_then(|policy| policy.max_expiration_seconds);
     let not_allowed = |message: String| Blocked::new(Reason::ExpirationNotAllowed, message);
     let name = block.provider().name();
+    let within = |seconds: i64| match maximum {
+        Some(maximum) if seconds > maximum => Err(not_allowed(format!(
+            "expirationSeconds {seconds} exceeds the ClusterRealtimeProvider's \
+             policy.maxExpirationSeconds {maximum}; ask for less"
+        ))),
+        _ => Ok(SignedDuration::from_secs(seconds)),
+    };
     match (block.provider().life(), spec.expiration_seconds) {
-        (Life::Chosen { .. }, asked) => {
-            let seconds = asked.unwrap_or_else(|| {
-                maximum.map_or(DEFAULT_EXPIRATION, |m| m.min(DEFAULT_EXPIRATION))
-            });
-            match maximum {
-                Some(maximum) if seconds > maximum => Err(not_allowed(format!(
-                    "expirationSeconds {seconds} exceeds the ClusterRealtimeProvider's \
-                     policy.maxExpirationSeconds {maximum}; ask for less"
-                ))),
-                _ => Ok(SignedDuration::from_secs(seconds)),
-            }
+        (Life::Chosen { max, .. }, asked) => {
+            let default = maximum.map_or(DEFAULT_EXPIRATION, |m| m.min(DEFAULT_EXPIRATION));
+            let default = default.min(max.as_secs());
+            within(asked.unwrap_or(default))
         }
+        (Life::Offered { .. }, Some(asked)) => within(asked),
+        // Where the policy has a maximum, the provider's own choice might exceed it.
+        (Life::Offered { max, .. }, None) => Ok(maximum.map_or(SignedDuration::ZERO, |maximum| {
+            SignedDuration::from_secs(maximum.min(max.as_secs()))
+        })),
         (_, Some(_)) => Err(invalid(format!(
             "expirationSeconds: {name} fixes the lifetime of its tokens; remove the field"
         ))),
@@ -250,31 +267,21 @@ fn adopt_account(block: &mut Block, provider: &ClusterRealtimeProvider) -> Resul
             "ClusterRealtimeProvider {name} is not an account of {wanted}"
         ))
     };
-    match block {
-        Block::OpenAi(openai) => {
-            let account = provider
-                .spec
-                .openai
-                .as_ref()
-                .ok_or_else(|| other("openai"))?;
-            if openai.account != OpenAiAccount::default() {
-                return Err(own("openai"));
-            }
-            openai.account = account.clone();
-        }
-        Block::ElevenLabs(elevenlabs) => {
-            let account = provider
-                .spec
-                .elevenlabs
-                .as_ref()
-                .ok_or_else(|| other("elevenlabs"))?;
-            if elevenlabs.account != ElevenLabsAccount::default() {
-                return Err(own("elevenlabs"));
-            }
-            elevenlabs.account = account.clone();
-        }
+    match block.adopt(&provider.spec.accounts) {
+        Ok(()) => Ok(()),
+        Err(AccountMismatch::Other) => Err(other(block.field())),
+        Err(AccountMismatch::Own) => Err(own(block.field())),
     }
-    Ok(())
+}
+
+fn unbound(title: &str) -> Blocked {
+    Blocked::new(
+        Reason::ModelNotAllowed,
+        format!(
+            "such a token of {title} is bound to no model, so the ClusterRealtimeProvider's policy.allowedModels can't \
+             be kept; ask the platform team for a ClusterRealtimeProvider without it"
+        ),
+    )
 }
 
 fn admit_model(model: &str, allowed: &[String]) -> Result<(), Blocked> {

@@ -100,6 +100,9 @@ pub fn content(
         ),
         ("provider".to_owned(), bytes(minted.provider)),
     ]);
+    for (key, value) in &minted.outputs {
+        data.insert((*key).to_owned(), bytes(value.expose_secret()));
+    }
     if let Some(template) = &target.template {
         for (key, rendered) in template::render(&template.data, minted)? {
             data.insert(key, bytes(rendered.expose_secret()));

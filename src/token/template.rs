@@ -90,6 +90,7 @@ pub fn check(
         usable_until: Timestamp::UNIX_EPOCH,
         expires_at: Timestamp::UNIX_EPOCH,
         config: provider.config(),
+        outputs: BTreeMap::new(),
     };
     render(templates, &example).map(|_| ())
 }
@@ -147,6 +148,7 @@ mod tests {
             usable_until: Timestamp::UNIX_EPOCH,
             expires_at: Timestamp::from_millisecond(1_795_349_400_000).unwrap(),
             config: serde_json::from_str(r#"{"model":"gpt-realtime-2.1"}"#).unwrap(),
+            outputs: std::collections::BTreeMap::new(),
         };
         let templates = BTreeMap::from([
             (

@@ -2,6 +2,7 @@
 //! created as a dry run or suspended.
 
 mod bounds;
+mod conformance;
 mod defaults;
 mod rules;
 

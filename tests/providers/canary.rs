@@ -6,7 +6,7 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use realtime_token_operator::providers::Credential;
+use realtime_token_operator::providers::{Credential, Mint, Step};
 use serde_json::json;
 use testkit::standin::{Fault, Provider};
 use tracing_subscriber::fmt::format::FmtSpan;
@@ -71,11 +71,16 @@ async fn nothing_leaks() {
                 if let Ok(minted) = &minted {
                     tokens.push(secrecy::ExposeSecret::expose_secret(&minted.value).to_owned());
                 }
-                let request = ask
-                    .block
-                    .provider()
-                    .request(ask.expiration, &credential)
-                    .unwrap();
+                let mint = Mint {
+                    expiration: ask.expiration,
+                    credential: &credential,
+                    now: Timestamp::now(),
+                    nonce: [0; 16],
+                };
+                let step = ask.block.provider().start(&mint).unwrap();
+                let Step::Send(request) = step else {
+                    panic!("nothing to send")
+                };
                 written += &format!(
                     "{minted:?}\n{credential:?}\n{ask:?}\n{request:?}\n{:?}\n",
                     request.headers

@@ -56,10 +56,11 @@ fn built_in_origin(ask: &Ask) -> &'static str {
     match &mut block {
         Block::OpenAi(block) => block.account.endpoint = None,
         Block::ElevenLabs(block) => block.account.endpoint = None,
+        _ => panic!("not of these two"),
     }
     match block.provider().endpoint() {
         Endpoint::BuiltIn(origin) => origin,
-        Endpoint::Custom(_) => panic!("the endpoint was taken out"),
+        Endpoint::Custom(_) | Endpoint::Local => panic!("the endpoint was taken out"),
     }
 }
 

@@ -7,8 +7,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::{CustomResourceExt, Resource};
 use serde_json::Value;
 
-use crate::api::{ElevenLabsAccount, OpenAiAccount, RealtimeToken, RealtimeTokenSpec};
-use crate::providers::{Ask, Block};
+use crate::api::{RealtimeToken, RealtimeTokenSpec};
+use crate::providers::Ask;
 use crate::token::resolve;
 
 /// Reads the one RealtimeToken of a text.
@@ -46,11 +46,7 @@ pub(super) fn ask(spec: &RealtimeTokenSpec) -> Result<Ask, String> {
     if credentials.secret_ref.is_some() == credentials.provider_ref.is_some() {
         return Err("set exactly one of credentials.secretRef and credentials.providerRef".into());
     }
-    let own_account = match &block {
-        Block::OpenAi(block) => block.account != OpenAiAccount::default(),
-        Block::ElevenLabs(block) => block.account != ElevenLabsAccount::default(),
-    };
-    if own_account && credentials.provider_ref.is_some() {
+    if block.has_account() && credentials.provider_ref.is_some() {
         return Err("region, account and endpoint come from the ClusterRealtimeProvider when credentials.providerRef \
                     is set; remove them"
             .into());
@@ -181,6 +177,7 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
+    use crate::providers::Block;
 
     const HEAD: &str =
         "apiVersion: realtime-token.dev/v1alpha1\nkind: RealtimeToken\nmetadata: {name: voice}\n";

@@ -1,5 +1,6 @@
 use serde_json::json;
 
+use super::super::{Credential, fixture};
 use super::*;
 
 const GLOBAL: &str = "wss://api.elevenlabs.io/v1/convai/conversation?agent_id=agent_1&conversation_signature=cvtkn_abc";
@@ -15,15 +16,15 @@ fn block(fields: Value) -> ElevenLabs {
 
 fn path(fields: Value) -> String {
     let credential = Credential::new([("api-key", "xi-fake".into())]);
-    block(fields)
-        .request(SignedDuration::ZERO, &credential)
+    fixture::request(&block(fields), 0, &credential)
         .unwrap()
         .path
 }
 
 fn signed_url(account: Value, url: &str) -> Result<Answer, UnusableReply> {
-    block(account).read(
-        SignedDuration::ZERO,
+    fixture::answer(
+        &block(account),
+        0,
         json!({"signed_url": url}).to_string().as_bytes(),
     )
 }
@@ -53,7 +54,7 @@ fn what_is_published_is_not_sent() {
 fn a_signed_url_lives_15_minutes_from_sending() {
     let answer = signed_url(json!({}), GLOBAL).unwrap();
     assert_eq!(answer.expiry, Expiry::After(SignedDuration::from_mins(15)));
-    assert!(!block(json!({})).single_use());
+    assert_eq!(block(json!({})).single_use(), None);
 }
 
 #[test]
@@ -127,12 +128,10 @@ fn behind_a_gateway_both_hosts_will_do() {
 #[test]
 fn a_conversation_token_says_its_own_end() {
     let block = block(json!({"kind": "ConversationToken"}));
-    assert!(block.single_use());
+    assert!(block.single_use().is_some());
     // {"exp":1795336200}
     let reply = json!({"token": "e30.eyJleHAiOjE3OTUzMzYyMDB9.c2ln", "conversation_id": "conv_1"});
-    let answer = block
-        .read(SignedDuration::ZERO, reply.to_string().as_bytes())
-        .unwrap();
+    let answer = fixture::answer(&block, 0, reply.to_string().as_bytes()).unwrap();
     assert_eq!(
         answer.expiry,
         Expiry::At("2026-11-22T08:30:00Z".parse().unwrap())
@@ -140,25 +139,22 @@ fn a_conversation_token_says_its_own_end() {
 
     for token in ["opaque", "e30.e30.c2ln", "e30.%%.c2ln"] {
         let reply = json!({"token": token, "conversation_id": "conv_1", "exp": 1_795_336_200});
-        let refused = block
-            .read(SignedDuration::ZERO, reply.to_string().as_bytes())
-            .unwrap_err();
+        let refused = fixture::answer(&block, 0, reply.to_string().as_bytes()).unwrap_err();
         assert!(refused.0.contains("never guessed"), "{refused}");
     }
 }
 
 #[test]
 fn a_reply_of_the_other_kind_is_refused() {
-    assert!(
-        block(json!({}))
-            .read(SignedDuration::ZERO, br#"{"token":"a.b.c"}"#)
-            .is_err()
-    );
+    assert!(fixture::answer(&block(json!({})), 0, br#"{"token":"a.b.c"}"#).is_err());
     let body = json!({"signed_url": GLOBAL}).to_string();
     assert!(
-        block(json!({"kind": "ConversationToken"}))
-            .read(SignedDuration::ZERO, body.as_bytes())
-            .is_err()
+        fixture::answer(
+            &block(json!({"kind": "ConversationToken"})),
+            0,
+            body.as_bytes()
+        )
+        .is_err()
     );
 }
 

@@ -1,5 +1,6 @@
 use serde_json::json;
 
+use super::super::{Credential, fixture};
 use super::*;
 
 fn block(value: Value) -> OpenAi {
@@ -8,10 +9,8 @@ fn block(value: Value) -> OpenAi {
 
 fn sent(block: &OpenAi) -> Value {
     let credential = Credential::new([("api-key", "sk-1".into())]);
-    let request = block
-        .request(SignedDuration::from_secs(600), &credential)
-        .unwrap();
-    serde_json::from_slice(&request.body.unwrap()).unwrap()
+    let request = fixture::request(block, 600, &credential).unwrap();
+    serde_json::from_slice(request.bytes()).unwrap()
 }
 
 fn with_session(session: Value) -> OpenAi {
@@ -201,18 +200,14 @@ fn account_headers_must_be_sendable() {
     for field in ["organization", "project", "safetyIdentifier"] {
         let block = block(json!({"model": "m", field: "line\nbreak"}));
         assert!(refusal(&block).contains(field));
-        let error = block
-            .request(
-                SignedDuration::ZERO,
-                &Credential::new([("api-key", "k".into())]),
-            )
-            .unwrap_err();
+        let error =
+            fixture::request(&block, 0, &Credential::new([("api-key", "k".into())])).unwrap_err();
         assert!(error.to_string().contains(field), "{error}");
     }
 }
 
 fn read(block: &OpenAi, reply: Value) -> Result<Answer, UnusableReply> {
-    block.read(SignedDuration::from_secs(600), reply.to_string().as_bytes())
+    fixture::answer(block, 600, reply.to_string().as_bytes())
 }
 
 #[test]
@@ -260,15 +255,13 @@ fn the_token_is_the_top_level_one() {
         );
     }
     assert!(
-        block
-            .read(SignedDuration::ZERO, b"")
+        fixture::answer(&block, 0, b"")
             .unwrap_err()
             .0
             .contains("no JSON object")
     );
     assert!(
-        block
-            .read(SignedDuration::ZERO, b"\"ek_1\"")
+        fixture::answer(&block, 0, b"\"ek_1\"")
             .unwrap_err()
             .0
             .contains("no JSON object")
@@ -310,6 +303,7 @@ fn regions_have_hosts_of_their_own() {
         match block(value).endpoint() {
             Endpoint::BuiltIn(origin) => origin.to_owned(),
             Endpoint::Custom(origin) => format!("custom {origin}"),
+            Endpoint::Local => panic!("OpenAI is asked"),
         }
     };
     assert_eq!(endpoint(json!({})), "https://api.openai.com");

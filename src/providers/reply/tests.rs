@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::Reason;
-use crate::providers::Block;
+use crate::providers::refusal::speaker;
+use crate::providers::{Ask, Block, Credential, To};
 
 const SENT: &str = "2026-11-22T08:00:00Z";
 
@@ -58,12 +59,20 @@ fn answer(
         headers,
         body: body.into(),
         clocks,
+        who: speaker(ask.block.provider(), &To::Endpoint),
     };
-    reply.minted(
-        ask,
-        &Credential::new([("api-key", "sk-canary".into())]),
-        sent,
-    )
+    let credential = Credential::new([("api-key", "sk-canary".into())]);
+    let mint = Mint {
+        expiration: ask.expiration,
+        credential: &credential,
+        now: sent,
+        nonce: [0; 16],
+    };
+    let provider = ask.block.provider();
+    match reply.read(provider, &mint, 0)? {
+        Step::Done(answer) => reply.minted(provider, &mint, answer, sent),
+        Step::Send(_) => panic!("another request"),
+    }
 }
 
 fn refused(ask: &Ask, status: u16, headers: &[(&'static str, &'static str)], body: &str) -> String {

@@ -23,6 +23,7 @@ fn minted(issued_at: Timestamp, life: i64) -> Minted {
         usable_until: end,
         expires_at: end,
         config: serde_json::Map::new(),
+        outputs: std::collections::BTreeMap::new(),
     }
 }
 

@@ -84,7 +84,10 @@ impl Scene<'_> {
             target: &self.target,
             situation: self.situation,
             provider: Some("openai"),
-            single_use: self.single_use,
+            single_use: self.single_use.then_some(
+                "such a token serves one session: the first reader of the Secret uses it up. Mint one for each \
+                 session instead, or choose a kind that can be shared",
+            ),
             now: self.now,
         })
     }

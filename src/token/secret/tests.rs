@@ -24,6 +24,7 @@ fn held(value: &str, millis: i64, skew: i64, forced: Option<String>) -> Held {
             usable_until,
             expires_at: usable_until + SignedDuration::from_millis(skew),
             config: config.as_object().cloned().unwrap(),
+            outputs: std::collections::BTreeMap::new(),
         },
         fingerprint: "spec".into(),
         credential_revision: "key".into(),

@@ -17,7 +17,7 @@ async fn defaults_are_filled_in() {
         "target": {"deletionPolicy": "Delete"},
         "suspend": false,
     });
-    let secret = json!({"secretRef": {"name": "key", "key": "api-key"}});
+    let secret = json!({"secretRef": {"name": "key"}});
     for (kind, given, expected) in [
         (
             Kind::Token,

@@ -1,12 +1,14 @@
 //! The CEL rules: each accepts and refuses, and says what the type says.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
 use super::{Desk, Kind, merge};
 
-const ONE_BLOCK: &str = "set exactly one provider block: openai or elevenlabs";
+/// Grows with the list of providers.
+static ONE_BLOCK: LazyLock<String> = LazyLock::new(realtime_token_operator::api::one_block_message);
 const ONE_KEY: &str = "set exactly one of credentials.secretRef (a Secret of this namespace) and credentials.providerRef (a ClusterRealtimeProvider)";
 const OPENAI_LIFE: &str = "expirationSeconds: OpenAI client secrets live 10 to 7200 seconds";
 const ELEVENLABS_LIFE: &str =
@@ -104,8 +106,12 @@ fn accepted() -> Vec<Value> {
 
 fn refused() -> Vec<Refusal> {
     let mut rows = vec![
-        (json!({"openai": null}), "spec", ONE_BLOCK),
-        (json!({"elevenlabs": {"agentId": "a"}}), "spec", ONE_BLOCK),
+        (json!({"openai": null}), "spec", ONE_BLOCK.as_str()),
+        (
+            json!({"elevenlabs": {"agentId": "a"}}),
+            "spec",
+            ONE_BLOCK.as_str(),
+        ),
         (
             json!({"credentials": {"secretRef": null}}),
             "spec.credentials",
@@ -311,8 +317,8 @@ fn accepted_providers() -> Vec<Value> {
 fn refused_providers() -> Vec<Refusal> {
     let secret = |change: Value| json!({"credentials": {"secretRef": change}});
     vec![
-        (json!({"openai": null}), "spec", ONE_BLOCK),
-        (json!({"elevenlabs": {}}), "spec", ONE_BLOCK),
+        (json!({"openai": null}), "spec", ONE_BLOCK.as_str()),
+        (json!({"elevenlabs": {}}), "spec", ONE_BLOCK.as_str()),
         (
             secret(json!({"name": "Key"})),
             "spec.credentials.secretRef.name",
@@ -499,6 +505,7 @@ fn every_rule_is_tested() {
         .into_iter()
         .map(|(_, _, text)| text.to_owned())
         .collect();
+    tested.extend(super::conformance::messages());
     tested.extend([LONG_NAME, KEY_SECRET, IMMUTABLE].map(str::to_owned));
     assert_eq!(rules, tested);
 }

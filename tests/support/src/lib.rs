@@ -8,6 +8,7 @@
 //! | [`guard`] | child processes that end with this one |
 //! | [`helm`] | helm 3 and helm 4 |
 //! | [`helm_docs`] | the README of a chart from its values |
+//! | [`conformance`] | what is tested of every provider in the same way: `tests/conformance` |
 //! | [`kubectl`] | a kubectl that works |
 //! | [`node`] | a Node.js with npm, new enough for the examples |
 //! | [`operator`] | the operator as a process: logs, metrics, signals, memory |
@@ -22,6 +23,7 @@
 pub mod build;
 pub mod cache;
 pub mod cluster;
+pub mod conformance;
 mod fetch;
 pub mod guard;
 pub mod helm;

@@ -1,0 +1,81 @@
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Lifetime, SpecRules, rules};
+
+/// LiveKit access tokens, signed in the operator with the API secret; LiveKit is not asked. They may be used any number
+/// of times until they expire, but two participants of one identity push each other out of a room.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LiveKit {
+    /// Who joins. Required to join a room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub identity: Option<String>,
+    /// The participant's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub name: Option<String>,
+    /// The participant's metadata.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub metadata: Option<String>,
+    /// The participant's attributes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "attributes")]
+    pub attributes: Option<BTreeMap<String, String>>,
+    /// The kind of participant: `standard`, `egress`, `ingress`, `sip` or `agent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16))]
+    #[x_kube(validation = Rule::new("self in ['standard', 'egress', 'ingress', 'sip', 'agent']").message("livekit.kind: standard, egress, ingress, sip or agent"))]
+    pub kind: Option<String>,
+    /// The video grant in LiveKit's own words: `roomJoin`, `room`, `canPublish` and so on. To join, it names the room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "object")]
+    pub video: Option<Map<String, Value>>,
+    /// The SIP grant: `admin`, `call`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "object")]
+    pub sip: Option<Map<String, Value>>,
+    /// The inference grant: `perform`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "object")]
+    pub inference: Option<Map<String, Value>>,
+    /// The configuration of the room that the token creates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "object")]
+    pub room_config: Option<Map<String, Value>>,
+    /// The account side. Not allowed together with credentials.providerRef.
+    #[serde(flatten)]
+    pub account: LiveKitAccount,
+}
+
+impl SpecRules for LiveKit {
+    const LIFETIME: Lifetime = Lifetime::Chosen {
+        of: "LiveKit tokens",
+        min: 60,
+        max: 86_400,
+    };
+}
+
+/// The account side of LiveKit.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LiveKitAccount {
+    /// The server's URL, such as `wss://example.livekit.cloud`; published as `url` in the Secret. Nothing is sent there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = Rule::new(rules::SERVER).message(rules::SERVER_MESSAGE))]
+    pub url: Option<String>,
+}
+
+fn object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+}
+
+fn attributes(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"type": "object", "maxProperties": 32, "additionalProperties": {"type": "string", "maxLength": 1024}})
+}

@@ -1,0 +1,114 @@
+//! The provider block that was chosen, whichever it is.
+
+use serde::Serialize;
+
+use super::{AccountSide, Described, Facts, Provider, Role};
+use crate::api::*;
+
+/// No account of that provider, or one where there should be none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountMismatch {
+    /// The ClusterRealtimeProvider is one of another provider.
+    Other,
+    /// The block has an account side of its own.
+    Own,
+}
+
+macro_rules! blocks {
+    ($($field:ident $name:literal: $Block:ident $block:literal, $Account:ident $account:literal;)*) => {
+        /// The provider blocks of the API.
+        #[derive(Clone, Debug, Serialize)]
+        #[serde(untagged)]
+        #[allow(missing_docs, reason = "one variant per provider")]
+        pub enum Block {
+            $($Block(Box<$Block>),)*
+        }
+
+        impl Block {
+            /// The one block that is set; `None` if none or several are.
+            #[must_use]
+            pub fn only(blocks: &Blocks) -> Option<Self> {
+                let mut set = [$(blocks.$field.clone().map(Self::$Block)),*].into_iter().flatten();
+                set.next().filter(|_| set.next().is_none())
+            }
+
+            /// The first block that is set, valid or not.
+            #[must_use]
+            pub fn first(blocks: &Blocks) -> Option<&dyn Provider> {
+                None$(.or(blocks.$field.as_deref().map(|block| block as &dyn Provider)))*
+            }
+
+            /// What never changes about each provider, in the order of the list.
+            #[must_use]
+            pub const fn every_facts() -> &'static [&'static Facts] {
+                &[$(<$Block as Described>::FACTS),*]
+            }
+
+            /// The adapter of the block.
+            #[must_use]
+            pub fn provider(&self) -> &dyn Provider {
+                match self {
+                    $(Self::$Block(block) => block.as_ref(),)*
+                }
+            }
+
+            /// The field of the spec.
+            #[must_use]
+            pub const fn field(&self) -> &'static str {
+                match self {
+                    $(Self::$Block(_) => $name,)*
+                }
+            }
+
+            /// Whether the block says something of the account side.
+            #[must_use]
+            pub fn has_account(&self) -> bool {
+                match self {
+                    $(Self::$Block(block) => block.account != $Account::default(),)*
+                }
+            }
+
+            /// Takes the account side from a ClusterRealtimeProvider.
+            ///
+            /// # Errors
+            /// It isn't one of this provider, or the block has an account side of its own.
+            pub fn adopt(&mut self, accounts: &Accounts) -> Result<(), AccountMismatch> {
+                let own = self.has_account();
+                match self {
+                    $(Self::$Block(block) => {
+                        let account = accounts.$field.as_ref().ok_or(AccountMismatch::Other)?;
+                        block.account = account.as_ref().clone();
+                    })*
+                }
+                if own { Err(AccountMismatch::Own) } else { Ok(()) }
+            }
+
+            /// The values that the account of a ClusterRealtimeProvider needs from its key Secret.
+            #[must_use]
+            pub fn account_roles(accounts: &Accounts) -> &'static [Role] {
+                None$(.or(accounts.$field.as_ref().map(|account| account.roles())))*.unwrap_or_default()
+            }
+        }
+    };
+}
+every_provider!(blocks);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn exactly_one() {
+        let of = |value: serde_json::Value| {
+            Block::only(&serde_json::from_value(value).unwrap()).map(|block| block.field())
+        };
+        assert_eq!(of(json!({})), None);
+        assert_eq!(of(json!({"openai": {"model": "m"}})), Some("openai"));
+        assert_eq!(
+            of(json!({"openai": {"model": "m"}, "elevenlabs": {"agentId": "a"}})),
+            None
+        );
+    }
+}

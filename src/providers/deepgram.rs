@@ -1,0 +1,111 @@
+//! Deepgram: temporary tokens of the grant API.
+
+use serde_json::json;
+
+use super::wire::{reply_object, seconds, token};
+use super::{
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, Life, Mint, MintError, Provider,
+    Request, Role, Step, UnusableReply, jwt,
+};
+use crate::api::{Deepgram, DeepgramAccount};
+
+const FACTS: Facts = Facts {
+    name: "deepgram",
+    title: "Deepgram",
+    roles: &[Role {
+        key: "api-key",
+        env: "DEEPGRAM_API_KEY",
+    }],
+    // The EU host serves everything but the grant.
+    origins: &["https://api.deepgram.com"],
+    secret_prefixes: &[],
+    config_has_model: false,
+    wrong_key_is_400: false,
+};
+
+impl Described for Deepgram {
+    const FACTS: &'static Facts = &FACTS;
+}
+
+impl AccountSide for DeepgramAccount {
+    fn roles(&self) -> &'static [Role] {
+        FACTS.roles
+    }
+}
+
+impl Provider for Deepgram {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    fn model(&self) -> Option<&str> {
+        None
+    }
+
+    fn life(&self) -> Life {
+        Life::chosen(1, 3600)
+    }
+
+    fn endpoint(&self) -> Endpoint<'_> {
+        Endpoint::or(&self.account.endpoint, FACTS.origins[0])
+    }
+
+    fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
+        // Always with a life: Deepgram's default is 30 seconds.
+        let body = json!({"ttl_seconds": mint.expiration.as_secs()});
+        let request = Request::post_json("/v1/auth/grant", &body);
+        // The key goes behind `Token`; `Bearer` is for the token it grants.
+        Ok(Step::Send(request.key(
+            mint,
+            &FACTS.roles[0],
+            "authorization",
+            "Token ",
+        )?))
+    }
+
+    fn read(&self, mint: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
+        let mut reply = reply_object(body)?;
+        let value = token(&mut reply, "access_token")?;
+        // The reply's own word, else the token's, else what was asked for.
+        let stated = reply.get("expires_in").and_then(seconds);
+        let expiry = match (stated, jwt::expiry(&value)) {
+            (Some(stated), _) => Expiry::After(stated),
+            (None, Some(exp)) => Expiry::At(exp),
+            (None, None) => Expiry::After(mint.expiration),
+        };
+        Ok(Step::Done(Answer::new(value, expiry, self.config())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::super::fixture::answer;
+    use super::*;
+
+    fn expiry(reply: serde_json::Value) -> Expiry {
+        let block: Deepgram = serde_json::from_value(json!({})).unwrap();
+        answer(&block, 1800, reply.to_string().as_bytes())
+            .unwrap()
+            .expiry
+    }
+
+    #[test]
+    fn the_expiry_comes_from_the_best_source_there_is() {
+        let after = |seconds| Expiry::After(SignedDuration::from_secs(seconds));
+        // {"exp":1795336200}
+        let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjE3OTUzMzYyMDB9.fake";
+        assert_eq!(
+            expiry(json!({"access_token": jwt, "expires_in": 600})),
+            after(600)
+        );
+        assert_eq!(
+            expiry(json!({"access_token": jwt, "expires_in": 599.5})),
+            after(599)
+        );
+        let exp = jiff::Timestamp::from_second(1_795_336_200).unwrap();
+        assert_eq!(expiry(json!({"access_token": jwt})), Expiry::At(exp));
+        assert_eq!(expiry(json!({"access_token": "opaque"})), after(1800));
+    }
+}

@@ -1,0 +1,120 @@
+//! LiveKit: access tokens, signed here with the API secret.
+
+use secrecy::ExposeSecret;
+use serde_json::{Map, Value, json};
+
+use super::sign::{Algorithm, jwt};
+use super::wire::secret;
+use super::{
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
+    Provider, Role, Step, UnusableReply,
+};
+use crate::api::{LiveKit, LiveKitAccount};
+
+const FACTS: Facts = Facts {
+    name: "livekit",
+    title: "LiveKit",
+    roles: &[
+        Role {
+            key: "LIVEKIT_API_SECRET",
+            env: "LIVEKIT_API_SECRET",
+        },
+        Role {
+            key: "LIVEKIT_API_KEY",
+            env: "LIVEKIT_API_KEY",
+        },
+    ],
+    origins: &[],
+    secret_prefixes: &[],
+    config_has_model: false,
+    wrong_key_is_400: false,
+};
+
+impl Described for LiveKit {
+    const FACTS: &'static Facts = &FACTS;
+}
+
+impl AccountSide for LiveKitAccount {
+    fn roles(&self) -> &'static [Role] {
+        FACTS.roles
+    }
+}
+
+impl Provider for LiveKit {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    /// The room.
+    fn model(&self) -> Option<&str> {
+        self.video.as_ref()?.get("room")?.as_str()
+    }
+
+    fn life(&self) -> Life {
+        Life::chosen(60, 86_400)
+    }
+
+    fn endpoint(&self) -> Endpoint<'_> {
+        Endpoint::Local
+    }
+
+    fn validate(&self) -> Result<(), InvalidBlock> {
+        let joins = self
+            .video
+            .as_ref()
+            .is_some_and(|video| video.get("roomJoin") == Some(&Value::Bool(true)));
+        if joins && self.identity.is_none() {
+            return Err(InvalidBlock(
+                "livekit.identity: who joins a room has one".into(),
+            ));
+        }
+        if joins && self.model().is_none_or(str::is_empty) {
+            return Err(InvalidBlock(
+                "livekit.video.room: without it the token opens every room; name the room".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
+        let [key_secret, key_id] = FACTS.roles else {
+            return Err(InvalidBlock("livekit needs two values".into()).into());
+        };
+        let issuer = secret(mint.credential, key_id)?.expose_secret();
+        let expires_at = mint.expires_at();
+        // In the order of LiveKit's Node SDK, whose tokens ours equal.
+        let given = [
+            ("metadata", self.metadata.clone().map(Value::from)),
+            ("attributes", self.attributes.clone().map(|it| json!(it))),
+            ("name", self.name.clone().map(Value::from)),
+            ("video", self.video.clone().map(Value::from)),
+            ("sip", self.sip.clone().map(Value::from)),
+            ("inference", self.inference.clone().map(Value::from)),
+            ("kind", self.kind.clone().map(Value::from)),
+            ("roomConfig", self.room_config.clone().map(Value::from)),
+            ("iss", Some(issuer.into())),
+            ("exp", Some(expires_at.as_second().into())),
+            ("nbf", Some(mint.now.as_second().into())),
+            ("sub", self.identity.clone().map(Value::from)),
+        ];
+        let claims: Map<_, _> = given
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect();
+        let header = Map::from_iter([("alg".to_owned(), Algorithm::Hs256.name().into())]);
+        let key = secret(mint.credential, key_secret)?.expose_secret();
+        let token = jwt(Algorithm::Hs256, key.as_bytes(), &header, &claims)?;
+        let mut answer = Answer::new(token, Expiry::At(expires_at), self.config());
+        if let Some(url) = &self.account.url {
+            answer.outputs.insert("url", url.clone().into());
+        }
+        Ok(Step::Done(answer))
+    }
+
+    fn read(&self, _: &Mint<'_>, _: usize, _: &[u8]) -> Result<Step, UnusableReply> {
+        Err(UnusableReply("nothing was asked".into()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

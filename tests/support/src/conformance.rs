@@ -1,0 +1,197 @@
+//! What is tested of every provider in the same way: one file of data each, `tests/conformance/<field>.yaml`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The file of one provider. Each part fills a column of the matrix.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conformance {
+    /// The field of the spec, from the file's name.
+    #[serde(skip)]
+    pub field: String,
+    /// A spec that works, `credentials` left out: for the tests on the real API server.
+    pub example: Value,
+    /// What the provider's key Secret holds, by key.
+    pub secret: Value,
+    /// Requests, or signed tokens, that must come out of a spec.
+    #[serde(default)]
+    pub requests: Vec<Request>,
+    /// Replies, and what is read of them.
+    #[serde(default)]
+    pub replies: Vec<Reply>,
+    /// Errors, and what becomes of them.
+    #[serde(default)]
+    pub errors: Vec<Refusal>,
+    /// CEL rules, both ways.
+    #[serde(default)]
+    pub rules: Rules,
+    /// How the stand-in plays the provider; left out where nobody is asked.
+    #[serde(default)]
+    pub standin: Option<Play>,
+}
+
+/// A request as recorded.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// The case in the recording: `requests[].case` or `vectors[].case`. Left out: `expect` alone says what to send.
+    #[serde(default)]
+    pub recorded: Option<String>,
+    /// The spec, `credentials` left out.
+    pub spec: Value,
+    /// The key Secret, where it differs from the file's.
+    #[serde(default)]
+    pub secret: Option<Value>,
+    /// What differs from the recording on purpose, or all there is: `origin`, `method`, `path`, `headers`, `body`
+    /// (JSON) or `body_raw`, `claims`.
+    #[serde(default)]
+    pub expect: Value,
+    /// Our clock, in seconds of the epoch. Default: the vector's, else 1795334400.
+    #[serde(default)]
+    pub now: Option<i64>,
+}
+
+/// A 2xx reply to the example.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reply {
+    /// What it is about.
+    pub case: String,
+    /// The spec, where it differs from the example.
+    #[serde(default)]
+    pub spec: Option<Value>,
+    /// The status, by default 200.
+    #[serde(default)]
+    pub status: Option<u16>,
+    /// The body: text as it is, anything else as JSON.
+    pub body: Value,
+    /// The token expected.
+    #[serde(default)]
+    pub token: Option<String>,
+    /// The end expected, in seconds after the request was sent (at 1795334400).
+    #[serde(default)]
+    pub lives: Option<i64>,
+    /// A part of the message of a reply that must be refused.
+    #[serde(default)]
+    pub refused: Option<String>,
+}
+
+/// An error of the provider.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// The status.
+    pub status: u16,
+    /// The body, as in [`Reply::body`].
+    #[serde(default)]
+    pub body: Value,
+    /// Headers.
+    #[serde(default)]
+    pub headers: std::collections::BTreeMap<String, String>,
+    /// `rejected`, `key`, `throttled` or `unavailable`.
+    pub class: String,
+    /// Parts of the message.
+    #[serde(default)]
+    pub says: Vec<String>,
+    /// How long the provider wants to be left alone, in seconds.
+    #[serde(default)]
+    pub retry_after: Option<i64>,
+}
+
+/// Changes to the smallest spec that uses the provider.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rules {
+    /// Specs that pass, `credentials` left out or `providerRef`.
+    #[serde(default)]
+    pub accept: Vec<Value>,
+    /// Specs that are refused.
+    #[serde(default)]
+    pub refuse: Vec<Refused>,
+    /// Accounts of a ClusterRealtimeProvider that are refused.
+    #[serde(default)]
+    pub refuse_account: Vec<Refused>,
+}
+
+/// A spec that the API server refuses.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refused {
+    /// The spec, `credentials` left out unless they matter.
+    pub spec: Value,
+    /// The field that the API server names, such as `spec` or `spec.deepgram.endpoint`.
+    pub at: String,
+    /// The message.
+    pub says: String,
+}
+
+/// How the stand-in plays a provider, beside its recording.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Play {
+    /// The header that carries the key.
+    pub header: String,
+    /// What stands before the key, such as `"Token "`.
+    #[serde(default)]
+    pub scheme: String,
+    /// The key it accepts, as it is sent.
+    pub key: String,
+    /// Where a request says how long: a JSON pointer into the body, `form:NAME` or `query:NAME`. Left out: `life`.
+    #[serde(default)]
+    pub ttl: Option<String>,
+    /// The life where the request can't say.
+    #[serde(default)]
+    pub life: Option<i64>,
+    /// Pointers of the body that no request may leave out.
+    #[serde(default)]
+    pub required: Vec<String>,
+    /// Paths that the recording lacks, with what each may hold: same shape as a recorded request.
+    #[serde(default)]
+    pub also: Vec<Value>,
+    /// The success status, by default 200.
+    #[serde(default)]
+    pub status: Option<u16>,
+    /// The reply. A text that is exactly `{{token}}`, `{{jwt}}`, `{{ttl}}`, `{{ttl_text}}`, `{{exp}}`, `{{exp_ms}}` or
+    /// `{{exp_rfc3339}}` becomes that value; a reply that is one text is sent as plain text.
+    pub reply: Value,
+}
+
+/// Every file, by field.
+pub fn all() -> anyhow::Result<Vec<Conformance>> {
+    let folder = folder();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .with_context(|| format!("{}", folder.display()))?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
+    files.sort();
+    files.iter().map(|path| read(path)).collect()
+}
+
+/// The recording of a provider.
+pub fn recording(field: &str) -> anyhow::Result<Value> {
+    let path = folder()
+        .with_file_name("recordings")
+        .join(format!("{field}.json"));
+    let text = std::fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+fn read(path: &Path) -> anyhow::Result<Conformance> {
+    let text = std::fs::read_to_string(path)?;
+    let mut file: Conformance =
+        serde_saphyr::from_str(&text).with_context(|| format!("{}", path.display()))?;
+    file.field = path
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    Ok(file)
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../conformance")
+}
