@@ -12,6 +12,7 @@
 mod admission;
 mod alone;
 mod cli;
+mod examples;
 mod expect;
 mod failures;
 mod invalid;
