@@ -8,3 +8,15 @@
     missing_docs,
     reason = "tests"
 )]
+
+mod chart;
+mod crds;
+mod metadata;
+mod network;
+mod notes;
+mod pods;
+mod providers;
+mod readme;
+mod rights;
+mod valid;
+mod values;

@@ -14,7 +14,8 @@ const VERSION: &str = "1.14.2";
 /// What the README of this chart should be.
 pub fn readme(chart: &Path) -> Result<String> {
     let output = Command::new(binary()?)
-        .args(["--dry-run", "--log-level", "warning", "--chart-search-root"])
+        .args(["--dry-run", "--log-level", "warning"])
+        .args(["--sort-values-order", "file", "--chart-search-root"])
         .arg(chart)
         .output()?;
     ensure!(

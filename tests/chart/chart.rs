@@ -1,0 +1,161 @@
+//! The chart as helm renders it: with both majors, which must agree.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
+
+use serde_json::{Value, json};
+use testkit::helm::{Helm, Major};
+
+pub const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
+pub const CHART: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/charts/realtime-token-operator"
+);
+/// Release and namespace of everything rendered here. The release is called like the chart, so that names are short.
+pub const NAME: &str = "realtime-token-operator";
+pub const NAMESPACE: &str = "platform";
+
+/// A file of the repository.
+pub fn file(path: &str) -> String {
+    let path = Path::new(REPOSITORY).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|problem| panic!("{}: {problem}", path.display()))
+}
+
+/// Values beside the image, which nobody can do without.
+pub fn with_image(mut values: Value) -> Value {
+    if values.get("image").is_none() {
+        values["image"] = json!({"repository": "registry.example.com/realtime-token-operator"});
+    }
+    values
+}
+
+/// What `helm COMMAND … chart -f values` gets as arguments after the command; keep the file until it has run.
+fn arguments(values: &Value) -> (tempfile::NamedTempFile, Vec<String>) {
+    let file = tempfile::Builder::new().suffix(".json").tempfile().unwrap();
+    std::fs::write(file.path(), values.to_string()).unwrap();
+    let path = file.path().to_str().unwrap();
+    let args = [NAME, CHART, "--namespace", NAMESPACE, "--values", path];
+    let args = args.map(str::to_owned).to_vec();
+    (file, args)
+}
+
+/// The objects of the chart with these values and an image.
+pub fn render(values: Value) -> Objects {
+    render_with(values, &[])
+}
+
+/// The same, with more arguments for helm. Of the same values several tests look at different things: rendered once.
+pub fn render_with(values: Value, args: &[&str]) -> Objects {
+    static RENDERED: Mutex<BTreeMap<String, Vec<Value>>> = Mutex::new(BTreeMap::new());
+    let values = with_image(values);
+    let key = format!("{values} {args:?}");
+    if let Some(objects) = RENDERED.lock().unwrap().get(&key) {
+        return Objects(objects.clone());
+    }
+    let [three, four] = Major::ALL.map(|major| {
+        let yaml = template(major, &values, args).unwrap_or_else(|problem| panic!("{problem:#}"));
+        Objects::parse(&yaml)
+    });
+    assert_eq!(three.0, four.0, "helm 3 and helm 4 differ with {values}");
+    RENDERED.lock().unwrap().insert(key, four.0.clone());
+    four
+}
+
+/// The text that one helm renders.
+pub fn template(major: Major, values: &Value, args: &[&str]) -> anyhow::Result<String> {
+    let (_file, mut all) = arguments(values);
+    all.insert(0, "template".to_owned());
+    all.extend(args.iter().map(|&arg| arg.to_owned()));
+    Helm::new(major)?.run(all)
+}
+
+/// What both say when they refuse these values.
+pub fn refused(values: Value, args: &[&str]) -> [String; 2] {
+    Major::ALL.map(|major| {
+        let (_file, mut all) = arguments(&values);
+        all.insert(0, "template".to_owned());
+        all.extend(args.iter().map(|&arg| arg.to_owned()));
+        Helm::new(major).unwrap().refused(all).unwrap()
+    })
+}
+
+/// What helm prints after an install.
+pub fn notes(values: Value, args: &[&str]) -> String {
+    let values = with_image(values);
+    let (_file, mut all) = arguments(&values);
+    all.insert(0, "install".to_owned());
+    all.push("--dry-run=client".to_owned());
+    all.extend(args.iter().map(|&arg| arg.to_owned()));
+    let said = Helm::new(Major::Four).unwrap().run(all).unwrap();
+    let (_, notes) = said
+        .split_once("\nNOTES:\n")
+        .unwrap_or_else(|| panic!("no notes: {said}"));
+    notes.to_owned()
+}
+
+/// Rendered objects, in the order of kind, namespace and name.
+#[derive(Debug)]
+pub struct Objects(pub Vec<Value>);
+
+impl Objects {
+    pub fn parse(yaml: &str) -> Self {
+        let objects: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap();
+        let mut objects: Vec<_> = objects
+            .into_iter()
+            .filter(|object| !object.is_null())
+            .collect();
+        objects.sort_by_key(title);
+        Self(objects)
+    }
+
+    pub fn all(&self, kind: &str) -> Vec<&Value> {
+        self.0
+            .iter()
+            .filter(|object| object["kind"] == kind)
+            .collect()
+    }
+
+    /// The only object of a kind.
+    pub fn one(&self, kind: &str) -> &Value {
+        match self.all(kind)[..] {
+            [one] => one,
+            ref others => panic!("{} objects of kind {kind}", others.len()),
+        }
+    }
+
+    pub fn named(&self, kind: &str, name: &str) -> &Value {
+        let found = self
+            .all(kind)
+            .into_iter()
+            .find(|it| it["metadata"]["name"] == name);
+        found.unwrap_or_else(|| panic!("no {kind} {name} among {:?}", self.titles()))
+    }
+
+    pub fn titles(&self) -> Vec<String> {
+        self.0.iter().map(title).collect()
+    }
+
+    /// The pod of the Deployment.
+    pub fn pod(&self) -> &Value {
+        &self.one("Deployment")["spec"]["template"]["spec"]
+    }
+
+    /// Its container.
+    pub fn container(&self) -> &Value {
+        &self.pod()["containers"][0]
+    }
+
+    pub fn args(&self) -> Vec<&str> {
+        let args = self.container()["args"].as_array().unwrap();
+        args.iter().map(|arg| arg.as_str().unwrap()).collect()
+    }
+}
+
+/// Kind, namespace and name.
+pub fn title(object: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let metadata = &object["metadata"];
+    let name = [text(&metadata["namespace"]), text(&metadata["name"])].join("/");
+    format!("{} {}", text(&object["kind"]), name.trim_start_matches('/'))
+}

@@ -1,0 +1,86 @@
+//! The CRDs that the chart installs are those of the types.
+
+use realtime_token_operator::api;
+use serde_json::{Value, json};
+use testkit::helm::Major;
+
+use crate::chart::{file, render, template, with_image};
+
+const KINDS: [&str; 2] = ["clusterrealtimeproviders", "realtimetokens"];
+
+#[test]
+fn the_charts_copies_are_the_types_byte_for_byte() {
+    let generated = api::crds_yaml().unwrap();
+    for kind in KINDS {
+        let copy = file(&format!(
+            "charts/realtime-token-operator/files/crds/{kind}.yaml"
+        ));
+        assert!(generated.contains(&copy), "{kind}: run `make crds`");
+        assert_eq!(
+            copy,
+            file(&format!("crds/{kind}.yaml")),
+            "{kind}: run `make crds`"
+        );
+    }
+    let copies = format!("{}/files/crds", crate::chart::CHART);
+    assert_eq!(
+        std::fs::read_dir(copies).unwrap().count(),
+        KINDS.len(),
+        "a file of no kind: run `make crds`"
+    );
+    assert_eq!(
+        generated.matches("\n---\n").count() + 1,
+        KINDS.len(),
+        "a kind that the chart doesn't install"
+    );
+}
+
+/// The wrapper is in the metadata; take it away and the file remains, byte for byte.
+#[test]
+fn helm_adds_labels_and_keeps_the_rest() {
+    for major in Major::ALL {
+        let only = ["--show-only", "templates/crds.yaml"];
+        let rendered = template(major, &with_image(json!({})), &only).unwrap();
+        let mut bare = String::new();
+        let mut skipping = false;
+        for line in rendered.lines() {
+            match line {
+                "  labels:" | "  annotations:" => skipping = true,
+                line if skipping && line.starts_with("    ") => {}
+                line => {
+                    skipping = false;
+                    bare.push_str(line);
+                    bare.push('\n');
+                }
+            }
+        }
+        for kind in KINDS {
+            let original = file(&format!("crds/{kind}.yaml"));
+            let original = original.trim_start_matches("---\n").trim_end();
+            assert!(bare.contains(original), "{kind} with {major:?}");
+        }
+    }
+}
+
+#[test]
+fn they_are_kept_on_uninstall_unless_told_otherwise() {
+    let policy = |values: Value| -> Vec<Value> {
+        let objects = render(values);
+        let crds = objects.all("CustomResourceDefinition");
+        assert_eq!(crds.len(), KINDS.len());
+        let policies = crds
+            .iter()
+            .map(|crd| crd["metadata"]["annotations"]["helm.sh/resource-policy"].clone());
+        policies.collect()
+    };
+    assert_eq!(policy(json!({})), ["keep", "keep"]);
+    assert_eq!(
+        policy(json!({"crds": {"keep": false}})),
+        [Value::Null, Value::Null]
+    );
+    assert!(
+        render(json!({"crds": {"install": false}}))
+            .all("CustomResourceDefinition")
+            .is_empty()
+    );
+}

@@ -1,0 +1,374 @@
+//! The Deployment and what its pods look like.
+
+use serde_json::{Value, json};
+
+use crate::chart::{NAME, NAMESPACE, Objects, render};
+
+/// The restricted Pod Security Standard, field by field, as far as this pod has them:
+/// <https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted>
+fn assert_restricted(pod: &Value, case: &str) {
+    for field in ["hostPID", "hostIPC"] {
+        assert!(pod[field].is_null(), "{field} of {case}");
+    }
+    let security = &pod["securityContext"];
+    assert_eq!(security["runAsNonRoot"], true, "{case}");
+    assert_ne!(security["runAsUser"], 0, "{case}");
+    assert_eq!(
+        security["seccompProfile"]["type"], "RuntimeDefault",
+        "{case}"
+    );
+    for container in pod["containers"].as_array().unwrap() {
+        let security = &container["securityContext"];
+        assert_eq!(security["allowPrivilegeEscalation"], false, "{case}");
+        assert_eq!(security["capabilities"], json!({"drop": ["ALL"]}), "{case}");
+        assert!(security["privileged"].is_null(), "{case}");
+        // Stricter than the standard.
+        assert_eq!(security["readOnlyRootFilesystem"], true, "{case}");
+        assert!(
+            container["resources"]["requests"]["memory"].is_string(),
+            "{case}"
+        );
+        assert!(
+            container["command"].is_null(),
+            "the image's own entrypoint, in {case}"
+        );
+    }
+    for volume in pod["volumes"].as_array().into_iter().flatten() {
+        assert!(volume["hostPath"].is_null(), "{case}");
+    }
+}
+
+#[test]
+fn pods_are_restricted_whatever_the_values() {
+    for (case, values) in crate::valid::combinations() {
+        let objects = render(values);
+        assert_restricted(objects.pod(), case);
+        for test in objects.all("Pod") {
+            assert_restricted(&test["spec"], case);
+            assert_eq!(test["metadata"]["annotations"]["helm.sh/hook"], "test");
+            assert_eq!(test["spec"]["restartPolicy"], "Never");
+        }
+    }
+}
+
+#[test]
+fn openshift_may_choose_the_user() {
+    let objects = render(json!({"podSecurityContext": {"runAsUser": null, "runAsGroup": null}}));
+    let security = &objects.pod()["securityContext"];
+    assert_eq!(
+        *security,
+        json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}})
+    );
+}
+
+#[test]
+fn only_its_own_pods_get_the_accounts_token() {
+    let objects = render(json!({}));
+    assert_eq!(
+        objects.one("ServiceAccount")["automountServiceAccountToken"],
+        false
+    );
+    assert_eq!(objects.pod()["automountServiceAccountToken"], true);
+    assert_eq!(objects.pod()["enableServiceLinks"], false);
+}
+
+#[test]
+fn probes_ask_the_operator_itself() {
+    let objects = render(json!({"containerPort": 9999}));
+    let container = objects.container();
+    assert_eq!(
+        container["ports"],
+        json!([{"name": "http", "containerPort": 9999, "protocol": "TCP"}])
+    );
+    assert!(objects.args().contains(&"--listen=0.0.0.0:9999"));
+    for (probe, path) in [("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
+        assert_eq!(
+            container[probe]["httpGet"],
+            json!({"path": path, "port": "http"}),
+            "{probe}"
+        );
+    }
+    assert_eq!(
+        objects.one("Service")["spec"]["ports"][0]["targetPort"],
+        "http"
+    );
+}
+
+/// Two pods without an election would both mint.
+#[test]
+fn several_replicas_elect_a_leader_whatever_the_values_say() {
+    let elects = |values: Value| render(values).args().contains(&"--leader-elect");
+    assert!(elects(json!({})));
+    assert!(elects(
+        json!({"replicas": 3, "leaderElection": {"enabled": false}})
+    ));
+    assert!(elects(json!({"replicas": 1})));
+    assert!(!elects(
+        json!({"replicas": 1, "leaderElection": {"enabled": false}})
+    ));
+}
+
+#[test]
+fn an_update_never_runs_two_that_both_mint_nor_leaves_none() {
+    let strategy = |values: Value| render(values).one("Deployment")["spec"]["strategy"].clone();
+    let rolling = |surge: i32, unavailable: i32| json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}});
+    assert_eq!(strategy(json!({})), rolling(1, 0));
+    assert_eq!(strategy(json!({"replicas": 1})), rolling(1, 0));
+    assert_eq!(
+        strategy(json!({"replicas": 1, "leaderElection": {"enabled": false}})),
+        json!({"type": "Recreate"})
+    );
+    // On the node's network the new pod needs the old one's port.
+    assert_eq!(strategy(json!({"hostNetwork": true})), rolling(0, 1));
+    assert_eq!(
+        strategy(json!({"strategy": {"type": "Recreate"}})),
+        json!({"type": "Recreate"})
+    );
+}
+
+/// 10 s for mints, 10 s for reconciles, 5 s for the Lease: see src/controller/mod.rs.
+#[test]
+fn there_is_time_to_finish() {
+    let objects = render(json!({}));
+    assert!(
+        objects.pod()["terminationGracePeriodSeconds"]
+            .as_i64()
+            .unwrap()
+            > 25
+    );
+}
+
+#[test]
+fn a_disruption_budget_needs_somebody_to_be_left() {
+    let budget = |values: Value| {
+        render(values)
+            .all("PodDisruptionBudget")
+            .first()
+            .map(|it| it["spec"].clone())
+    };
+    let spec = budget(json!({})).unwrap();
+    assert_eq!(spec["maxUnavailable"], 1);
+    assert_eq!(spec["unhealthyPodEvictionPolicy"], "AlwaysAllow");
+    assert_eq!(
+        budget(json!({"replicas": 1})),
+        None,
+        "it would hold up every drain"
+    );
+    assert_eq!(
+        budget(json!({"podDisruptionBudget": {"enabled": false}})),
+        None
+    );
+}
+
+#[test]
+fn replicas_spread_over_nodes_and_zones() {
+    let objects = render(json!({}));
+    let selector = &objects.one("Deployment")["spec"]["selector"];
+    let constraints = objects.pod()["topologySpreadConstraints"]
+        .as_array()
+        .unwrap();
+    let keys: Vec<_> = constraints
+        .iter()
+        .map(|it| it["topologyKey"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        keys,
+        ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+    );
+    for constraint in constraints {
+        assert_eq!(constraint["labelSelector"], *selector);
+        assert_eq!(constraint["whenUnsatisfiable"], "ScheduleAnyway");
+    }
+    let own = json!({"maxSkew": 1, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": {"matchLabels": {"mine": "yes"}}});
+    let objects = render(json!({"topologySpreadConstraints": [own]}));
+    assert_eq!(objects.pod()["topologySpreadConstraints"], json!([own]));
+}
+
+/// What selects pods must find the operator's and not the one of `helm test`.
+#[test]
+fn selectors_find_the_operators_pods_only() {
+    fn found(selector: &Value, labels: &Value) -> bool {
+        selector
+            .as_object()
+            .unwrap()
+            .iter()
+            .all(|(key, value)| labels[key] == *value)
+    }
+    let objects = render(json!({
+        "networkPolicy": {"enabled": true},
+        "commonLabels": {"team": "voice"},
+        "podLabels": {"extra": "yes"},
+    }));
+    let pod = &objects.one("Deployment")["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(
+        (&pod["team"], &pod["extra"]),
+        (&json!("voice"), &json!("yes"))
+    );
+    let test = &objects.one("Pod")["metadata"]["labels"];
+    let selectors = [
+        &objects.one("Deployment")["spec"]["selector"]["matchLabels"],
+        &objects.one("Service")["spec"]["selector"],
+        &objects.one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        &objects.one("NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+    ];
+    for selector in selectors {
+        assert!(found(selector, pod), "{selector}");
+        assert!(!found(selector, test), "{selector}");
+    }
+}
+
+#[test]
+fn the_operators_settings_arrive() {
+    let objects = render(json!({
+        "allowEndpoints": ["https://a.example.com", "http://b.example.com:8080"],
+        "caBundle": {"configMap": "corporate", "key": "bundle.pem"},
+        "log": {"level": "debug", "format": "text"},
+        "concurrency": 8,
+        "mintsPerCredential": 2,
+        "metrics": {"perObject": false},
+        "leaderElection": {"leaseName": "lease", "leaseDurationSeconds": 30},
+        "extraArgs": ["--more=1"],
+    }));
+    let args = objects.args();
+    assert_eq!(args[0], "run");
+    for arg in [
+        "--allow-endpoint=https://a.example.com",
+        "--allow-endpoint=http://b.example.com:8080",
+        "--ca-bundle=/etc/realtime-token-operator/ca/bundle.pem",
+        "--log=debug",
+        "--log-format=text",
+        "--concurrency=8",
+        "--mints-per-credential=2",
+        "--no-object-metrics",
+        "--lease-name=lease",
+        "--lease-duration-seconds=30",
+        "--more=1",
+    ] {
+        assert!(args.contains(&arg), "{arg} in {args:?}");
+    }
+    let mount = &objects.container()["volumeMounts"][0];
+    assert_eq!(mount["mountPath"], "/etc/realtime-token-operator/ca");
+    let volume = &objects.pod()["volumes"][0];
+    assert_eq!(volume["name"], mount["name"]);
+    assert_eq!(
+        volume["configMap"],
+        json!({"name": "corporate", "items": [{"key": "bundle.pem", "path": "bundle.pem"}]})
+    );
+}
+
+/// What is passed must be what the binary takes: it parses these very arguments.
+#[test]
+fn the_binary_knows_every_argument() {
+    use clap::Parser as _;
+    use realtime_token_operator::config::{Cli, Command};
+    for (case, values) in crate::valid::combinations() {
+        let objects = render(values);
+        let cli = Cli::try_parse_from([&["realtime-token-operator"], &objects.args()[..]].concat());
+        let cli = cli.unwrap_or_else(|problem| panic!("{case}: {problem}"));
+        assert!(matches!(cli.command, Command::Run(_)), "{case}");
+        for test in objects.all("Pod") {
+            let args = test["spec"]["containers"][0]["args"].as_array().unwrap();
+            let args = args.iter().map(|arg| arg.as_str().unwrap());
+            let cli = Cli::try_parse_from(["realtime-token-operator"].into_iter().chain(args));
+            let cli = cli.unwrap_or_else(|problem| panic!("{case}: {problem}"));
+            assert!(matches!(cli.command, Command::Check(_)), "{case}");
+        }
+    }
+}
+
+fn env(objects: &Objects) -> Value {
+    let env = objects.container()["env"].as_array().unwrap();
+    env.iter()
+        .map(|it| (it["name"].as_str().unwrap().to_owned(), it["value"].clone()))
+        .collect()
+}
+
+#[test]
+fn proxies_come_from_values_and_secrets() {
+    let defaults = render(json!({}));
+    assert_eq!(
+        env(&defaults),
+        json!({"POD_NAME": null, "POD_NAMESPACE": null})
+    );
+    let objects = render(json!({
+        "proxy": {"https": "http://proxy:3128", "http": "http://other:3128", "noProxy": ".internal"},
+        "extraEnv": [{"name": "SSL_CERT_FILE", "value": "/ca.pem"}],
+    }));
+    assert_eq!(env(&objects)["HTTPS_PROXY"], "http://proxy:3128");
+    assert_eq!(env(&objects)["HTTP_PROXY"], "http://other:3128");
+    assert_eq!(env(&objects)["NO_PROXY"], ".internal");
+    assert_eq!(env(&objects)["SSL_CERT_FILE"], "/ca.pem");
+}
+
+#[test]
+fn an_image_by_digest_needs_no_tag() {
+    let digest = format!("sha256:{}", "0a".repeat(32));
+    let image = |image: Value| render(json!({"image": image})).container()["image"].clone();
+    assert_eq!(image(json!({"repository": "r/x", "tag": "v9"})), "r/x:v9");
+    assert_eq!(
+        image(json!({"repository": "r:5000/x", "tag": "v9", "digest": digest})),
+        format!("r:5000/x@{digest}")
+    );
+    let pulled = render(json!({"imagePullSecrets": [{"name": "a"}]}));
+    assert_eq!(pulled.pod()["imagePullSecrets"], json!([{"name": "a"}]));
+    assert_eq!(
+        pulled.one("Pod")["spec"]["imagePullSecrets"],
+        json!([{"name": "a"}])
+    );
+}
+
+#[test]
+fn the_nodes_network_has_its_own_dns_policy() {
+    let pod = |values: Value| render(values).pod().clone();
+    assert!(pod(json!({}))["dnsPolicy"].is_null());
+    assert!(pod(json!({}))["hostNetwork"].is_null());
+    assert_eq!(
+        pod(json!({"hostNetwork": true}))["dnsPolicy"],
+        "ClusterFirstWithHostNet"
+    );
+    assert_eq!(
+        pod(json!({"hostNetwork": true, "dnsPolicy": "Default"}))["dnsPolicy"],
+        "Default"
+    );
+}
+
+#[test]
+fn every_object_says_whose_it_is_and_where() {
+    for (case, values) in crate::valid::combinations() {
+        for object in render(values).0 {
+            let metadata = &object["metadata"];
+            if object["kind"] == "ConfigMap" && metadata["labels"].is_null() {
+                continue; // extraObjects are the user's
+            }
+            assert_eq!(
+                metadata["labels"]["app.kubernetes.io/managed-by"], "Helm",
+                "{object} of {case}"
+            );
+            let of_cluster = [
+                "ClusterRole",
+                "ClusterRoleBinding",
+                "CustomResourceDefinition",
+                "ClusterRealtimeProvider",
+            ]
+            .contains(&object["kind"].as_str().unwrap());
+            assert_eq!(
+                metadata["namespace"].is_null(),
+                of_cluster,
+                "{object} of {case}"
+            );
+        }
+    }
+    let labelled = render(json!({"commonLabels": {"team": "voice"}}));
+    assert!(
+        labelled
+            .0
+            .iter()
+            .all(|it| it["metadata"]["labels"]["team"] == "voice")
+    );
+    assert_eq!(labelled.one("Deployment")["metadata"]["name"], NAME);
+    assert_eq!(
+        labelled.one("Deployment")["metadata"]["namespace"],
+        NAMESPACE
+    );
+}

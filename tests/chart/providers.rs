@@ -1,0 +1,58 @@
+//! ClusterRealtimeProviders in values.
+
+use serde_json::{Value, json};
+
+use crate::chart::{Objects, render, render_with};
+
+/// An API that every cluster serves and that `helm template` doesn't make up: with it, it is as on a cluster.
+const CLUSTER: &str = "apiregistration.k8s.io/v1";
+const SERVED: &str = "realtime-token.dev/v1alpha1/ClusterRealtimeProvider";
+
+fn values() -> Value {
+    json!({"providers": [
+        {"name": "openai", "spec": {"openai": {"region": "EU"}, "credentials": {"secretRef": {"name": "openai"}}}},
+        {"name": "eleven", "spec": {"elevenlabs": {}, "credentials": {"secretRef": {"name": "eleven"}}, "namespaceSelector": {}}},
+    ]})
+}
+
+fn names(objects: &Objects) -> Vec<&str> {
+    let providers = objects.all("ClusterRealtimeProvider");
+    providers
+        .iter()
+        .map(|it| it["metadata"]["name"].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn they_are_rendered_as_they_are() {
+    let objects = render(values());
+    assert_eq!(names(&objects), ["eleven", "openai"]);
+    let spec = |name: &str| objects.named("ClusterRealtimeProvider", name)["spec"].clone();
+    assert_eq!(spec("openai"), values()["providers"][0]["spec"]);
+    // Everybody, and not nobody: an empty selector mustn't get lost.
+    assert_eq!(spec("eleven")["namespaceSelector"], json!({}));
+}
+
+/// Helm looks up the kinds of everything before it creates the first thing.
+#[test]
+fn on_the_first_install_they_wait_for_their_crd() {
+    assert!(names(&render_with(values(), &["--api-versions", CLUSTER])).is_empty());
+    let both = ["--api-versions", CLUSTER, "--api-versions", SERVED];
+    assert_eq!(names(&render_with(values(), &both)).len(), 2);
+    // An upgrade must never take one away.
+    assert_eq!(
+        names(&render_with(
+            values(),
+            &["--api-versions", CLUSTER, "--is-upgrade"]
+        ))
+        .len(),
+        2
+    );
+    // Where the CRDs come from elsewhere, they are there, or helm says what is missing.
+    let mut elsewhere = values();
+    elsewhere["crds"] = json!({"install": false});
+    assert_eq!(
+        names(&render_with(elsewhere, &["--api-versions", CLUSTER])).len(),
+        2
+    );
+}

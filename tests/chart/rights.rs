@@ -1,0 +1,267 @@
+//! What the chart grants, and whom.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::chart::{NAME, NAMESPACE, Objects, file, render};
+
+/// Every right of the operator's ServiceAccount, a line for each verb: `namespace|* group/resource[names] verb`.
+fn rights(objects: &Objects) -> BTreeSet<String> {
+    let mut rights = BTreeSet::new();
+    for (binding, role, scope) in [
+        ("ClusterRoleBinding", "ClusterRole", Some("*")),
+        ("RoleBinding", "Role", None),
+    ] {
+        for bound in objects.all(binding) {
+            assert_eq!(
+                bound["subjects"],
+                json!([{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}]),
+                "nobody else gets anything"
+            );
+            let reference = &bound["roleRef"];
+            assert_eq!(reference["kind"], role);
+            let granted = objects.all(role).into_iter().find(|it| {
+                it["metadata"]["name"] == reference["name"]
+                    && it["metadata"]["namespace"] == bound["metadata"]["namespace"]
+            });
+            let scope = scope.unwrap_or_else(|| bound["metadata"]["namespace"].as_str().unwrap());
+            for rule in granted.unwrap()["rules"].as_array().unwrap() {
+                rights.extend(lines(rule).map(|line| format!("{scope} {line}")));
+            }
+        }
+    }
+    rights
+}
+
+fn lines(rule: &Value) -> impl Iterator<Item = String> {
+    let list = |key: &str| -> Vec<String> {
+        let values = rule[key].as_array().cloned().unwrap_or_default();
+        values
+            .iter()
+            .map(|value| value.as_str().unwrap().to_owned())
+            .collect()
+    };
+    let names = list("resourceNames");
+    let names = if names.is_empty() {
+        String::new()
+    } else {
+        format!("[{}]", names.join(","))
+    };
+    let mut lines = Vec::new();
+    for group in list("apiGroups") {
+        for resource in list("resources") {
+            for verb in list("verbs") {
+                lines.push(format!("{group}/{resource}{names} {verb}"));
+            }
+        }
+    }
+    lines.into_iter()
+}
+
+/// `scope group/resource verb,verb` of each line, spread out.
+fn expected(lines: &[&str]) -> BTreeSet<String> {
+    let spread = lines.iter().flat_map(|line| {
+        let (what, verbs) = line.rsplit_once(' ').unwrap();
+        verbs.split(',').map(move |verb| format!("{what} {verb}"))
+    });
+    spread.collect()
+}
+
+const LEASE: [&str; 2] = [
+    "platform coordination.k8s.io/leases create",
+    "platform coordination.k8s.io/leases[realtime-token-operator] get,update",
+];
+
+#[test]
+fn cluster_wide_it_may_do_what_it_does_and_no_more() {
+    let mut all = vec![
+        "* realtime-token.dev/realtimetokens get,list,watch",
+        "* realtime-token.dev/realtimetokens/status patch",
+        "* realtime-token.dev/realtimetokens/finalizers update",
+        "* /secrets get,list,watch,create,patch",
+        "* events.k8s.io/events create,patch",
+        "* realtime-token.dev/clusterrealtimeproviders list,watch",
+        "* realtime-token.dev/clusterrealtimeproviders/status patch",
+        "* /namespaces list,watch",
+    ];
+    let own = expected(&all[..5]);
+    all.extend(LEASE);
+    assert_eq!(rights(&render(json!({}))), expected(&all));
+    let without = render(
+        json!({"clusterProviders": false, "replicas": 1, "leaderElection": {"enabled": false}}),
+    );
+    assert_eq!(rights(&without), own);
+}
+
+#[test]
+fn with_namespaces_it_reaches_no_secret_elsewhere() {
+    let objects = render(json!({"watchNamespaces": ["shop", "lab"]}));
+    let mut all = Vec::new();
+    for namespace in ["shop", "lab"] {
+        all.extend([
+            format!("{namespace} realtime-token.dev/realtimetokens get,list,watch"),
+            format!("{namespace} realtime-token.dev/realtimetokens/status patch"),
+            format!("{namespace} realtime-token.dev/realtimetokens/finalizers update"),
+            format!("{namespace} /secrets get,list,watch,create,patch"),
+            format!("{namespace} events.k8s.io/events create,patch"),
+        ]);
+    }
+    let mut all: Vec<_> = all.iter().map(String::as_str).collect();
+    all.extend(LEASE);
+    all.extend([
+        // The keys of ClusterRealtimeProviders, and the objects themselves.
+        "platform /secrets get,list,watch",
+        "* realtime-token.dev/clusterrealtimeproviders list,watch",
+        "* realtime-token.dev/clusterrealtimeproviders/status patch",
+        "* /namespaces[shop,lab] list,watch",
+        // Events about what has no namespace are in this one.
+        "default events.k8s.io/events create,patch",
+    ]);
+    assert_eq!(rights(&objects), expected(&all));
+}
+
+/// For whoever has no rights on the cluster, only on namespaces: they couldn't create a ClusterRole.
+#[test]
+fn without_cluster_providers_there_is_nothing_of_the_cluster() {
+    let values =
+        json!({"watchNamespaces": ["shop"], "clusterProviders": false, "crds": {"install": false}});
+    let objects = render(values);
+    for kind in [
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "CustomResourceDefinition",
+    ] {
+        assert_eq!(objects.all(kind).len(), 0, "{kind}");
+    }
+    let namespaces: BTreeSet<_> = objects
+        .0
+        .iter()
+        .map(|it| it["metadata"]["namespace"].as_str())
+        .collect();
+    assert_eq!(namespaces, [Some("platform"), Some("shop")].into());
+    assert!(objects.args().contains(&"--no-cluster-providers"));
+    assert!(objects.args().contains(&"--watch-namespaces=shop"));
+    let test = objects.one("Pod")["spec"]["containers"][0]["args"].to_string();
+    assert!(test.contains("--no-cluster-providers"), "{test}");
+}
+
+/// The operator's own namespace may be one of them; no two Roles have one name then.
+#[test]
+fn the_own_namespace_may_be_watched_too() {
+    let objects = render(json!({"watchNamespaces": ["platform", "shop", "platform"]}));
+    let titles = objects.titles();
+    let distinct: BTreeSet<_> = titles.iter().collect();
+    assert_eq!(titles.len(), distinct.len(), "{titles:#?}");
+    assert!(objects.args().contains(&"--watch-namespaces=platform,shop"));
+    assert!(rights(&objects).contains("platform /secrets create"));
+}
+
+/// Nothing that the chart makes asks for a wildcard, deletes anything, or becomes somebody else.
+#[test]
+fn no_role_is_mighty() {
+    for (case, values) in crate::valid::combinations() {
+        for line in rights(&render(values)) {
+            for mighty in [
+                "*/",
+                "/*",
+                "delete",
+                "deletecollection",
+                "escalate",
+                "bind",
+                "impersonate",
+                "pods",
+                "tokens/approval",
+            ] {
+                assert!(!line[2..].contains(mighty), "{line} of {case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn whoever_views_a_namespace_views_tokens_and_no_secrets() {
+    let objects = render(json!({}));
+    let role = |part: &str| {
+        objects
+            .named("ClusterRole", &format!("{NAME}-{part}"))
+            .clone()
+    };
+    let aggregated = |role: &Value| -> Vec<String> {
+        let labels = role["metadata"]["labels"].as_object().unwrap();
+        let prefix = "rbac.authorization.k8s.io/aggregate-to-";
+        let to = labels.iter().filter(|(_, value)| **value == "true");
+        to.filter_map(|(key, _)| key.strip_prefix(prefix).map(str::to_owned))
+            .collect()
+    };
+    let granted = |role: &Value| -> BTreeSet<String> {
+        role["rules"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(lines)
+            .collect()
+    };
+    let (view, edit) = (role("view"), role("edit"));
+    assert_eq!(aggregated(&view), ["view", "edit", "admin"]);
+    assert_eq!(
+        granted(&view),
+        expected(&["realtime-token.dev/realtimetokens get,list,watch"])
+    );
+    assert_eq!(aggregated(&edit), ["edit", "admin"]);
+    assert_eq!(
+        granted(&edit),
+        expected(&[
+            "realtime-token.dev/realtimetokens create,update,patch,delete,deletecollection"
+        ])
+    );
+    // The operator's own role is nobody's to inherit.
+    assert!(aggregated(objects.named("ClusterRole", NAME)).is_empty());
+    assert_eq!(
+        render(json!({"rbac": {"aggregate": false}}))
+            .all("ClusterRole")
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn rights_and_account_can_be_somebody_elses() {
+    let objects = render(json!({
+        "rbac": {"create": false},
+        "serviceAccount": {"create": false, "name": "mine"},
+        "watchNamespaces": ["shop"],
+    }));
+    for kind in [
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "Role",
+        "RoleBinding",
+        "ServiceAccount",
+    ] {
+        assert_eq!(objects.all(kind).len(), 0, "{kind}");
+    }
+    assert_eq!(objects.pod()["serviceAccountName"], "mine");
+    assert_eq!(objects.one("Pod")["spec"]["serviceAccountName"], "mine");
+}
+
+/// docs/security.md explains the rights verb by verb, and shows them.
+#[test]
+fn the_documentation_shows_the_rights_that_are_granted() {
+    let text = file("docs/security.md");
+    let (_, rest) = text.split_once("## What the operator may do").unwrap();
+    let yaml = rest
+        .split("```")
+        .nth(1)
+        .and_then(|block| block.strip_prefix("yaml\n"))
+        .unwrap();
+    let shown: Value = serde_saphyr::from_str(yaml).unwrap();
+    let objects = render(json!({}));
+    let spread = |rules: &Value| -> BTreeSet<String> {
+        rules.as_array().unwrap().iter().flat_map(lines).collect()
+    };
+    assert_eq!(
+        spread(&shown["rules"]),
+        spread(&objects.named("ClusterRole", NAME)["rules"])
+    );
+}
