@@ -11,6 +11,8 @@
 mod block;
 mod client;
 mod clock;
+#[cfg(test)]
+mod conformance;
 mod deepgram;
 mod elevenlabs;
 mod endpoint;

@@ -10,6 +10,7 @@
 mod canary;
 mod cli;
 mod clock;
+mod conformance;
 mod endpoints;
 mod errors;
 mod faults;

@@ -53,6 +53,7 @@ fn log(call: &Call) {
     let provider = match call.provider {
         Some(Provider::OpenAi) => "openai",
         Some(Provider::ElevenLabs) => "elevenlabs",
+        Some(Provider::Recorded(field)) => field,
         None => "unknown",
     };
     let path = call.path.split('?').next().unwrap_or_default();

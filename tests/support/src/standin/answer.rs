@@ -96,6 +96,9 @@ pub(super) fn answer(
             if withheld {
                 reply.remove(minted.token_field);
             }
+            if let Some((status, body)) = minted.whole.take() {
+                return (Answer::new(status, body), Some(minted));
+            }
             let created = matches!(fault, Some(Fault::Status201));
             let status = if created { 201 } else { 200 };
             let answer = Answer::json(status, &Value::Object(reply));

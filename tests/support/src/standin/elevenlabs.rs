@@ -157,6 +157,7 @@ fn minted(field: &'static str, token: String, single_use: bool, minting: &Mintin
         expires_at: minting.expires_at(LIFE),
         single_use,
         reply: Map::from_iter([(field.to_owned(), json!(token))]),
+        whole: None,
         token,
     }
 }

@@ -82,7 +82,7 @@ impl fmt::Display for Refusal {
 }
 
 /// Headers that any HTTP client may send.
-const ORDINARY: [&str; 6] = [
+pub(super) const ORDINARY: [&str; 6] = [
     "accept",
     "accept-encoding",
     "connection",
@@ -97,6 +97,7 @@ impl Face {
         Provider::ALL
             .map(Provider::face)
             .into_iter()
+            .flatten()
             .find(|face| face.prefixes.iter().any(|prefix| path.starts_with(prefix)))
     }
 

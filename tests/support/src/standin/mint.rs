@@ -29,6 +29,8 @@ pub(super) struct Minted {
     pub(super) expires_at: Timestamp,
     pub(super) single_use: bool,
     pub(super) reply: Map<String, Value>,
+    /// A status and a whole body in place of `reply`.
+    pub(super) whole: Option<(u16, String)>,
 }
 
 impl Minting<'_> {

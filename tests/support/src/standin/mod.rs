@@ -15,11 +15,12 @@ mod faults;
 mod mint;
 mod openai;
 mod record;
+mod recorded;
 mod server;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,16 +43,20 @@ pub enum Provider {
     OpenAi,
     /// ElevenLabs signed URLs, conversation tokens and single-use tokens.
     ElevenLabs,
+    /// A provider played from its recording, by its field in the spec. It has a port of its own:
+    /// [`StandIn::origin`].
+    Recorded(&'static str),
 }
 
 impl Provider {
-    /// Every provider.
+    /// The providers that share the first port.
     pub const ALL: [Self; 2] = [Self::OpenAi, Self::ElevenLabs];
 
-    fn face(self) -> &'static face::Face {
+    fn face(self) -> Option<&'static face::Face> {
         match self {
-            Self::OpenAi => &openai::FACE,
-            Self::ElevenLabs => &elevenlabs::FACE,
+            Self::OpenAi => Some(&openai::FACE),
+            Self::ElevenLabs => Some(&elevenlabs::FACE),
+            Self::Recorded(_) => None,
         }
     }
 }
@@ -92,6 +97,8 @@ pub struct StandIn {
 /// The thread behind the handles.
 struct Server {
     addr: SocketAddr,
+    /// The ports of the recorded providers.
+    origins: HashMap<&'static str, SocketAddr>,
     runtime: Handle,
     running: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
 }
@@ -113,7 +120,28 @@ impl StandIn {
             tokio::net::TcpListener::from_std(listener)?
         };
 
-        let desk = Desk::new(options.seed, options.observer);
+        let mut origins = HashMap::new();
+        let mut listeners = vec![(listener, None)];
+        let mut keys = Vec::new();
+        for recorded in recorded::all()? {
+            let listener = std::net::TcpListener::bind((addr.ip(), 0))?;
+            listener.set_nonblocking(true)?;
+            origins.insert(recorded.field, listener.local_addr()?);
+            keys.push((
+                Provider::Recorded(recorded.field),
+                recorded.play.key.clone(),
+            ));
+            let listener = {
+                let _entered = handle.enter();
+                tokio::net::TcpListener::from_std(listener)?
+            };
+            listeners.push((listener, Some(Arc::new(recorded))));
+        }
+
+        let mut desk = Desk::new(options.seed, options.observer);
+        for (provider, key) in keys {
+            desk.keys.insert(provider, HashSet::from([key]));
+        }
         let count = desk.ledger.count_watch();
         let desk = Arc::new(Mutex::new(desk));
         let (stop, stopped) = oneshot::channel();
@@ -121,7 +149,7 @@ impl StandIn {
             .name("stand-in".to_owned())
             .spawn({
                 let desk = Arc::clone(&desk);
-                move || runtime.block_on(server::serve(listener, desk, stopped))
+                move || runtime.block_on(server::serve(listeners, desk, stopped))
             })?;
 
         Ok(Self {
@@ -129,6 +157,7 @@ impl StandIn {
             count,
             server: Arc::new(Server {
                 addr,
+                origins,
                 runtime: handle,
                 running: Mutex::new(Some((stop, thread))),
             }),
@@ -138,6 +167,22 @@ impl StandIn {
     /// The base URL, without a trailing slash.
     pub fn url(&self) -> String {
         format!("http://{}", self.server.addr)
+    }
+
+    /// The base URL at which a provider is played, by its field in the spec.
+    pub fn origin(&self, field: &str) -> String {
+        let own = self.server.origins.get(field);
+        format!("http://{}", own.unwrap_or(&self.server.addr))
+    }
+
+    /// Every base URL, for `--allow-endpoint`.
+    pub fn origins(&self) -> Vec<String> {
+        let own = self
+            .server
+            .origins
+            .values()
+            .map(|addr| format!("http://{addr}"));
+        std::iter::once(self.url()).chain(own).collect()
     }
 
     /// The address it listens on; start another stand-in here to play a provider that comes back.

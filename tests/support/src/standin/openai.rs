@@ -138,5 +138,6 @@ fn minted(seconds: i64, echo: Value, session: Option<Value>, minting: &Minting) 
         expires_at,
         single_use: false,
         reply,
+        whole: None,
     }
 }

@@ -21,6 +21,7 @@ use super::face::{Face, Refusal};
 use super::faults::Faults;
 use super::mint::Minting;
 use super::record::{Call, Ledger};
+use super::recorded::Recorded;
 use super::{Observer, Provider, lock};
 
 /// Settings and records, all behind one lock.
@@ -40,28 +41,40 @@ pub(super) struct Desk {
 
 /// Serves until told to stop; whatever is still open then is cut with the runtime.
 pub(super) async fn serve(
-    listener: TcpListener,
+    listeners: Vec<(TcpListener, Option<Arc<Recorded>>)>,
     desk: Arc<Mutex<Desk>>,
     stopped: oneshot::Receiver<()>,
 ) {
-    let accept = async {
-        loop {
-            match listener.accept().await {
-                Ok((stream, _)) => drop(tokio::spawn(connection(stream, Arc::clone(&desk)))),
-                // Out of file descriptors, most likely: wait for some to come back.
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-            }
-        }
-    };
+    let all = listeners
+        .into_iter()
+        .map(|(listener, recorded)| accept(listener, recorded, Arc::clone(&desk)));
     tokio::select! {
         _ = stopped => {}
-        () = accept => {}
+        _ = futures::future::join_all(all) => {}
     }
 }
 
-async fn connection(mut stream: TcpStream, desk: Arc<Mutex<Desk>>) {
+async fn accept(listener: TcpListener, recorded: Option<Arc<Recorded>>, desk: Arc<Mutex<Desk>>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => drop(tokio::spawn(connection(
+                stream,
+                Arc::clone(&desk),
+                recorded.clone(),
+            ))),
+            // Out of file descriptors, most likely: wait for some to come back.
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+async fn connection(
+    mut stream: TcpStream,
+    desk: Arc<Mutex<Desk>>,
+    recorded: Option<Arc<Recorded>>,
+) {
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| exchange(request, Arc::clone(&desk)));
+    let service = service_fn(|request| exchange(request, Arc::clone(&desk), recorded.clone()));
     let served = hyper::server::conn::http1::Builder::new()
         .auto_date_header(false) // ours follows the skewed clock
         .serve_connection(TokioIo::new(&mut stream), service)
@@ -76,11 +89,12 @@ async fn connection(mut stream: TcpStream, desk: Arc<Mutex<Desk>>) {
 async fn exchange(
     request: Request<Incoming>,
     desk: Arc<Mutex<Desk>>,
+    recorded: Option<Arc<Recorded>>,
 ) -> Result<Response<Body>, Reset> {
     let (parts, body) = request.into_parts();
     // Fails only if the client is gone, who then takes no notice of a reset either.
     let body = body.collect().await.map_err(|_| Reset)?.to_bytes();
-    let answer = lock(&desk).decide(&Asked::new(parts, body));
+    let answer = lock(&desk).decide(&Asked::new(parts, body), recorded.as_deref());
     tokio::time::sleep(answer.wait).await;
     answer.deliver().await
 }
@@ -88,8 +102,8 @@ async fn exchange(
 impl Desk {
     pub(super) fn new(seed: u64, observer: Option<Observer>) -> Self {
         let default_key = |provider: Provider| {
-            let key = provider.face().default_key.to_owned();
-            (provider, HashSet::from([key]))
+            let key = provider.face().map(|face| face.default_key.to_owned());
+            (provider, key.into_iter().collect::<HashSet<_>>())
         };
         Self {
             keys: Provider::ALL.map(default_key).into(),
@@ -111,31 +125,38 @@ impl Desk {
     }
 
     /// Decides and records at once, so that a recorded call has its answer even while that is under way.
-    fn decide(&mut self, asked: &Asked) -> Answer {
+    fn decide(&mut self, asked: &Asked, recorded: Option<&Recorded>) -> Answer {
         let (at, time) = (Instant::now(), Timestamp::now());
-        let face = Face::of(&asked.path);
-        let provider = face.map(|face| face.provider);
-        let api_key = face.and_then(|face| (face.api_key)(asked));
+        let face = Face::of(&asked.path).filter(|_| recorded.is_none());
+        let provider = face
+            .map(|face| face.provider)
+            .or(recorded.map(|recorded| Provider::Recorded(recorded.field)));
+        let api_key = match recorded {
+            Some(recorded) => recorded.api_key(asked),
+            None => face.and_then(|face| (face.api_key)(asked)),
+        };
         let fault = self.faults.take(provider, api_key);
         self.answered += 1;
 
         // The rules are held even when a fault answers, so that no fault hides a malformed call.
-        let verdict = match face {
-            None => Err(Refusal::new(
+        let minting = Minting {
+            now: time + self.skew,
+            life: provider.and_then(|provider| self.lives.get(&provider).copied()),
+            number: self.answered,
+            secret: &self.secret,
+            signed_url_host: &self.signed_url_host,
+            fault: fault.as_ref(),
+        };
+        let verdict = match (face, recorded) {
+            (_, Some(recorded)) => {
+                let keys = &self.keys[&Provider::Recorded(recorded.field)];
+                recorded.answer(asked, keys, &minting)
+            }
+            (None, None) => Err(Refusal::new(
                 404,
                 format!("no provider has the path {}", asked.path),
             )),
-            Some(face) => {
-                let minting = Minting {
-                    now: time + self.skew,
-                    life: self.lives.get(&face.provider).copied(),
-                    number: self.answered,
-                    secret: &self.secret,
-                    signed_url_host: &self.signed_url_host,
-                    fault: fault.as_ref(),
-                };
-                face.answer(asked, &self.keys[&face.provider], &minting)
-            }
+            (Some(face), None) => face.answer(asked, &self.keys[&face.provider], &minting),
         };
         let complaint = verdict.as_ref().err().map(Refusal::to_string);
 

@@ -1,0 +1,265 @@
+//! Every provider against its file in `tests/conformance`: requests as recorded, replies, errors.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use secrecy::ExposeSecret;
+use serde_json::json;
+use testkit::conformance::{Conformance, all, recording};
+
+use super::clock::Clocks;
+use super::refusal::speaker;
+use super::reply::Reply;
+use super::*;
+use crate::api::{PROVIDER_FIELDS, RealtimeTokenSpec};
+use crate::token::resolve::{block_of, expiration};
+
+const NOW: i64 = 1_795_334_400;
+
+fn ask(spec: &Value) -> Ask {
+    let mut spec = spec.clone();
+    if spec.get("credentials").is_none() {
+        spec["credentials"] = json!({"secretRef": {"name": "key"}});
+    }
+    let spec: RealtimeTokenSpec =
+        serde_json::from_value(spec.clone()).unwrap_or_else(|problem| panic!("{spec}: {problem}"));
+    let block = block_of(&spec).unwrap();
+    block.provider().validate().unwrap();
+    let expiration = expiration(&spec, &block, None).unwrap();
+    block.provider().life().admit(expiration).unwrap();
+    Ask { block, expiration }
+}
+
+fn credential(ask: &Ask, secret: &Value) -> Credential {
+    let roles = ask.block.provider().roles().iter();
+    Credential::new(roles.map(|role| {
+        let value = secret[role.key]
+            .as_str()
+            .unwrap_or_else(|| panic!("`secret` of the file lacks {}", role.key));
+        (role.key, value.into())
+    }))
+}
+
+fn mint<'a>(ask: &Ask, credential: &'a Credential, now: i64) -> Mint<'a> {
+    Mint {
+        expiration: ask.expiration,
+        credential,
+        now: Timestamp::from_second(now).unwrap(),
+        nonce: [7; 16],
+    }
+}
+
+fn bytes(body: &Value) -> Vec<u8> {
+    match body {
+        Value::Null => Vec::new(),
+        Value::String(text) => text.clone().into_bytes(),
+        json => json.to_string().into_bytes(),
+    }
+}
+
+fn parsed(token: &str) -> (Value, Value) {
+    let mut parts = token.split('.').map(|part| {
+        let part = URL_SAFE_NO_PAD.decode(part).unwrap_or_default();
+        serde_json::from_slice(&part).unwrap_or_default()
+    });
+    (parts.next().unwrap(), parts.next().unwrap())
+}
+
+#[test]
+fn every_provider_has_a_file() {
+    let mut fields: Vec<_> = all().unwrap().into_iter().map(|file| file.field).collect();
+    let mut listed: Vec<_> = PROVIDER_FIELDS
+        .iter()
+        .map(|field| (*field).to_owned())
+        .collect();
+    fields.sort();
+    listed.sort();
+    assert_eq!(
+        fields, listed,
+        "tests/conformance/<field>.yaml, one for each line of the list"
+    );
+}
+
+#[test]
+fn requests_are_the_recorded_ones() {
+    for file in all().unwrap() {
+        for case in &file.requests {
+            let name = format!("{}: {:?}", file.field, case.recorded);
+            let recorded = case.recorded.as_ref().map(|name| recorded(&file, name));
+            let mut expected = recorded.clone().unwrap_or_else(|| json!({}));
+            for (key, value) in case.expect.as_object().into_iter().flatten() {
+                expected[key] = value.clone();
+            }
+            let ask = ask(&case.spec);
+            let credential = credential(&ask, case.secret.as_ref().unwrap_or(&file.secret));
+            let now = case.now.or(expected["now"].as_i64()).unwrap_or(NOW);
+            match ask
+                .block
+                .provider()
+                .start(&mint(&ask, &credential, now))
+                .unwrap()
+            {
+                Step::Send(request) => same_request(&name, &ask, &request, &expected),
+                Step::Done(answer) => {
+                    let token = answer.value.expose_secret();
+                    let (header, claims) = parsed(token);
+                    if expected["claims"].is_object() {
+                        assert_eq!(claims, expected["claims"], "{name}");
+                        assert_eq!(header["alg"], expected["header"]["alg"], "{name}");
+                    }
+                    // The same text where our members have the SDK's order.
+                    let same_order = expected["claims_raw"].as_str() == Some(&claims.to_string())
+                        && expected["header_raw"].as_str() == Some(&header.to_string());
+                    if same_order || expected["claims"].is_null() {
+                        assert_eq!(token, expected["jwt"], "{name}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn recorded(file: &Conformance, name: &str) -> Value {
+    let recording = recording(&file.field).unwrap();
+    let mut cases = ["requests", "vectors"]
+        .into_iter()
+        .flat_map(|kind| recording[kind].as_array().cloned().unwrap_or_default());
+    let found = cases.find(|case| case["case"] == name);
+    found.unwrap_or_else(|| panic!("{}: no recorded case {name:?}", file.field))
+}
+
+fn same_request(name: &str, ask: &Ask, request: &Request, expected: &Value) {
+    assert_eq!(request.method.as_str(), expected["method"], "{name}");
+    assert_eq!(request.path, expected["path"], "{name}");
+    if let Endpoint::BuiltIn(origin) = ask.block.provider().endpoint()
+        && request.to == To::Endpoint
+    {
+        assert_eq!(origin, expected["origin"], "{name}");
+    }
+    let headers: BTreeMap<String, String> = request
+        .headers
+        .iter()
+        .filter(|(name, _)| name.as_str() != "accept")
+        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+        .collect();
+    let recorded: BTreeMap<String, String> = expected["headers"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, value)| Some((name.to_ascii_lowercase(), value.as_str()?.to_owned())))
+        .collect();
+    assert_eq!(headers, recorded, "{name}");
+    match (&expected["body"], &expected["body_raw"]) {
+        (_, Value::String(raw)) => {
+            assert_eq!(String::from_utf8_lossy(request.bytes()), *raw, "{name}")
+        }
+        (Value::Null, _) => assert!(request.bytes().is_empty(), "{name}"),
+        (json, _) => {
+            let body: Value = serde_json::from_slice(request.bytes()).unwrap();
+            assert_eq!(body, *json, "{name}");
+        }
+    }
+}
+
+#[test]
+fn replies_are_read_or_refused() {
+    for file in all().unwrap() {
+        for case in &file.replies {
+            let name = format!("{}: {}", file.field, case.case);
+            let ask = ask(case.spec.as_ref().unwrap_or(&file.example));
+            let minted = answered(
+                &file,
+                &ask,
+                case.status.unwrap_or(200),
+                &BTreeMap::new(),
+                &case.body,
+            );
+            match (&case.refused, minted) {
+                (Some(part), Err(error)) => {
+                    assert!(error.to_string().contains(part), "{name}: {error}");
+                }
+                (None, Ok(minted)) => {
+                    if let Some(token) = &case.token {
+                        assert_eq!(minted.value.expose_secret(), token, "{name}");
+                    }
+                    let lives = minted.usable_until.as_second() - NOW;
+                    assert_eq!(Some(lives), case.lives, "{name}");
+                }
+                (expected, minted) => panic!("{name}: expected {expected:?}, got {minted:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn errors_are_of_the_right_class_and_say_what_to_do() {
+    for file in all().unwrap() {
+        for case in &file.errors {
+            let name = format!("{}: {} {}", file.field, case.status, case.body);
+            let ask = ask(&file.example);
+            let error = answered(&file, &ask, case.status, &case.headers, &case.body).unwrap_err();
+            let class = match &error {
+                MintError::Rejected {
+                    credential: true, ..
+                } => "key",
+                MintError::Rejected { .. } => "rejected",
+                MintError::Throttled { .. } => "throttled",
+                MintError::Unavailable { .. } => "unavailable",
+            };
+            assert_eq!(class, case.class, "{name}: {error}");
+            for part in &case.says {
+                assert!(error.to_string().contains(part), "{name}: {error}");
+            }
+            if let MintError::Throttled { retry_after, .. } = &error {
+                assert_eq!(
+                    retry_after.map(|wait| wait.as_secs()),
+                    case.retry_after,
+                    "{name}"
+                );
+            }
+            for secret in credential(&ask, &file.secret).values() {
+                assert!(
+                    !error.to_string().contains(secret.expose_secret()),
+                    "{name}: {error}"
+                );
+            }
+        }
+    }
+}
+
+/// Reads a reply to the first request, which is the last of most providers.
+fn answered(
+    file: &Conformance,
+    ask: &Ask,
+    status: u16,
+    headers: &BTreeMap<String, String>,
+    body: &Value,
+) -> Result<Minted, MintError> {
+    let provider = ask.block.provider();
+    let headers: HeaderMap = headers
+        .iter()
+        .map(|(name, value)| {
+            (
+                HeaderName::try_from(name).unwrap(),
+                HeaderValue::try_from(value).unwrap(),
+            )
+        })
+        .collect();
+    let sent = Timestamp::from_second(NOW).unwrap();
+    let reply = Reply {
+        status: StatusCode::from_u16(status).unwrap(),
+        headers,
+        body: bytes(body),
+        clocks: Clocks::new(sent, Duration::from_millis(100), None),
+        who: speaker(provider, &To::Endpoint),
+    };
+    let credential = credential(ask, &file.secret);
+    let mint = mint(ask, &credential, NOW);
+    match reply.read(provider, &mint, 0)? {
+        Step::Done(answer) => reply.minted(provider, &mint, answer, sent),
+        Step::Send(request) => panic!("{}: another request, {request:?}", file.field),
+    }
+}

@@ -1,0 +1,330 @@
+//! A provider played from data: its recording says what a request may be, its conformance file how to answer.
+//!
+//! Strict: a path, query key, header or field of the body that no recorded request has is a 400 that names it, and so
+//! is one of another type or one that must be there and isn't.
+
+use std::collections::HashSet;
+
+use jiff::SignedDuration;
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+
+use super::asked::Asked;
+use super::face::{ORDINARY, Refusal, wrong_key};
+use super::mint::{Minted, Minting};
+use crate::conformance::{self, Play};
+
+/// A provider with its recorded requests.
+pub(super) struct Recorded {
+    pub(super) field: &'static str,
+    pub(super) play: Play,
+    requests: Vec<Value>,
+}
+
+/// Every provider that is played so.
+pub(super) fn all() -> anyhow::Result<Vec<Recorded>> {
+    let files = conformance::all()?.into_iter();
+    let played = files.filter_map(|file| Some((file.field, file.standin?)));
+    played
+        .map(|(field, play)| {
+            let mut requests = play.also.clone();
+            if let Ok(recording) = conformance::recording(&field) {
+                requests.extend(
+                    recording["requests"]
+                        .as_array()
+                        .cloned()
+                        .unwrap_or_default(),
+                );
+            }
+            anyhow::ensure!(
+                !requests.is_empty(),
+                "{field}: neither recorded requests nor standin.also"
+            );
+            // A handful of names, for as long as the tests run.
+            let field: &'static str = field.leak();
+            Ok(Recorded {
+                field,
+                play,
+                requests,
+            })
+        })
+        .collect()
+}
+
+impl Recorded {
+    /// The key that a call presents.
+    pub(super) fn api_key<'a>(&self, asked: &'a Asked) -> Option<&'a str> {
+        asked
+            .header(&self.play.header)?
+            .strip_prefix(self.play.scheme.as_str())
+    }
+
+    /// Holds a call against the recorded ones and mints if it keeps to them.
+    pub(super) fn answer(
+        &self,
+        asked: &Asked,
+        accepted: &HashSet<String>,
+        minting: &Minting,
+    ) -> Result<Minted, Refusal> {
+        let known: Vec<&Value> = self
+            .requests
+            .iter()
+            .filter(|known| known["method"] == asked.method && path(known) == asked.path)
+            .collect();
+        if known.is_empty() {
+            let (method, path) = (&asked.method, &asked.path);
+            return Err(Refusal::new(404, format!("there is no {method} {path}")));
+        }
+        match self.api_key(asked) {
+            None => {
+                let (header, scheme) = (&self.play.header, &self.play.scheme);
+                let message = format!("no API key: send the header `{header}: {scheme}<API key>`");
+                return Err(Refusal::new(401, message));
+            }
+            Some(key) if !accepted.contains(key) => return Err(Refusal::new(401, wrong_key(key))),
+            Some(_) => {}
+        }
+        headers(asked, &known)?;
+        query(asked, &known)?;
+        let body = self.body(asked, &known)?;
+        self.mint(asked, &body, minting)
+    }
+
+    fn body(&self, asked: &Asked, known: &[&Value]) -> Result<Value, Refusal> {
+        let raw: Vec<&str> = known
+            .iter()
+            .filter_map(|known| known["body_raw"].as_str())
+            .collect();
+        let json: Vec<&Value> = known
+            .iter()
+            .map(|known| &known["body"])
+            .filter(|body| body.is_object())
+            .collect();
+        if asked.body.is_empty() {
+            if known
+                .iter()
+                .all(|known| known["body"].is_object() || known["body_raw"].is_string())
+            {
+                return Err(Refusal::bad("body", "the body is missing"));
+            }
+            if asked.method == "POST" && asked.header("content-length") != Some("0") {
+                let message = "content-length must be 0 for a POST without a body";
+                return Err(Refusal::bad("content-length", message));
+            }
+            return Ok(Value::Null);
+        }
+        if !raw.is_empty() {
+            let form = |text: &str| -> Vec<(String, String)> {
+                let pairs = text
+                    .split('&')
+                    .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+                let decode = |text: &str| {
+                    percent_decode_str(&text.replace('+', " "))
+                        .decode_utf8_lossy()
+                        .into_owned()
+                };
+                pairs
+                    .map(|(key, value)| (decode(key), decode(value)))
+                    .collect()
+            };
+            let fields: Vec<_> = raw
+                .iter()
+                .flat_map(|raw| form(raw))
+                .map(|(key, _)| key)
+                .collect();
+            let sent = form(&String::from_utf8_lossy(&asked.body));
+            if let Some((key, _)) = sent.iter().find(|(key, _)| !fields.contains(key)) {
+                return Err(Refusal::bad(
+                    key.clone(),
+                    format!("unknown form field {key}"),
+                ));
+            }
+            let sent: Value = sent
+                .into_iter()
+                .map(|(key, value)| (key, Value::from(value)))
+                .collect::<serde_json::Map<_, _>>()
+                .into();
+            return self.with_required(sent);
+        }
+        if json.is_empty() {
+            let message = format!("the body must be empty, not {} bytes", asked.body.len());
+            return Err(Refusal::bad("body", message));
+        }
+        let body: Value = serde_json::from_slice(&asked.body)
+            .map_err(|error| Refusal::bad("body", format!("the body is not JSON: {error}")))?;
+        same_shape(&body, &json, "")?;
+        self.with_required(body)
+    }
+
+    fn with_required(&self, body: Value) -> Result<Value, Refusal> {
+        let missing = self
+            .play
+            .required
+            .iter()
+            .find(|pointer| body.pointer(pointer).is_none());
+        match missing {
+            Some(pointer) => Err(Refusal::bad(pointer.clone(), format!("missing {pointer}"))),
+            None => Ok(body),
+        }
+    }
+
+    fn mint(&self, asked: &Asked, body: &Value, minting: &Minting) -> Result<Minted, Refusal> {
+        let asked_for = match self.play.ttl.as_deref() {
+            None => None,
+            Some(place) => {
+                let text = match place.split_once(':') {
+                    Some(("query", key)) => asked.query(key),
+                    Some(("form", key)) => body[key].as_str().map(str::to_owned),
+                    _ => body.pointer(place).map(ToString::to_string),
+                };
+                let seconds = text.and_then(|text| text.parse::<i64>().ok());
+                // An end instead of a life (Daily).
+                seconds.map(|it| {
+                    if it > 1_000_000_000 {
+                        it - minting.now.as_second()
+                    } else {
+                        it
+                    }
+                })
+            }
+        };
+        let life = asked_for.or(self.play.life);
+        let life = life.ok_or_else(|| {
+            let place = self.play.ttl.clone().unwrap_or_default();
+            Refusal::bad(
+                place.clone(),
+                format!(
+                    "no life in {place}: without it the real one would last for ever or too short"
+                ),
+            )
+        })?;
+        let expires_at = minting.expires_at(life);
+        let ttl = expires_at
+            .duration_since(minting.now)
+            .max(SignedDuration::ZERO)
+            .as_secs();
+        let token = match self.play.reply.to_string().contains("{{jwt}}") {
+            true => minting.jwt(&json!({"iss": self.field, "jti": minting.random("jti"), "exp": expires_at.as_second()})),
+            false => format!("standin-{}-{}", self.field, minting.random("token")),
+        };
+        let fill = |text: &str| -> Value {
+            match text {
+                "{{token}}" | "{{jwt}}" => token.clone().into(),
+                "{{ttl}}" => ttl.into(),
+                "{{ttl_text}}" => ttl.to_string().into(),
+                "{{exp}}" => expires_at.as_second().into(),
+                "{{exp_ms}}" => expires_at.as_millisecond().into(),
+                "{{exp_rfc3339}}" => expires_at.to_string().into(),
+                text => text.replace("{{token}}", &token).into(),
+            }
+        };
+        let reply = filled(&self.play.reply, &fill);
+        let body = match &reply {
+            Value::String(text) => text.clone(),
+            reply => reply.to_string(),
+        };
+        Ok(Minted {
+            token,
+            token_field: "",
+            expires_at,
+            single_use: false,
+            reply: serde_json::Map::new(),
+            whole: Some((self.play.status.unwrap_or(200), body)),
+        })
+    }
+}
+
+fn path(known: &Value) -> &str {
+    let path = known["path"].as_str().unwrap_or_default();
+    path.split('?').next().unwrap_or_default()
+}
+
+fn headers(asked: &Asked, known: &[&Value]) -> Result<(), Refusal> {
+    let recorded = |name: &str| {
+        known
+            .iter()
+            .filter_map(|known| known["headers"].as_object())
+            .any(|headers| headers.keys().any(|key| key.eq_ignore_ascii_case(name)))
+    };
+    for (name, value) in &asked.headers {
+        if !ORDINARY.contains(&name.as_str()) && !recorded(name) {
+            return Err(Refusal::bad(name.clone(), format!("unknown header {name}")));
+        }
+        let types: Vec<&str> = known
+            .iter()
+            .filter_map(|known| known["headers"].as_object())
+            .flatten()
+            .filter(|(key, _)| key.eq_ignore_ascii_case("content-type"))
+            .filter_map(|(_, value)| value.as_str())
+            .collect();
+        if name == "content-type" && !types.contains(&value.as_str()) {
+            return Err(Refusal::bad(
+                "content-type",
+                format!("content-type must be {types:?}, not {value}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn query(asked: &Asked, known: &[&Value]) -> Result<(), Refusal> {
+    let recorded: Vec<&str> = known
+        .iter()
+        .filter_map(|known| known["path"].as_str()?.split_once('?'))
+        .flat_map(|(_, query)| query.split('&'))
+        .map(|pair| pair.split('=').next().unwrap_or(pair))
+        .collect();
+    let mut seen = HashSet::new();
+    for (key, value) in asked.raw_query() {
+        if !recorded.contains(&key) {
+            return Err(Refusal::bad(key, format!("unknown query key {key}")));
+        }
+        if !seen.insert(key) {
+            return Err(Refusal::bad(key, format!("query key {key} sent twice")));
+        }
+        if value.contains('+') {
+            let message = format!("query key {key} has a raw +; SDKs write a space as %20");
+            return Err(Refusal::bad(key, message));
+        }
+    }
+    Ok(())
+}
+
+/// Every field is one that some recorded body has, with a value of the same type.
+fn same_shape(body: &Value, known: &[&Value], place: &str) -> Result<(), Refusal> {
+    let Value::Object(fields) = body else {
+        return Ok(());
+    };
+    for (key, value) in fields {
+        let place = format!("{place}/{key}");
+        let theirs: Vec<&Value> = known.iter().filter_map(|known| known.get(key)).collect();
+        if theirs.is_empty() {
+            return Err(Refusal::bad(
+                place.clone(),
+                format!("unknown field {place}"),
+            ));
+        }
+        let same = |other: &&Value| {
+            std::mem::discriminant(*other) == std::mem::discriminant(value) || other.is_null()
+        };
+        if !theirs.iter().any(same) {
+            let message = format!("field {place} has another type than {}", theirs[0]);
+            return Err(Refusal::bad(place, message));
+        }
+        same_shape(value, &theirs, &place)?;
+    }
+    Ok(())
+}
+
+fn filled(template: &Value, fill: &dyn Fn(&str) -> Value) -> Value {
+    match template {
+        Value::String(text) => fill(text),
+        Value::Array(items) => items.iter().map(|item| filled(item, fill)).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(key, value)| (key.clone(), filled(value, fill)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        other => other.clone(),
+    }
+}
