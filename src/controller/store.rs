@@ -18,6 +18,11 @@ use crate::token::{Attempts, Blocked, Issued, TargetState, Trigger, backoff, dec
 /// Instead of a refusal that quotes the token.
 const WITHHELD: &str = "the refusal quotes the Secret's data and is withheld here; look into the admission webhook's own log";
 
+/// What the admission plugin OwnerReferencesPermissionEnforcement says of a change of owners, and the way out.
+const NOT_DELETABLE: &str = "cannot set an ownerRef on a resource you can't delete";
+const LET_IT_DELETE: &str = " (allow the operator to delete Secrets, as the chart does with rbac.deleteSecrets=true: \
+                             this cluster asks that of whoever changes an owner)";
+
 /// Writes the token in memory. Whatever goes wrong, it stays there and is written later; it is never minted again.
 pub(super) async fn store(mut scene: Scene<'_>, trigger: Trigger) -> Result<Action, ClusterError> {
     let Some(held) = scene.held.take() else {
@@ -163,10 +168,15 @@ async fn refused(scene: Scene<'_>, code: u16, message: &str) -> Result<Action, C
         asked: written_for,
         reason: Reason::SecretWriteFailed,
         message: format!(
-            "Secret {} can't be written ({code}): {}. The token is kept and will be written once the API server \
+            "Secret {} can't be written ({code}): {}{}. The token is kept and will be written once the API server \
              accepts it",
             scene.secret,
-            scrubbed(message)
+            scrubbed(message),
+            if message.contains(NOT_DELETABLE) {
+                LET_IT_DELETE
+            } else {
+                ""
+            },
         ),
     };
     // Before the report: its status write wakes this object again.

@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod alone;
 mod chart;
 mod crds;
 mod metadata;

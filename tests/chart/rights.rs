@@ -78,14 +78,13 @@ fn cluster_wide_it_may_do_what_it_does_and_no_more() {
     let mut all = vec![
         "* realtime-token.dev/realtimetokens get,list,watch",
         "* realtime-token.dev/realtimetokens/status patch",
-        "* realtime-token.dev/realtimetokens/finalizers update",
         "* /secrets get,list,watch,create,patch",
         "* events.k8s.io/events create,patch",
         "* realtime-token.dev/clusterrealtimeproviders list,watch",
         "* realtime-token.dev/clusterrealtimeproviders/status patch",
         "* /namespaces list,watch",
     ];
-    let own = expected(&all[..5]);
+    let own = expected(&all[..4]);
     all.extend(LEASE);
     assert_eq!(rights(&render(json!({}))), expected(&all));
     let without = render(
@@ -102,7 +101,6 @@ fn with_namespaces_it_reaches_no_secret_elsewhere() {
         all.extend([
             format!("{namespace} realtime-token.dev/realtimetokens get,list,watch"),
             format!("{namespace} realtime-token.dev/realtimetokens/status patch"),
-            format!("{namespace} realtime-token.dev/realtimetokens/finalizers update"),
             format!("{namespace} /secrets get,list,watch,create,patch"),
             format!("{namespace} events.k8s.io/events create,patch"),
         ]);
@@ -119,6 +117,17 @@ fn with_namespaces_it_reaches_no_secret_elsewhere() {
         "default events.k8s.io/events create,patch",
     ]);
     assert_eq!(rights(&objects), expected(&all));
+}
+
+/// It deletes none, but there are API servers that ask for this right when an owner changes.
+#[test]
+fn secrets_may_be_deleted_only_where_that_is_asked_for() {
+    let granted = rights(&render(json!({"rbac": {"deleteSecrets": true}})));
+    let more: Vec<_> = granted
+        .difference(&rights(&render(json!({}))))
+        .cloned()
+        .collect();
+    assert_eq!(more, ["* /secrets delete"]);
 }
 
 /// For whoever has no rights on the cluster, only on namespaces: they couldn't create a ClusterRole.

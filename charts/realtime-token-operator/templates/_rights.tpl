@@ -6,14 +6,9 @@
 - apiGroups: [realtime-token.dev]
   resources: [realtimetokens/status]
   verbs: [patch]
-# Never requested, but checked: with the admission plugin OwnerReferencesPermissionEnforcement, whoever makes an owner
-# reference that blocks the owner's deletion must be allowed this.
-- apiGroups: [realtime-token.dev]
-  resources: [realtimetokens/finalizers]
-  verbs: [update]
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, list, watch, create, patch{{ if .Values.rbac.deleteSecrets }}, delete{{ end }}]
 {{ include "rto.rights.events" . }}
 {{- end }}
 

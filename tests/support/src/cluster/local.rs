@@ -23,9 +23,10 @@ const ROOM: u64 = 512 << 20;
 pub(super) const SERVICE_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 const SERVICE_RANGE: &str = "198.18.0.0/24";
 
-/// What tests need of a cluster without a node: owned objects go with their owner, namespaces go, service accounts come.
-const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,serviceaccount-controller,\
-                           serviceaccount-token-controller";
+/// What tests need of a cluster without a node: owned objects go with their owner, namespaces go, service accounts come,
+/// and the roles view, edit and admin take in what a chart adds to them.
+const CONTROLLERS: &str = "clusterrole-aggregation-controller,garbage-collector-controller,namespace-controller,\
+                           serviceaccount-controller,serviceaccount-token-controller";
 
 /// Fields drop from top to bottom: servers first, and what they depend on last.
 pub(super) struct Local {

@@ -1,0 +1,113 @@
+//! A cluster that allows little: Pod Security Standard `restricted` on the release's namespace, and the admission
+//! plugin OwnerReferencesPermissionEnforcement, as OpenShift has it.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, ResourceExt};
+use realtime_token_operator::api::RealtimeToken;
+use serde_json::json;
+use testkit::cluster::Options;
+use testkit::helm::{Helm, Major};
+
+use super::stage::Stage;
+use super::tenant::Tenant;
+
+const NAMESPACE: &str = "operators";
+
+#[tokio::test]
+async fn a_cluster_that_allows_little() {
+    let stage = Stage::start(Options {
+        admission_plugins: &["OwnerReferencesPermissionEnforcement"],
+        ..Options::default()
+    })
+    .await;
+    let restricted = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+    stage.namespace(NAMESPACE, restricted).await;
+    let helm = stage.helm(Major::Four);
+    stage.install(&helm, NAMESPACE, &json!({}));
+    its_pods_are_admitted(&stage).await;
+
+    let _operator = stage.operator(NAMESPACE).await;
+    let tenant = stage.tenant("shop").await;
+    let role = ["create", "rolebinding", "editor", "-n", "shop"];
+    stage.kubectl(&[&role[..], &["--clusterrole=edit", "--user=editor"]].concat());
+    let editor = stage.somebody("editor").await;
+    let tokens = Api::<RealtimeToken>::namespaced(editor, "shop");
+    let voice = serde_json::from_value(Tenant::manifest("voice", tenant.own())).unwrap();
+    tokens.create(&PostParams::default(), &voice).await.unwrap();
+    tenant.revision("voice", 1).await;
+    tenant.secret("voice", owned).await;
+
+    // Whoever writes a Secret with its owners unchanged needs nothing more.
+    let label = json!({"template": {"metadata": {"labels": {"app": "shop"}}}});
+    tenant
+        .patch("voice", json!({"spec": {"target": label}}))
+        .await;
+    let labelled = |secret: &Secret| secret.labels().contains_key("app");
+    tenant.secret("voice", labelled).await;
+
+    owners_change_once_it_may_delete(&stage, &helm, &tenant).await;
+}
+
+fn owned(secret: &Secret) -> bool {
+    secret.owner_references().len() == 1
+}
+
+/// This plugin lets only those change an owner who may delete the object.
+async fn owners_change_once_it_may_delete(stage: &Stage, helm: &Helm, tenant: &Tenant) {
+    let policy = |policy: &str| json!({"spec": {"target": {"deletionPolicy": policy}}});
+    tenant.patch("voice", policy("Retain")).await;
+    let message = tenant
+        .condition("voice", "Renewing", "True", "SecretWriteFailed")
+        .await;
+    for part in ["cannot set an ownerRef", "rbac.deleteSecrets=true"] {
+        assert!(message.contains(part), "{message}");
+    }
+    // The token itself is renewed all the same.
+    tenant.condition("voice", "Ready", "True", "Issued").await;
+    tenant.force("voice", "now").await;
+    tenant.revision("voice", 2).await;
+    tenant.secret("voice", owned).await;
+
+    stage.install(helm, NAMESPACE, &json!({"rbac": {"deleteSecrets": true}}));
+    tenant.secret("voice", |secret| !owned(secret)).await;
+    tenant.patch("voice", policy("Delete")).await;
+    tenant.secret("voice", owned).await;
+    tenant
+        .status("voice", |status| status.failed_mint_attempts.is_none())
+        .await;
+    assert_eq!(
+        stage.standin.count(),
+        2,
+        "the first token, and the forced one"
+    );
+}
+
+async fn its_pods_are_admitted(stage: &Stage) {
+    let deployment: Deployment = stage.workload(NAMESPACE).await.deployment;
+    let template = deployment.spec.unwrap().template;
+    let pods: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
+    let dry_run = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let mut pod = Pod {
+        metadata: ObjectMeta {
+            name: Some("operator-0".to_owned()),
+            ..template.metadata.unwrap_or_default()
+        },
+        spec: template.spec,
+        ..Pod::default()
+    };
+    pods.create(&dry_run, &pod).await.unwrap();
+    // It is looked at: the same pod with a little more is refused.
+    let container = &mut pod.spec.as_mut().unwrap().containers[0];
+    container
+        .security_context
+        .as_mut()
+        .unwrap()
+        .allow_privilege_escalation = Some(true);
+    let refusal = pods.create(&dry_run, &pod).await.unwrap_err().to_string();
+    assert!(refusal.contains("allowPrivilegeEscalation"), "{refusal}");
+}

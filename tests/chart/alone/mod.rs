@@ -1,0 +1,12 @@
+//! The chart on a real API server: installed by real helm, and the operator run with the arguments, the environment and
+//! the rights that its Deployment gives it. Each has a control plane of its own, since a chart with CRDs and
+//! ClusterRoles leaves no room for a second release of itself; with `CLUSTER` set `make test` leaves them out.
+
+mod grants;
+mod locked_down;
+mod namespaced;
+mod people;
+mod releases;
+mod rights;
+mod stage;
+mod tenant;

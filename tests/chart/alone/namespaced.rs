@@ -1,0 +1,112 @@
+//! `watchNamespaces`: the operator looks after those namespaces, and can't do otherwise.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+
+use serde_json::json;
+use testkit::cluster::{Audited, Options};
+use testkit::helm::Major;
+
+use super::rights::{
+    all_is_allowed_and_used, lends_a_key, lives, loosen_the_crd, says_that_one_is_unreadable,
+};
+use super::stage::Stage;
+
+const NAMESPACE: &str = "operators";
+
+#[tokio::test]
+async fn only_the_namespaces_of_the_list_are_watched() {
+    let stage = Stage::start(Options {
+        audit: true,
+        ..Options::default()
+    })
+    .await;
+    stage.namespace(NAMESPACE, json!({})).await;
+    let (shop, clinic, foreign) = tokio::join!(
+        stage.tenant("shop"),
+        stage.tenant("clinic"),
+        stage.tenant("foreign")
+    );
+    let helm = stage.helm(Major::Four);
+    let mut values = json!({"watchNamespaces": ["shop", "clinic"], "clusterProviders": false});
+    stage.install(&helm, NAMESPACE, &values);
+    assert_eq!(stage.cluster_roles().await, [""; 0]);
+    let mut operator = stage.operator(NAMESPACE).await;
+    foreign.create("voice", foreign.own()).await;
+    tokio::join!(lives(&shop), lives(&clinic));
+    loosen_the_crd(&stage).await;
+    tokio::join!(
+        says_that_one_is_unreadable(&shop),
+        says_that_one_is_unreadable(&clinic)
+    );
+
+    let requests = stage.asked_by_operator(NAMESPACE);
+    let places: BTreeSet<&str> = requests.iter().map(|it| &*it.namespace).collect();
+    assert_eq!(places, BTreeSet::from(["shop", "clinic", NAMESPACE]));
+    let at_home: BTreeSet<&str> = requests
+        .iter()
+        .filter(|it| it.namespace == NAMESPACE)
+        .map(|it| &*it.resource)
+        .collect();
+    assert_eq!(at_home, BTreeSet::from(["leases"]));
+    print("clusterProviders: false", &requests);
+    all_is_allowed_and_used(&stage, &operator, NAMESPACE).await;
+
+    // With ClusterRealtimeProviders too: those are cluster-wide, their keys in the operator's own namespace.
+    values["clusterProviders"] = json!(true);
+    values["crds"] = json!({"install": false}); // this test has edited them
+    stage.install(&helm, NAMESPACE, &values);
+    operator.sigterm().unwrap();
+    operator.wait_exit(super::tenant::SOON).await.unwrap();
+    let before = stage.asked_by_operator(NAMESPACE).len();
+    let operator = stage.operator(NAMESPACE).await;
+    lends_a_key(&stage, &shop, NAMESPACE).await;
+    let requests = stage.asked_by_operator(NAMESPACE).split_off(before);
+    let everywhere: BTreeSet<&str> = requests
+        .iter()
+        .filter(|it| it.namespace.is_empty())
+        .map(|it| &*it.resource)
+        .collect();
+    let cluster_wide = [
+        "clusterrealtimeproviders",
+        "clusterrealtimeproviders/status",
+        "namespaces",
+    ];
+    assert_eq!(everywhere, BTreeSet::from(cluster_wide));
+    let names = requests.iter().filter(|it| it.resource == "namespaces");
+    let names: BTreeSet<&str> = names.map(|it| &*it.name).collect();
+    assert_eq!(
+        names,
+        BTreeSet::from(["shop", "clinic"]),
+        "no other namespace by name"
+    );
+    print("clusterProviders: true", &requests);
+    all_is_allowed_and_used(&stage, &operator, NAMESPACE).await;
+
+    // Nothing of all this was another namespace's business.
+    assert_eq!(foreign.tokens().get("voice").await.unwrap().status, None);
+    assert!(foreign.secrets().get_opt("voice").await.unwrap().is_none());
+    let all = stage.asked_by_operator(NAMESPACE);
+    assert!(!all.iter().any(|it| it.uri.contains("foreign")));
+}
+
+/// What was listed and watched, for whoever reads the test's output.
+fn print(mode: &str, requests: &[Audited]) {
+    let looks: BTreeSet<String> = requests
+        .iter()
+        .filter(|it| matches!(&*it.verb, "list" | "watch"))
+        .map(|it| {
+            let path = it.uri.split('?').next().unwrap_or_default();
+            let selector = it
+                .uri
+                .split(['?', '&'])
+                .find(|part| part.contains("Selector="));
+            format!("{:5} {path} {}", it.verb, selector.unwrap_or_default())
+        })
+        .collect();
+    assert!(looks.len() > 4, "{looks:?}");
+    let mut out = std::io::stdout();
+    for look in looks {
+        writeln!(out, "watchNamespaces: [shop, clinic], {mode}: {look}").unwrap();
+    }
+}

@@ -1,0 +1,164 @@
+//! The roles view, edit and admin with what the chart adds to them: people ask, and the API server answers.
+
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::rbac::v1::ClusterRole;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use realtime_token_operator::api::{ClusterRealtimeProvider, RealtimeToken};
+use serde_json::json;
+use testkit::cluster::Options;
+use testkit::helm::Major;
+use testkit::wait;
+
+use super::stage::Stage;
+use super::tenant::{SOON, Tenant};
+
+#[tokio::test]
+async fn who_may_do_what() {
+    let stage = Stage::start(Options::default()).await;
+    stage.namespace("operators", json!({})).await;
+    stage.install(&stage.helm(Major::Four), "operators", &json!({}));
+    let tenant = stage.tenant("shop").await;
+    for role in ["view", "edit", "admin"] {
+        let (role, user) = (format!("--clusterrole={role}"), format!("--user={role}er"));
+        stage.kubectl(&[
+            "create",
+            "rolebinding",
+            &user[7..],
+            "-n",
+            "shop",
+            &role,
+            &user,
+        ]);
+    }
+    // Somebody who administers all namespaces, and is no cluster-admin for that.
+    stage.kubectl(&[
+        "create",
+        "clusterrolebinding",
+        "all",
+        "--clusterrole=admin",
+        "--user=all",
+    ]);
+    wait_for_aggregation(&stage).await;
+
+    let tokens = "realtimetokens.realtime-token.dev";
+    let providers = "clusterrealtimeproviders.realtime-token.dev";
+    let reads = ["get", "list", "watch"];
+    let writes = ["create", "update", "patch", "delete", "deletecollection"];
+    for verb in reads {
+        stage.may("viewer", verb, tokens, true).await;
+        stage.may("viewer", verb, "secrets", false).await;
+        stage.may("editer", verb, tokens, true).await;
+        stage.may("stranger", verb, tokens, false).await;
+    }
+    for verb in writes {
+        stage.may("viewer", verb, tokens, false).await;
+        stage.may("editer", verb, tokens, true).await;
+        stage.may("adminer", verb, tokens, true).await;
+        for user in ["viewer", "editer", "adminer", "all"] {
+            stage.may(user, verb, providers, false).await;
+        }
+        // What the operator says of a token is its own to say.
+        let status = "realtimetokens.realtime-token.dev/status";
+        stage.may("adminer", verb, status, false).await;
+        stage
+            .may("system:admin-of-the-cluster", verb, providers, true)
+            .await;
+    }
+
+    // And so it is with real requests.
+    let editor = stage.somebody("editer").await;
+    let own = serde_json::from_value(Tenant::manifest("voice", tenant.own())).unwrap();
+    let tokens = Api::<RealtimeToken>::namespaced(editor.clone(), "shop");
+    tokens.create(&PostParams::default(), &own).await.unwrap();
+    let viewer = stage.somebody("viewer").await;
+    let seen = Api::<RealtimeToken>::namespaced(viewer.clone(), "shop");
+    assert_eq!(
+        seen.list(&ListParams::default()).await.unwrap().items.len(),
+        1
+    );
+    let secrets = Api::<Secret>::namespaced(viewer.clone(), "shop");
+    forbidden(secrets.get("openai").await);
+    forbidden(secrets.list(&ListParams::default()).await);
+    let suspend = Patch::Merge(json!({"spec": {"suspend": true}}));
+    forbidden(seen.patch("voice", &PatchParams::default(), &suspend).await);
+    tokens
+        .patch("voice", &PatchParams::default(), &suspend)
+        .await
+        .unwrap();
+    let provider: ClusterRealtimeProvider = serde_json::from_value(json!({
+        "apiVersion": "realtime-token.dev/v1alpha1", "kind": "ClusterRealtimeProvider", "metadata": {"name": "mine"},
+        "spec": {"openai": {}, "credentials": {"secretRef": {"name": "openai"}}, "namespaceSelector": {}},
+    }))
+    .unwrap();
+    let lent = Api::<ClusterRealtimeProvider>::all(stage.somebody("all").await);
+    forbidden(lent.create(&PostParams::default(), &provider).await);
+    tokens
+        .delete("voice", &DeleteParams::default())
+        .await
+        .unwrap();
+}
+
+impl Stage {
+    /// A client of a user, who is a cluster-admin only by that name.
+    pub async fn somebody(&self, user: &str) -> Client {
+        let groups: &[&str] = match user {
+            "system:admin-of-the-cluster" => &["system:masters"],
+            _ => &["system:authenticated"],
+        };
+        let config = self.cluster.config_as(user, groups).await.unwrap();
+        Client::try_from(config).unwrap()
+    }
+
+    /// What `kubectl auth can-i` would say, in the namespace `shop`.
+    async fn may(&self, user: &str, verb: &str, resource: &str, expected: bool) {
+        use k8s_openapi::api::authorization::v1::{
+            ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+        };
+        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        let (resource, group) = resource.split_once('.').unwrap_or((resource, ""));
+        let review = SelfSubjectAccessReview {
+            spec: SelfSubjectAccessReviewSpec {
+                resource_attributes: Some(ResourceAttributes {
+                    namespace: Some("shop".to_owned()),
+                    verb: Some(verb.to_owned()),
+                    group: Some(group.to_owned()),
+                    resource: Some(resource.to_owned()),
+                    subresource: Some(subresource.to_owned()),
+                    ..ResourceAttributes::default()
+                }),
+                ..SelfSubjectAccessReviewSpec::default()
+            },
+            ..SelfSubjectAccessReview::default()
+        };
+        let answer = Api::<SelfSubjectAccessReview>::all(self.somebody(user).await)
+            .create(&PostParams::default(), &review)
+            .await
+            .unwrap();
+        let allowed = answer.status.unwrap().allowed;
+        assert_eq!(allowed, expected, "{user} {verb} {resource}/{subresource}");
+    }
+}
+
+fn forbidden<T>(answer: kube::Result<T>) {
+    match answer {
+        Err(kube::Error::Api(status)) if status.code == 403 => {}
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it was allowed"),
+    }
+}
+
+/// A controller copies the rules into `view`, `edit` and `admin`.
+async fn wait_for_aggregation(stage: &Stage) {
+    let roles: Api<ClusterRole> = Api::all(stage.client.clone());
+    for name in ["view", "edit", "admin"] {
+        wait::object_when(&roles, name, SOON, |role: &ClusterRole| {
+            let rules = role.rules.iter().flatten();
+            rules
+                .flat_map(|rule| rule.resources.iter().flatten())
+                .any(|resource| resource == "realtimetokens")
+        })
+        .await
+        .unwrap();
+    }
+}

@@ -1,0 +1,289 @@
+//! The life of a release: install, upgrade, rollback, uninstall, and what remains. With helm 3 and with helm 4.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+use testkit::cluster::Options;
+use testkit::helm::{Helm, Major};
+use testkit::operator::Operator;
+
+use super::stage::{CHART, RELEASE, Stage, older_chart};
+use super::tenant::{SOON, Tenant};
+
+const NAMESPACE: &str = "operators";
+const CRD: &str = "realtimetokens.realtime-token.dev";
+
+#[tokio::test]
+async fn a_release_of_helm_3() {
+    lives(Major::Three, &[]).await;
+}
+
+/// By server-side apply, as is helm 4's way.
+#[tokio::test]
+async fn a_release_of_helm_4() {
+    lives(Major::Four, &[]).await;
+}
+
+async fn lives(major: Major, flags: &[&str]) {
+    let stage = Stage::start(Options::default()).await;
+    let helm = stage.helm(major);
+    let mut matrix = Matrix::new(&helm);
+    let run = |args: &[&str]| {
+        helm.run([args, &["-n", NAMESPACE], flags].concat())
+            .unwrap()
+    };
+    let (folder, values) = (tempfile::tempdir().unwrap(), stage.values(&json!({})));
+
+    // An older version, and tokens that live.
+    run(&[
+        "install",
+        RELEASE,
+        &older_chart(&folder),
+        "-f",
+        &values,
+        "--create-namespace",
+    ]);
+    assert!(!columns(&stage).await.contains("Revision"));
+    let mut operator = stage.operator(NAMESPACE).await;
+    let tenant = stage.tenant("shop").await;
+    for name in ["voice", "phone"] {
+        tenant.create(name, tenant.own()).await;
+        tenant.revision(name, 1).await;
+    }
+    let mut issued = Issued::now(&stage, &tenant).await;
+    matrix.ran("install of an older version");
+
+    // The new version, and another value.
+    let faster = stage.values(&json!({"concurrency": 8}));
+    run(&["upgrade", RELEASE, CHART, "-f", &faster]);
+    assert!(
+        columns(&stage).await.contains("Revision"),
+        "the CRD is the new version's"
+    );
+    roll(&stage, &mut operator, "--concurrency=8").await;
+    issued.still_the_same("upgrade").await;
+    matrix.ran("upgrade with live tokens: no mint, no write");
+
+    let before = versions(&stage, &helm);
+    run(&["upgrade", RELEASE, CHART, "-f", &faster]);
+    assert_eq!(
+        versions(&stage, &helm),
+        before,
+        "an upgrade to what is there changes nothing"
+    );
+    matrix.ran("upgrade to the same: nothing changes");
+
+    run(&["rollback", RELEASE, "1"]);
+    assert!(!columns(&stage).await.contains("Revision"));
+    roll(&stage, &mut operator, "--concurrency=64").await;
+    issued.still_the_same("rollback").await;
+    matrix.ran("rollback: no mint, no write");
+
+    run(&["uninstall", RELEASE]);
+    stop(&mut operator).await;
+    assert_eq!(deployments(&stage).await, 0);
+    assert_eq!(stage.cluster_roles().await, [""; 0]);
+    issued.still_the_same("uninstall").await;
+    matrix.ran("uninstall: CRDs, RealtimeTokens and Secrets stay");
+
+    // The CRDs that stayed belong to the release of this name in this namespace.
+    run(&["install", RELEASE, CHART, "-f", &values]);
+    assert!(columns(&stage).await.contains("Revision"));
+    let mut operator = stage.operator(NAMESPACE).await;
+    issued
+        .still_the_same("install over the CRDs that stayed")
+        .await;
+    tenant.create("later", tenant.own()).await;
+    tenant.revision("later", 1).await;
+    issued.calls += 1;
+    matrix.ran("install over the CRDs that stayed");
+    run(&["uninstall", RELEASE]);
+    stop(&mut operator).await;
+
+    adopted_by_another(&stage, &helm, flags).await;
+    let mut operator = stage.operator("elsewhere").await;
+    issued.still_the_same("install under another name").await;
+    matrix.ran("install elsewhere with --take-ownership");
+
+    // Without `crds.keep` everything goes.
+    let all = stage.values(&json!({"crds": {"install": true, "keep": false}}));
+    helm.run(["upgrade", RELEASE, CHART, "-n", "elsewhere", "-f", &all])
+        .unwrap();
+    helm.run(["uninstall", RELEASE, "-n", "elsewhere"]).unwrap();
+    stop(&mut operator).await;
+    let crds: Api<CustomResourceDefinition> = Api::all(stage.client.clone());
+    testkit::wait::until("the CRD's end", SOON, async || {
+        Ok(crds.get_opt(CRD).await?.is_none().then_some(()))
+    })
+    .await
+    .unwrap();
+    matrix.ran("uninstall without crds.keep: CRDs gone");
+    matrix.print();
+}
+
+/// Helm takes nothing from another release unless it is told to, and says whose it is.
+async fn adopted_by_another(stage: &Stage, helm: &Helm, flags: &[&str]) {
+    let values = stage.values(&json!({}));
+    let install = [
+        "install",
+        RELEASE,
+        CHART,
+        "-n",
+        "elsewhere",
+        "--create-namespace",
+        "-f",
+        &values,
+    ];
+    let refusal = helm.refused([&install, flags].concat()).unwrap();
+    for part in [
+        "realtime-token.dev",
+        "release-namespace",
+        "elsewhere",
+        NAMESPACE,
+    ] {
+        assert!(refusal.contains(part), "{refusal}");
+    }
+    helm.run([&install, flags, &["--take-ownership"]].concat())
+        .unwrap();
+}
+
+/// What the tenants have, by the versions of their objects: one write, and it is another.
+struct Issued<'a> {
+    stage: &'a Stage,
+    tenant: &'a Tenant,
+    secrets: BTreeMap<String, (String, String)>,
+    calls: usize,
+}
+
+impl<'a> Issued<'a> {
+    async fn now(stage: &'a Stage, tenant: &'a Tenant) -> Self {
+        Self {
+            stage,
+            tenant,
+            secrets: secrets(tenant).await,
+            calls: stage.standin.count(),
+        }
+    }
+
+    async fn still_the_same(&self, after: &str) {
+        let secrets = secrets(self.tenant).await;
+        assert_eq!(secrets, self.secrets, "Secrets after {after}");
+        assert_eq!(
+            self.stage.standin.count(),
+            self.calls,
+            "calls to the provider after {after}"
+        );
+        for name in self.secrets.keys() {
+            let token = self.tenant.tokens().get(name).await.unwrap();
+            let status = token.status.unwrap();
+            assert_eq!(status.revision, Some(1), "{name} after {after}");
+        }
+    }
+}
+
+/// Uid and version of each Secret that holds a token: a Secret that was away for a moment has another uid.
+async fn secrets(tenant: &Tenant) -> BTreeMap<String, (String, String)> {
+    let mut all = BTreeMap::new();
+    for name in ["voice", "phone"] {
+        let secret: Secret = tenant.secrets().get(name).await.unwrap();
+        let version = secret.resource_version().unwrap();
+        all.insert(name.to_owned(), (secret.uid().unwrap(), version));
+    }
+    all
+}
+
+/// Does what the Deployment's controller would: a pod of the new template in the place of the old one.
+async fn roll(stage: &Stage, operator: &mut Operator, arg: &str) {
+    let workload = stage.workload(NAMESPACE).await;
+    let args = format!("{:?}", workload.deployment.spec);
+    assert!(args.contains(arg), "{arg} isn't in {args}");
+    stop(operator).await;
+    *operator = stage.operator(NAMESPACE).await;
+    // It leads and has listed everything once a change comes through it: a suspended token needs no mint.
+    let tenant = Tenant::new(stage.client.clone(), "shop", stage.standin.url());
+    let name = format!("probe{}", arg.trim_start_matches("--concurrency="));
+    let mut spec = tenant.own();
+    spec["suspend"] = json!(true);
+    tenant.create(&name, spec).await;
+    tenant
+        .condition(&name, "Renewing", "False", "Suspended")
+        .await;
+}
+
+async fn stop(operator: &mut Operator) {
+    operator.sigterm().unwrap();
+    let status = operator.wait_exit(SOON).await.unwrap();
+    assert!(status.success(), "{status}: {}", operator.logs());
+}
+
+/// The columns of `kubectl get realtimetokens`.
+async fn columns(stage: &Stage) -> String {
+    let crds: Api<CustomResourceDefinition> = Api::all(stage.client.clone());
+    let crd = crds.get(CRD).await.unwrap();
+    let columns = crd.spec.versions[0].additional_printer_columns.clone();
+    columns
+        .unwrap_or_default()
+        .into_iter()
+        .map(|column| column.name + " ")
+        .collect()
+}
+
+async fn deployments(stage: &Stage) -> usize {
+    let api = Api::<Deployment>::namespaced(stage.client.clone(), NAMESPACE);
+    api.list(&Default::default()).await.unwrap().items.len()
+}
+
+/// The version of every object of the release.
+fn versions(stage: &Stage, helm: &Helm) -> BTreeMap<String, String> {
+    let manifest = helm
+        .run(["get", "manifest", RELEASE, "-n", NAMESPACE])
+        .unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), manifest).unwrap();
+    let file = file.path().to_str().unwrap();
+    let list: Value =
+        serde_json::from_str(&stage.kubectl(&["get", "-f", file, "-o", "json", "-n", NAMESPACE]))
+            .unwrap();
+    let items = list["items"].as_array().unwrap();
+    assert!(items.len() > 8, "{list}");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let version = |item: &Value| {
+        let metadata = &item["metadata"];
+        (
+            text(&item["kind"]) + "/" + &text(&metadata["name"]),
+            text(&metadata["resourceVersion"]),
+        )
+    };
+    items.iter().map(version).collect()
+}
+
+/// What ran with which helm, for whoever reads the test's output.
+struct Matrix {
+    version: String,
+    ran: Vec<&'static str>,
+}
+
+impl Matrix {
+    fn new(helm: &Helm) -> Self {
+        Self {
+            version: helm.version().unwrap(),
+            ran: Vec::new(),
+        }
+    }
+
+    fn ran(&mut self, what: &'static str) {
+        self.ran.push(what);
+    }
+
+    fn print(&self) {
+        use std::io::Write as _;
+        let mut out = std::io::stdout();
+        for what in &self.ran {
+            writeln!(out, "helm {:8} ok  {what}", self.version).unwrap();
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! A cluster, a provider, helm, and the operator of a release.
+
+use std::fs;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testkit::cluster::{Audited, Cluster, Options};
+use testkit::helm::{Helm, Major};
+use testkit::operator::Operator;
+use testkit::standin::{self, Provider, StandIn};
+use testkit::workload::Workload;
+
+use super::tenant::Tenant;
+
+pub const CHART: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/charts/realtime-token-operator"
+);
+/// The release's name, and so that of its Deployment, ServiceAccount, Lease and roles.
+pub const RELEASE: &str = "realtime-token-operator";
+/// The keys that the provider accepts.
+pub const PLATFORM_KEY: &str = "sk-test-platform-Zq8Lw3Vt6Xn1";
+pub const TEAM_KEY: &str = "sk-test-team-Pm5Rk9Hd2Yb7";
+
+pub struct Stage {
+    pub cluster: Cluster,
+    pub client: Client,
+    pub standin: StandIn,
+    files: TempDir,
+}
+
+impl Stage {
+    pub async fn start(options: Options) -> Self {
+        let cluster = Cluster::start(Options {
+            controller_manager: true,
+            ..options
+        })
+        .await
+        .unwrap();
+        let standin = StandIn::start(standin::Options::default()).unwrap();
+        standin.accept_keys(Provider::OpenAi, [PLATFORM_KEY, TEAM_KEY]);
+        Self {
+            client: cluster.client().await.unwrap(),
+            cluster,
+            standin,
+            files: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub fn helm(&self, major: Major) -> Helm {
+        Helm::new(major).unwrap().on(self.cluster.kubeconfig())
+    }
+
+    /// A values file: what every installation here needs, and `values` over it.
+    pub fn values(&self, values: &Value) -> String {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let mut all = json!({
+            "image": {"repository": "registry.example/realtime-token-operator"},
+            "allowEndpoints": [self.standin.url()],
+        });
+        for (name, value) in values.as_object().unwrap() {
+            all[name] = value.clone();
+        }
+        let file = self.files.path().join(format!("values-{number}.json"));
+        fs::write(&file, all.to_string()).unwrap();
+        file.to_str().unwrap().to_owned()
+    }
+
+    /// `helm upgrade --install`, as an automation would.
+    pub fn install(&self, helm: &Helm, namespace: &str, values: &Value) {
+        let values = self.values(values);
+        let args = [
+            "upgrade",
+            "--install",
+            RELEASE,
+            CHART,
+            "-n",
+            namespace,
+            "-f",
+            &values,
+        ];
+        helm.run(args).unwrap();
+    }
+
+    pub async fn namespace(&self, name: &str, labels: Value) {
+        let namespace = Namespace {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                labels: serde_json::from_value(labels).unwrap(),
+                ..ObjectMeta::default()
+            },
+            ..Namespace::default()
+        };
+        Api::all(self.client.clone())
+            .create(&PostParams::default(), &namespace)
+            .await
+            .unwrap();
+    }
+
+    /// A namespace of an application team, with a key in it.
+    pub async fn tenant(&self, namespace: &str) -> Tenant {
+        self.namespace(namespace, json!({"team": "yes"})).await;
+        put_key(&self.client, namespace, "openai", TEAM_KEY).await;
+        Tenant::new(self.client.clone(), namespace, self.standin.url())
+    }
+
+    pub async fn workload(&self, namespace: &str) -> Workload {
+        Workload::of(&self.cluster, namespace, RELEASE)
+            .await
+            .unwrap()
+    }
+
+    /// The operator, as the Deployment in `namespace` has it now; ready.
+    pub async fn operator(&self, namespace: &str) -> Operator {
+        let workload = self.workload(namespace).await;
+        let mut operator = workload
+            .operator(env!("CARGO_BIN_EXE_realtime-token-operator"), "operator-0")
+            .unwrap()
+            .start()
+            .unwrap();
+        operator.wait_ready().await.unwrap();
+        operator
+    }
+
+    /// The ClusterRoles that the release has made, and what binds them.
+    pub async fn cluster_roles(&self) -> Vec<String> {
+        let all = ListParams::default();
+        let roles: Api<ClusterRole> = Api::all(self.client.clone());
+        let bindings: Api<ClusterRoleBinding> = Api::all(self.client.clone());
+        let roles = roles.list(&all).await.unwrap();
+        let bindings = bindings.list(&all).await.unwrap();
+        let names = roles.iter().map(ResourceExt::name_any);
+        names
+            .chain(bindings.iter().map(ResourceExt::name_any))
+            .filter(|name| name.contains(RELEASE))
+            .collect()
+    }
+
+    pub fn kubectl(&self, args: &[&str]) -> String {
+        let mut command = self.cluster.kubectl().unwrap();
+        run(command.args(args))
+    }
+
+    /// What the operator has asked the API server for.
+    pub fn asked_by_operator(&self, namespace: &str) -> Vec<Audited> {
+        let user = format!("system:serviceaccount:{namespace}:{RELEASE}");
+        let mut all = self.cluster.audit().unwrap();
+        all.retain(|request| request.user == user);
+        all
+    }
+}
+
+pub async fn put_key(client: &Client, namespace: &str, name: &str, key: &str) {
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
+        "data": {"api-key": k8s_openapi::ByteString(key.as_bytes().to_vec())},
+    });
+    Api::<Secret>::namespaced(client.clone(), namespace)
+        .patch(
+            name,
+            &PatchParams::apply("test").force(),
+            &Patch::Apply(secret),
+        )
+        .await
+        .unwrap();
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The chart as an older version of it might have been: its RealtimeTokens don't show their revision yet.
+pub fn older_chart(folder: &TempDir) -> String {
+    run(Command::new("cp").args(["-r", CHART]).arg(folder.path()));
+    let chart = folder.path().join("realtime-token-operator");
+    let edit = |file: &str, from: &str, to: &str| {
+        let text = fs::read_to_string(chart.join(file)).unwrap();
+        assert!(text.contains(from), "{file} has no {from:?}");
+        fs::write(chart.join(file), text.replacen(from, to, 1)).unwrap();
+    };
+    edit("Chart.yaml", "\nversion: ", "\nversion: 0.0.1 # ");
+    let column = "    - jsonPath: .status.revision\n      name: Revision\n      type: integer\n";
+    edit("files/crds/realtimetokens.yaml", column, "");
+    chart.to_str().unwrap().to_owned()
+}
