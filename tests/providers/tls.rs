@@ -1,113 +1,48 @@
 //! Certificates, proxies that look into TLS, and the built-in hosts behind one.
 
-use std::net::SocketAddr;
 use std::process::Stdio;
-use std::sync::Arc;
 
 use jiff::Timestamp;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use realtime_token_operator::providers::{
     ClientConfig, ClientError, EndpointPolicy, MintError, Minted, ProviderClient,
 };
-use rustls::pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
+use testkit::front::Front;
 use testkit::standin::{Fault, StandIn};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
+use tokio::io::AsyncWriteExt;
 
 use crate::{credential, openai, start};
 
-/// Ends TLS in front of the stand-in, as a reverse proxy or as the proxy of a company.
-struct Front {
-    addr: SocketAddr,
-    ca: String,
-}
-
-impl Front {
-    /// With a certificate for `name`, signed by a CA of its own.
-    async fn start(standin: &StandIn, name: &str, connect: bool) -> Self {
-        let mut ca = CertificateParams::new(Vec::new()).unwrap();
-        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca_key = KeyPair::generate().unwrap();
-        let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
-        let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let leaf = leaf.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![leaf.der().clone()],
-                PrivateKeyDer::Pkcs8(key.serialize_der().into()),
-            )
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (addr, upstream) = (listener.local_addr().unwrap(), standin.addr());
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, acceptor.clone(), upstream, connect));
-            }
-        });
-        Self { addr, ca: ca_pem }
-    }
-
-    async fn mint(&self, standin: &StandIn, ca_bundle: Option<&str>) -> Result<Minted, MintError> {
-        let origin = format!("https://localhost:{}", self.addr.port());
-        let client = ProviderClient::new(&ClientConfig {
-            ca_bundle: ca_bundle.map(|pem| pem.as_bytes().to_vec()),
-            endpoints: EndpointPolicy::parse([&origin]).unwrap(),
-            ..ClientConfig::default()
-        });
-        let ask = openai(standin, json!({"endpoint": origin}));
-        client
-            .unwrap()
-            .mint(&ask, &credential(&ask), Timestamp::now())
-            .await
-    }
-}
-
-async fn serve(
-    mut stream: TcpStream,
-    acceptor: TlsAcceptor,
-    upstream: SocketAddr,
-    connect: bool,
-) -> std::io::Result<()> {
-    if connect {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(stream.read_u8().await?);
-        }
-        assert!(
-            head.starts_with(b"CONNECT api."),
-            "{}",
-            String::from_utf8_lossy(&head)
-        );
-        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
-    }
-    let mut tls = acceptor.accept(stream).await?;
-    let mut upstream = TcpStream::connect(upstream).await?;
-    copy_bidirectional(&mut tls, &mut upstream).await?;
-    Ok(())
+async fn mint(
+    front: &Front,
+    standin: &StandIn,
+    ca_bundle: Option<&str>,
+) -> Result<Minted, MintError> {
+    let origin = format!("https://localhost:{}", front.addr.port());
+    let client = ProviderClient::new(&ClientConfig {
+        ca_bundle: ca_bundle.map(|pem| pem.as_bytes().to_vec()),
+        endpoints: EndpointPolicy::parse([&origin]).unwrap(),
+        ..ClientConfig::default()
+    });
+    let ask = openai(standin, json!({"endpoint": origin}));
+    client
+        .unwrap()
+        .mint(&ask, &credential(&ask), Timestamp::now())
+        .await
 }
 
 #[tokio::test]
 async fn an_own_ca_is_trusted_once_it_is_in_the_bundle() {
     let standin = start();
-    let front = Front::start(&standin, "localhost", false).await;
-    let error = front.mint(&standin, None).await.unwrap_err();
+    let front = Front::start(standin.addr(), "localhost").await.unwrap();
+    let error = mint(&front, &standin, None).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "the certificate of localhost is not trusted: if a proxy of yours signs it, add its CA with --ca-bundle"
     );
-    let other = Front::start(&standin, "localhost", false).await;
+    let other = Front::start(standin.addr(), "localhost").await.unwrap();
     assert!(
-        front
-            .mint(&standin, Some(&other.ca))
+        mint(&front, &standin, Some(&other.ca))
             .await
             .unwrap_err()
             .to_string()
@@ -116,15 +51,15 @@ async fn an_own_ca_is_trusted_once_it_is_in_the_bundle() {
     assert_eq!(standin.count(), 0, "the key stayed here");
 
     let bundle = format!("# two of them\n{}{}", other.ca, front.ca);
-    front.mint(&standin, Some(&bundle)).await.unwrap();
+    mint(&front, &standin, Some(&bundle)).await.unwrap();
     assert_eq!(standin.complaints(), [""; 0]);
 }
 
 #[tokio::test]
 async fn a_certificate_for_another_name() {
     let standin = start();
-    let front = Front::start(&standin, "other.example", false).await;
-    let error = front.mint(&standin, Some(&front.ca)).await.unwrap_err();
+    let front = Front::start(standin.addr(), "other.example").await.unwrap();
+    let error = mint(&front, &standin, Some(&front.ca)).await.unwrap_err();
     assert!(
         error
             .to_string()
@@ -141,7 +76,7 @@ async fn a_server_without_tls() {
         addr: standin.addr(),
         ca: String::new(),
     };
-    let error = plain.mint(&standin, None).await.unwrap_err();
+    let error = mint(&plain, &standin, None).await.unwrap_err();
     assert!(
         error.to_string().contains("TLS with localhost failed"),
         "{error}"
@@ -195,7 +130,9 @@ async fn through_proxy(front: &Front, spec: &Value, env: &[(&str, &str)]) -> std
 #[tokio::test]
 async fn a_built_in_host_behind_an_inspecting_proxy() {
     let standin = start();
-    let front = Front::start(&standin, "api.openai.com", true).await;
+    let front = Front::inspecting_proxy(standin.addr(), "api.openai.com")
+        .await
+        .unwrap();
     let dir = tempfile::tempdir().unwrap();
     let ca = dir.path().join("ca.pem");
     std::fs::write(&ca, &front.ca).unwrap();
@@ -243,7 +180,9 @@ async fn a_built_in_host_behind_an_inspecting_proxy() {
 #[tokio::test]
 async fn a_provider_ref_is_noted_on_stderr() {
     let standin = start();
-    let front = Front::start(&standin, "api.elevenlabs.io", true).await;
+    let front = Front::inspecting_proxy(standin.addr(), "api.elevenlabs.io")
+        .await
+        .unwrap();
     let dir = tempfile::tempdir().unwrap();
     let ca = dir.path().join("ca.pem");
     std::fs::write(&ca, &front.ca).unwrap();

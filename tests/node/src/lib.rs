@@ -1,5 +1,10 @@
 //! What the tests on a real machine share. They need root and Debian packages: `make tools` installs them.
 
+pub mod containerd;
 pub mod debian;
+pub mod dns;
+pub mod image;
 pub mod node;
+pub mod oci;
 pub mod probe;
+pub mod registry;

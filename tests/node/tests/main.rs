@@ -5,8 +5,10 @@
     clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,
+    clippy::print_stdout,
     missing_docs,
     reason = "tests"
 )]
 
 mod consumers;
+mod image;

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Context, Result, ensure};
 
 /// The body at `http://addr{path}`; an answer other than 2xx is an error that quotes it.
-pub(crate) async fn get(addr: SocketAddr, path: &str) -> Result<String> {
+pub async fn get(addr: SocketAddr, path: &str) -> Result<String> {
     let url = format!("http://{addr}{path}");
     // A client per call, because each test has its own runtime; no proxy, because it's loopback.
     let client = reqwest::Client::builder()

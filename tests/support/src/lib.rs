@@ -5,6 +5,8 @@
 //! | [`build`] | the control plane's binaries: found, cached or built |
 //! | [`cache`] | what is dear to make, kept for every clone on this machine |
 //! | [`cluster`] | a real Kubernetes API server, and what tests ask of it |
+//! | [`fetch`] | a plain GET |
+//! | [`front`] | TLS in front of a plain server |
 //! | [`guard`] | child processes that end with this one |
 //! | [`helm`] | helm 3 and helm 4 |
 //! | [`helm_docs`] | the README of a chart from its values |
@@ -24,7 +26,8 @@ pub mod build;
 pub mod cache;
 pub mod cluster;
 pub mod conformance;
-mod fetch;
+pub mod fetch;
+pub mod front;
 pub mod guard;
 pub mod helm;
 pub mod helm_docs;

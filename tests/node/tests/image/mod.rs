@@ -1,0 +1,6 @@
+//! The operator's image: what is in it, how it runs, and its way through a registry.
+
+mod contents;
+mod registry;
+mod reproducible;
+mod run;
