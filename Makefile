@@ -34,7 +34,7 @@ image-reproducible: image ## Build it again elsewhere, from a clone of the last 
 # What the tests of `make test-node` run beside the operator, a line for each. From Debian, as root.
 # What is there already under the same name stays: Debian's containerd would push out Docker's.
 DEBIAN = ca-certificates prometheus
-DEBIAN += buildah skopeo docker-registry containerd runc
+DEBIAN += buildah skopeo docker-registry containerd runc containernetworking-plugins
 
 tools: ## Install the Debian packages of `make test-node`
 	@missing=$$(for name in $(DEBIAN); do command -v $$name >/dev/null || dpkg -s $$name >/dev/null 2>&1 || echo $$name; done); \
