@@ -156,6 +156,9 @@ impl Container<'_> {
                 "--with-ns",
                 &format!("network:/proc/{}/ns/net", std::process::id()),
             ]);
+        // Every containerd of a machine keeps its containers' states in one place unless told otherwise.
+        let states = self.containerd.folder.path().join("runc");
+        command.arg("--runc-root").arg(states);
         for capability in DEFAULT_CAPABILITIES {
             command.args(["--cap-drop", capability]);
         }
