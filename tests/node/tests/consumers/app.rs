@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use nodetests::debian::program;
 use testkit::{cache, node::Node};
 
 use super::script::Script;
@@ -36,6 +37,8 @@ impl App {
         copy(&source, &folder).unwrap();
         copy(Path::new(CLIENTS), &folder.join("check")).unwrap();
         symlink(packages(&node, &source), folder.join("node_modules")).unwrap();
+        let beside = packages(&node, Path::new(CLIENTS));
+        symlink(beside, folder.join("check/node_modules")).unwrap();
         let app = Self { folder, node };
         run(&mut app.tool("vite/bin/vite.js", &["build"])).unwrap();
         app
@@ -70,10 +73,17 @@ impl App {
     /// A client of it, in Node: see `consumers/client.mts`.
     pub fn client(&self, args: &[&str]) -> Script {
         let mut command = self.node.node().unwrap();
-        command
-            .arg("check/client.mts")
-            .args(args)
-            .current_dir(&self.folder);
+        command.arg("check/client.mts").args(args);
+        command.current_dir(&self.folder);
+        Script::start(command)
+    }
+
+    /// Its page in Chromium: see `consumers/page.mts`.
+    pub fn page(&self, url: &str) -> Script {
+        let mut command = self.node.node().unwrap();
+        command.args(["check/page.mts", url]);
+        command.env("CHROMIUM", program("chromium").unwrap());
+        command.current_dir(&self.folder);
         Script::start(command)
     }
 
@@ -112,9 +122,10 @@ fn packages(node: &Node, project: &Path) -> PathBuf {
     for file in files {
         fs::read(project.join(file)).unwrap().hash(&mut hash);
     }
-    let name = format!("tanstack-start-{:016x}", hash.finish());
-    let entry = cache::entry(&name, "the packages of examples/tanstack-start", |folder| {
-        cache::say("installing the packages of examples/tanstack-start from npm");
+    let name = format!("npm-{:016x}", hash.finish());
+    let what = format!("the packages of {}", project.display());
+    let entry = cache::entry(&name, &what, |folder| {
+        cache::say(&format!("installing {what} from npm"));
         for file in files {
             fs::copy(project.join(file), folder.join(file))?;
         }

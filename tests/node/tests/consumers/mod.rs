@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use app::{App, EXAMPLES};
 use edge::Edge;
 use script::Script;
+use volume::Volume;
 use world::{SOON, Team, world};
 
 /// TanStack's client refreshes this long before the end of a token.
@@ -70,6 +71,37 @@ async fn tanstacks_client_gets_each_token_once_from_the_server_function() {
     let mut stranger = app.client(&["stranger", &url, &app.function_id()]);
     let refused = event_named(&mut stranger, "error").await;
     assert_eq!(refused["message"], "sign in first");
+}
+
+/// The same in Chromium: the page, Start's own call of the server function, real WebRTC, and one refresh of the token.
+#[tokio::test]
+async fn the_page_talks_in_a_browser_and_refreshes_its_token() {
+    let world = world().await;
+    let team = world.team().await;
+    let folder = tempfile::tempdir().unwrap();
+    let volume = team.mount("page", folder.path().join("token"));
+    let app = App::build("start-page");
+    let (_server, url) = app.start(&volume.file("token.json")).await;
+    let mut page = app.page(&url);
+    team.openai("page", 85).await;
+    let first = mounted(&team, &volume, "page", 1).await;
+    page.type_line("talk").await;
+
+    let given = event_named(&mut page, "token").await;
+    assert!(given["body"].as_str().unwrap().contains(&first), "{given}");
+    team.renew("page", "now").await;
+    let session = event_named(&mut page, "session").await;
+    assert_eq!(session["bearer"], first);
+    world.standin.redeem(&first).unwrap();
+    event_named(&mut page, "heard").await;
+
+    let second = mounted(&team, &volume, "page", 2).await;
+    let given = event_named(&mut page, "token").await;
+    assert!(given["body"].as_str().unwrap().contains(&second), "{given}");
+    let rest = page.finish().await;
+    assert_eq!(rest.len(), 1, "one refresh, and no error: {rest:?}");
+    let text = "Stop\\n\\nconnected, listening\\n\\nassistant: hello";
+    assert!(rest[0].contains(text), "{rest:?}");
 }
 
 /// The reason for the floor: with less than a minute left, TanStack's client asks without pause. The example's server
@@ -207,23 +239,22 @@ async fn rereads(mut consumer: Command, name: &str) {
     assert_eq!(consumer.line(SOON).await, "heard one");
 
     team.renew(name, "now").await;
-    mounted(&team, &volume, name, 2).await;
+    let second = mounted(&team, &volume, name, 2).await;
     consumer.type_line("two").await;
     assert_eq!(consumer.line(SOON).await, "heard two");
 
-    let stored: Value = serde_json::from_str(&team.token_json(name, 2).await).unwrap();
     let bearers = edge.bearers();
     assert_eq!(bearers.len(), 2, "one session a line");
     assert_ne!(
         bearers[0], bearers[1],
         "the second session has the first's token"
     );
-    assert_eq!(bearers[1], stored["token"], "not the token that is mounted");
+    assert_eq!(bearers[1], second, "not the token that is mounted");
     consumer.finish().await;
 }
 
-/// Waits until a revision has reached the mounted file.
-async fn mounted(team: &Team<'_>, volume: &volume::Volume, name: &str, revision: u32) {
+/// Waits until a revision has reached the mounted file: its token.
+async fn mounted(team: &Team<'_>, volume: &Volume, name: &str, revision: u32) -> String {
     let stored = team.token_json(name, revision).await;
     testkit::wait::until("the file to follow the Secret", SOON, async || {
         let there = std::fs::read_to_string(volume.file("token.json"))?;
@@ -231,6 +262,8 @@ async fn mounted(team: &Team<'_>, volume: &volume::Volume, name: &str, revision:
     })
     .await
     .unwrap();
+    let stored: Value = serde_json::from_str(&stored).unwrap();
+    stored["token"].as_str().unwrap().to_owned()
 }
 
 /// The next event of a client.
