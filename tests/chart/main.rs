@@ -12,6 +12,7 @@
 mod alone;
 mod chart;
 mod crds;
+mod gitops;
 mod metadata;
 mod network;
 mod notes;

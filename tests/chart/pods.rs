@@ -319,6 +319,13 @@ fn an_image_by_digest_needs_no_tag() {
 }
 
 #[test]
+fn a_user_namespace_of_its_own_is_offered() {
+    let host_users = |values: Value| render(values).pod()["hostUsers"].clone();
+    assert_eq!(host_users(json!({})), Value::Null);
+    assert_eq!(host_users(json!({"hostUsers": false})), false);
+}
+
+#[test]
 fn the_nodes_network_has_its_own_dns_policy() {
     let pod = |values: Value| render(values).pod().clone();
     assert!(pod(json!({}))["dnsPolicy"].is_null());

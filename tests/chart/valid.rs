@@ -80,6 +80,7 @@ pub fn combinations() -> Vec<(&'static str, Value)> {
                 "containerPort": 18080,
                 "priorityClassName": "system-cluster-critical",
                 "runtimeClassName": "gvisor",
+                "hostUsers": false,
                 "nodeSelector": {"disk": "ssd"},
                 "tolerations": [{"key": "dedicated", "operator": "Exists"}],
                 "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {

@@ -15,6 +15,7 @@ mod cli;
 mod examples;
 mod expect;
 mod failures;
+mod gitops;
 mod invalid;
 mod lifecycle;
 mod metrics;

@@ -15,6 +15,9 @@ priorityClassName: {{ . }}
 {{- with .Values.runtimeClassName }}
 runtimeClassName: {{ . }}
 {{- end }}
+{{- if not .Values.hostUsers }}
+hostUsers: false
+{{- end }}
 {{- if .Values.hostNetwork }}
 hostNetwork: true
 {{- end }}
