@@ -3,6 +3,7 @@
 pub mod containerd;
 pub mod debian;
 pub mod dns;
+pub mod guarantee;
 pub mod image;
 pub mod node;
 pub mod oci;

@@ -128,3 +128,30 @@ fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
     Some((&bytes[..end], &bytes[end + 1..]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_read_as_they_were_written() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let record = folder.path().join("record");
+        fs::write(
+            &record,
+            "1000 4\na\nb \n2000 -\nNo such file\n3000 0\n\n4000 9\nhalf",
+        )?;
+        let looks = looks(&record)?;
+        let content: Vec<_> = looks.iter().map(|look| look.content.clone()).collect();
+        assert_eq!(
+            content,
+            [
+                Ok(b"a\nb ".to_vec()),
+                Err("No such file".to_owned()),
+                Ok(Vec::new())
+            ]
+        );
+        assert_eq!(looks[1].at, Timestamp::from_second(2)?);
+        Ok(())
+    }
+}

@@ -11,4 +11,5 @@
 )]
 
 mod consumers;
+mod guarantee;
 mod image;

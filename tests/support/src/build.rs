@@ -39,7 +39,7 @@ const CONTROL_PLANE: Program = Program {
 };
 
 const NODE: Program = Program {
-    name: "node",
+    name: "kubelet",
     package: "node",
     what: "the test node (kubelet and scheduler from Go modules)",
     minutes: 3,

@@ -85,6 +85,16 @@ impl Machine {
         let file = format!("/sys/fs/cgroup/pids/{}/system/cgroup.procs", self.name);
         fs::write(&file, pid.to_string()).with_context(|| format!("write {pid} to {file}"))
     }
+
+    /// Kills every process of a pod.
+    pub(super) fn kill_pod(&self, uid: &str) -> Result<()> {
+        let script = "find /sys/fs/cgroup/pids/$1 -path \"*/pod$2/*\" -name cgroup.procs -exec cat {} + | xargs kill -KILL";
+        let status = Command::new("/bin/sh")
+            .args(["-c", script, "kill", &self.name, uid])
+            .status()?;
+        ensure!(status.success(), "couldn't kill the pod {uid}: {status}");
+        Ok(())
+    }
 }
 
 impl Drop for Machine {

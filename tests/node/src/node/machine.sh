@@ -41,7 +41,8 @@ down() {
     ip address del "$address/32" dev lo
     for it in $before; do echo "${it#*=}" >"/proc/sys/${it%%=*}"; done
     find /var/log/containers -lname "$folder/*" -delete 2>/dev/null
-    rm -f /var/lib/cni/results/"$name"-* /var/lib/cni/cache/results/"$name"-*
+    # What the plugins remember of pods whose end they weren't told of.
+    grep -lrs -- "$folder/" /var/lib/cni/results | xargs -r rm -f
     for it in /var/log/containers /var/lib/cni/results /var/lib/cni; do
         rmdir "$it" 2>/dev/null
     done

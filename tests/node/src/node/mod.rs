@@ -64,6 +64,11 @@ impl Node {
         self.runtime.load(archive)
     }
 
+    /// Kills every process of a pod, as if the machine below it had gone.
+    pub fn kill_pod(&self, uid: &str) -> Result<()> {
+        self.machine.kill_pod(uid)
+    }
+
     /// A folder of its own that goes away with it, for what pods leave by a hostPath.
     pub fn folder(&self) -> PathBuf {
         self.machine.folder.clone()

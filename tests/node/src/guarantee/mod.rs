@@ -1,0 +1,11 @@
+//! The guarantee, measured: the operator as its chart installs it, on a real node, and pods that read what is mounted.
+
+mod application;
+mod figures;
+mod stage;
+
+pub use self::{
+    application::{Application, Minted},
+    figures::Figures,
+    stage::{PATIENCE, Stage, Terms},
+};
