@@ -7,7 +7,7 @@ CHART = charts/realtime-token-operator
 TARGET = $(shell cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-node image image-reproducible tools bench crds chart-docs lint fmt binaries modules cargo
+.PHONY: help demo test test-node test-node-slow image image-reproducible tools bench crds chart-docs lint fmt binaries modules cargo
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -25,6 +25,9 @@ endif
 test-node: modules binaries ## Run the tests that need root and Debian packages: image, node, Prometheus, consumers
 	cargo test -p nodetests
 
+test-node-slow: modules binaries ## Measure the guarantee with every default (a quarter of an hour); see docs/guarantee.md
+	cargo test -p nodetests --test slow -- --nocapture
+
 image: ## Build the container image with buildah: target/image/*.tar
 	@image/files && image/build
 
@@ -34,7 +37,7 @@ image-reproducible: image ## Build it again elsewhere, from a clone of the last 
 # What the tests of `make test-node` run beside the operator, a line for each. From Debian, as root.
 # What is there already under the same name stays: Debian's containerd would push out Docker's.
 DEBIAN = ca-certificates chromium prometheus
-DEBIAN += buildah skopeo docker-registry containerd runc containernetworking-plugins
+DEBIAN += buildah skopeo docker-registry containerd runc containernetworking-plugins iproute2
 
 tools: ## Install the Debian packages of `make test-node`
 	@missing=$$(for name in $(DEBIAN); do command -v $$name >/dev/null || dpkg -s $$name >/dev/null 2>&1 || echo $$name; done); \

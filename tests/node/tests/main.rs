@@ -13,3 +13,4 @@
 mod consumers;
 mod guarantee;
 mod image;
+mod machine;

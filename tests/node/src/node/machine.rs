@@ -14,6 +14,13 @@ use testkit::cache;
 
 use crate::debian;
 
+/// Waits until no node runs on this machine; none will until the result is dropped. The same lock as in `machine.sh`.
+pub fn alone() -> Result<fs::File> {
+    let lock = fs::File::open("/sys/fs/cgroup").context("open /sys/fs/cgroup")?;
+    lock.lock()?;
+    Ok(lock)
+}
+
 const SCRIPT: &str = include_str!("machine.sh");
 
 /// The machine while it has a node. Dropping it ends all that the node started, and restores the machine.

@@ -15,6 +15,7 @@ use std::{
 };
 
 use anyhow::Result;
+pub use machine::alone;
 use testkit::cluster::{Cluster, Options};
 
 use self::{kubelet::Kubelet, machine::Machine, runtime::Runtime};
