@@ -9,11 +9,13 @@
     reason = "tests"
 )]
 
+mod alerts;
 mod alone;
 mod chart;
 mod crds;
 mod gitops;
 mod metadata;
+mod monitoring;
 mod network;
 mod notes;
 mod pods;

@@ -1,5 +1,6 @@
 //! What the tests on a real machine share. They need root and Debian packages: `make tools` installs them.
 
+pub mod built;
 pub mod containerd;
 pub mod debian;
 pub mod dns;

@@ -14,3 +14,4 @@ mod consumers;
 mod guarantee;
 mod image;
 mod machine;
+mod prometheus;

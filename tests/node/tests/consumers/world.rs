@@ -7,6 +7,7 @@ use kube::{
     Api, ResourceExt,
     api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams},
 };
+use nodetests::built;
 use serde_json::{Value, json};
 use testkit::{
     cluster::{Cluster, Namespace, Options},
@@ -36,7 +37,7 @@ pub async fn world() -> &'static World {
             let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crds");
             cluster.apply_crds(crds).await.unwrap();
             let standin = StandIn::start(standin::Options::default()).unwrap();
-            let mut operator = Operator::builder(operator_binary(), cluster.kubeconfig())
+            let mut operator = Operator::builder(built::operator().unwrap(), cluster.kubeconfig())
                 .namespace("default")
                 .arg("--allow-endpoint")
                 .arg(standin.url())
@@ -51,19 +52,6 @@ pub async fn world() -> &'static World {
             }
         })
         .await
-}
-
-/// The operator that was built beside these tests.
-fn operator_binary() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.ancestors().nth(2).unwrap();
-    let binary = folder.join("realtime-token-operator");
-    assert!(
-        binary.is_file(),
-        "no operator at {}: run `make test-node`, or `cargo build --workspace --bins` first",
-        binary.display()
-    );
-    binary
 }
 
 impl World {
