@@ -39,9 +39,15 @@ image-reproducible: image ## Build it again elsewhere, from a clone of the last 
 DEBIAN = ca-certificates chromium prometheus
 DEBIAN += buildah skopeo docker-registry containerd runc containernetworking-plugins iproute2
 
+# Some would be started as services; policy-rc.d is how Debian is told not to.
 tools: ## Install the Debian packages of `make test-node`
 	@missing=$$(for name in $(DEBIAN); do command -v $$name >/dev/null || dpkg -s $$name >/dev/null 2>&1 || echo $$name; done); \
-	if [ -n "$$missing" ]; then apt-get update -qq && \
+	if [ -n "$$missing" ]; then \
+		if [ ! -e /usr/sbin/policy-rc.d ]; then \
+			trap 'rm -f /usr/sbin/policy-rc.d' EXIT INT TERM; \
+			printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d; \
+		fi; \
+		apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
 
 bench: cargo ## Measure N tokens (N=1000) beside a bare client that does the same writes
