@@ -41,7 +41,8 @@ pub fn entry(name: &str, what: &str, make: impl FnOnce(&Path) -> Result<()>) -> 
     Ok(entry)
 }
 
-fn folder() -> Result<PathBuf> {
+/// The cache folder.
+pub fn folder() -> Result<PathBuf> {
     let caches = match env::var_os("XDG_CACHE_HOME").filter(|it| !it.is_empty()) {
         Some(it) => PathBuf::from(it),
         None => PathBuf::from(
