@@ -8,13 +8,16 @@ use kube::Api;
 use nodetests::{
     containerd::Containerd,
     debian,
-    image::{ROOT, image},
+    image::{ROOT, build, image},
     registry::Registry,
 };
+use serde_json::Value;
 use testkit::{
     cluster,
     helm::{Helm, Major},
 };
+
+use super::reproducible::{elsewhere, pretend_arm64};
 
 /// `skopeo …`, to its good end.
 fn skopeo(args: &[&str]) -> Result<String> {
@@ -60,6 +63,62 @@ fn pushed_pulled_by_digest_and_run() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn one_name_for_two_architectures() -> Result<()> {
+    image()?;
+    let (registry, folder) = (Registry::start()?, elsewhere()?);
+    pretend_arm64(folder.path())?;
+    let storage = folder.path().join("storage").display().to_string();
+    let buildah = |args: &[&str]| -> Result<()> {
+        let output = Command::new(debian::program("buildah")?)
+            .args([
+                "--root",
+                &storage,
+                "--runroot",
+                &storage,
+                "--storage-driver",
+                "vfs",
+            ])
+            .args(args)
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "buildah {}: {said}",
+            args.join(" ")
+        );
+        Ok(())
+    };
+    buildah(&["manifest", "create", "operator"])?;
+    let mut expected = Vec::new();
+    for platform in ["amd64", "arm64"] {
+        let built = build(folder.path(), &[("TARGETARCH", platform)])?;
+        let archive = format!("oci-archive:{}", built.archive.display());
+        buildah(&["manifest", "add", "operator", &archive])?;
+        expected.push((built.digest, platform.to_owned()));
+    }
+    let name = format!("docker://{}/operator:both", registry.addr());
+    buildah(&[
+        "manifest",
+        "push",
+        "--all",
+        "--tls-verify=false",
+        "operator",
+        &name,
+    ])?;
+
+    let index: Value =
+        serde_json::from_str(&skopeo(&["inspect", "--tls-verify=false", "--raw", &name])?)?;
+    let manifests = index["manifests"].as_array().context("an index")?;
+    let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+    let seen: Vec<_> = manifests
+        .iter()
+        .map(|it| (text(&it["digest"]), text(&it["platform"]["architecture"])))
+        .collect();
+    assert_eq!(seen, expected);
+    Ok(())
+}
+
 /// The commands of docs/releasing.md, with both helms.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_chart_is_pushed_and_installed_by_digest_with_the_image_by_digest() -> Result<()> {
@@ -77,7 +136,9 @@ async fn the_chart_is_pushed_and_installed_by_digest_with_the_image_by_digest() 
         let charts = format!("oci://{}/charts-{major:?}", registry.addr()).to_lowercase();
         let packed = helm.run(["package", &chart, "--destination", &folder])?;
         let (_, archive) = packed.trim().rsplit_once(": ").context(packed.clone())?;
-        let pushed = helm.command(["push", archive, &charts, "--plain-http"]).output()?;
+        let pushed = helm
+            .command(["push", archive, &charts, "--plain-http"])
+            .output()?;
         let said = String::from_utf8([pushed.stdout, pushed.stderr].concat())?;
         ensure!(pushed.status.success(), "{said}");
         let chart_digest = said.lines().find_map(|line| line.strip_prefix("Digest: "));
@@ -95,28 +156,53 @@ async fn the_chart_is_pushed_and_installed_by_digest_with_the_image_by_digest() 
         let release = namespace.name();
         let with = |first: &[&str]| -> Vec<String> {
             let rest = ["--namespace", release].into_iter().chain(values);
-            first.iter().copied().chain(rest).map(str::to_owned).collect()
+            first
+                .iter()
+                .copied()
+                .chain(rest)
+                .map(str::to_owned)
+                .collect()
         };
         let name = format!("{charts}/realtime-token-operator");
         let version = of_chart("version")?;
-        let remote = helm.run(with(&["template", release, &name, "--version", &version, "--plain-http"]))?;
+        let remote = helm.run(with(&[
+            "template",
+            release,
+            &name,
+            "--version",
+            &version,
+            "--plain-http",
+        ]))?;
         let local = helm.run(with(&["template", release, &chart]))?;
-        assert_eq!(remote, local, "{major:?}: the chart over there is another one");
+        assert_eq!(
+            remote, local,
+            "{major:?}: the chart over there is another one"
+        );
 
         let pinned = format!("{name}@{chart_digest}");
         helm.run(with(&["install", release, &pinned, "--plain-http"]))?;
         let deployments = Api::<Deployment>::namespaced(cluster.client().await?, release);
         let list = deployments.list(&Default::default()).await?;
-        let pods = list.items.first().and_then(|it| it.spec.as_ref()?.template.spec.as_ref());
-        let installed = pods.context("no Deployment")?.containers[0].image.as_deref();
-        assert_eq!(installed, Some(format!("{repository}@{digest}").as_str()), "{major:?}");
+        let pods = list
+            .items
+            .first()
+            .and_then(|it| it.spec.as_ref()?.template.spec.as_ref());
+        let installed = pods.context("no Deployment")?.containers[0]
+            .image
+            .as_deref();
+        assert_eq!(
+            installed,
+            Some(format!("{repository}@{digest}").as_str()),
+            "{major:?}"
+        );
         helm.run(["uninstall", release, "--namespace", release])?;
     }
     Ok(())
 }
 
 fn of_chart(field: &str) -> Result<String> {
-    let chart = std::fs::read_to_string(format!("{ROOT}/charts/realtime-token-operator/Chart.yaml"))?;
+    let chart =
+        std::fs::read_to_string(format!("{ROOT}/charts/realtime-token-operator/Chart.yaml"))?;
     let start = format!("{field}: ");
     let value = chart.lines().find_map(|line| line.strip_prefix(&start));
     Ok(value.context("Chart.yaml")?.to_owned())

@@ -1,7 +1,7 @@
 //! The same files give the same image, wherever and whenever. That the same sources give the same files takes two
 //! release builds: `make image-reproducible` proves it.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use anyhow::{Result, ensure};
 use nodetests::{
@@ -11,7 +11,7 @@ use nodetests::{
 use tempfile::TempDir;
 
 /// What `image/build` works on, in another folder. All of it is new there: other inodes, other times.
-fn elsewhere() -> Result<TempDir> {
+pub fn elsewhere() -> Result<TempDir> {
     let folder = tempfile::tempdir()?;
     for path in [
         "Cargo.toml",
@@ -51,15 +51,25 @@ fn two_folders_one_digest() -> Result<()> {
     Ok(())
 }
 
+/// Files of an image for arm64, with something else in the place of the operator.
+pub fn pretend_arm64(folder: &Path) -> Result<()> {
+    let linux = folder.join("target/image/linux");
+    fs::create_dir_all(linux.join("arm64"))?;
+    fs::write(linux.join("arm64/realtime-token-operator"), "for arm64")?;
+    fs::set_permissions(
+        linux.join("arm64/realtime-token-operator"),
+        fs::Permissions::from_mode(0o755),
+    )?;
+    Ok(())
+}
+
 /// Not the operator for that platform, which takes its standard library: that the Dockerfile takes the files of the
 /// platform that is asked for, and that the image says so.
 #[test]
 fn another_architecture_takes_its_own_files() -> Result<()> {
     image()?;
     let folder = elsewhere()?;
-    let linux = folder.path().join("target/image/linux");
-    fs::rename(linux.join("amd64"), linux.join("arm64"))?;
-    fs::write(linux.join("arm64/realtime-token-operator"), "for arm64")?;
+    pretend_arm64(folder.path())?;
     let built = build(folder.path(), &[("TARGETARCH", "arm64")])?;
     assert!(built.archive.ends_with("realtime-token-operator-arm64.tar"));
     let archive = Archive::open(&built.archive)?;
