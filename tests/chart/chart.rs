@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use serde_json::{Value, json};
 use testkit::helm::{Helm, Major};
@@ -45,21 +45,24 @@ pub fn render(values: Value) -> Objects {
     render_with(values, &[])
 }
 
-/// The same, with more arguments for helm. Of the same values several tests look at different things: rendered once.
+/// The same, with more arguments for helm. Several tests look at the same values: whoever comes first renders them, and
+/// the others wait for that.
 pub fn render_with(values: Value, args: &[&str]) -> Objects {
-    static RENDERED: Mutex<BTreeMap<String, Vec<Value>>> = Mutex::new(BTreeMap::new());
+    type Rendered = BTreeMap<String, Arc<OnceLock<Vec<Value>>>>;
+    static RENDERED: Mutex<Rendered> = Mutex::new(BTreeMap::new());
     let values = with_image(values);
     let key = format!("{values} {args:?}");
-    if let Some(objects) = RENDERED.lock().unwrap().get(&key) {
-        return Objects(objects.clone());
-    }
-    let [three, four] = Major::ALL.map(|major| {
-        let yaml = template(major, &values, args).unwrap_or_else(|problem| panic!("{problem:#}"));
-        Objects::parse(&yaml)
-    });
-    assert_eq!(three.0, four.0, "helm 3 and helm 4 differ with {values}");
-    RENDERED.lock().unwrap().insert(key, four.0.clone());
-    four
+    let objects = Arc::clone(RENDERED.lock().unwrap().entry(key).or_default());
+    let render = || {
+        let [three, four] = Major::ALL.map(|major| {
+            let yaml =
+                template(major, &values, args).unwrap_or_else(|problem| panic!("{problem:#}"));
+            Objects::parse(&yaml).0
+        });
+        assert_eq!(three, four, "helm 3 and helm 4 differ with {values}");
+        four
+    };
+    Objects(objects.get_or_init(render).clone())
 }
 
 /// The text that one helm renders.

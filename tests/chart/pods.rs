@@ -340,6 +340,42 @@ fn the_nodes_network_has_its_own_dns_policy() {
     );
 }
 
+/// One key twice would be no YAML; and whatever people call theirs, pods must still be found.
+#[test]
+fn labels_of_ones_own_may_be_called_like_the_charts() {
+    let labels = json!({
+        "app.kubernetes.io/component": "mine",
+        "app.kubernetes.io/instance": "mine",
+        "app.kubernetes.io/part-of": "mine",
+        "app.kubernetes.io/managed-by": "mine",
+    });
+    let annotation = json!({"kubectl.kubernetes.io/default-container": "sidecar"});
+    let objects = render(json!({
+        "commonLabels": labels, "podLabels": labels, "deploymentLabels": labels, "podAnnotations": annotation,
+    }));
+    let deployment = objects.one("Deployment");
+    let template = &deployment["spec"]["template"]["metadata"];
+    assert_eq!(template["annotations"], annotation);
+    let selector = deployment["spec"]["selector"]["matchLabels"]
+        .as_object()
+        .unwrap();
+    assert!(
+        selector
+            .iter()
+            .all(|(key, value)| template["labels"][key] == *value),
+        "{template}"
+    );
+    for object in &objects.0 {
+        let labels = &object["metadata"]["labels"];
+        assert_eq!(labels["app.kubernetes.io/part-of"], "mine", "{object}");
+        assert_eq!(
+            labels["app.kubernetes.io/managed-by"], "Helm",
+            "or it can't be upgraded: {object}"
+        );
+        assert_eq!(labels["app.kubernetes.io/instance"], NAME, "{object}");
+    }
+}
+
 #[test]
 fn every_object_says_whose_it_is_and_where() {
     for (case, values) in crate::valid::combinations() {

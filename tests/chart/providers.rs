@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::chart::{Objects, render, render_with};
+use crate::chart::{Objects, file, render, render_with};
 
 /// An API that every cluster serves and that `helm template` doesn't make up: with it, it is as on a cluster.
 const CLUSTER: &str = "apiregistration.k8s.io/v1";
@@ -55,4 +55,28 @@ fn on_the_first_install_they_wait_for_their_crd() {
         names(&render_with(elsewhere, &["--api-versions", CLUSTER])).len(),
         2
     );
+}
+
+/// The chart refuses what the CRD wouldn't take in the place where people would put a key.
+#[test]
+fn a_provider_has_the_credentials_of_its_kind() {
+    let crd: Value = serde_saphyr::from_str(&file("crds/clusterrealtimeproviders.yaml")).unwrap();
+    let spec =
+        "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/credentials/properties";
+    let schema: Value =
+        serde_json::from_str(&file("charts/realtime-token-operator/values.schema.json")).unwrap();
+    let item = "/properties/providers/items/properties/spec/properties/credentials/properties";
+    let keys = |document: &Value, place: &str| {
+        let mut keys: Vec<_> = document
+            .pointer(place)
+            .unwrap()
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect();
+        keys.sort();
+        json!(keys)
+    };
+    assert_eq!(keys(&schema, item), keys(&crd, spec));
 }

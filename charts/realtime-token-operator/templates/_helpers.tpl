@@ -24,16 +24,21 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: test
 {{- end }}
 
+{{- /* Identity, which nobody may change, and the user's labels. Merged, since one key twice is no YAML. */}}
 {{- define "rto.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/name: {{ include "rto.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-app.kubernetes.io/part-of: realtime-token-operator
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
+{{- $identity := dict
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
+  "app.kubernetes.io/name" (include "rto.name" .)
+  "app.kubernetes.io/instance" .Release.Name
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "app.kubernetes.io/managed-by" .Release.Service
+}}
+{{- merge $identity .Values.commonLabels (dict "app.kubernetes.io/part-of" "realtime-token-operator") | toYaml }}
 {{- end }}
+
+{{- /* Of what is the operator's: they find each other by the selector. */}}
+{{- define "rto.operatorLabels" -}}
+{{- merge (include "rto.selectorLabels" . | fromYaml) (include "rto.labels" . | fromYaml) | toYaml }}
 {{- end }}
 
 {{- define "rto.serviceAccountName" -}}

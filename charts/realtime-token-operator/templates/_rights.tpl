@@ -34,6 +34,13 @@
   verbs: [list, watch]
 {{- end }}
 
+{{- /* The keys of ClusterRealtimeProviders, in the operator's own namespace. */}}
+{{- define "rto.rights.keys" -}}
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch]
+{{- end }}
+
 {{- define "rto.subjects" -}}
 - kind: ServiceAccount
   name: {{ include "rto.serviceAccountName" . }}

@@ -1,0 +1,81 @@
+//! What docs/install.md has people type is what the chart takes.
+
+use serde_json::Value;
+use testkit::helm::{Helm, Major};
+
+use crate::chart::{CHART, file, render};
+
+/// The blocks of code in one language.
+fn blocks(language: &str) -> Vec<String> {
+    let text = file("docs/install.md");
+    let open = format!("```{language}\n");
+    let blocks = text
+        .split(&open)
+        .skip(1)
+        .map(|rest| rest.split("\n```").next().unwrap());
+    blocks.map(str::to_owned).collect()
+}
+
+#[test]
+fn its_values_render() {
+    let blocks = blocks("yaml");
+    assert_eq!(blocks.len(), 2);
+    for block in blocks {
+        let values: Value = serde_saphyr::from_str(&block).unwrap();
+        render(values);
+    }
+}
+
+#[test]
+fn its_installs_render() {
+    let mut tried = 0;
+    for block in blocks("sh") {
+        for command in block.replace("\\\n", " ").lines() {
+            let words: Vec<_> = command
+                .split_whitespace()
+                .map(|word| word.trim_matches('\''))
+                .collect();
+            let ["helm", "install", name, chart, rest @ ..] = &words[..] else {
+                continue;
+            };
+            if *chart != "charts/realtime-token-operator" {
+                continue; // from a registry
+            }
+            let flags: Vec<_> = rest
+                .iter()
+                .filter(|flag| !["--wait", "--create-namespace"].contains(flag))
+                .collect();
+            let mut args = vec!["template", name, CHART];
+            args.extend(flags.into_iter().copied());
+            for major in Major::ALL {
+                Helm::new(major).unwrap().run(&args).unwrap();
+                tried += 1;
+            }
+        }
+    }
+    assert_eq!(tried, 3 * Major::ALL.len());
+}
+
+/// Every value that the tables and the text name is one.
+#[test]
+fn its_values_exist() {
+    let values: Value =
+        serde_saphyr::from_str(&file("charts/realtime-token-operator/values.yaml")).unwrap();
+    let known = values.as_object().unwrap();
+    let text = file("docs/install.md");
+    let mut named = 0;
+    for code in text.split('`').skip(1).step_by(2) {
+        let path = code.split('=').next().unwrap();
+        let is_path = !path.is_empty() && path.chars().all(|c| c.is_ascii_alphabetic() || c == '.');
+        let (Some(first), true) = (path.split('.').next(), is_path) else {
+            continue;
+        };
+        if !known.contains_key(first) {
+            continue;
+        }
+        named += 1;
+        let place = format!("/{}", path.replace('.', "/"));
+        assert!(values.pointer(&place).is_some(), "{code} is no value");
+    }
+    assert!(named > 25, "{named} values named");
+}
