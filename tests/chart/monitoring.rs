@@ -8,7 +8,11 @@ const FILES: &str = "charts/realtime-token-operator/files";
 
 /// Enabled, with a label and an annotation.
 fn enabled() -> Value {
-    json!({"enabled": true, "labels": {"release": "prometheus"}, "annotations": {"team": "voice"}})
+    json!({
+        "enabled": true,
+        "labels": {"release": "prometheus", "app.kubernetes.io/name": "another"},
+        "annotations": {"team": "voice"},
+    })
 }
 
 fn assert_dressed(object: &Value) {

@@ -13,3 +13,15 @@ helm's own list of what Kubernetes has lacks it.
 {{- define "rto.monitoring.endpoint" -}}
 {{- merge (dict) . (dict "port" "http" "path" "/metrics" "honorLabels" true) | toYaml }}
 {{- end }}
+
+{{- /* Metadata with the chart's labels and those by which it is found. */}}
+{{- define "rto.monitoring.metadata" -}}
+name: {{ include "rto.fullname" .root }}{{ .suffix }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- merge (include "rto.labels" .root | fromYaml) .values.labels | toYaml | nindent 2 }}
+{{- with .values.annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
