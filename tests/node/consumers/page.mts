@@ -43,6 +43,7 @@ const takeCall = (sdp: string) =>
   }, sdp)
 
 const page = await browser.newPage()
+page.setDefaultTimeout(120_000)
 page.on('pageerror', (error) => say('error', { message: String(error) }))
 await page.setRequestInterception(true)
 page.on('request', async (request) => {
@@ -63,6 +64,7 @@ page.on('response', async (response) => {
 
 await page.goto(url, { waitUntil: 'networkidle0' })
 // Told by a line, so that the token's life isn't spent on starting a browser.
+say('ready')
 const input = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
 await input.next()
 await page.locator('button::-p-text(Talk)').click()

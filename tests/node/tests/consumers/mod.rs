@@ -12,7 +12,11 @@ use std::{path::Path, process::Command, time::Duration};
 
 use serde_json::Value;
 use testkit::{cache, node::Node};
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::Instant,
+};
 
 use app::{App, EXAMPLES};
 use edge::Edge;
@@ -90,6 +94,7 @@ async fn the_page_talks_in_a_browser_and_refreshes_its_token() {
     let app = App::build("start-page");
     let (_server, url) = app.start(&volume.file("token.json")).await;
     let mut page = app.page(&url);
+    event_named(&mut page, "ready").await;
     team.openai("page", 85).await;
     let first = mounted(&team, &volume, "page", 1).await;
     page.type_line("talk").await;
@@ -227,6 +232,52 @@ async fn plain_python_reads_the_token_anew_for_each_session() {
         .env("PYTHONPATH", packages.unwrap())
         .env("PYTHONDONTWRITEBYTECODE", "1");
     rereads(command, "ask-python").await;
+}
+
+/// The few lines in `examples/deployment.yaml` that stand for an application, as they are but for folder and port.
+#[tokio::test]
+async fn the_deployments_command_serves_what_is_mounted() {
+    let world = world().await;
+    let team = world.team().await;
+    let folder = tempfile::tempdir().unwrap();
+    let volume = team.mount("served", folder.path());
+    team.openai("served", 600).await;
+    mounted(&team, &volume, "served", 1).await;
+
+    let manifest = std::fs::read_to_string(Path::new(EXAMPLES).join("deployment.yaml")).unwrap();
+    let manifest: Value = serde_saphyr::from_str(&manifest).unwrap();
+    let container = &manifest["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["command"][1], "-e");
+    let script = container["command"][2].as_str().unwrap();
+    let mount = container["volumeMounts"][0]["mountPath"].as_str().unwrap();
+    let listen = ".listen(0, '127.0.0.1', function () { console.log(this.address().port) })";
+    let script = script.replace(mount, folder.path().to_str().unwrap());
+    let script = script.replace(".listen(8080)", listen);
+
+    let mut command = Node::find().unwrap().node().unwrap();
+    command.args(["-e", &script]);
+    let mut server = Script::start(command);
+    let port = server.line(SOON).await;
+    for revision in [1, 2] {
+        let answer = get(&format!("127.0.0.1:{port}")).await;
+        let stored = team.token_json("served", revision).await;
+        assert!(answer.ends_with(&stored), "not what is mounted");
+        assert!(answer.contains("content-type: application/json"));
+        if revision == 1 {
+            team.renew("served", "now").await;
+            mounted(&team, &volume, "served", 2).await;
+        }
+    }
+}
+
+/// The whole answer to one plain request.
+async fn get(addr: &str) -> String {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let request = format!("GET / HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
 }
 
 /// A plain consumer waits for its first token, opens a session with it, and the next one with the next token.

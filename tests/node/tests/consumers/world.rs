@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 use super::volume::Volume;
 
 /// For what goes through several processes on a busy machine.
-pub const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_secs(120);
 
 pub struct World {
     pub standin: StandIn,
