@@ -54,6 +54,10 @@ fn they_warn_of_what_is_out_of_the_ordinary() {
         "`helm uninstall` deletes the CRDs, and with them every RealtimeToken",
     );
     warned(
+        json!({"hostNetwork": true, "networkPolicy": {"enabled": true}}),
+        "NetworkPolicies don't apply",
+    );
+    warned(
         json!({"crds": {"install": false}}),
         "the CRDs must come from elsewhere",
     );

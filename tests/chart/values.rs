@@ -133,6 +133,15 @@ fn values_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn two_providers_of_one_name_are_refused() {
+    let openai = json!({"name": "openai", "spec": {"openai": {}, "credentials": {"secretRef": {"name": "openai"}}}});
+    refuses(
+        json!({"providers": [openai, openai]}),
+        &["providers has two of the name openai"],
+    );
+}
+
+#[test]
 fn an_umbrella_chart_may_have_globals() {
     render(json!({"global": {"anything": [1]}}));
 }
