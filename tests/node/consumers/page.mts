@@ -12,6 +12,7 @@ const say = (event: string, more: object = {}) => console.log(JSON.stringify({ e
 
 const browser = await puppeteer.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  timeout: 120_000,
   pipe: true, // and so it ends with this program, even a killed one
   // Root needs the first, a container the second; the others put a tone where the microphone is, and give it to who asks.
   args: [
