@@ -37,7 +37,7 @@ async fn holder(world: &World) -> Option<String> {
 }
 
 /// One token, and a second replica that stands by.
-async fn two<'a>(world: &'a World, case: &Case<'_>) -> Operator {
+async fn two(world: &World, case: &Case<'_>) -> Operator {
     case.create("voice", case.openai()).await;
     case.condition("voice", "Ready", "True", "Issued").await;
     let standby = world.replica(&ARGS).await;
