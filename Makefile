@@ -37,7 +37,7 @@ image-reproducible: image ## Build it again elsewhere, from a clone of the last 
 # What the tests of `make test-node` run beside the operator, a line for each. From Debian, as root.
 # What is there already under the same name stays: Debian's containerd would push out Docker's.
 DEBIAN = ca-certificates chromium prometheus
-DEBIAN += buildah skopeo docker-registry containerd runc containernetworking-plugins iproute2
+DEBIAN += tinyproxy-bin buildah skopeo docker-registry containerd runc containernetworking-plugins iproute2
 
 # Some would be started as services; policy-rc.d is how Debian is told not to.
 tools: ## Install the Debian packages of `make test-node`

@@ -5,6 +5,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use http::Uri;
+use hyper_util::client::proxy::matcher::Matcher;
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config};
 use tower::timeout::TimeoutLayer;
@@ -33,10 +35,26 @@ pub enum ClientError {
 /// # Errors
 /// What is wrong with the configuration.
 pub async fn connect(metrics: Arc<Metrics>) -> Result<Client, ClientError> {
-    let config = Config::infer()
+    let mut config = Config::infer()
         .await
         .map_err(|problem| ClientError::Config(first_line(&problem)))?;
+    spare_the_proxy(&mut config, &Matcher::from_env());
     build(config, metrics)
+}
+
+/// Goes past a proxy of the environment where NO_PROXY has the API server: kube 5 looks there for the proxy's own host
+/// instead. A proxy that the kubeconfig names stays, and in a pod there is none in any case.
+fn spare_the_proxy(config: &mut Config, environment: &Matcher) {
+    let elsewhere = Uri::from_static("https://elsewhere.invalid");
+    let of_environment = environment.intercept(&elsewhere).is_some_and(|proxy| {
+        let used = config.proxy_url.as_ref();
+        used.is_some_and(|used| {
+            used.host() == proxy.uri().host() && used.port() == proxy.uri().port()
+        })
+    });
+    if of_environment && environment.intercept(&config.cluster_url).is_none() {
+        config.proxy_url = None;
+    }
 }
 
 /// A parser's message without the picture of the text that follows it: a kubeconfig holds credentials.
@@ -139,4 +157,32 @@ fn describe(request: &http::Request<Body>) -> (&'static str, &'static str) {
         _ => "other",
     };
     (verb, resource)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of the proxy on the way to `https://10.1.2.3:6443`.
+    fn proxy(of_config: &str, no_proxy: &str) -> Option<String> {
+        let mut config = Config::new(Uri::from_static("https://10.1.2.3:6443"));
+        config.proxy_url = of_config.parse().ok();
+        let environment = Matcher::builder().https("http://me:pw@proxy:3128");
+        spare_the_proxy(&mut config, &environment.no(no_proxy).build());
+        config.proxy_url.map(|proxy| proxy.to_string())
+    }
+
+    #[test]
+    fn no_proxy_is_about_the_api_server() {
+        let proxied = "http://me:pw@proxy:3128/";
+        for spared in ["10.1.2.3", "10.0.0.0/8", "x.example, 10.1.2.3"] {
+            assert_eq!(proxy(proxied, spared), None, "{spared}");
+        }
+        for other in ["", "10.1.2.4", "proxy", "192.168.0.0/16"] {
+            assert_eq!(proxy(proxied, other).as_deref(), Some(proxied), "{other}");
+        }
+        // The kubeconfig's own.
+        let own = "http://own:8080/";
+        assert_eq!(proxy(own, "10.1.2.3").as_deref(), Some(own));
+    }
 }

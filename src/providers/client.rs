@@ -1,8 +1,10 @@
 //! The one HTTP client of all providers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CONTENT_LENGTH;
+use hyper_util::client::proxy::matcher::Matcher;
 use jiff::Timestamp;
 use reqwest::{Certificate, Response, Url};
 use rustls::RootCertStore;
@@ -73,6 +75,8 @@ pub enum ClientError {
 pub struct ProviderClient {
     http: reqwest::Client,
     endpoints: EndpointPolicy,
+    /// As reqwest sees them, to say which of them fails.
+    proxies: Arc<Matcher>,
     limits: Limits,
 }
 
@@ -115,6 +119,7 @@ impl ProviderClient {
         Ok(Self {
             http,
             endpoints: config.endpoints.clone(),
+            proxies: Arc::new(Matcher::from_env()),
             limits,
         })
     }
@@ -163,6 +168,13 @@ impl ProviderClient {
         Err(no_origin())
     }
 
+    /// The proxy on the way to this origin, without its credentials.
+    fn proxy(&self, origin: &Url) -> Option<String> {
+        let proxy = self.proxies.intercept(&origin.as_str().parse().ok()?)?;
+        let authority = proxy.uri().authority()?.as_str();
+        authority.rsplit('@').next().map(str::to_owned)
+    }
+
     async fn exchange(
         &self,
         origin: &Url,
@@ -171,7 +183,9 @@ impl ProviderClient {
         now: Timestamp,
     ) -> Result<Reply, MintError> {
         let host = origin.host_str().unwrap_or_default();
-        let failed = |error: reqwest::Error| failure(&error, host, self.limits);
+        let failed = |error: reqwest::Error| {
+            failure(&error, host, self.proxy(origin).as_deref(), self.limits)
+        };
 
         let url = format!("{}{}", origin.as_str().trim_end_matches('/'), request.path);
         let mut call = self

@@ -18,9 +18,16 @@ pub(super) struct Limits {
     pub(super) total: Duration,
 }
 
-/// The error for a call that got no complete answer from `host`.
-pub(super) fn failure(error: &reqwest::Error, host: &str, limits: Limits) -> MintError {
-    let message = if find::<PrivateAddress>(error).is_some() {
+/// The error for a call that got no complete answer from `host`, to which the way is through `proxy`, if through one.
+pub(super) fn failure(
+    error: &reqwest::Error,
+    host: &str,
+    proxy: Option<&str>,
+    limits: Limits,
+) -> MintError {
+    let message = if let Some(proxy) = proxy.filter(|_| closed(error)) {
+        no_way_through(proxy, error, host, limits)
+    } else if find::<PrivateAddress>(error).is_some() {
         format!(
             "{host} resolves to a private address, where its API can't be: check the cluster's DNS. If it is meant, \
              the platform team can add https://{host} to the operator's --allow-endpoint"
@@ -57,6 +64,31 @@ pub(super) fn failure(error: &reqwest::Error, host: &str, limits: Limits) -> Min
         }
     };
     MintError::Unavailable { message }
+}
+
+/// Whether there was no connection, over which TLS might have gone wrong.
+fn closed(error: &reqwest::Error) -> bool {
+    error.is_connect() && find::<rustls::Error>(error).is_none()
+}
+
+fn no_way_through(proxy: &str, error: &reqwest::Error, host: &str, limits: Limits) -> String {
+    if error.is_dns() {
+        format!("the name of the proxy {proxy} can't be resolved: check HTTPS_PROXY")
+    } else if error.is_timeout() {
+        let seconds = limits.connect.as_secs_f64();
+        format!("no connection to {host} through the proxy {proxy} within {seconds} s")
+    } else if find::<io::Error>(error)
+        .is_some_and(|it| it.kind() == io::ErrorKind::ConnectionRefused)
+    {
+        format!(
+            "the proxy {proxy} refused the connection: check HTTPS_PROXY, and NO_PROXY if {host} is reached without it"
+        )
+    } else {
+        format!(
+            "the proxy {proxy} gave no connection to {host}: allow that host and its port there; it may also want a \
+             user and a password in HTTPS_PROXY"
+        )
+    }
 }
 
 fn certificate(error: &rustls::Error, host: &str) -> String {
@@ -118,7 +150,7 @@ mod tests {
             .timeout(total);
         let client = builder.dns_resolver(Arc::new(resolver)).build().unwrap();
         let error = client.get(url).send().await.unwrap_err();
-        match failure(&error, "localhost", Limits { connect, total }) {
+        match failure(&error, "localhost", None, Limits { connect, total }) {
             MintError::Unavailable { message } => message,
             other => panic!("{other:?}"),
         }

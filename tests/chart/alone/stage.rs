@@ -122,6 +122,7 @@ impl Stage {
         let workload = self.workload(namespace).await;
         let mut operator = workload
             .operator(env!("CARGO_BIN_EXE_realtime-token-operator"), "operator-0")
+            .await
             .unwrap()
             .start()
             .unwrap();

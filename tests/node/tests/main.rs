@@ -15,3 +15,4 @@ mod guarantee;
 mod image;
 mod machine;
 mod prometheus;
+mod proxy;

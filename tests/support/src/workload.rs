@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::{
     apps::v1::Deployment,
-    core::v1::{ConfigMap, Container, EnvVar, PodSpec, Probe},
+    core::v1::{ConfigMap, Container, EnvVar, PodSpec, Probe, Secret},
 };
 use kube::{Api, Client};
 use tempfile::TempDir;
@@ -23,6 +23,7 @@ use crate::{
 pub struct Workload {
     /// The Deployment as the API server has it.
     pub deployment: Deployment,
+    client: Client,
     namespace: String,
     pod: PodSpec,
     container: Container,
@@ -59,18 +60,19 @@ impl Workload {
             .await?;
         let workload = Self {
             deployment,
+            client,
             namespace: namespace.to_owned(),
             pod,
             container,
             folder,
             kubeconfig,
         };
-        workload.write_files(client).await?;
+        workload.write_files().await?;
         Ok(workload)
     }
 
     /// The operator, as the pod `pod` would run it: add nothing but what a node would.
-    pub fn operator(&self, binary: impl Into<PathBuf>, pod: &str) -> Result<OperatorBuilder> {
+    pub async fn operator(&self, binary: impl Into<PathBuf>, pod: &str) -> Result<OperatorBuilder> {
         let args: Vec<String> = self.container.args.iter().flatten().cloned().collect();
         ensure!(
             args.iter().any(|arg| self.listens_on_the_port(arg)),
@@ -84,7 +86,7 @@ impl Workload {
             .map(|arg| self.here(&arg));
         let mut builder = Operator::builder(binary, &self.kubeconfig).container_args(args);
         for variable in self.container.env.iter().flatten() {
-            builder = builder.env(&variable.name, self.here(&self.value(variable, pod)?));
+            builder = builder.env(&variable.name, self.here(&self.value(variable, pod).await?));
         }
         Ok(builder)
     }
@@ -120,10 +122,16 @@ impl Workload {
             .is_ok_and(|port| arg == format!("--listen=0.0.0.0:{port}"))
     }
 
-    fn value(&self, variable: &EnvVar, pod: &str) -> Result<String> {
+    async fn value(&self, variable: &EnvVar, pod: &str) -> Result<String> {
         let Some(source) = &variable.value_from else {
             return Ok(variable.value.clone().unwrap_or_default());
         };
+        if let Some(key) = &source.secret_key_ref {
+            let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+            let data = secrets.get(&key.name).await?.data.unwrap_or_default();
+            let value = data.get(&key.key).context("a Secret without the key")?;
+            return Ok(String::from_utf8(value.0.clone())?);
+        }
         let field = source.field_ref.as_ref().map(|it| it.field_path.as_str());
         match field {
             Some("metadata.name") => Ok(pod.to_owned()),
@@ -144,8 +152,8 @@ impl Workload {
         })
     }
 
-    async fn write_files(&self, client: Client) -> Result<()> {
-        let maps: Api<ConfigMap> = Api::namespaced(client, &self.namespace);
+    async fn write_files(&self) -> Result<()> {
+        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
         for volume in self.pod.volumes.iter().flatten() {
             let Some(source) = &volume.config_map else {
                 bail!("{}: no test knows this volume yet", volume.name);
