@@ -7,7 +7,7 @@ CHART = charts/realtime-token-operator
 TARGET = $(shell cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-node test-node-slow image image-reproducible tools bench crds chart-docs lint fmt binaries modules cargo
+.PHONY: help demo test test-node test-node-slow image image-reproducible tools bench crds docs matrix chart-docs lint fmt binaries modules cargo
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -61,6 +61,13 @@ crds: binaries ## Write crds/*.yaml from the types, and the chart's copies
 		{ doc = doc $$0 "\n" } \
 		END { printf "%s", doc > file }'
 	@mkdir -p $(CHART)/files/crds && cp crds/*.yaml $(CHART)/files/crds/
+
+docs: cargo ## Write docs/providers.md and the pages beneath it from the types; what is written by hand stays
+	UPDATE=1 cargo test --quiet -p realtime-token-operator --test docs providers::
+
+matrix: modules binaries ## Print what is tested of each provider; fails on an empty cell
+	@$(TARGET)/debug/control-plane build
+	cargo test --quiet -p realtime-token-operator --test operator providers:: -- --nocapture
 
 chart-docs: cargo ## Write the chart's README from the comments in its values.yaml
 	UPDATE=1 cargo test --quiet -p realtime-token-operator --test chart readme::it_is

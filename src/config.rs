@@ -30,7 +30,7 @@ pub enum Command {
     /// Mint one token without a cluster and print its token.json.
     ///
     /// Reads a RealtimeToken manifest and asks its provider with the same code as the controller. The key comes from
-    /// the environment variable of the provider's own SDK (OPENAI_API_KEY, ELEVENLABS_API_KEY) or from a file.
+    /// the environment variables of the provider's own SDK (OPENAI_API_KEY, ELEVENLABS_API_KEY) or from files.
     Mint(MintArgs),
 }
 

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 
-/// Every provider, one line each: the field of both kinds (in Rust and in YAML), the block of a RealtimeToken, the account of a
-/// ClusterRealtimeProvider. All that goes through every provider is built from this list.
+/// Every provider, one line each: the field of both kinds (in Rust and in YAML), the block of a RealtimeToken and what it mints
+/// (for the table in `docs/providers.md`), the account of a ClusterRealtimeProvider. All that goes through every provider is built from this list.
 macro_rules! every_provider {
     ($build:ident) => {
         $build! {
@@ -27,7 +27,8 @@ macro_rules! kinds {
         #[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
         pub struct Blocks {
             $(
-                #[doc = $block]
+                // Described by its type: a comment here would take that one's place in `kubectl explain`.
+                #[allow(missing_docs, reason = "on the type")]
                 #[serde(rename = $name, default, skip_serializing_if = "Option::is_none")]
                 pub $field: Option<Box<$Block>>,
             )*
@@ -45,6 +46,9 @@ macro_rules! kinds {
 
         /// The fields of the provider blocks.
         pub const PROVIDER_FIELDS: &[&str] = &[$($name),*];
+
+        /// What each of them mints, in a line.
+        pub const PROVIDER_SUMMARIES: &[&str] = &[$($block),*];
 
         /// The rules of `spec` that are about provider blocks.
         fn block_rules() -> Vec<ValidationRule> {

@@ -17,7 +17,9 @@ mod rules;
 mod target;
 
 pub(crate) use blocks::every_provider;
-pub use blocks::{Accounts, Blocks, Lifetime, PROVIDER_FIELDS, SpecRules, one_block_message};
+pub use blocks::{
+    Accounts, Blocks, Lifetime, PROVIDER_FIELDS, PROVIDER_SUMMARIES, SpecRules, one_block_message,
+};
 pub use cluster_realtime_provider::{
     ClusterRealtimeProvider, ClusterRealtimeProviderSpec, ClusterRealtimeProviderStatus, Policy,
     RateLimit, RateLimitStatus,

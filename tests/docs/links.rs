@@ -1,6 +1,4 @@
-//! Documentation: what it links to is there.
-
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+//! What the documentation links to is there.
 
 use std::{
     fs,
