@@ -31,6 +31,9 @@ const MOST_REQUESTS: usize = 2;
 /// What is read of an error's body; the rest is noise.
 const ERROR_CAP: usize = 4 * 1024;
 
+/// Who asks.
+pub(super) const AGENT: &str = concat!("realtime-token-operator/", env!("CARGO_PKG_VERSION"));
+
 /// How to reach the providers.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
@@ -94,10 +97,7 @@ impl ProviderClient {
         hosts: impl Iterator<Item = String>,
     ) -> Result<Self, ClientError> {
         let mut builder = reqwest::Client::builder()
-            .user_agent(concat!(
-                "realtime-token-operator/",
-                env!("CARGO_PKG_VERSION")
-            ))
+            .user_agent(AGENT)
             .connect_timeout(config.connect_timeout)
             .timeout(config.timeout)
             // A redirect would carry the key to a host that nobody checked.
@@ -245,7 +245,7 @@ fn nonce() -> Result<[u8; 16], MintError> {
 }
 
 /// A bug of an adapter, said without a panic.
-fn no_origin() -> MintError {
+pub(super) fn no_origin() -> MintError {
     MintError::Unavailable {
         message:
             "the adapter sends requests without end or to nowhere; this is a bug of the operator"

@@ -17,6 +17,7 @@ mod deepgram;
 mod elevenlabs;
 mod endpoint;
 mod error;
+mod explain;
 mod failure;
 mod jwt;
 mod livekit;
@@ -40,6 +41,7 @@ pub use block::{AccountMismatch, Block};
 pub use client::{ClientConfig, ClientError, ProviderClient};
 pub use endpoint::{Endpoint, EndpointError, EndpointPolicy};
 pub use error::MintError;
+pub use explain::{explain, placeholders};
 pub use request::{Body, Request, To};
 pub use scrub::scrubbed;
 

@@ -38,6 +38,8 @@ impl Desk {
         MintArgs {
             filename: self.file("token.json", &manifest.to_string()),
             api_key_file: Some(self.file("key", &format!("{key}\n"))),
+            credentials_dir: None,
+            explain: false,
             allow_endpoints: vec![self.standin.url()],
             ca_bundle: None,
         }
