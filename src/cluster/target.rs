@@ -195,9 +195,9 @@ impl Targets {
             .into_iter()
             .map(|(key, value)| (key, Value::String(value)))
             .collect();
-        annotations
-            .entry(metadata::RENEW_REQUEST)
-            .or_insert(Value::Null);
+        for sometimes in [metadata::RENEW_REQUEST, metadata::FURTHER_KEYS] {
+            annotations.entry(sometimes).or_insert(Value::Null);
+        }
         let patch = json!({"metadata": precondition(seen, json!({"annotations": annotations})), "data": data});
         self.patch(name, &patch).await
     }

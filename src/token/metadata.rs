@@ -43,6 +43,9 @@ pub const METADATA_HASH: &str = "realtime-token.dev/metadata-hash";
 /// The forced renewal that this token obeys.
 pub const RENEW_REQUEST: &str = "realtime-token.dev/handled-renew-request";
 
+/// The keys of the Secret that the provider fills beside [`OWN_KEYS`], separated by commas.
+pub const FURTHER_KEYS: &str = "realtime-token.dev/further-keys";
+
 /// The keys that every Secret has.
 pub const OWN_KEYS: [&str; 4] = ["token.json", "token", "expires-at", "provider"];
 
@@ -55,6 +58,8 @@ pub struct SecretView {
     managed: bool,
     /// Keys of `data` that are as we wrote them; `None` if the API server tracks no fields.
     owned_keys: Option<Vec<Cow<'static, str>>>,
+    /// [`FURTHER_KEYS`].
+    further_keys: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +128,7 @@ impl From<&Meta> for SecretView {
             name_label: labels.get(NAME).cloned(),
             managed: labels.get(MANAGED_BY).is_some_and(|by| by == MANAGER),
             owned_keys: (!managed_fields.is_empty()).then(|| owned_keys(managed_fields)),
+            further_keys: annotations.get(FURTHER_KEYS).cloned(),
         }
     }
 }
@@ -187,9 +193,11 @@ impl SecretView {
             .template
             .iter()
             .flat_map(|template| template.data.keys().map(String::as_str));
+        let further = self.further_keys.iter().flat_map(|keys| keys.split(','));
         stored.intact = match &self.owned_keys {
             Some(owned) => OWN_KEYS
                 .into_iter()
+                .chain(further)
                 .chain(templated)
                 .all(|key| owned.iter().any(|own| own == key)),
             None => true,

@@ -127,6 +127,10 @@ pub fn content(
         ),
         (metadata::CONTENT_HASH.to_owned(), hash.clone()),
     ]);
+    if !minted.outputs.is_empty() {
+        let keys: Vec<_> = minted.outputs.keys().copied().collect();
+        annotations.insert(metadata::FURTHER_KEYS.to_owned(), keys.join(","));
+    }
     if let Some(request) = &held.renew_request {
         annotations.insert(metadata::RENEW_REQUEST.to_owned(), request.clone());
     }

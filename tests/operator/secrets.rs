@@ -62,6 +62,45 @@ async fn a_deleted_secret_is_healed_at_once_with_one_mint() {
     assert_eq!(case.calls().len(), 2);
 }
 
+/// LiveKit publishes the server's URL beside the token.
+#[tokio::test]
+async fn a_further_key_of_the_provider_is_healed_too() {
+    let case = world().await.case("further").await;
+    put_secret(&case.secrets(), "livekit", "LIVEKIT_API_KEY", "id").await;
+    let keys = json!({"data": {"LIVEKIT_API_SECRET": ByteString(b"word".to_vec())}});
+    case.secrets()
+        .patch("livekit", &PatchParams::default(), &Patch::Merge(keys))
+        .await
+        .unwrap();
+    let spec = json!({
+        "livekit": {"identity": "u", "url": "wss://lk.example"},
+        "credentials": {"secretRef": {"name": "livekit"}},
+    });
+    case.create("room", spec).await;
+    let first = case.revision("room", 1).await;
+    assert_eq!(data(&first, "url"), "wss://lk.example");
+    let mut healed = first;
+    for (revision, url) in [
+        (2, json!(null)),
+        (3, json!(ByteString(b"wss://evil".to_vec()))),
+    ] {
+        outlive_the_interval(&healed).await;
+        let edit = json!({"data": {"url": url}});
+        case.secrets()
+            .patch("room", &PatchParams::default(), &Patch::Merge(edit))
+            .await
+            .unwrap();
+        healed = case.revision("room", revision).await;
+        assert_eq!(data(&healed, "url"), "wss://lk.example");
+    }
+    outlive_the_interval(&healed).await;
+    let spec = json!({"spec": {"livekit": {"url": null}}});
+    case.patch("room", spec).await;
+    let without = case.revision("room", 4).await;
+    assert!(!without.data.as_ref().unwrap().contains_key("url"));
+    assert_eq!(annotation(&without, "further-keys"), None);
+}
+
 #[tokio::test]
 async fn edited_data_is_healed_and_a_foreign_key_is_left_alone() {
     let case = world().await.case("edited").await;

@@ -119,6 +119,31 @@ fn reads_what_was_written() {
 }
 
 #[test]
+fn a_further_key_of_the_provider_is_one_of_ours() {
+    let with = |owned: &[&str]| {
+        let mut secret = secret();
+        secret["annotations"][FURTHER_KEYS] = "url,room".into();
+        secret["managedFields"] = json!([writes(MANAGER, "Update", owned)]);
+        ours(&secret).intact
+    };
+    assert!(with(&[
+        "token.json",
+        "token",
+        "expires-at",
+        "provider",
+        "url",
+        "room"
+    ]));
+    assert!(!with(&[
+        "token.json",
+        "token",
+        "expires-at",
+        "provider",
+        "room"
+    ]));
+}
+
+#[test]
 fn an_edited_key_is_noticed() {
     let all = OWN_KEYS;
     let rest: Vec<&str> = all[1..].to_vec();

@@ -65,6 +65,19 @@ fn the_keys_agree() {
 }
 
 #[test]
+fn what_the_provider_adds_is_remembered() {
+    let mut held = held("ek_1", 0, 0, None);
+    let plain = content(&held, 1, at(0), &Target::default()).unwrap();
+    assert!(!plain.annotations.contains_key(metadata::FURTHER_KEYS));
+    for key in ["url", "room"] {
+        held.minted.outputs.insert(key, "wss://lk.example".into());
+    }
+    let content = content(&held, 1, at(0), &Target::default()).unwrap();
+    assert_eq!(text(&content, "url"), "wss://lk.example");
+    assert_eq!(content.annotations[metadata::FURTHER_KEYS], "room,url");
+}
+
+#[test]
 fn templates_are_further_keys() {
     let held = held("ek_1", 0, 0, None);
     let target =
