@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::asked::Asked;
 use super::face::{ORDINARY, Refusal, wrong_key};
+use super::faults::Fault;
 use super::mint::{Minted, Minting};
 use crate::conformance::{self, Play};
 
@@ -203,24 +204,52 @@ impl Recorded {
             .duration_since(minting.now)
             .max(SignedDuration::ZERO)
             .as_secs();
+        let seconds = minting.stated(expires_at);
         let token = match self.play.reply.to_string().contains("{{jwt}}") {
-            true => minting.jwt(&json!({"iss": self.field, "jti": minting.random("jti"), "exp": expires_at.as_second()})),
+            true => {
+                let mut claims = json!({"iss": self.field, "jti": minting.random("jti")});
+                if let Some(seconds) = &seconds {
+                    claims["exp"] = seconds.clone();
+                }
+                minting.jwt(&claims)
+            }
             false => format!("standin-{}-{}", self.field, minting.random("token")),
         };
-        let fill = |text: &str| -> Value {
+        // An end in other words than seconds of the epoch is bent as those are.
+        let stated = |usual: Value, bent: i64| match minting.fault {
+            Some(Fault::MissingExpiry) => None,
+            Some(Fault::ExpiryInPast) => Some(json!(-60)),
+            Some(Fault::ExpiryAbsurd) => Some(json!(bent)),
+            Some(Fault::ExpiryAsFloat) => Some(usual.as_f64().map_or(usual, |it| json!(it))),
+            Some(Fault::ExpiryAsString) => Some(json!(usual.to_string().trim_matches('"'))),
+            _ => Some(usual),
+        };
+        let past = minting.now - SignedDuration::from_mins(1);
+        let withheld = matches!(minting.fault, Some(Fault::MissingToken));
+        let fill = |text: &str| -> Option<Value> {
             match text {
-                "{{token}}" | "{{jwt}}" => token.clone().into(),
-                "{{ttl}}" => ttl.into(),
-                "{{ttl_text}}" => ttl.to_string().into(),
-                "{{exp}}" => expires_at.as_second().into(),
-                "{{exp_ms}}" => expires_at.as_millisecond().into(),
-                "{{exp_rfc3339}}" => expires_at.to_string().into(),
-                text => text.replace("{{token}}", &token).into(),
+                "{{token}}" | "{{jwt}}" => (!withheld).then(|| token.clone().into()),
+                "{{ttl}}" => stated(ttl.into(), ttl * 1_000_000),
+                "{{ttl_text}}" => stated(ttl.to_string().into(), ttl * 1_000_000),
+                "{{exp}}" => seconds.clone(),
+                "{{exp_ms}}" => stated(
+                    expires_at.as_millisecond().into(),
+                    expires_at.as_millisecond() * 1000,
+                ),
+                "{{exp_rfc3339}}" if matches!(minting.fault, Some(Fault::ExpiryInPast)) => {
+                    Some(past.to_string().into())
+                }
+                "{{exp_rfc3339}}" => {
+                    stated(expires_at.to_string().into(), expires_at.as_millisecond())
+                }
+                text if text.contains("{{token}}") && withheld => None,
+                text => Some(text.replace("{{token}}", &token).into()),
             }
         };
-        let reply = filled(&self.play.reply, &fill);
+        let reply = filled(&self.play.reply, &fill).unwrap_or_default();
         let body = match &reply {
             Value::String(text) => text.clone(),
+            Value::Null => String::new(),
             reply => reply.to_string(),
         };
         Ok(Minted {
@@ -316,15 +345,16 @@ fn same_shape(body: &Value, known: &[&Value], place: &str) -> Result<(), Refusal
     Ok(())
 }
 
-fn filled(template: &Value, fill: &dyn Fn(&str) -> Value) -> Value {
-    match template {
-        Value::String(text) => fill(text),
-        Value::Array(items) => items.iter().map(|item| filled(item, fill)).collect(),
+/// The template with its placeholders filled; what a fault leaves out is left out.
+fn filled(template: &Value, fill: &dyn Fn(&str) -> Option<Value>) -> Option<Value> {
+    Some(match template {
+        Value::String(text) => return fill(text),
+        Value::Array(items) => items.iter().filter_map(|item| filled(item, fill)).collect(),
         Value::Object(fields) => fields
             .iter()
-            .map(|(key, value)| (key.clone(), filled(value, fill)))
+            .filter_map(|(key, value)| Some((key.clone(), filled(value, fill)?)))
             .collect::<serde_json::Map<_, _>>()
             .into(),
         other => other.clone(),
-    }
+    })
 }

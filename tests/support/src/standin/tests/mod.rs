@@ -78,12 +78,20 @@ impl Ask {
     }
 
     pub(super) async fn attempt(&self, standin: &StandIn) -> reqwest::Result<Reply> {
+        self.attempt_at(&standin.url()).await
+    }
+
+    pub(super) async fn send_to(&self, origin: &str) -> Reply {
+        self.attempt_at(origin).await.unwrap()
+    }
+
+    async fn attempt_at(&self, origin: &str) -> reqwest::Result<Reply> {
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         let method = self.method.parse().unwrap();
-        let mut request = client.request(method, standin.url() + &self.path);
+        let mut request = client.request(method, format!("{origin}{}", self.path));
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::super::Provider;
+use super::super::{Fault, Provider};
 use super::{Ask, ELEVENLABS, OPENAI, TANSTACK, claims, start};
 
 fn requests(recording: &str) -> Vec<Value> {
@@ -65,6 +65,42 @@ async fn elevenlabs_requests() {
     let name = Ask::case(ELEVENLABS, "getWebrtcToken all params");
     let json = name.send(&standin).await.json();
     assert_eq!(claims(json["token"].as_str().unwrap())["name"], "Bob B");
+}
+
+/// A provider played from its recording honours the faults about token and expiry too.
+#[tokio::test]
+async fn faults_of_a_recorded_provider() {
+    let standin = start();
+    let recording = crate::conformance::recording("deepgram").unwrap();
+    let ask = Ask::recorded(&recording["requests"][1]);
+    let at = standin.origin("deepgram");
+    let under = async |fault: Fault| {
+        standin.fail_next(1, fault);
+        ask.send_to(&at).await
+    };
+    let fine = ask.send_to(&at).await.json();
+    assert_eq!(fine["expires_in"], 120);
+    let exp = claims(fine["access_token"].as_str().unwrap())["exp"].as_i64();
+    assert!(exp.unwrap() > Timestamp::now().as_second() + 100);
+
+    let missing = under(Fault::MissingExpiry).await.json();
+    assert!(missing.get("expires_in").is_none(), "{missing}");
+    let claimed = claims(missing["access_token"].as_str().unwrap());
+    assert!(claimed.get("exp").is_none(), "{claimed}");
+    let past = under(Fault::ExpiryInPast).await.json();
+    assert!(past["expires_in"].as_i64().unwrap() < 0);
+    let absurd = under(Fault::ExpiryAbsurd).await.json();
+    assert!(absurd["expires_in"].as_i64().unwrap() > 10_000_000);
+    let float = under(Fault::ExpiryAsFloat).await.text;
+    assert!(float.contains("\"expires_in\":120.0"), "{float}");
+    let string = under(Fault::ExpiryAsString).await.json();
+    assert_eq!(string["expires_in"], "120");
+
+    let no_token = under(Fault::MissingToken).await.json();
+    assert!(no_token.get("access_token").is_none(), "{no_token}");
+    assert_eq!(under(Fault::Status201).await.status, 201);
+    let large = under(Fault::Oversize(70_000)).await;
+    assert!(large.text.len() > 70_000 && large.json()["access_token"].is_string());
 }
 
 /// The underscore path, which no SDK records any more.
