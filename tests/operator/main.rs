@@ -20,6 +20,7 @@ mod invalid;
 mod lifecycle;
 mod metrics;
 mod platform;
+mod providers;
 mod secrets;
 mod triggers;
 mod world;

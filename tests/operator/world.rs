@@ -84,8 +84,11 @@ impl World {
             .await
             .unwrap();
         let standin = StandIn::start(standin::Options::default()).unwrap();
-        standin.accept_keys(Provider::OpenAi, (0..KEYS).map(openai_key));
-        standin.accept_keys(Provider::ElevenLabs, (0..KEYS).map(elevenlabs_key));
+        // Beside each test's own keys those of the files in tests/conformance.
+        let openai = (0..KEYS).map(openai_key).chain(["sk-test-fake".into()]);
+        let elevenlabs = (0..KEYS).map(elevenlabs_key).chain(["xi-fake".into()]);
+        standin.accept_keys(Provider::OpenAi, openai);
+        standin.accept_keys(Provider::ElevenLabs, elevenlabs);
         let platform = cluster.namespace("platform").await.unwrap();
         let operator = start_operator(&cluster, &standin, &platform, args).await;
         Self {
@@ -141,7 +144,7 @@ async fn start_operator(
     let mut builder = Operator::builder(binary, cluster.kubeconfig())
         .namespace(platform.name())
         .arg("--allow-endpoint")
-        .arg(standin.url())
+        .arg(standin.origins().join(","))
         .env("LOG", "trace")
         .env("NO_PROXY", "127.0.0.1");
     for arg in args {

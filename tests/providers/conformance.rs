@@ -7,7 +7,6 @@ use realtime_token_operator::providers::{
 };
 use realtime_token_operator::token::resolve::{block_of, expiration};
 use secrecy::ExposeSecret;
-use serde_json::json;
 use testkit::conformance;
 
 use crate::start;
@@ -21,13 +20,7 @@ async fn examples_are_minted() {
     })
     .unwrap();
     for file in conformance::all().unwrap() {
-        let mut spec = file.example.clone();
-        spec["credentials"] = json!({"secretRef": {"name": "key"}});
-        if file.standin.is_some() {
-            spec[&file.field]["endpoint"] = standin.origin(&file.field).into();
-        } else if ["openai", "elevenlabs"].contains(&file.field.as_str()) {
-            spec[&file.field]["endpoint"] = standin.url().into();
-        }
+        let spec = file.spec_at(&standin, "key");
         let spec: RealtimeTokenSpec = serde_json::from_value(spec).unwrap();
         let block = block_of(&spec).unwrap();
         let expiration = expiration(&spec, &block, None).unwrap();
@@ -41,10 +34,7 @@ async fn examples_are_minted() {
         let minted = minted.unwrap_or_else(|error| panic!("{}: {error}", file.field));
         assert!(minted.usable_until > now, "{}", file.field);
         let asked = standin.count() > calls;
-        assert_eq!(
-            asked,
-            file.standin.is_some() || ["openai", "elevenlabs"].contains(&file.field.as_str())
-        );
+        assert_eq!(asked, file.is_asked());
         if asked {
             let issued = standin.issued();
             assert_eq!(

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use testkit::standin::{Fault, Provider, Scope};
+use testkit::standin::{Fault, Scope};
 use testkit::wait;
 
 use crate::metrics::lines_appear;
@@ -35,8 +35,8 @@ async fn tokens_in_trouble_are_counted_by_reason() {
 async fn a_late_token_counts_and_a_suspended_one_does_not() {
     let world = World::own(&[]).await;
     let case = world.case("late").await;
-    world.standin.set_life(Provider::OpenAi, Some(20));
     let mut spec = case.openai();
+    spec["expirationSeconds"] = json!(20);
     spec["renewal"] = json!({"minRemainingSeconds": 2, "propagationSeconds": 0});
     case.create("late", spec.clone()).await;
     case.create("asleep", spec).await;
@@ -58,7 +58,6 @@ async fn a_late_token_counts_and_a_suspended_one_does_not() {
     .await
     .unwrap();
     world.standin.heal();
-    world.standin.set_life(Provider::OpenAi, None); // the next ones rotate no more
     case.put_key("openai", &case.spare_key).await;
     suspend(&case, false).await;
     for name in ["late", "asleep"] {

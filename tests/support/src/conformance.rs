@@ -1,10 +1,13 @@
 //! What is tested of every provider in the same way: one file of data each, `tests/conformance/<field>.yaml`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::standin::{Call, Provider, StandIn};
 
 /// The file of one provider. Each part fills a column of the matrix.
 #[derive(Clone, Debug, Deserialize)]
@@ -29,6 +32,9 @@ pub struct Conformance {
     /// CEL rules, both ways.
     #[serde(default)]
     pub rules: Rules,
+    /// Columns of the matrix that can't apply, each with the reason.
+    #[serde(default)]
+    pub without: BTreeMap<String, String>,
     /// How the stand-in plays the provider; left out where nobody is asked.
     #[serde(default)]
     pub standin: Option<Play>,
@@ -91,7 +97,7 @@ pub struct Refusal {
     pub body: Value,
     /// Headers.
     #[serde(default)]
-    pub headers: std::collections::BTreeMap<String, String>,
+    pub headers: BTreeMap<String, String>,
     /// `rejected`, `key`, `throttled` or `unavailable`.
     pub class: String,
     /// Parts of the message.
@@ -135,6 +141,9 @@ pub struct Refused {
 pub struct Play {
     /// The header that carries the key.
     pub header: String,
+    /// Where the example names the provider's origin: a JSON pointer. Default: `endpoint` of the block.
+    #[serde(default)]
+    pub origin: Option<String>,
     /// What stands before the key, such as `"Token "`.
     #[serde(default)]
     pub scheme: String,
@@ -158,6 +167,54 @@ pub struct Play {
     /// The reply. A text that is exactly `{{token}}`, `{{jwt}}`, `{{ttl}}`, `{{ttl_text}}`, `{{exp}}`, `{{exp_ms}}` or
     /// `{{exp_rfc3339}}` becomes that value; a reply that is one text is sent as plain text.
     pub reply: Value,
+}
+
+/// Providers with a face of their own in the stand-in, in place of [`Conformance::standin`].
+const FACES: [(&str, Provider); 2] = [
+    ("openai", Provider::OpenAi),
+    ("elevenlabs", Provider::ElevenLabs),
+];
+
+impl Conformance {
+    /// Whether the provider is asked for the token of the example, and not just the key.
+    pub fn is_asked(&self) -> bool {
+        self.standin.is_some() || self.face().is_some()
+    }
+
+    /// The example with its key Secret by name, asking the stand-in.
+    pub fn spec_at(&self, standin: &StandIn, secret: &str) -> Value {
+        let mut spec = self.example.clone();
+        spec["credentials"] = json!({"secretRef": {"name": secret}});
+        if self.is_asked() {
+            let origin = standin.origin(&self.field).into();
+            let named = self
+                .standin
+                .as_ref()
+                .and_then(|play| play.origin.as_deref());
+            match named.and_then(|pointer| spec.pointer_mut(pointer)) {
+                Some(named) => *named = origin,
+                None => spec[&self.field]["endpoint"] = origin,
+            }
+        }
+        spec
+    }
+
+    /// The calls that the stand-in got as this provider, with the key of the file where other tests use others.
+    pub fn calls(&self, standin: &StandIn) -> Vec<Call> {
+        let mut calls = standin.calls();
+        let key = self.secret["api-key"].as_str();
+        calls.retain(|call| match (call.provider, self.face()) {
+            (Some(Provider::Recorded(field)), None) => field == self.field,
+            (provider, Some(face)) => provider == Some(face) && call.api_key.as_deref() == key,
+            _ => false,
+        });
+        calls
+    }
+
+    fn face(&self) -> Option<Provider> {
+        let mut faces = FACES.into_iter();
+        faces.find_map(|(field, face)| (field == self.field).then_some(face))
+    }
 }
 
 /// Every file, by field.
