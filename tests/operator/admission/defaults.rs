@@ -1,6 +1,5 @@
 //! What the API server fills in, drops, warns of and shows.
 
-use kube::Api;
 use realtime_token_operator::api::RealtimeToken;
 use serde_json::{Value, json};
 use testkit::wait;

@@ -169,10 +169,8 @@ impl<'a> Desk<'a> {
         if explained.len() != calls.len() {
             return Err(format!("{} calls, explained as\n{said}", calls.len()));
         }
-        let pairs = explained.iter().zip(&calls);
-        pairs
-            .map(|(explained, call)| self.same_call(explained, call))
-            .collect()
+        let mut pairs = explained.iter().zip(&calls);
+        pairs.try_for_each(|(explained, call)| self.same_call(explained, call))
     }
 
     /// The call with names in place of values, as the explanation has it.
