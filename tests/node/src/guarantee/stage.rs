@@ -112,6 +112,36 @@ impl Stage {
         }
     }
 
+    /// Runs `helm test`; what it says. There is no kube-proxy on this node and so no Service: the pod is told where the
+    /// leader is.
+    pub async fn helm_test(&self) -> Result<String> {
+        let leader = self.leader(|_| true).await?;
+        let status = leader.status.context("a pod without a status")?;
+        let address = status.pod_ip.context("a pod without an address")?;
+        let helm = Helm::new(Major::Four)?.on(self.node.cluster().kubeconfig());
+        let namespace = format!("--namespace={RELEASE}");
+        let url = format!("--set=helmTest.operatorUrl=http://{address}:8080");
+        let patience = format!("--timeout={}s", PATIENCE.as_secs());
+        let tested = tokio::task::spawn_blocking(move || {
+            helm.run([
+                "upgrade",
+                RELEASE,
+                CHART,
+                &namespace,
+                "--reuse-values",
+                &url,
+            ])?;
+            // What its pod says is on stderr.
+            let test = ["test", RELEASE, &namespace, &patience];
+            anyhow::Ok(helm.command(test).output()?)
+        });
+        let output = tested.await??;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        ensure!(output.status.success(), "helm test: {said}");
+        Ok(said)
+    }
+
     /// What a person would look at first.
     pub async fn state(&self) -> String {
         let mut state = String::new();
