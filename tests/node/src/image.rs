@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -14,6 +15,9 @@ use testkit::cache;
 
 /// The repository.
 pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+/// What the names of its places in the cache begin with.
+const PREFIX: &str = "image-";
 
 /// An image that was built here.
 #[derive(Clone, Debug)]
@@ -45,7 +49,7 @@ fn make() -> Result<Image> {
     lock.lock()?;
 
     let files = root.join("target/image/linux");
-    let entry = format!("image-{}", sources(&root)?);
+    let entry = format!("{PREFIX}{}", sources(&root)?);
     let cached = cache::entry(&entry, "the files of the image", |folder| {
         cache::say(
             "building the operator as a static release binary: about 4 minutes on two cores",
@@ -53,10 +57,27 @@ fn make() -> Result<Image> {
         // For all clones: they differ in the operator, not in the crates below it.
         let target = cache::folder()?.join("image-target");
         run(Command::new(root.join("image/files")).env("CARGO_TARGET_DIR", target))?;
-        copy(&files, folder)
+        copy(&files, folder)?;
+        forget_old_ones()
     })?;
     copy(&cached, &files)?;
     build(&root, &[])
+}
+
+/// Every change of the sources leaves 20 MB in the cache: after a week they go.
+fn forget_old_ones() -> Result<()> {
+    const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+    for entry in fs::read_dir(cache::folder()?)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let hash = name.strip_prefix(PREFIX).unwrap_or_default();
+        let is_ours = hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+        if is_ours && age > WEEK {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs `image/build` of this folder, which has the Dockerfile and the files that belong into the image.
