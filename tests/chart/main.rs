@@ -23,5 +23,6 @@ mod pods;
 mod providers;
 mod readme;
 mod rights;
+mod settings;
 mod valid;
 mod values;
