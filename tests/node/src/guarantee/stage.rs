@@ -17,7 +17,10 @@ use testkit::{
     wait,
 };
 
-use crate::{image, node::Node};
+use crate::{
+    image,
+    node::{self, Node},
+};
 
 /// Where the operator is installed.
 const RELEASE: &str = "realtime-token-operator";
@@ -72,6 +75,8 @@ pub struct Stage {
 impl Stage {
     /// Starts a node and installs the chart with helm, two replicas.
     pub async fn start(terms: Terms) -> Result<Self> {
+        // Before the minutes that an image may take.
+        node::requirements()?;
         let image = tokio::task::spawn_blocking(image::image).await??;
         let node = Node::start(terms.sync).await?;
         node.load(&image.archive)?;

@@ -5,14 +5,12 @@ use std::{
     io::{BufRead, BufReader, Read},
     net::Ipv4Addr,
     os::unix::process::CommandExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, ChildStdin, Command, Stdio},
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use testkit::cache;
-
-use crate::debian;
 
 /// Waits until no node runs on this machine; none will until the result is dropped. The same lock as in `machine.sh`.
 pub fn alone() -> Result<fs::File> {
@@ -36,16 +34,6 @@ pub(super) struct Machine {
 impl Machine {
     /// Waits for another node on this machine to end, then prepares the machine.
     pub(super) fn prepare(address: Ipv4Addr) -> Result<Self> {
-        ensure!(
-            rustix::process::geteuid().is_root(),
-            "a node needs root: run `make test-node` as root"
-        );
-        debian::program("ip")?;
-        ensure!(
-            Path::new("/sys/fs/cgroup/cpuset/cpuset.cpus").exists(),
-            "the test node knows cgroup v1 only, and this machine has no cpuset hierarchy at /sys/fs/cgroup/cpuset: boot \
-             it with systemd.unified_cgroup_hierarchy=0, or run these tests in a virtual machine that has it"
-        );
         let folder = tempfile::Builder::new()
             .prefix("realtime-token-node-")
             .tempdir()?

@@ -8,18 +8,36 @@ mod machine;
 mod process;
 mod runtime;
 
-use std::{
-    net::Ipv4Addr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::Ipv4Addr, path::Path, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 pub use machine::alone;
 use testkit::cluster::{Cluster, Options};
 
 use self::{kubelet::Kubelet, machine::Machine, runtime::Runtime};
-use crate::probe;
+use crate::{debian, probe};
+
+/// Fails, with the way out, if this machine lacks what a node needs.
+pub fn requirements() -> Result<()> {
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "a node needs root: run `make test-node` as root"
+    );
+    for program in ["containerd", "ctr", "runc", "ip"] {
+        debian::program(program)?;
+    }
+    ensure!(
+        Path::new(runtime::PLUGINS).join("ptp").is_file(),
+        "no CNI plugins in {}: run `make tools`",
+        runtime::PLUGINS
+    );
+    ensure!(
+        Path::new("/sys/fs/cgroup/cpuset/cpuset.cpus").exists(),
+        "the test node knows cgroup v1 only, and this machine has no cpuset hierarchy at /sys/fs/cgroup/cpuset: boot it \
+         with systemd.unified_cgroup_hierarchy=0, or run these tests in a virtual machine that has it"
+    );
+    Ok(())
+}
 
 /// A running node. Fields drop from top to bottom: those who use others first.
 pub struct Node {
@@ -38,6 +56,7 @@ impl Node {
     ///
     /// There is one node at a time on a machine: this waits for another one to end.
     pub async fn start(sync: Option<Duration>) -> Result<Self> {
+        requirements()?;
         let machine = tokio::task::spawn_blocking(|| Machine::prepare(Self::ADDRESS)).await??;
         let runtime = Runtime::start(&machine, probe::PAUSE).await?;
         runtime.load(&probe::archive(&machine.folder)?)?;
@@ -71,7 +90,7 @@ impl Node {
     }
 
     /// A folder of its own that goes away with it, for what pods leave by a hostPath.
-    pub fn folder(&self) -> PathBuf {
-        self.machine.folder.clone()
+    pub fn folder(&self) -> &Path {
+        &self.machine.folder
     }
 }
