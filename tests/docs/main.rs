@@ -10,4 +10,5 @@
 
 mod fields;
 mod links;
+mod one_file;
 mod providers;

@@ -219,7 +219,7 @@ fn a_manifest_that_is_none_is_told_in_one_line() {
         ),
         (
             with("elevenlabs", json!({"agentId": "a"})).into_bytes(),
-            ": set exactly one provider block: openai or elevenlabs",
+            ": set exactly one provider block: openai, elevenlabs, ",
         ),
         (
             with("expirationSeconds", json!(9)).into_bytes(),

@@ -1,0 +1,63 @@
+//! What adding-a-provider.md claims: beside its own files only the list and the `mod` and `use` lines name a provider.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use realtime_token_operator::api::PROVIDER_FIELDS;
+use realtime_token_operator::providers::Block;
+
+/// Where every provider is listed.
+const LISTS: [&str; 3] = ["api/mod.rs", "api/blocks.rs", "providers/mod.rs"];
+
+#[test]
+fn a_provider_is_named_in_its_own_files_only() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut sources = Vec::new();
+    walk(&src, &mut sources);
+    let mut found = Vec::new();
+    for (field, facts) in PROVIDER_FIELDS.iter().zip(Block::every_facts()) {
+        let names = [format!("\"{field}\""), format!("\"{}\"", facts.title)];
+        for path in &sources {
+            let place = path.strip_prefix(&src).unwrap().to_string_lossy();
+            if LISTS.contains(&&*place) || place.contains("tests") || own(&place, field) {
+                continue;
+            }
+            for (number, line) in code(path) {
+                if names.iter().any(|name| line.contains(name)) {
+                    found.push(format!("{field}: src/{place}:{number}: {}", line.trim()));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+/// `api/azure_openai.rs`, `providers/azure_openai/sign.rs` of `azureOpenAI`.
+fn own(place: &str, field: &str) -> bool {
+    let plain = |text: &str| text.replace(['_', '-'], "").to_lowercase();
+    let mut parts = place.splitn(2, '/').skip(1);
+    let part = parts.next().unwrap_or_default();
+    let stem = part.split(['/', '.']).next().unwrap_or_default();
+    plain(stem) == plain(field)
+}
+
+/// The lines of a file but for comments and its tests.
+fn code(path: &Path) -> Vec<(usize, String)> {
+    let text = fs::read_to_string(path).unwrap();
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let lines = code.lines().enumerate();
+    lines
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+        .map(|(index, line)| (index + 1, line.to_owned()))
+        .collect()
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => walk(&path, found),
+            false => found.push(path),
+        }
+    }
+}
