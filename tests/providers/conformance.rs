@@ -1,34 +1,44 @@
 //! Each provider's example over the wire, against the stand-in that its recording makes.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use realtime_token_operator::api::RealtimeTokenSpec;
 use realtime_token_operator::providers::{
-    Ask, ClientConfig, Credential, EndpointPolicy, ProviderClient,
+    Ask, ClientConfig, Credential, EndpointPolicy, Life, ProviderClient,
 };
 use realtime_token_operator::token::resolve::{block_of, expiration};
 use secrecy::ExposeSecret;
-use testkit::conformance;
+use testkit::conformance::{self, Conformance};
+use testkit::standin::{Fault, StandIn};
 
-use crate::start;
+use crate::{class, start};
+
+/// A client that may ask the stand-in in every provider's place.
+fn client(standin: &StandIn) -> ProviderClient {
+    ProviderClient::new(&ClientConfig {
+        endpoints: EndpointPolicy::parse(standin.origins()).unwrap(),
+        ..ClientConfig::default()
+    })
+    .unwrap()
+}
+
+fn ask(file: &Conformance, standin: &StandIn) -> (Ask, Credential) {
+    let spec = file.spec_at(standin, "key");
+    let spec: RealtimeTokenSpec = serde_json::from_value(spec).unwrap();
+    let block = block_of(&spec).unwrap();
+    let expiration = expiration(&spec, &block, None).unwrap();
+    let roles = block.provider().roles().iter();
+    let values = roles.map(|role| (role.key, file.secret[role.key].as_str().unwrap().into()));
+    let credential = Credential::new(values);
+    (Ask { block, expiration }, credential)
+}
 
 #[tokio::test]
 async fn examples_are_minted() {
     let standin = start();
-    let client = ProviderClient::new(&ClientConfig {
-        endpoints: EndpointPolicy::parse(standin.origins()).unwrap(),
-        ..ClientConfig::default()
-    })
-    .unwrap();
+    let client = client(&standin);
     for file in conformance::all().unwrap() {
-        let spec = file.spec_at(&standin, "key");
-        let spec: RealtimeTokenSpec = serde_json::from_value(spec).unwrap();
-        let block = block_of(&spec).unwrap();
-        let expiration = expiration(&spec, &block, None).unwrap();
-        let roles = block.provider().roles().iter();
-        let values = roles.map(|role| (role.key, file.secret[role.key].as_str().unwrap().into()));
-        let credential = Credential::new(values);
+        let (ask, credential) = ask(&file, &standin);
         let (now, calls) = (Timestamp::now(), standin.count());
-        let ask = Ask { block, expiration };
         let minted = client.mint(&ask, &credential, now).await;
         assert_eq!(standin.complaints(), [""; 0], "{}", file.field);
         let minted = minted.unwrap_or_else(|error| panic!("{}: {error}", file.field));
@@ -43,6 +53,77 @@ async fn examples_are_minted() {
                 "{}",
                 file.field
             );
+        }
+    }
+}
+
+#[tokio::test]
+async fn replies_that_are_none_are_refused_by_all() {
+    let standin = start();
+    let client = client(&standin);
+    let files = conformance::all().unwrap();
+    for file in files.iter().filter(|file| file.is_asked()) {
+        let (ask, credential) = ask(file, &standin);
+        for fault in [
+            Fault::MissingToken,
+            Fault::Garbage,
+            Fault::Empty,
+            Fault::Oversize(65 * 1024),
+            Fault::Redirect("https://elsewhere.example/".into()),
+            Fault::status(500),
+        ] {
+            standin.fail_next(1, fault.clone());
+            let minted = client.mint(&ask, &credential, Timestamp::now()).await;
+            let error = minted.expect_err(&format!("{}: {fault:?}", file.field));
+            let is = class(&error);
+            let redirect = matches!(fault, Fault::Redirect(_));
+            assert!(
+                is == "unavailable" || redirect,
+                "{}: {fault:?}: {error}",
+                file.field
+            );
+        }
+        standin.fail_next(1, Fault::Status201);
+        let created = client.mint(&ask, &credential, Timestamp::now()).await;
+        created.unwrap_or_else(|error| panic!("{}: 201: {error}", file.field));
+    }
+}
+
+/// Whatever is stated, a token isn't taken to live longer than was asked for or is documented.
+#[tokio::test]
+async fn no_expiry_is_believed_beyond_what_was_asked_for() {
+    let standin = start();
+    let client = client(&standin);
+    let files = conformance::all().unwrap();
+    for file in files.iter().filter(|file| file.is_asked()) {
+        let (ask, credential) = ask(file, &standin);
+        let longest = match ask.block.provider().life() {
+            Life::Fixed(life) => life,
+            Life::Chosen { .. } => ask.expiration,
+            Life::Offered { max, .. } if ask.expiration.is_zero() => max,
+            Life::Offered { .. } => ask.expiration,
+            Life::Stated => SignedDuration::from_hours(24),
+        };
+        for fault in [
+            Fault::MissingExpiry,
+            Fault::ExpiryInPast,
+            Fault::ExpiryAbsurd,
+            Fault::ExpiryAsFloat,
+            Fault::ExpiryAsString,
+        ] {
+            standin.fail_next(1, fault.clone());
+            let now = Timestamp::now();
+            match client.mint(&ask, &credential, now).await {
+                Err(error) => assert_eq!(class(&error), "unavailable", "{}: {error}", file.field),
+                Ok(minted) => {
+                    let life = minted.usable_until.duration_since(now);
+                    assert!(
+                        life <= longest + SignedDuration::from_secs(5) && life.is_positive(),
+                        "{}: {fault:?} gives {life:#}",
+                        file.field
+                    );
+                }
+            }
         }
     }
 }
