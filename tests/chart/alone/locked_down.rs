@@ -26,7 +26,7 @@ async fn a_cluster_that_allows_little() {
     stage.namespace(NAMESPACE, restricted).await;
     let helm = stage.helm(Major::Four);
     stage.install(&helm, NAMESPACE, &json!({}));
-    its_pods_are_admitted(&stage).await;
+    its_pods_are_admitted(&stage, &helm).await;
 
     let _operator = stage.operator(NAMESPACE).await;
     let tenant = stage.tenant("shop").await;
@@ -84,7 +84,7 @@ async fn owners_change_once_it_may_delete(stage: &Stage, helm: &Helm, tenant: &T
     );
 }
 
-async fn its_pods_are_admitted(stage: &Stage) {
+async fn its_pods_are_admitted(stage: &Stage, helm: &Helm) {
     let deployment: Deployment = stage.workload(NAMESPACE).await.deployment;
     let template = deployment.spec.unwrap().template;
     let pods: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
@@ -101,6 +101,8 @@ async fn its_pods_are_admitted(stage: &Stage) {
         ..Pod::default()
     };
     pods.create(&dry_run, &pod).await.unwrap();
+    let test = stage.test_pod(helm, NAMESPACE);
+    pods.create(&dry_run, &test).await.unwrap();
     // It is looked at: the same pod with a little more is refused.
     let container = &mut pod.spec.as_mut().unwrap().containers[0];
     container

@@ -10,4 +10,5 @@ mod people;
 mod releases;
 mod rights;
 mod stage;
+mod team;
 mod tenant;

@@ -32,6 +32,7 @@ async fn only_the_namespaces_of_the_list_are_watched() {
     stage.install(&helm, NAMESPACE, &values);
     assert_eq!(stage.cluster_roles().await, [""; 0]);
     let mut operator = stage.operator(NAMESPACE).await;
+    stage.check(&helm, NAMESPACE, &operator).await;
     foreign.create("voice", foreign.own()).await;
     tokio::join!(lives(&shop), lives(&clinic));
     loosen_the_crd(&stage).await;
@@ -40,7 +41,8 @@ async fn only_the_namespaces_of_the_list_are_watched() {
         says_that_one_is_unreadable(&clinic)
     );
 
-    let requests = stage.asked_by_operator(NAMESPACE);
+    let mut requests = stage.asked_by_operator(NAMESPACE);
+    requests.retain(|it| !it.resource.is_empty()); // the check asks which kinds are served
     let places: BTreeSet<&str> = requests.iter().map(|it| &*it.namespace).collect();
     assert_eq!(places, BTreeSet::from(["shop", "clinic", NAMESPACE]));
     let at_home: BTreeSet<&str> = requests
@@ -88,6 +90,19 @@ async fn only_the_namespaces_of_the_list_are_watched() {
     assert!(foreign.secrets().get_opt("voice").await.unwrap().is_none());
     let all = stage.asked_by_operator(NAMESPACE);
     assert!(!all.iter().any(|it| it.uri.contains("foreign")));
+
+    // A second release looks after it, beside the first.
+    stage.namespace("others", json!({})).await;
+    let values = json!({
+        "watchNamespaces": ["foreign"], "clusterProviders": false, "crds": {"install": false},
+    });
+    stage.install(&helm, "others", &values);
+    let second = stage.operator("others").await;
+    foreign.revision("voice", 1).await;
+    let asked = stage.asked_by_operator("others");
+    let places: BTreeSet<&str> = asked.iter().map(|it| &*it.namespace).collect();
+    assert_eq!(places, BTreeSet::from(["foreign", "others"]));
+    stage.check(&helm, "others", &second).await;
 }
 
 /// What was listed and watched, for whoever reads the test's output.

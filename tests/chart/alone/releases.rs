@@ -19,30 +19,28 @@ const CRD: &str = "realtimetokens.realtime-token.dev";
 
 #[tokio::test]
 async fn a_release_of_helm_3() {
-    lives(Major::Three, &[]).await;
+    lives(Major::Three).await;
 }
 
 /// By server-side apply, as is helm 4's way.
 #[tokio::test]
 async fn a_release_of_helm_4() {
-    lives(Major::Four, &[]).await;
+    lives(Major::Four).await;
 }
 
-async fn lives(major: Major, flags: &[&str]) {
+async fn lives(major: Major) {
     let stage = Stage::start(Options::default()).await;
     let helm = stage.helm(major);
     let mut matrix = Matrix::new(&helm);
-    let run = |args: &[&str]| {
-        helm.run([args, &["-n", NAMESPACE], flags].concat())
-            .unwrap()
-    };
+    let run = |args: &[&str]| helm.run([args, &["-n", NAMESPACE]].concat()).unwrap();
     let (folder, values) = (tempfile::tempdir().unwrap(), stage.values(&json!({})));
 
     // An older version, and tokens that live.
+    let older = older_chart(&folder);
     run(&[
         "install",
         RELEASE,
-        &older_chart(&folder),
+        &older,
         "-f",
         &values,
         "--create-namespace",
@@ -104,7 +102,7 @@ async fn lives(major: Major, flags: &[&str]) {
     run(&["uninstall", RELEASE]);
     stop(&mut operator).await;
 
-    adopted_by_another(&stage, &helm, flags).await;
+    adopted_by_another(&stage, &helm).await;
     let mut operator = stage.operator("elsewhere").await;
     issued.still_the_same("install under another name").await;
     matrix.ran("install elsewhere with --take-ownership");
@@ -125,8 +123,41 @@ async fn lives(major: Major, flags: &[&str]) {
     matrix.print();
 }
 
+/// Whoever goes over to helm 4 keeps the release, and may change to server-side apply on the way.
+#[tokio::test]
+async fn helm_4_takes_over_from_helm_3() {
+    let stage = Stage::start(Options::default()).await;
+    let (three, four) = (stage.helm(Major::Three), stage.helm(Major::Four));
+    let values = stage.values(&json!({}));
+    let install = ["install", RELEASE, CHART, "-n", NAMESPACE, "-f", &values];
+    three
+        .run([&install[..], &["--create-namespace"]].concat())
+        .unwrap();
+    let mut operator = stage.operator(NAMESPACE).await;
+    let tenant = stage.tenant("shop").await;
+    for name in ["voice", "phone"] {
+        tenant.create(name, tenant.own()).await;
+        tenant.revision(name, 1).await;
+    }
+    let issued = Issued::now(&stage, &tenant).await;
+    let mut matrix = Matrix::new(&four);
+    let upgrade = ["upgrade", RELEASE, CHART, "-n", NAMESPACE, "-f"];
+    four.run([&upgrade[..], &[&values]].concat()).unwrap();
+    matrix.ran("upgrade of a release of helm 3");
+    let faster = stage.values(&json!({"concurrency": 8}));
+    four.run([&upgrade[..], &[&faster, "--server-side=true"]].concat())
+        .unwrap();
+    roll(&stage, &mut operator, "--concurrency=8").await;
+    matrix.ran("its change to server-side apply");
+    issued.still_the_same("the change of helm").await;
+    four.run(["uninstall", RELEASE, "-n", NAMESPACE]).unwrap();
+    issued.still_the_same("uninstall").await;
+    matrix.ran("its uninstall");
+    matrix.print();
+}
+
 /// Helm takes nothing from another release unless it is told to, and says whose it is.
-async fn adopted_by_another(stage: &Stage, helm: &Helm, flags: &[&str]) {
+async fn adopted_by_another(stage: &Stage, helm: &Helm) {
     let values = stage.values(&json!({}));
     let install = [
         "install",
@@ -138,7 +169,7 @@ async fn adopted_by_another(stage: &Stage, helm: &Helm, flags: &[&str]) {
         "-f",
         &values,
     ];
-    let refusal = helm.refused([&install, flags].concat()).unwrap();
+    let refusal = helm.refused(install).unwrap();
     for part in [
         "realtime-token.dev",
         "release-namespace",
@@ -147,7 +178,7 @@ async fn adopted_by_another(stage: &Stage, helm: &Helm, flags: &[&str]) {
     ] {
         assert!(refusal.contains(part), "{refusal}");
     }
-    helm.run([&install, flags, &["--take-ownership"]].concat())
+    helm.run([&install[..], &["--take-ownership"]].concat())
         .unwrap();
 }
 

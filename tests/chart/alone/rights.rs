@@ -26,8 +26,10 @@ async fn the_rights_of_the_chart_are_what_the_operator_uses() {
     })
     .await;
     stage.namespace(NAMESPACE, json!({})).await;
-    stage.install(&stage.helm(Major::Four), NAMESPACE, &json!({}));
+    let helm = stage.helm(Major::Four);
+    stage.install(&helm, NAMESPACE, &json!({}));
     let operator = stage.operator(NAMESPACE).await;
+    stage.check(&helm, NAMESPACE, &operator).await;
     let tenant = stage.tenant("shop").await;
     lends_a_key(&stage, &tenant, NAMESPACE).await;
     lives(&tenant).await;

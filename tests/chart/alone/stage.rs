@@ -4,13 +4,14 @@ use std::fs;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::cluster::{Audited, Cluster, Options};
+use testkit::fetch;
 use testkit::helm::{Helm, Major};
 use testkit::operator::Operator;
 use testkit::standin::{self, Provider, StandIn};
@@ -27,6 +28,8 @@ pub const RELEASE: &str = "realtime-token-operator";
 /// The keys that the provider accepts.
 pub const PLATFORM_KEY: &str = "sk-test-platform-Zq8Lw3Vt6Xn1";
 pub const TEAM_KEY: &str = "sk-test-team-Pm5Rk9Hd2Yb7";
+
+const BINARY: &str = env!("CARGO_BIN_EXE_realtime-token-operator");
 
 pub struct Stage {
     pub cluster: Cluster,
@@ -120,14 +123,40 @@ impl Stage {
     /// The operator, as the Deployment in `namespace` has it now; ready.
     pub async fn operator(&self, namespace: &str) -> Operator {
         let workload = self.workload(namespace).await;
-        let mut operator = workload
-            .operator(env!("CARGO_BIN_EXE_realtime-token-operator"), "operator-0")
-            .await
-            .unwrap()
-            .start()
-            .unwrap();
+        let builder = workload.operator(BINARY, "operator-0").await.unwrap();
+        let mut operator = builder.start().unwrap();
         operator.wait_ready().await.unwrap();
+        for path in workload.probes().unwrap() {
+            fetch::get(operator.http_addr(), &path).await.unwrap();
+        }
         operator
+    }
+
+    /// The pod of `helm test`.
+    pub fn test_pod(&self, helm: &Helm, namespace: &str) -> Pod {
+        let hooks = helm
+            .run(["get", "hooks", RELEASE, "-n", namespace])
+            .unwrap();
+        let mut pods: Vec<Pod> = serde_saphyr::from_multiple(&hooks).unwrap();
+        assert_eq!(pods.len(), 1, "{hooks}");
+        pods.remove(0)
+    }
+
+    /// Runs the check of `helm test`, with the rights of its pod.
+    pub async fn check(&self, helm: &Helm, namespace: &str, operator: &Operator) {
+        let pod = self.test_pod(helm, namespace).spec.unwrap();
+        assert_eq!(pod.service_account_name.as_deref(), Some(RELEASE));
+        let args = pod.containers[0].args.iter().flatten();
+        let args = args.filter(|arg| !arg.starts_with("--operator-url="));
+        let workload = self.workload(namespace).await;
+        let mut command = Command::new(BINARY);
+        command
+            .args(args)
+            .arg(format!("--operator-url=http://{}", operator.http_addr()))
+            .env_clear()
+            .env("KUBECONFIG", workload.kubeconfig())
+            .env("POD_NAMESPACE", namespace);
+        run(&mut command);
     }
 
     /// The ClusterRoles that the release has made, and what binds them.
