@@ -15,6 +15,10 @@ macro_rules! every_provider {
             elevenlabs "elevenlabs": ElevenLabs "ElevenLabs agents: signed URL or conversation token.", ElevenLabsAccount "An ElevenLabs account.";
             deepgram "deepgram": Deepgram "Deepgram temporary tokens.", DeepgramAccount "A Deepgram account.";
             livekit "livekit": LiveKit "LiveKit access tokens, signed in the operator.", LiveKitAccount "A LiveKit project.";
+            twilio "twilio": Twilio "Twilio AccessTokens, signed in the operator.", TwilioAccount "A Twilio account.";
+            daily "daily": Daily "Daily meeting tokens.", DailyAccount "A Daily domain.";
+            ice_servers "iceServers": IceServers "Credentials for TURN servers: Cloudflare, Twilio, coturn.", IceServersAccount "A TURN service.";
+            agora "agora": Agora "Agora AccessToken2, built in the operator.", AgoraAccount "An Agora project.";
         }
     };
 }

@@ -33,20 +33,30 @@ pub struct LiveKit {
     #[x_kube(validation = Rule::new("self in ['standard', 'egress', 'ingress', 'sip', 'agent']").message("livekit.kind: standard, egress, ingress, sip or agent"))]
     pub kind: Option<String>,
     /// The video grant in LiveKit's own words: `roomJoin`, `room`, `canPublish` and so on. To join, it names the room.
+    /// The grants together have at most 16 KiB as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "object")]
+    #[schemars(schema_with = "rules::any_object")]
     pub video: Option<Map<String, Value>>,
     /// The SIP grant: `admin`, `call`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "object")]
+    #[schemars(schema_with = "rules::any_object")]
     pub sip: Option<Map<String, Value>>,
     /// The inference grant: `perform`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "object")]
+    #[schemars(schema_with = "rules::any_object")]
     pub inference: Option<Map<String, Value>>,
-    /// The configuration of the room that the token creates.
+    /// The agent grant: `admin`, `simulationAdmin` and so on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "object")]
+    #[schemars(schema_with = "rules::any_object")]
+    pub agent: Option<Map<String, Value>>,
+    /// The observability grant: `write`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "rules::any_object")]
+    pub observability: Option<Map<String, Value>>,
+    /// The configuration of the room that the token creates. Storage credentials in its `egress` are refused: who holds
+    /// the token can read them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "rules::any_object")]
     pub room_config: Option<Map<String, Value>>,
     /// The account side. Not allowed together with credentials.providerRef.
     #[serde(flatten)]
@@ -70,10 +80,6 @@ pub struct LiveKitAccount {
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(validation = Rule::new(rules::SERVER).message(rules::SERVER_MESSAGE))]
     pub url: Option<String>,
-}
-
-fn object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }
 
 fn attributes(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

@@ -3,19 +3,24 @@
 //! Doc comments here are what `kubectl explain` prints. Rules that the API server can check are CEL on the
 //! types; `crds/*.yaml` are generated from them (`realtime-token-operator crd`).
 
+mod agora;
 mod blocks;
 mod cluster_realtime_provider;
 mod condition;
 mod credentials;
+mod daily;
 mod deepgram;
 mod elevenlabs;
+mod ice_servers;
 mod livekit;
 mod openai;
 mod realtime_token;
 mod renewal;
 mod rules;
 mod target;
+mod twilio;
 
+pub use agora::{Agora, AgoraAccount, AgoraRole, AgoraRtc, AgoraRtm};
 pub(crate) use blocks::every_provider;
 pub use blocks::{
     Accounts, Blocks, Lifetime, PROVIDER_FIELDS, PROVIDER_SUMMARIES, SpecRules, one_block_message,
@@ -26,13 +31,18 @@ pub use cluster_realtime_provider::{
 };
 pub use condition::{ConditionType, Reason};
 pub use credentials::{Credentials, PlatformCredentials, ProviderRef, SecretKeyRef};
+pub use daily::{Daily, DailyAccount, DailyRecording};
 pub use deepgram::{Deepgram, DeepgramAccount};
 pub use elevenlabs::{ElevenLabs, ElevenLabsAccount, ElevenLabsKind, ElevenLabsRegion};
+pub use ice_servers::{IceServers, IceServersAccount, IceServersKind};
 pub use livekit::{LiveKit, LiveKitAccount};
 pub use openai::{OpenAi, OpenAiAccount, OpenAiKind, OpenAiRegion};
 pub use realtime_token::{RealtimeToken, RealtimeTokenSpec, RealtimeTokenStatus};
 pub use renewal::Renewal;
 pub use target::{DeletionPolicy, SecretName, Target, Template, TemplateMetadata};
+pub use twilio::{
+    Twilio, TwilioAccount, TwilioChat, TwilioSync, TwilioTaskRouter, TwilioVideo, TwilioVoice,
+};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;

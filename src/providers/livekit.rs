@@ -4,7 +4,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
 use super::sign::{Algorithm, jwt};
-use super::wire::secret;
+use super::wire::{bounded, secret};
 use super::{
     AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
     Provider, Role, Step, UnusableReply,
@@ -73,6 +73,29 @@ impl Provider for LiveKit {
                 "livekit.video.room: without it the token opens every room; name the room".into(),
             ));
         }
+        let unknown = self.video.iter().flatten().map(|(grant, _)| grant.as_str());
+        if let Some(unknown) = unknown.into_iter().find(|grant| !VIDEO.contains(grant)) {
+            return Err(InvalidBlock(format!(
+                "livekit.video: LiveKit knows no grant {unknown:?}; it knows {}",
+                VIDEO.join(", ")
+            )));
+        }
+        let egress = self.room_config.as_ref().and_then(|it| it.get("egress"));
+        if let Some(field) = egress.and_then(storage_credential) {
+            return Err(InvalidBlock(format!(
+                "livekit.roomConfig.egress: {field} would be readable by whoever holds the token; start the egress from your server"
+            )));
+        }
+        for (field, object) in [
+            ("livekit.video", &self.video),
+            ("livekit.sip", &self.sip),
+            ("livekit.inference", &self.inference),
+            ("livekit.agent", &self.agent),
+            ("livekit.observability", &self.observability),
+            ("livekit.roomConfig", &self.room_config),
+        ] {
+            bounded(field, object.as_ref(), 16 * 1024)?;
+        }
         Ok(())
     }
 
@@ -90,6 +113,8 @@ impl Provider for LiveKit {
             ("video", self.video.clone().map(Value::from)),
             ("sip", self.sip.clone().map(Value::from)),
             ("inference", self.inference.clone().map(Value::from)),
+            ("agent", self.agent.clone().map(Value::from)),
+            ("observability", self.observability.clone().map(Value::from)),
             ("kind", self.kind.clone().map(Value::from)),
             ("roomConfig", self.room_config.clone().map(Value::from)),
             ("iss", Some(issuer.into())),
@@ -113,6 +138,53 @@ impl Provider for LiveKit {
 
     fn read(&self, _: &Mint<'_>, _: usize, _: &[u8]) -> Result<Step, UnusableReply> {
         Err(UnusableReply("nothing was asked".into()))
+    }
+}
+
+/// What LiveKit's SDK can write into the video grant. A misspelt one would be no grant at all.
+const VIDEO: &[&str] = &[
+    "roomCreate",
+    "roomList",
+    "roomRecord",
+    "roomAdmin",
+    "roomJoin",
+    "room",
+    "canPublish",
+    "canSubscribe",
+    "canPublishData",
+    "canPublishSources",
+    "canUpdateOwnMetadata",
+    "ingressAdmin",
+    "hidden",
+    "recorder",
+    "agent",
+    "canSubscribeMetrics",
+    "canManageAgentSession",
+    "destinationRoom",
+];
+
+/// The first field anywhere below that holds a secret of a cloud's storage, in either spelling of protobuf's JSON.
+fn storage_credential(value: &Value) -> Option<&str> {
+    const FIELDS: &[&str] = &[
+        "accessKey",
+        "access_key",
+        "secret",
+        "sessionToken",
+        "session_token",
+        "credentials",
+        "accountKey",
+        "account_key",
+    ];
+    match value {
+        Value::Object(members) => members.iter().find_map(|(name, value)| {
+            if FIELDS.contains(&name.as_str()) {
+                Some(name.as_str())
+            } else {
+                storage_credential(value)
+            }
+        }),
+        Value::Array(items) => items.iter().find_map(storage_credential),
+        _ => None,
     }
 }
 

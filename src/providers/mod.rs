@@ -8,17 +8,20 @@
 //! (with `sign`), `client` sends it, `reply` reads the answer with `clock` for its expiry, or turns it into a [`MintError`] with `refusal`, `scrub` and `retry_after`
 //! for what the provider said and `failure` for what the network did.
 
+mod agora;
 mod block;
 mod client;
 mod clock;
 #[cfg(test)]
 mod conformance;
+mod daily;
 mod deepgram;
 mod elevenlabs;
 mod endpoint;
 mod error;
 mod explain;
 mod failure;
+mod ice_servers;
 mod jwt;
 mod livekit;
 mod openai;
@@ -29,6 +32,7 @@ mod resolver;
 mod retry_after;
 mod scrub;
 mod sign;
+mod twilio;
 mod wire;
 
 use std::collections::BTreeMap;

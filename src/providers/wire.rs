@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
-use super::{Credential, MintError, Role, UnusableReply};
+use super::{Credential, InvalidBlock, MintError, Role, UnusableReply};
 
 /// A value of the credential as a header, marked sensitive. A key that can't be sent is a wrong key.
 pub(super) fn credential_header(
@@ -54,6 +54,23 @@ pub(super) fn secret<'c>(
 /// What a header should carry. `HeaderValue` would let spaces and UTF-8 pass, which only a slip puts there.
 pub(super) fn sendable(value: &str) -> Option<&str> {
     value.chars().all(|c| c.is_ascii_graphic()).then_some(value)
+}
+
+/// An object that is passed on in the provider's own words has at most so many bytes as JSON.
+pub(super) fn bounded(
+    field: &str,
+    object: Option<&Map<String, Value>>,
+    limit: usize,
+) -> Result<(), InvalidBlock> {
+    let size = object.map_or(0, |object| {
+        serde_json::to_string(object).map_or(0, |json| json.len())
+    });
+    if size <= limit {
+        return Ok(());
+    }
+    Err(InvalidBlock(format!(
+        "{field}: {size} bytes as JSON; at most {limit} are allowed"
+    )))
 }
 
 /// The reply's object. The text of a parse error would quote the reply, which holds the token.

@@ -44,6 +44,7 @@ fn the_sdks_tokens() {
             ("video", "video"),
             ("sip", "sip"),
             ("inference", "inference"),
+            ("agent", "agent"),
             ("roomConfig", "roomConfig"),
             ("sub", "identity"),
         ] {
@@ -79,6 +80,16 @@ fn an_identity_and_a_room_to_join() {
     };
     assert!(refused(json!({"video": {"roomJoin": true, "room": "r"}})).contains("identity"));
     assert!(refused(json!({"identity": "i", "video": {"roomJoin": true}})).contains("every room"));
+    let typo = refused(
+        json!({"identity": "i", "video": {"roomJoin": true, "room": "r", "canPublishh": true}}),
+    );
+    assert!(typo.contains("no grant \"canPublishh\""), "{typo}");
+    let storage = json!({"egress": {"room": {"fileOutputs": [{"s3": {"accessKey": "AKIA", "bucket": "b"}}]}}});
+    let storage = refused(json!({"roomConfig": storage}));
+    assert!(storage.contains("accessKey"), "{storage}");
+    assert!(!storage.contains("AKIA"), "{storage}");
+    let large = refused(json!({"roomConfig": {"metadata": "x".repeat(20_000)}}));
+    assert!(large.contains("at most 16384"), "{large}");
     let worker: LiveKit = serde_json::from_value(json!({"video": {"agent": true}})).unwrap();
     assert_eq!(worker.validate(), Ok(()));
 }

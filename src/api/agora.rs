@@ -1,0 +1,83 @@
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Lifetime, SpecRules};
+
+/// Agora AccessToken2 ("007" tokens), built in the operator from the app certificate; Agora is not asked. They may be
+/// used any number of times until they expire, at most 24 hours.
+#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Agora {
+    /// The right to a channel (RTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtc: Option<AgoraRtc>,
+    /// The right to signal (RTM).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtm: Option<AgoraRtm>,
+    /// The account side: all of it is in the key Secret.
+    #[serde(flatten)]
+    pub account: AgoraAccount,
+}
+
+impl SpecRules for Agora {
+    const LIFETIME: Lifetime = Lifetime::Chosen {
+        of: "Agora tokens",
+        min: 60,
+        max: 86_400,
+    };
+    const RULES: &'static [(&'static str, &'static str)] = &[(
+        "!has(self.agora) || has(self.agora.rtc) || has(self.agora.rtm)",
+        "agora: set rtc, rtm or both; without either the token opens nothing",
+    )];
+}
+
+/// The right to a channel.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(has(self.uid) && has(self.account))")
+    .message("agora.rtc: a user is named by uid or by account, not by both"))]
+pub struct AgoraRtc {
+    /// The channel: letters, digits, space and `!#$%&()+-:;<=.>?@[]^_{}|~,`, at most 63 bytes.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-zA-Z0-9 !#$%&()+:;<=.>?@^_{}|~,\\\\[\\\\]-]+$')")
+        .message("agora.rtc.channel: letters, digits, space and !#$%&()+-:;<=.>?@[]^_{}|~,"))]
+    pub channel: String,
+    /// The user's number. Left out, without `account`: any user, so that every pod can join with the one token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4_294_967_295_i64))]
+    pub uid: Option<i64>,
+    /// The user's account name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub account: Option<String>,
+    /// `Publisher` may send sound, video and data; `Subscriber` may join only. Default: Publisher.
+    #[serde(default)]
+    pub role: AgoraRole,
+}
+
+/// The right to signal.
+#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct AgoraRtm {
+    /// Who logs in.
+    #[schemars(length(min = 1, max = 64))]
+    pub user_id: String,
+}
+
+/// What a user may do in a channel.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[allow(
+    missing_docs,
+    reason = "documented variants turn the schema's plain enum into a oneOf"
+)]
+pub enum AgoraRole {
+    #[default]
+    Publisher,
+    Subscriber,
+}
+
+/// The account side of Agora: app id and certificate are in the key Secret.
+#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct AgoraAccount {}

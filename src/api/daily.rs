@@ -1,0 +1,99 @@
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Lifetime, SpecRules, rules};
+
+/// Daily meeting tokens for one room, from Daily (`POST /v1/meeting-tokens`) or, with `domainId`, signed in the
+/// operator. They may be used any number of times until they expire. Daily's own default is a token for every room that
+/// never expires; these always have both a room and an end.
+#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Daily {
+    /// The room.
+    #[schemars(length(min = 1, max = 128))]
+    pub room_name: String,
+    /// The name that others see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub user_name: Option<String>,
+    /// The user's id in Daily's logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 36))]
+    pub user_id: Option<String>,
+    /// Whether the holder owns the meeting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_owner: Option<bool>,
+    /// Put participants out when the token ends. Every token ends here, also one that was renewed in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eject_at_token_exp: Option<bool>,
+    /// Put a participant out after so many seconds in the meeting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86_400))]
+    pub eject_after_elapsed_seconds: Option<i64>,
+    /// Whether the screen may be shared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enable_screenshare: Option<bool>,
+    /// Join with the camera off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_video_off: Option<bool>,
+    /// Join with the microphone off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_audio_off: Option<bool>,
+    /// Record in the cloud as soon as the holder joins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_cloud_recording: Option<bool>,
+    /// What the holder may record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enable_recording: Option<DailyRecording>,
+    /// Permissions in Daily's own words. At most 4 KiB as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "rules::any_object")]
+    pub permissions: Option<Map<String, Value>>,
+    /// The account side. Not allowed together with credentials.providerRef.
+    #[serde(flatten)]
+    pub account: DailyAccount,
+}
+
+impl SpecRules for Daily {
+    const LIFETIME: Lifetime = Lifetime::Chosen {
+        of: "Daily meeting tokens",
+        min: 60,
+        max: 86_400,
+    };
+    const RULES: &'static [(&'static str, &'static str)] = &[(
+        "!has(self.daily) || !(has(self.daily.domainId) && has(self.daily.endpoint))",
+        "daily.endpoint: with domainId the token is signed in the operator and nobody is asked; remove one of them",
+    )];
+}
+
+/// What may be recorded.
+#[derive(JsonSchema, Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[allow(
+    missing_docs,
+    reason = "documented variants turn the schema's plain enum into a oneOf"
+)]
+pub enum DailyRecording {
+    Cloud,
+    CloudAudioOnly,
+    Local,
+    RawTracks,
+}
+
+/// The account side of Daily.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct DailyAccount {
+    /// The domain's id, a UUID. With it tokens are signed in the operator with the API key, and Daily isn't asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 36, max = 36))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9a-fA-F-]+$')").message("daily.domainId: the domain's id is a UUID; Daily's API shows it as domain_id"))]
+    pub domain_id: Option<String>,
+    /// Another origin in place of `https://api.daily.co`. Works only if the operator was started with it in
+    /// `--allow-endpoint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
+    pub endpoint: Option<String>,
+}

@@ -1,0 +1,150 @@
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Lifetime, SpecRules, rules};
+
+/// Twilio AccessTokens, signed in the operator with the secret of a Main or Standard API key; Twilio is not asked. They
+/// may be used any number of times until they expire, at most 24 hours.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.voice) || has(self.video) || has(self.chat) || has(self.dataSync) || has(self.taskRouter) || has(self.player)")
+    .message("twilio: set at least one grant: voice, video, chat, dataSync, taskRouter or player"))]
+pub struct Twilio {
+    /// Who the token is for.
+    #[schemars(length(min = 1, max = 121))]
+    pub identity: String,
+    /// Programmable Voice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voice: Option<TwilioVoice>,
+    /// Programmable Video.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub video: Option<TwilioVideo>,
+    /// Conversations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat: Option<TwilioChat>,
+    /// Sync.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_sync: Option<TwilioSync>,
+    /// TaskRouter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_router: Option<TwilioTaskRouter>,
+    /// Live playback: the grant that Twilio's API handed out, passed on. At most 4 KiB as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "rules::any_object")]
+    pub player: Option<Map<String, Value>>,
+    /// The account side. Not allowed together with credentials.providerRef.
+    #[serde(flatten)]
+    pub account: TwilioAccount,
+}
+
+impl SpecRules for Twilio {
+    const LIFETIME: Lifetime = Lifetime::Chosen {
+        of: "Twilio AccessTokens",
+        min: 60,
+        max: 86_400,
+    };
+}
+
+/// Programmable Voice.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.outgoingApplicationParams) || has(self.outgoingApplicationSid)")
+    .message("twilio.voice.outgoingApplicationParams go to the application: set outgoingApplicationSid"))]
+pub struct TwilioVoice {
+    /// Whether calls may come in.
+    #[serde(default)]
+    pub incoming_allow: bool,
+    /// The TwiML application of outgoing calls, `AP…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 34, max = 34))]
+    pub outgoing_application_sid: Option<String>,
+    /// Parameters for that application. At most 4 KiB as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "rules::any_object")]
+    pub outgoing_application_params: Option<Map<String, Value>>,
+    /// The push credential, `CR…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 34, max = 34))]
+    pub push_credential_sid: Option<String>,
+    /// The endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub endpoint_id: Option<String>,
+}
+
+/// Programmable Video.
+#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct TwilioVideo {
+    /// The one room that may be joined. Left out: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub room: Option<String>,
+}
+
+/// Conversations.
+#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct TwilioChat {
+    /// The service, `IS…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 34, max = 34))]
+    pub service_sid: Option<String>,
+    /// The endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub endpoint_id: Option<String>,
+    /// The deployment role, `RL…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 34, max = 34))]
+    pub deployment_role_sid: Option<String>,
+    /// The push credential, `CR…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 34, max = 34))]
+    pub push_credential_sid: Option<String>,
+}
+
+/// Sync.
+#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct TwilioSync {
+    /// The service, `IS…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 34, max = 34))]
+    pub service_sid: Option<String>,
+    /// The endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub endpoint_id: Option<String>,
+}
+
+/// TaskRouter.
+#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct TwilioTaskRouter {
+    /// The workspace, `WS…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 34, max = 34))]
+    pub workspace_sid: Option<String>,
+    /// The worker, `WK…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 34, max = 34))]
+    pub worker_sid: Option<String>,
+    /// The role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub role: Option<String>,
+}
+
+/// The account side of Twilio. Account, key and secret are in the key Secret.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct TwilioAccount {
+    /// The region in which the token is used, such as `ie1`. Default: Twilio's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]+$')").message("twilio.region: small letters and digits, such as us1, ie1 or au1"))]
+    pub region: Option<String>,
+}

@@ -1,0 +1,206 @@
+//! Agora: AccessToken2, built here from the app certificate.
+//!
+//! The layout is that of agora-token 2.0.6: integers are little-endian, texts carry their length in two bytes.
+
+use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use secrecy::ExposeSecret;
+
+use super::wire::secret;
+use super::{
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
+    Provider, Role, Step, UnusableReply,
+};
+use crate::api::{Agora, AgoraAccount, AgoraRole};
+
+const CERTIFICATE: Role = Role {
+    key: "AGORA_APP_CERTIFICATE",
+    env: "AGORA_APP_CERTIFICATE",
+};
+const APP_ID: Role = Role {
+    key: "AGORA_APP_ID",
+    env: "AGORA_APP_ID",
+};
+
+const FACTS: Facts = Facts {
+    name: "agora",
+    title: "Agora",
+    roles: &[CERTIFICATE, APP_ID],
+    origins: &[],
+    secret_prefixes: &[],
+    config_has_model: false,
+    wrong_key_is_400: false,
+};
+
+const RTC: u16 = 1;
+const RTM: u16 = 2;
+/// Join, publish audio, publish video, publish data.
+const PUBLISHER: &[u16] = &[1, 2, 3, 4];
+const JOIN: &[u16] = &[1];
+
+impl Described for Agora {
+    const FACTS: &'static Facts = &FACTS;
+}
+
+impl AccountSide for AgoraAccount {
+    fn roles(&self) -> &'static [Role] {
+        FACTS.roles
+    }
+}
+
+impl Provider for Agora {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    /// The channel.
+    fn model(&self) -> Option<&str> {
+        Some(&self.rtc.as_ref()?.channel)
+    }
+
+    fn life(&self) -> Life {
+        Life::chosen(60, 86_400)
+    }
+
+    fn endpoint(&self) -> Endpoint<'_> {
+        Endpoint::Local
+    }
+
+    fn validate(&self) -> Result<(), InvalidBlock> {
+        if self.rtc.is_none() && self.rtm.is_none() {
+            return Err(InvalidBlock(
+                "agora: set rtc, rtm or both; without either the token opens nothing".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
+        let expire = u32::try_from(mint.expiration.as_secs()).unwrap_or(u32::MAX);
+        let token = Token {
+            app_id: hex32(mint, &APP_ID)?,
+            issued_at: u32::try_from(mint.now.as_second()).unwrap_or(u32::MAX),
+            expire,
+            salt: salt(mint.nonce),
+            services: self.services(expire),
+        };
+        let packed = token.packed(hex32(mint, &CERTIFICATE)?);
+        let deflated = miniz_oxide::deflate::compress_to_vec_zlib(&packed, 6);
+        let text = format!("007{}", BASE64.encode(deflated));
+        // Every privilege ends with the token, so its end is the token's.
+        let ends = Expiry::At(mint.expires_at());
+        Ok(Step::Done(Answer::new(text, ends, self.config())))
+    }
+
+    fn read(&self, _: &Mint<'_>, _: usize, _: &[u8]) -> Result<Step, UnusableReply> {
+        Err(UnusableReply("nothing was asked".into()))
+    }
+}
+
+impl Agora {
+    /// What the token opens, packed, by type.
+    fn services(&self, expire: u32) -> Vec<Vec<u8>> {
+        let rtc = self.rtc.as_ref().map(|rtc| {
+            let privileges = match rtc.role {
+                AgoraRole::Publisher => PUBLISHER,
+                AgoraRole::Subscriber => JOIN,
+            };
+            // Nobody in particular is the empty text.
+            let user = match (&rtc.account, rtc.uid) {
+                (Some(account), _) => account.clone(),
+                (None, Some(uid)) => uid.to_string(),
+                (None, None) => String::new(),
+            };
+            let mut packed = service(RTC, privileges, expire);
+            text(&mut packed, &rtc.channel);
+            text(&mut packed, &user);
+            packed
+        });
+        let rtm = self.rtm.as_ref().map(|rtm| {
+            let mut packed = service(RTM, JOIN, expire);
+            text(&mut packed, &rtm.user_id);
+            packed
+        });
+        rtc.into_iter().chain(rtm).collect()
+    }
+}
+
+struct Token<'a> {
+    app_id: &'a str,
+    issued_at: u32,
+    expire: u32,
+    salt: u32,
+    services: Vec<Vec<u8>>,
+}
+
+impl Token<'_> {
+    /// Signature and content, as they are deflated.
+    fn packed(&self, certificate: &str) -> Vec<u8> {
+        let mut info = Vec::new();
+        text(&mut info, self.app_id);
+        for number in [self.issued_at, self.expire, self.salt] {
+            info.extend(number.to_le_bytes());
+        }
+        info.extend(length(self.services.len()).to_le_bytes());
+        for service in &self.services {
+            info.extend(service);
+        }
+        let mac = |key: &[u8], message: &[u8]| sign(&Key::new(HMAC_SHA256, key), message);
+        let by_time = mac(&self.issued_at.to_le_bytes(), certificate.as_bytes());
+        let key = mac(&self.salt.to_le_bytes(), by_time.as_ref());
+        let signature = mac(key.as_ref(), &info);
+        let mut packed = Vec::new();
+        bytes(&mut packed, signature.as_ref());
+        packed.extend(info);
+        packed
+    }
+}
+
+fn service(kind: u16, privileges: &[u16], expire: u32) -> Vec<u8> {
+    let mut packed = kind.to_le_bytes().to_vec();
+    packed.extend(length(privileges.len()).to_le_bytes());
+    for privilege in privileges {
+        packed.extend(privilege.to_le_bytes());
+        packed.extend(expire.to_le_bytes());
+    }
+    packed
+}
+
+fn text(packed: &mut Vec<u8>, text: &str) {
+    bytes(packed, text.as_bytes());
+}
+
+fn bytes(packed: &mut Vec<u8>, bytes: &[u8]) {
+    packed.extend(length(bytes.len()).to_le_bytes());
+    packed.extend(bytes);
+}
+
+/// All lengths here are bounded by the CRD.
+fn length(length: usize) -> u16 {
+    u16::try_from(length).unwrap_or(u16::MAX)
+}
+
+/// 1 to 99999999, as Agora's SDK draws it.
+fn salt(nonce: [u8; 16]) -> u32 {
+    let [a, b, c, d, ..] = nonce;
+    u32::from_le_bytes([a, b, c, d]) % 99_999_999 + 1
+}
+
+/// App id and certificate are 32 hexadecimal digits each; the SDK answers anything else with an empty token.
+fn hex32<'m>(mint: &'m Mint<'_>, role: &Role) -> Result<&'m str, MintError> {
+    let value = secret(mint.credential, role)?.expose_secret();
+    if value.len() == 32 && value.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(value);
+    }
+    Err(MintError::Rejected {
+        credential: true,
+        message: format!(
+            "{} in the Secret isn't 32 hexadecimal digits, as Agora's console shows it",
+            role.key
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests;

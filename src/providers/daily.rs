@@ -1,0 +1,169 @@
+//! Daily: meeting tokens, from the REST API or, where the domain's id is known, signed here with the API key.
+
+use secrecy::ExposeSecret;
+use serde_json::{Map, Value, json};
+
+use super::sign::{Algorithm, jwt};
+use super::wire::{bounded, reply_object, secret, token};
+use super::{
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
+    Provider, Request, Role, Step, UnusableReply, jwt as claims_of,
+};
+use crate::api::{Daily, DailyAccount, DailyRecording};
+
+const FACTS: Facts = Facts {
+    name: "daily",
+    title: "Daily",
+    roles: &[Role {
+        key: "api-key",
+        env: "DAILY_API_KEY",
+    }],
+    origins: &["https://api.daily.co"],
+    secret_prefixes: &[],
+    config_has_model: false,
+    wrong_key_is_400: false,
+};
+
+impl Described for Daily {
+    const FACTS: &'static Facts = &FACTS;
+}
+
+impl AccountSide for DailyAccount {
+    fn roles(&self) -> &'static [Role] {
+        FACTS.roles
+    }
+}
+
+impl Provider for Daily {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    /// The room.
+    fn model(&self) -> Option<&str> {
+        Some(&self.room_name)
+    }
+
+    fn life(&self) -> Life {
+        Life::chosen(60, 86_400)
+    }
+
+    fn endpoint(&self) -> Endpoint<'_> {
+        if self.account.domain_id.is_some() {
+            return Endpoint::Local;
+        }
+        Endpoint::or(&self.account.endpoint, FACTS.origins[0])
+    }
+
+    fn validate(&self) -> Result<(), InvalidBlock> {
+        bounded("daily.permissions", self.permissions.as_ref(), 4096)
+    }
+
+    fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
+        match &self.account.domain_id {
+            Some(domain) => self.sign(mint, domain).map(Step::Done),
+            None => {
+                let body = json!({"properties": self.properties(mint)});
+                let request = Request::post_json("/v1/meeting-tokens", &body);
+                Ok(Step::Send(request.bearer(mint, &FACTS.roles[0])?))
+            }
+        }
+    }
+
+    fn read(&self, mint: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
+        let mut reply = reply_object(body)?;
+        let value = token(&mut reply, "token")?;
+        // The end that we set; the token itself may name an earlier one.
+        let set = mint.expires_at();
+        let ends = claims_of::expiry(&value).map_or(set, |exp| exp.min(set));
+        let ends = Expiry::At(ends);
+        Ok(Step::Done(Answer::new(value, ends, self.config())))
+    }
+}
+
+impl Daily {
+    /// What may be said of a token beside its room and its end: by Daily's name in a request, by its name in a
+    /// token that is signed here, and the value.
+    fn options(&self) -> [(&'static str, &'static str, Option<Value>); 10] {
+        let text = |value: &Option<String>| value.as_deref().map(Value::from);
+        let recording = self.enable_recording.map(|recording| {
+            Value::from(match recording {
+                DailyRecording::Cloud => "cloud",
+                DailyRecording::CloudAudioOnly => "cloud-audio-only",
+                DailyRecording::Local => "local",
+                DailyRecording::RawTracks => "raw-tracks",
+            })
+        });
+        let after = self.eject_after_elapsed_seconds;
+        [
+            ("user_name", "u", text(&self.user_name)),
+            ("user_id", "ud", text(&self.user_id)),
+            ("is_owner", "o", self.is_owner.map(Value::from)),
+            (
+                "eject_at_token_exp",
+                "ejt",
+                self.eject_at_token_exp.map(Value::from),
+            ),
+            ("eject_after_elapsed", "eje", after.map(Value::from)),
+            (
+                "enable_screenshare",
+                "ss",
+                self.enable_screenshare.map(Value::from),
+            ),
+            (
+                "start_video_off",
+                "vo",
+                self.start_video_off.map(Value::from),
+            ),
+            (
+                "start_audio_off",
+                "ao",
+                self.start_audio_off.map(Value::from),
+            ),
+            (
+                "start_cloud_recording",
+                "sr",
+                self.start_cloud_recording.map(Value::from),
+            ),
+            ("enable_recording", "er", recording),
+        ]
+    }
+
+    /// Always with a room and an end: Daily's default is every room, for ever.
+    fn properties(&self, mint: &Mint<'_>) -> Map<String, Value> {
+        let mut properties = Map::from_iter([
+            ("room_name".to_owned(), self.room_name.as_str().into()),
+            ("exp".to_owned(), mint.expires_at().as_second().into()),
+        ]);
+        for (name, _, value) in self.options() {
+            properties.extend(value.map(|value| (name.to_owned(), value)));
+        }
+        let permissions = self.permissions.clone();
+        properties
+            .extend(permissions.map(|permissions| ("permissions".to_owned(), permissions.into())));
+        properties
+    }
+
+    fn sign(&self, mint: &Mint<'_>, domain: &str) -> Result<Answer, MintError> {
+        let (now, expires_at) = (mint.now.as_second(), mint.expires_at());
+        let header = Map::from_iter([
+            ("alg".to_owned(), Algorithm::Hs256.name().into()),
+            ("typ".to_owned(), "JWT".into()),
+        ]);
+        let mut claims = Map::from_iter([
+            ("r".to_owned(), self.room_name.as_str().into()),
+            ("d".to_owned(), domain.into()),
+            ("iat".to_owned(), now.into()),
+            ("nbf".to_owned(), now.into()),
+            ("exp".to_owned(), expires_at.as_second().into()),
+        ]);
+        for (_, name, value) in self.options() {
+            claims.extend(value.map(|value| (name.to_owned(), value)));
+        }
+        let permissions = self.permissions.clone();
+        claims.extend(permissions.map(|permissions| ("p".to_owned(), permissions.into())));
+        let key = secret(mint.credential, &FACTS.roles[0])?.expose_secret();
+        let token = jwt(Algorithm::Hs256, key.as_bytes(), &header, &claims)?;
+        Ok(Answer::new(token, Expiry::At(expires_at), self.config()))
+    }
+}

@@ -1,0 +1,239 @@
+//! ICE servers: TURN credentials of Cloudflare and Twilio, and for a coturn of one's own (draft-uberti-behave-turn-rest).
+//!
+//! The token is a list. In it `urls` is always a list too, and nothing stands that a browser doesn't know.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::hmac::{HMAC_SHA1_FOR_LEGACY_USE_ONLY, Key, sign};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::request::component;
+use super::wire::{no_expiry, reply_object, seconds_text, secret};
+use super::{
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
+    Provider, Request, Role, Step, UnusableReply,
+};
+use crate::api::{IceServers, IceServersAccount, IceServersKind};
+
+const CLOUDFLARE: &[Role] = &[
+    Role {
+        key: "TURN_KEY_API_TOKEN",
+        env: "TURN_KEY_API_TOKEN",
+    },
+    Role {
+        key: "TURN_KEY_ID",
+        env: "TURN_KEY_ID",
+    },
+];
+const TWILIO: &[Role] = &[
+    Role {
+        key: "TWILIO_AUTH_TOKEN",
+        env: "TWILIO_AUTH_TOKEN",
+    },
+    Role {
+        key: "TWILIO_ACCOUNT_SID",
+        env: "TWILIO_ACCOUNT_SID",
+    },
+];
+/// Named as in coturn's own configuration.
+const COTURN: &[Role] = &[Role {
+    key: "static-auth-secret",
+    env: "STATIC_AUTH_SECRET",
+}];
+
+const FACTS: Facts = Facts {
+    name: "iceservers",
+    title: "ICE servers",
+    roles: CLOUDFLARE,
+    origins: &["https://rtc.live.cloudflare.com", "https://api.twilio.com"],
+    secret_prefixes: &[],
+    config_has_model: false,
+    wrong_key_is_400: false,
+};
+
+impl Described for IceServers {
+    const FACTS: &'static Facts = &FACTS;
+}
+
+impl AccountSide for IceServersAccount {
+    fn roles(&self) -> &'static [Role] {
+        match self.kind.unwrap_or_default() {
+            IceServersKind::Cloudflare => CLOUDFLARE,
+            IceServersKind::Twilio => TWILIO,
+            IceServersKind::Coturn => COTURN,
+        }
+    }
+}
+
+impl Provider for IceServers {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    fn title(&self) -> &'static str {
+        match self.kind() {
+            IceServersKind::Cloudflare => "Cloudflare TURN",
+            IceServersKind::Twilio => "Twilio Network Traversal",
+            IceServersKind::Coturn => "coturn",
+        }
+    }
+
+    fn roles(&self) -> &'static [Role] {
+        self.account.roles()
+    }
+
+    fn model(&self) -> Option<&str> {
+        None
+    }
+
+    fn life(&self) -> Life {
+        Life::chosen(60, 172_800)
+    }
+
+    fn endpoint(&self) -> Endpoint<'_> {
+        match self.kind() {
+            IceServersKind::Cloudflare => Endpoint::or(&self.account.endpoint, FACTS.origins[0]),
+            IceServersKind::Twilio => Endpoint::or(&self.account.endpoint, FACTS.origins[1]),
+            IceServersKind::Coturn => Endpoint::Local,
+        }
+    }
+
+    fn validate(&self) -> Result<(), InvalidBlock> {
+        if self.kind() == IceServersKind::Coturn && self.account.urls.is_none() {
+            return Err(InvalidBlock(
+                "iceServers.urls: kind Coturn needs its servers' URLs".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
+        let seconds = mint.expiration.as_secs();
+        match self.kind() {
+            IceServersKind::Cloudflare => {
+                let id = secret(mint.credential, &CLOUDFLARE[1])?.expose_secret();
+                let path = format!(
+                    "/v1/turn/keys/{}/credentials/generate-ice-servers",
+                    component(id)
+                );
+                let request = Request::post_json(path, &json!({"ttl": seconds}));
+                Ok(Step::Send(request.bearer(mint, &CLOUDFLARE[0])?))
+            }
+            IceServersKind::Twilio => {
+                let account = secret(mint.credential, &TWILIO[1])?.expose_secret();
+                let path = format!("/2010-04-01/Accounts/{}/Tokens.json", component(account));
+                let request = Request::post_form(path, &[("Ttl", &seconds.to_string())]);
+                Ok(Step::Send(request.basic(mint, &TWILIO[1], &TWILIO[0])?))
+            }
+            IceServersKind::Coturn => self.sign(mint).map(Step::Done),
+        }
+    }
+
+    fn read(&self, mint: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
+        let mut reply = reply_object(body)?;
+        let (list, expiry) = match self.kind() {
+            // The reply says nothing of the life.
+            IceServersKind::Cloudflare => ("iceServers", Expiry::After(mint.expiration)),
+            IceServersKind::Twilio | IceServersKind::Coturn => {
+                let ttl = reply.get("ttl").and_then(seconds_text);
+                let ttl = ttl.ok_or_else(|| no_expiry("ttl"))?;
+                ("ice_servers", Expiry::After(ttl))
+            }
+        };
+        let servers: Vec<Server> = reply
+            .remove(list)
+            .and_then(|list| serde_json::from_value(list).ok())
+            .ok_or_else(|| UnusableReply(format!("it holds no list of servers in `{list}`")))?;
+        if !servers.iter().any(|server| server.credential.is_some()) {
+            return Err(UnusableReply(format!(
+                "no server in `{list}` has a credential"
+            )));
+        }
+        Ok(Step::Done(answer(&servers, expiry)))
+    }
+}
+
+impl IceServers {
+    fn kind(&self) -> IceServersKind {
+        self.account.kind.unwrap_or_default()
+    }
+
+    /// The user's name carries the end, and the password is its signature.
+    fn sign(&self, mint: &Mint<'_>) -> Result<Answer, MintError> {
+        let expires_at = mint.expires_at();
+        let user = self.user.as_deref().unwrap_or("realtime-token");
+        let username = format!("{}:{user}", expires_at.as_second());
+        let shared = secret(mint.credential, &COTURN[0])?.expose_secret();
+        let key = Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, shared.as_bytes());
+        let credential = BASE64.encode(sign(&key, username.as_bytes()));
+        let urls = self.account.urls.iter().flatten();
+        let (turn, stun): (Vec<String>, Vec<String>) =
+            urls.cloned().partition(|url| url.starts_with("turn"));
+        let open = (!stun.is_empty()).then_some(Server {
+            urls: stun,
+            username: None,
+            credential: None,
+        });
+        let closed = Server {
+            urls: turn,
+            username: Some(username),
+            credential: Some(credential),
+        };
+        let servers: Vec<Server> = open.into_iter().chain([closed]).collect();
+        Ok(answer(&servers, Expiry::At(expires_at)))
+    }
+}
+
+/// One entry of the list, as a browser's `RTCPeerConnection` takes it.
+#[derive(Deserialize, Serialize)]
+struct Server {
+    #[serde(deserialize_with = "one_or_many")]
+    urls: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    credential: Option<String>,
+}
+
+/// Twilio writes a text where others write a list.
+fn one_or_many<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Urls {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match Urls::deserialize(from)? {
+        Urls::One(url) => vec![url],
+        Urls::Many(urls) => urls,
+    })
+}
+
+fn answer(servers: &[Server], expiry: Expiry) -> Answer {
+    let with = servers.iter().find(|server| server.credential.is_some());
+    let mut outputs: BTreeMap<&'static str, SecretString> = BTreeMap::new();
+    if let Some(server) = with {
+        let values = [
+            ("username", &server.username),
+            ("credential", &server.credential),
+        ];
+        for (name, value) in values {
+            if let Some(value) = value {
+                outputs.insert(name, value.clone().into());
+            }
+        }
+    }
+    // Texts and lists of texts: serde_json can't fail on them.
+    let list = serde_json::to_value(servers).unwrap_or(Value::Null);
+    Answer {
+        outputs,
+        ..Answer::new(list.to_string(), expiry, Map::new())
+    }
+}
+
+#[cfg(test)]
+mod tests;

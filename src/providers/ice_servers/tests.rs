@@ -1,0 +1,72 @@
+use jiff::{SignedDuration, Timestamp};
+
+use super::*;
+use crate::providers::Credential;
+
+fn coturn(block: Value, ttl: i64) -> Answer {
+    let mut block: IceServers = serde_json::from_value(block).unwrap();
+    block.account.kind = Some(IceServersKind::Coturn);
+    block.validate().unwrap();
+    let credential = Credential::new([("static-auth-secret", "coturn-secret".into())]);
+    let mint = Mint {
+        expiration: SignedDuration::from_secs(ttl),
+        credential: &credential,
+        now: Timestamp::from_second(1_795_334_400).unwrap(),
+        nonce: [0; 16],
+    };
+    match block.start(&mint).unwrap() {
+        Step::Done(answer) => answer,
+        Step::Send(_) => panic!("nobody is to be asked"),
+    }
+}
+
+fn output<'a>(answer: &'a Answer, name: &str) -> &'a str {
+    answer.outputs[name].expose_secret()
+}
+
+#[test]
+fn the_password_signs_the_username() {
+    let file = include_str!("../../../tests/recordings/iceServers.json");
+    let file: Value = serde_json::from_str(file).unwrap();
+    let vectors = file["turn_rest_vectors"]["vectors"].as_array().unwrap();
+    assert_eq!(vectors.len(), 2);
+    for vector in vectors {
+        let block = json!({"urls": ["turn:t"], "user": vector["inputs"]["user"]});
+        let answer = coturn(block, vector["inputs"]["ttl_seconds"].as_i64().unwrap());
+        assert_eq!(output(&answer, "username"), vector["username"]);
+        assert_eq!(output(&answer, "credential"), vector["password"]);
+    }
+}
+
+#[test]
+fn only_turn_servers_get_the_credential() {
+    let urls = json!(["stun:s:3478", "turn:t:3478?transport=udp", "turns:t:5349"]);
+    let answer = coturn(json!({"urls": urls}), 600);
+    let list: Value = serde_json::from_str(answer.value.expose_secret()).unwrap();
+    assert_eq!(list[0], json!({"urls": ["stun:s:3478"]}));
+    let turn = json!(["turn:t:3478?transport=udp", "turns:t:5349"]);
+    assert_eq!(list[1]["urls"], turn);
+    assert_eq!(list[1]["username"], output(&answer, "username"));
+    assert_eq!(list[1]["credential"], output(&answer, "credential"));
+    assert_eq!(list.as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn urls_are_a_list_and_the_legacy_url_is_dropped() {
+    let block: IceServers = serde_json::from_value(json!({"kind": "Twilio"})).unwrap();
+    let reply = json!({"ttl": "3600", "username": "u", "password": "p", "ice_servers": [
+        {"url": "stun:s", "urls": "stun:s"},
+        {"url": "turn:t", "urls": "turn:t", "username": "u", "credential": "p"},
+    ]});
+    let answer = super::super::fixture::answer(&block, 600, reply.to_string().as_bytes()).unwrap();
+    let list: Value = serde_json::from_str(answer.value.expose_secret()).unwrap();
+    let expected =
+        json!([{"urls": ["stun:s"]}, {"urls": ["turn:t"], "username": "u", "credential": "p"}]);
+    assert_eq!(list, expected);
+    assert_eq!(
+        answer.expiry,
+        Expiry::After(SignedDuration::from_secs(3600))
+    );
+    assert_eq!(output(&answer, "username"), "u");
+    assert_eq!(output(&answer, "credential"), "p");
+}
