@@ -17,6 +17,7 @@ mod faults;
 mod recordings;
 mod tanstack;
 mod tls;
+mod verified;
 
 use std::time::Duration;
 

@@ -1,0 +1,131 @@
+//! Tokens that are signed here, checked by somebody else: PyJWT, and Python's own HMAC and zlib for what is no JWT.
+
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use testkit::pypi::Library;
+
+use crate::{client, start};
+use realtime_token_operator::api::RealtimeTokenSpec;
+use realtime_token_operator::providers::{Ask, Credential};
+use realtime_token_operator::token::resolve::{block_of, expiration};
+
+const PYJWT: Library = Library {
+    name: "pyjwt-2.15.1",
+    requirements: &["pyjwt==2.15.1"],
+};
+
+/// Mints, and has the token checked with `key`. Returns what it holds.
+async fn verified(check: &str, spec: Value, secret: Value, key: &str) -> Value {
+    let mut spec = spec;
+    spec["credentials"] = json!({"secretRef": {"name": "key"}});
+    let spec: RealtimeTokenSpec = serde_json::from_value(spec).unwrap();
+    let block = block_of(&spec).unwrap();
+    block.provider().validate().unwrap();
+    let expiration = expiration(&spec, &block, None).unwrap();
+    let roles = block.provider().roles().iter();
+    let values = roles.map(|role| (role.key, secret[role.key].as_str().unwrap().into()));
+    let credential = Credential::new(values);
+    let now = Timestamp::now();
+    let standin = start();
+    let minted = client(&standin)
+        .mint(&Ask { block, expiration }, &credential, now)
+        .await
+        .unwrap();
+    assert_eq!(standin.count(), 0, "nobody is asked");
+    let token = minted.value.expose_secret();
+    let jobs =
+        json!([{"check": check, "token": token, "key": secret[key], "now": now.as_second()}]);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/providers/verified.py");
+    let said = tokio::task::spawn_blocking(move || {
+        PYJWT.run(script.as_ref(), &[], jobs.to_string().as_bytes())
+    });
+    let mut said: Value = serde_json::from_str(&said.await.unwrap().unwrap()).unwrap();
+    said[0].take()
+}
+
+#[tokio::test]
+async fn livekit() {
+    let secret = json!({"LIVEKIT_API_KEY": "APIkey", "LIVEKIT_API_SECRET": "secretsecretsecretsecretsecret32"});
+    let spec =
+        json!({"livekit": {"identity": "user-1", "video": {"roomJoin": true, "room": "lobby"}}});
+    let said = verified("jwt", spec, secret, "LIVEKIT_API_SECRET").await;
+    assert_eq!(said["header"]["alg"], "HS256");
+    let claims = &said["claims"];
+    assert_eq!(
+        (&claims["iss"], &claims["sub"]),
+        (&json!("APIkey"), &json!("user-1"))
+    );
+    assert_eq!(claims["video"], json!({"roomJoin": true, "room": "lobby"}));
+    assert_eq!(
+        claims["exp"].as_i64().unwrap() - claims["nbf"].as_i64().unwrap(),
+        1800
+    );
+}
+
+#[tokio::test]
+async fn twilio() {
+    let (account, key) = (
+        format!("AC{}", "a".repeat(32)),
+        format!("SK{}", "b".repeat(32)),
+    );
+    let secret = json!({
+        "TWILIO_ACCOUNT_SID": account, "TWILIO_API_KEY": key,
+        "TWILIO_API_SECRET": "a-secret-of-an-api-key-of-32-letters",
+    });
+    let spec = json!({"twilio": {"identity": "alice", "video": {"room": "lobby"}}});
+    let said = verified("jwt", spec, secret, "TWILIO_API_SECRET").await;
+    assert_eq!(said["header"]["cty"], "twilio-fpa;v=1");
+    let claims = &said["claims"];
+    assert_eq!(
+        (&claims["iss"], &claims["sub"]),
+        (&json!(key), &json!(account))
+    );
+    assert_eq!(claims["jti"], format!("{key}-{}", claims["iat"]));
+    assert_eq!(
+        claims["grants"],
+        json!({"identity": "alice", "video": {"room": "lobby"}})
+    );
+}
+
+#[tokio::test]
+async fn daily() {
+    let domain = "00000000-0000-4000-8000-000000000000";
+    let spec = json!({"daily": {"roomName": "lobby", "domainId": domain, "isOwner": true}});
+    let secret = json!({"api-key": "an-api-key-of-daily-of-32-letters"});
+    let said = verified("jwt", spec, secret, "api-key").await;
+    let claims = &said["claims"];
+    assert_eq!(
+        (&claims["r"], &claims["d"]),
+        (&json!("lobby"), &json!(domain))
+    );
+    assert_eq!(claims["o"], true);
+}
+
+#[tokio::test]
+async fn agora() {
+    let secret = json!({"AGORA_APP_ID": "0123456789abcdef".repeat(2), "AGORA_APP_CERTIFICATE": "fe".repeat(16)});
+    let spec =
+        json!({"agora": {"rtc": {"channel": "lobby", "uid": 7}, "rtm": {"userId": "alice"}}});
+    let said = verified("agora", spec, secret.clone(), "AGORA_APP_CERTIFICATE").await;
+    assert_eq!(said["app"], secret["AGORA_APP_ID"]);
+    assert_eq!(said["expire"], 1800);
+    let all = json!({"1": 1800, "2": 1800, "3": 1800, "4": 1800});
+    assert_eq!(
+        said["services"]["1"],
+        json!({"privileges": all, "texts": ["lobby", "7"]})
+    );
+    assert_eq!(
+        said["services"]["2"],
+        json!({"privileges": {"1": 1800}, "texts": ["alice"]})
+    );
+}
+
+#[tokio::test]
+async fn coturn() {
+    let spec = json!({"iceServers": {"kind": "Coturn", "urls": ["turn:turn.example.com"], "user": "kiosk"}});
+    let secret = json!({"static-auth-secret": "coturn-secret"});
+    let said = verified("coturn", spec, secret, "static-auth-secret").await;
+    assert!(said["username"].as_str().unwrap().ends_with(":kiosk"));
+    assert_eq!(said["urls"], json!(["turn:turn.example.com"]));
+}
