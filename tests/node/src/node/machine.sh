@@ -5,7 +5,7 @@
 set -u
 # Whoever reads what we say may be gone by then.
 trap '' PIPE
-folder=$1 name=$2 address=$3
+folder=$1 name=$2 address=$3 added=
 
 # One node at a time: two would restore each other's settings. Taken on a folder that is there anyway.
 exec 9</sys/fs/cgroup
@@ -38,7 +38,7 @@ down() {
     for it in $hierarchies; do
         [ ! -d "$it/$name" ] || find "$it/$name" -depth -type d -exec rmdir {} +
     done
-    ip address del "$address/32" dev lo
+    [ -z "$added" ] || ip address del "$address/32" dev lo
     for it in $before; do echo "${it#*=}" >"/proc/sys/${it%%=*}"; done
     find /var/log/containers -lname "$folder/*" -delete 2>/dev/null
     # What the plugins remember of pods whose end they weren't told of.
@@ -60,7 +60,7 @@ up() {
     for it in cpuset.cpus cpuset.mems; do
         cat "/sys/fs/cgroup/cpuset/$it" >"/sys/fs/cgroup/cpuset/$name/$it" || return
     done
-    ip address add "$address/32" dev lo
+    ip address add "$address/32" dev lo && added=yes
 }
 
 if up; then
