@@ -14,6 +14,16 @@ macro_rules! every_provider {
             openai "openai": OpenAi "OpenAI Realtime client secrets.", OpenAiAccount "An OpenAI account.";
             elevenlabs "elevenlabs": ElevenLabs "ElevenLabs agents: signed URL or conversation token.", ElevenLabsAccount "An ElevenLabs account.";
             deepgram "deepgram": Deepgram "Deepgram temporary tokens.", DeepgramAccount "A Deepgram account.";
+            xai "xai": Xai "xAI Grok voice client secrets.", XaiAccount "An xAI account.";
+            gemini "gemini": Gemini "Gemini Live tokens.", GeminiAccount "A Gemini Developer API account.";
+            mistral "mistral": Mistral "Mistral realtime transcription client secrets.", MistralAccount "A Mistral account.";
+            cartesia "cartesia": Cartesia "Cartesia access tokens.", CartesiaAccount "A Cartesia account.";
+            speechmatics "speechmatics": Speechmatics "Speechmatics temporary keys.", SpeechmaticsAccount "A Speechmatics account.";
+            soniox "soniox": Soniox "Soniox temporary API keys.", SonioxAccount "A Soniox account.";
+            hume "hume": Hume "Hume access tokens.", HumeAccount "A Hume account.";
+            azure_openai "azureOpenAI": AzureOpenAi "Azure OpenAI Realtime client secrets.", AzureOpenAiAccount "An Azure OpenAI resource.";
+            assemblyai "assemblyai": AssemblyAi "AssemblyAI temporary tokens.", AssemblyAiAccount "An AssemblyAI account.";
+            azure_speech "azureSpeech": AzureSpeech "Azure Speech tokens.", AzureSpeechAccount "An Azure Speech resource.";
             livekit "livekit": LiveKit "LiveKit access tokens, signed in the operator.", LiveKitAccount "A LiveKit project.";
             twilio "twilio": Twilio "Twilio AccessTokens, signed in the operator.", TwilioAccount "A Twilio account.";
             daily "daily": Daily "Daily meeting tokens.", DailyAccount "A Daily domain.";
@@ -60,6 +70,12 @@ macro_rules! kinds {
             $(rules.extend(rules_of::<$Block, $Account>($name));)*
             rules
         }
+
+        /// The rules of a ClusterRealtimeProvider's `spec` about its accounts.
+        fn account_rules() -> Vec<ValidationRule> {
+            let own = [$(<$Block as SpecRules>::ACCOUNT_RULES),*];
+            std::iter::once(one_block()).chain(rules(own.concat())).collect()
+        }
     };
 }
 every_provider!(kinds);
@@ -70,6 +86,8 @@ pub trait SpecRules {
     const LIFETIME: Lifetime;
     /// More rules on `spec`, each with its message.
     const RULES: &'static [(&'static str, &'static str)] = &[];
+    /// Rules on the `spec` of a ClusterRealtimeProvider, each with its message.
+    const ACCOUNT_RULES: &'static [(&'static str, &'static str)] = &[];
 }
 
 /// How a provider settles the life of a token, in seconds.
@@ -109,7 +127,7 @@ pub(super) fn of_token() -> Vec<ValidationRule> {
 
 /// The rules of a ClusterRealtimeProvider's spec about its accounts.
 pub(super) fn of_provider() -> Vec<ValidationRule> {
-    vec![one_block()]
+    account_rules()
 }
 
 fn one_block() -> ValidationRule {
@@ -138,12 +156,9 @@ fn rules_of<B: SpecRules, A: JsonSchema>(field: &str) -> Vec<ValidationRule> {
         )),
         Lifetime::Varies => None,
     };
-    let own = B::RULES
-        .iter()
-        .map(|(text, message)| rule((*text).to_owned(), (*message).to_owned()));
     lifetime
         .into_iter()
-        .chain(own)
+        .chain(rules(B::RULES.to_vec()))
         .chain(account_rule::<A>(field))
         .collect()
 }
@@ -169,6 +184,12 @@ fn account_rule<A: JsonSchema>(field: &str) -> Option<ValidationRule> {
             listed(&names, "and")
         ),
     ))
+}
+
+fn rules(texts: Vec<(&str, &str)>) -> impl Iterator<Item = ValidationRule> {
+    texts
+        .into_iter()
+        .map(|(text, message)| rule(text.to_owned(), message.to_owned()))
 }
 
 fn rule(rule: String, message: String) -> ValidationRule {

@@ -4,27 +4,41 @@
 //! types; `crds/*.yaml` are generated from them (`realtime-token-operator crd`).
 
 mod agora;
+mod assemblyai;
+mod azure_openai;
+mod azure_speech;
 mod blocks;
+mod cartesia;
 mod cluster_realtime_provider;
 mod condition;
 mod credentials;
 mod daily;
 mod deepgram;
 mod elevenlabs;
+mod gemini;
+mod hume;
 mod ice_servers;
 mod livekit;
+mod mistral;
 mod openai;
 mod realtime_token;
 mod renewal;
 mod rules;
+mod soniox;
+mod speechmatics;
 mod target;
 mod twilio;
+mod xai;
 
 pub use agora::{Agora, AgoraAccount, AgoraRole, AgoraRtc, AgoraRtm};
+pub use assemblyai::{AssemblyAi, AssemblyAiAccount, AssemblyAiKind, AssemblyAiRegion};
+pub use azure_openai::{AzureOpenAi, AzureOpenAiAccount, Entra};
+pub use azure_speech::{AzureSpeech, AzureSpeechAccount};
 pub(crate) use blocks::every_provider;
 pub use blocks::{
     Accounts, Blocks, Lifetime, PROVIDER_FIELDS, PROVIDER_SUMMARIES, SpecRules, one_block_message,
 };
+pub use cartesia::{Cartesia, CartesiaAccount, CartesiaGrants};
 pub use cluster_realtime_provider::{
     ClusterRealtimeProvider, ClusterRealtimeProviderSpec, ClusterRealtimeProviderStatus, Policy,
     RateLimit, RateLimitStatus,
@@ -34,15 +48,21 @@ pub use credentials::{Credentials, PlatformCredentials, ProviderRef, SecretKeyRe
 pub use daily::{Daily, DailyAccount, DailyRecording};
 pub use deepgram::{Deepgram, DeepgramAccount};
 pub use elevenlabs::{ElevenLabs, ElevenLabsAccount, ElevenLabsKind, ElevenLabsRegion};
+pub use gemini::{Gemini, GeminiAccount};
+pub use hume::{Hume, HumeAccount};
 pub use ice_servers::{IceServers, IceServersAccount, IceServersKind};
 pub use livekit::{LiveKit, LiveKitAccount};
+pub use mistral::{Mistral, MistralAccount, MistralRegion};
 pub use openai::{OpenAi, OpenAiAccount, OpenAiKind, OpenAiRegion};
 pub use realtime_token::{RealtimeToken, RealtimeTokenSpec, RealtimeTokenStatus};
 pub use renewal::Renewal;
+pub use soniox::{Soniox, SonioxAccount, SonioxKind, SonioxRegion};
+pub use speechmatics::{Speechmatics, SpeechmaticsAccount, SpeechmaticsKind};
 pub use target::{DeletionPolicy, SecretName, Target, Template, TemplateMetadata};
 pub use twilio::{
     Twilio, TwilioAccount, TwilioChat, TwilioSync, TwilioTaskRouter, TwilioVideo, TwilioVoice,
 };
+pub use xai::{Xai, XaiAccount, XaiReasoning, XaiSession};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;

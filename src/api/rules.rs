@@ -17,6 +17,14 @@ pub(super) const ORIGIN_MESSAGE: &str = "an endpoint is scheme, host and, if it 
 pub(super) const SERVER: &str = "self.matches('^(wss|ws|https|http)://[^?#@[:space:]]+$')";
 pub(super) const SERVER_MESSAGE: &str = "a server's URL is wss://, ws://, https:// or http:// with host, and port and path if need be; no query or user";
 
+pub(super) const LABEL: &str = "self.matches('^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$')";
+pub(super) const LABEL_MESSAGE: &str =
+    "one part of a host's name, not an address: letters, digits and '-'";
+
+pub(super) const TENANT: &str = "self.matches('^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$')";
+pub(super) const TENANT_MESSAGE: &str =
+    "the tenant's id, or one of its domains such as contoso.onmicrosoft.com";
+
 /// An object in the provider's own words, whose size the operator bounds.
 pub(super) fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})

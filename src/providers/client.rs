@@ -105,7 +105,7 @@ impl ProviderClient {
             // Whether and when to ask again is the schedule's business; a hidden second request may mint twice.
             .retry(reqwest::retry::never())
             .https_only(!config.endpoints.lists_plain_http())
-            .dns_resolver(GuardedResolver::new(hosts));
+            .dns_resolver(GuardedResolver::new(hosts).except(config.endpoints.hosts()));
         if let Some(pem) = &config.ca_bundle {
             builder = builder.tls_certs_merge(certificates(pem)?);
         }
@@ -287,10 +287,15 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, ClientError> {
 /// The hosts that keys are sent to without being listed.
 fn guarded_hosts(policy: &EndpointPolicy) -> impl Iterator<Item = String> {
     let built_in = Block::every_facts().iter().flat_map(|facts| facts.origins);
-    let origins = built_in.filter_map(|own| endpoint::origin(own).ok());
-    origins
-        .filter(|origin| !policy.lists(origin))
-        .filter_map(|origin| origin.host_str().map(str::to_owned))
+    built_in.filter_map(|own| match own.strip_prefix("https://*") {
+        Some(domain) => Some(domain.to_owned()),
+        None => {
+            let origin = endpoint::origin(own)
+                .ok()
+                .filter(|origin| !policy.lists(origin))?;
+            origin.host_str().map(str::to_owned)
+        }
+    })
 }
 
 /// reqwest's own messages say little; what they wrap says why.
@@ -318,6 +323,7 @@ mod tests {
             "eu.api.openai.com",
             "api.elevenlabs.io",
             "api.sg.residency.elevenlabs.io",
+            ".openai.azure.com",
         ] {
             assert!(all.iter().any(|guarded| guarded == host), "{host}");
         }

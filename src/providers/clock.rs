@@ -122,6 +122,15 @@ pub(super) fn epoch_seconds(value: &Value) -> Option<Timestamp> {
     Timestamp::from_second(seconds).ok()
 }
 
+/// As [`epoch_seconds`], or milliseconds: what would be the year 33658 in seconds is one of the next in milliseconds.
+pub(super) fn epoch_seconds_or_millis(value: &Value) -> Option<Timestamp> {
+    let millis = value.as_i64().filter(|number| *number > 1_000_000_000_000);
+    match millis {
+        Some(millis) => Timestamp::from_millisecond(millis).ok(),
+        None => epoch_seconds(value),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -288,6 +297,22 @@ mod tests {
         assert!(end(30 * 86_400 + 1, Life::Stated).is_err());
         let after = clocks(0, 0).end(Expiry::After(SignedDuration::MAX), Life::Stated, secs(0));
         assert!(after.is_err());
+    }
+
+    #[test]
+    fn seconds_and_milliseconds_are_told_apart() {
+        let theirs = Some(at("2026-11-22T08:30:00Z"));
+        for value in [json!(1_795_336_200), json!(1_795_336_200_000_i64)] {
+            assert_eq!(epoch_seconds_or_millis(&value), theirs);
+        }
+        let fraction = Some(at("2026-11-22T08:30:00.25Z"));
+        assert_eq!(
+            epoch_seconds_or_millis(&json!(1_795_336_200_250_i64)),
+            fraction
+        );
+        for value in [json!("1795336200000"), json!(i64::MAX), json!(null)] {
+            assert_eq!(epoch_seconds_or_millis(&value), None, "{value}");
+        }
     }
 
     #[test]

@@ -87,7 +87,8 @@ fn every_provider_has_a_file() {
 fn requests_are_the_recorded_ones() {
     for file in all().unwrap() {
         for case in &file.requests {
-            let name = format!("{}: {:?}", file.field, case.recorded);
+            let about = case.case.as_ref().or(case.recorded.as_ref());
+            let name = format!("{}: {about:?}", file.field);
             let recorded = case.recorded.as_ref().map(|name| recorded(&file, name));
             let mut expected = recorded.clone().unwrap_or_else(|| json!({}));
             for (key, value) in case.expect.as_object().into_iter().flatten() {
@@ -96,12 +97,12 @@ fn requests_are_the_recorded_ones() {
             let ask = ask(&case.spec);
             let credential = credential(&ask, case.secret.as_ref().unwrap_or(&file.secret));
             let now = case.now.or(expected["now"].as_i64()).unwrap_or(NOW);
-            match ask
-                .block
-                .provider()
-                .start(&mint(&ask, &credential, now))
-                .unwrap()
-            {
+            let (provider, mint) = (ask.block.provider(), mint(&ask, &credential, now));
+            let step = match &case.after {
+                None => provider.start(&mint).unwrap(),
+                Some(reply) => provider.read(&mint, 0, &bytes(reply)).unwrap(),
+            };
+            match step {
                 Step::Send(request) => same_request(&name, &ask, &request, &expected),
                 Step::Done(answer) => {
                     let token = answer.value.expose_secret();
@@ -134,11 +135,14 @@ fn recorded(file: &Conformance, name: &str) -> Value {
 fn same_request(name: &str, ask: &Ask, request: &Request, expected: &Value) {
     assert_eq!(request.method.as_str(), expected["method"], "{name}");
     assert_eq!(request.path, expected["path"], "{name}");
-    if let Endpoint::BuiltIn(origin) = ask.block.provider().endpoint()
-        && request.to == To::Endpoint
-    {
-        assert_eq!(origin, expected["origin"], "{name}");
-    }
+    let origin = match (&request.to, ask.block.provider().endpoint()) {
+        (To::Service { origin, .. }, _) => origin.clone(),
+        (To::Endpoint, Endpoint::BuiltIn(origin)) => origin.to_owned(),
+        (To::Endpoint, Endpoint::Tenant(origin)) => origin,
+        (To::Endpoint, Endpoint::Custom(origin)) => origin.to_owned(),
+        (To::Endpoint, Endpoint::Local) => panic!("{name}: sent to nowhere"),
+    };
+    assert_eq!(origin, expected["origin"], "{name}");
     let headers: BTreeMap<String, String> = request
         .headers
         .iter()
@@ -173,6 +177,7 @@ fn replies_are_read_or_refused() {
             let minted = answered(
                 &file,
                 &ask,
+                case.nth,
                 case.status.unwrap_or(200),
                 &BTreeMap::new(),
                 &case.body,
@@ -199,8 +204,16 @@ fn errors_are_of_the_right_class_and_say_what_to_do() {
     for file in all().unwrap() {
         for case in &file.errors {
             let name = format!("{}: {} {}", file.field, case.status, case.body);
-            let ask = ask(&file.example);
-            let error = answered(&file, &ask, case.status, &case.headers, &case.body).unwrap_err();
+            let ask = ask(case.spec.as_ref().unwrap_or(&file.example));
+            let error = answered(
+                &file,
+                &ask,
+                case.nth,
+                case.status,
+                &case.headers,
+                &case.body,
+            )
+            .unwrap_err();
             let class = match &error {
                 MintError::Rejected {
                     credential: true, ..
@@ -230,10 +243,11 @@ fn errors_are_of_the_right_class_and_say_what_to_do() {
     }
 }
 
-/// Reads a reply to the first request, which is the last of most providers.
+/// Reads a reply to the `nth` request, which is the last unless it refuses.
 fn answered(
     file: &Conformance,
     ask: &Ask,
+    nth: usize,
     status: u16,
     headers: &BTreeMap<String, String>,
     body: &Value,
@@ -249,16 +263,20 @@ fn answered(
         })
         .collect();
     let sent = Timestamp::from_second(NOW).unwrap();
+    let credential = credential(ask, &file.secret);
+    let mint = mint(ask, &credential, NOW);
+    let to = match provider.start(&mint) {
+        Ok(Step::Send(first)) if nth == 0 => first.to,
+        _ => To::Endpoint,
+    };
     let reply = Reply {
         status: StatusCode::from_u16(status).unwrap(),
         headers,
         body: bytes(body),
         clocks: Clocks::new(sent, Duration::from_millis(100), None),
-        who: speaker(provider, &To::Endpoint),
+        who: speaker(provider, &to),
     };
-    let credential = credential(ask, &file.secret);
-    let mint = mint(ask, &credential, NOW);
-    match reply.read(provider, &mint, 0)? {
+    match reply.read(provider, &mint, nth)? {
         Step::Done(answer) => reply.minted(provider, &mint, answer, sent),
         Step::Send(request) => panic!("{}: another request, {request:?}", file.field),
     }

@@ -176,7 +176,7 @@ impl ElevenLabs {
             Endpoint::BuiltIn(origin) => own(origin),
             // Behind a gateway of the user's own, ElevenLabs still hands out URLs of its own.
             Endpoint::Custom(origin) => same_host(origin) || ORIGINS.into_iter().any(own),
-            Endpoint::Local => false,
+            Endpoint::Tenant(_) | Endpoint::Local => false,
         };
         if belongs {
             Ok(())

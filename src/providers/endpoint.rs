@@ -8,10 +8,12 @@ use std::collections::BTreeSet;
 use reqwest::Url;
 
 /// The origin that a provider block calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint<'a> {
     /// A host of the provider's own.
     BuiltIn(&'static str),
+    /// A host of the provider's own under a name of the customer's, such as `https://NAME.openai.azure.com`.
+    Tenant(String),
     /// An origin from the spec.
     Custom(&'a str),
     /// None: the token is signed here.
@@ -56,6 +58,7 @@ impl EndpointPolicy {
         match endpoint {
             Endpoint::Local => Ok(None),
             Endpoint::BuiltIn(own) => origin(own).map(Some),
+            Endpoint::Tenant(own) => origin(own).map(Some),
             Endpoint::Custom(custom) => {
                 let url = origin(custom)?;
                 if self.lists(&url) {
@@ -83,6 +86,14 @@ impl EndpointPolicy {
     /// Whether the list names this origin.
     pub(super) fn lists(&self, origin: &Url) -> bool {
         self.allowed.contains(&key(origin))
+    }
+
+    /// The hosts that the list names, which may have private addresses.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = String> {
+        self.allowed.iter().filter_map(|listed| {
+            let url = Url::parse(listed).ok()?;
+            url.host_str().map(str::to_owned)
+        })
     }
 
     /// Whether the list names an origin that is called in the clear.

@@ -23,6 +23,17 @@ pub(super) fn expiry(token: &str) -> Option<Timestamp> {
     epoch_seconds(claims.get("exp")?)
 }
 
+/// Whether it has the form of a JWT, for replies that are nothing but one.
+pub(super) fn looks_like_one(token: &str) -> bool {
+    let base64url = |part: &str| {
+        !part.is_empty()
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+    };
+    token.split('.').count() == 3 && token.split('.').all(base64url)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,6 +58,14 @@ mod tests {
             expiry(&token(r#"{"exp":1795336200,"name":"ü>?~ÿþ"}"#)),
             expected
         );
+    }
+
+    #[test]
+    fn the_form_of_one() {
+        assert!(looks_like_one("eyJhbGciOiJFUzI1NiJ9.eyJleHAiOjF9.fa-_ke"));
+        for token in ["", "opaque", "a.b", "a.b.c.d", "a..c", "a.b.c=", "a.<b>.c"] {
+            assert!(!looks_like_one(token), "{token}");
+        }
     }
 
     #[test]

@@ -9,7 +9,11 @@
 //! for what the provider said and `failure` for what the network did.
 
 mod agora;
+mod assemblyai;
+mod azure_openai;
+mod azure_speech;
 mod block;
+mod cartesia;
 mod client;
 mod clock;
 #[cfg(test)]
@@ -21,9 +25,12 @@ mod endpoint;
 mod error;
 mod explain;
 mod failure;
+mod gemini;
+mod hume;
 mod ice_servers;
 mod jwt;
 mod livekit;
+mod mistral;
 mod openai;
 mod refusal;
 mod reply;
@@ -32,8 +39,11 @@ mod resolver;
 mod retry_after;
 mod scrub;
 mod sign;
+mod soniox;
+mod speechmatics;
 mod twilio;
 mod wire;
+mod xai;
 
 use std::collections::BTreeMap;
 
@@ -151,7 +161,7 @@ pub struct Facts {
     pub title: &'static str,
     /// The values from the key Secret, unless they depend on the block.
     pub roles: &'static [Role],
-    /// The origins that its keys are sent to without being listed.
+    /// The origins that its keys are sent to without being listed; `*` stands for a name of the customer's.
     pub origins: &'static [&'static str],
     /// How its keys and tokens begin, in lower case, so that its error messages can be scrubbed of them.
     pub secret_prefixes: &'static [&'static str],
@@ -249,6 +259,15 @@ impl Life {
         }
     }
 
+    /// What may be asked for in seconds, where the provider decides if nothing is.
+    #[must_use]
+    pub const fn offered(min: i64, max: i64) -> Self {
+        Self::Offered {
+            min: SignedDuration::from_secs(min),
+            max: SignedDuration::from_secs(max),
+        }
+    }
+
     /// Whether the provider grants what is asked for. CEL refuses the rest at admission.
     ///
     /// # Errors
@@ -332,6 +351,14 @@ pub enum Expiry {
     After(SignedDuration),
     /// Whichever comes first.
     Earlier(Timestamp, SignedDuration),
+}
+
+impl Expiry {
+    /// The end that the token states, if it does and that comes first.
+    #[must_use]
+    pub fn no_later(stated: Option<Timestamp>, lives: SignedDuration) -> Self {
+        stated.map_or(Self::After(lives), |end| Self::Earlier(end, lives))
+    }
 }
 
 /// A token that was minted and not yet stored.

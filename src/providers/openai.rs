@@ -1,6 +1,6 @@
 //! OpenAI Realtime client secrets, for sessions of all three kinds.
 
-mod session;
+pub(super) mod session;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};

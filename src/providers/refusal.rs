@@ -53,7 +53,7 @@ pub(super) fn speaker(provider: &dyn Provider, to: &To) -> Speaker {
             _,
         ) => ((*title).to_owned(), true),
         (To::Service { origin, .. }, _) => (format!("The endpoint {origin}"), false),
-        (To::Endpoint, Endpoint::BuiltIn(_) | Endpoint::Local) => {
+        (To::Endpoint, Endpoint::BuiltIn(_) | Endpoint::Tenant(_) | Endpoint::Local) => {
             (provider.title().to_owned(), true)
         }
         (To::Endpoint, Endpoint::Custom(origin)) => (format!("The endpoint {origin}"), false),

@@ -13,7 +13,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::wire::{credential_header, secret};
-use super::{Mint, MintError, Role};
+use super::{Mint, MintError, Role, UnusableReply};
 
 /// What JavaScript's `encodeURIComponent` escapes, as the SDKs do: a space is `%20`, never `+`.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
@@ -170,6 +170,15 @@ impl Request {
     /// A value of the key Secret as `Authorization: Bearer`.
     pub(super) fn bearer(self, mint: &Mint<'_>, role: &Role) -> Result<Self, MintError> {
         self.key(mint, role, AUTHORIZATION.as_str(), "Bearer ")
+    }
+
+    /// A token from a reply as `Authorization: Bearer`.
+    pub(super) fn bearer_token(mut self, token: &str) -> Result<Self, UnusableReply> {
+        let mut value = HeaderValue::try_from(format!("Bearer {token}"))
+            .map_err(|_| UnusableReply("its token can't be sent as a header".into()))?;
+        value.set_sensitive(true);
+        self.headers.insert(AUTHORIZATION, value);
+        Ok(self)
     }
 
     /// Two values of the key Secret as `Authorization: Basic`. The first can't hold a colon, where the pair is split.

@@ -9,7 +9,10 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 /// cluster's DNS shall not point a provider's name at something of theirs inside. TLS would stop it too, but for an
 /// extra CA bundle. Proxies and listed endpoints are other names, and pass.
 pub(super) struct GuardedResolver {
+    /// Hosts, and `.domain` for every host of a domain.
     guarded: BTreeSet<String>,
+    /// Hosts that are exempt, though their domain is guarded.
+    exempt: BTreeSet<String>,
 }
 
 /// A guarded host that resolves to no public address.
@@ -21,14 +24,30 @@ impl GuardedResolver {
     pub(super) fn new(guarded: impl IntoIterator<Item = String>) -> Self {
         Self {
             guarded: guarded.into_iter().collect(),
+            exempt: BTreeSet::new(),
         }
+    }
+
+    /// Exempts hosts of a guarded domain.
+    pub(super) fn except(self, hosts: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            exempt: hosts.into_iter().collect(),
+            ..self
+        }
+    }
+
+    fn guards(&self, host: &str) -> bool {
+        let domain = || host.find('.').map(|dot| &host[dot..]);
+        self.guarded.contains(host)
+            || !self.exempt.contains(host)
+                && domain().is_some_and(|domain| self.guarded.contains(domain))
     }
 }
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let host = name.as_str().to_owned();
-        let guarded = self.guarded.contains(&host);
+        let guarded = self.guards(&host);
         Box::pin(async move {
             // The port comes from the URL later on.
             let mut found: Vec<SocketAddr> =
@@ -115,6 +134,21 @@ mod tests {
             "64:ff9b::a00:1",
         ] {
             assert!(!is_public(ip.parse().unwrap()), "{ip}");
+        }
+    }
+
+    #[test]
+    fn a_domain_is_guarded_but_for_the_listed_hosts() {
+        let resolver = GuardedResolver::new([".openai.azure.com".to_owned()])
+            .except(["private.openai.azure.com".to_owned()]);
+        assert!(resolver.guards("my-resource.openai.azure.com"));
+        for other in [
+            "private.openai.azure.com",
+            "openai.azure.com",
+            "example.com",
+            "localhost",
+        ] {
+            assert!(!resolver.guards(other), "{other}");
         }
     }
 

@@ -9,6 +9,11 @@ use serde_json::{Map, Value};
 
 use super::{Credential, InvalidBlock, MintError, Role, UnusableReply};
 
+/// What is passed through may take so much: OpenAI's reply echoes it, and no more than 64 KiB of a reply are read.
+const LARGEST: usize = 48 * 1024;
+/// No config needs it, and whatever walks a deeper one uses up its stack.
+const DEEPEST: usize = 32;
+
 /// A value of the credential as a header, marked sensitive. A key that can't be sent is a wrong key.
 pub(super) fn credential_header(
     credential: &Credential,
@@ -71,6 +76,33 @@ pub(super) fn bounded(
     Err(InvalidBlock(format!(
         "{field}: {size} bytes as JSON; at most {limit} are allowed"
     )))
+}
+
+/// Whether a part of the spec may be passed through to the provider. CEL can't see into it.
+pub(super) fn passed_through(field: &str, config: &Map<String, Value>) -> Result<(), InvalidBlock> {
+    let refuse = |what: String| Err(InvalidBlock(format!("{field}: {what}")));
+    if config.values().any(|value| deeper_than(DEEPEST - 1, value)) {
+        return refuse(format!(
+            "is nested deeper than {DEEPEST} levels; flatten it"
+        ));
+    }
+    let size = serde_json::to_vec(config).map_or(usize::MAX, |json| json.len());
+    if size > LARGEST {
+        return refuse(format!(
+            "takes {size} bytes as JSON where {LARGEST} are allowed; shorten it"
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a value has more than so many levels of objects and lists.
+fn deeper_than(levels: usize, value: &Value) -> bool {
+    let below = |value: &Value| levels == 0 || deeper_than(levels - 1, value);
+    match value {
+        Value::Object(fields) => levels == 0 || fields.values().any(below),
+        Value::Array(items) => levels == 0 || items.iter().any(below),
+        _ => false,
+    }
 }
 
 /// The reply's object. The text of a parse error would quote the reply, which holds the token.

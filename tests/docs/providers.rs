@@ -191,11 +191,26 @@ fn variants(file: &Conformance) -> Vec<Variant> {
         let block = &spec[&file.field];
         variant.label = (!alone).then(|| match block["kind"].as_str() {
             Some(kind) => format!("`{kind}`"),
-            None => default_kind(&file.field).unwrap_or_else(|| format!("`{block}`")),
+            None => beside(block, &file.example[&file.field])
+                .or_else(|| default_kind(&file.field))
+                .unwrap_or_else(|| "by default".to_owned()),
         });
         variant
     });
     labelled.collect()
+}
+
+/// What a block says that the example doesn't.
+fn beside(block: &Value, example: &Value) -> Option<String> {
+    let more = block.as_object()?.iter();
+    let more = more.filter(|(name, _)| example.get(name.as_str()).is_none());
+    let words: Vec<_> = more
+        .map(|(name, value)| match value {
+            Value::Object(_) | Value::Array(_) => format!("`{name}`"),
+            value => format!("`{name}: {value}`"),
+        })
+        .collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 fn default_kind(field: &str) -> Option<String> {

@@ -15,6 +15,7 @@ mod endpoints;
 mod errors;
 mod faults;
 mod recordings;
+mod sign_in;
 mod tanstack;
 mod tls;
 mod verified;

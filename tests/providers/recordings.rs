@@ -60,7 +60,9 @@ fn built_in_origin(ask: &Ask) -> &'static str {
     }
     match block.provider().endpoint() {
         Endpoint::BuiltIn(origin) => origin,
-        Endpoint::Custom(_) | Endpoint::Local => panic!("the endpoint was taken out"),
+        Endpoint::Tenant(_) | Endpoint::Custom(_) | Endpoint::Local => {
+            panic!("the endpoint was taken out")
+        }
     }
 }
 

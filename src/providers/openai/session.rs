@@ -2,36 +2,16 @@
 
 use serde_json::{Map, Value};
 
+use super::super::wire::passed_through;
 use super::InvalidBlock;
 use crate::api::{OpenAi, OpenAiKind};
 
-/// OpenAI's reply echoes the session, and no more than 64 KiB of a reply are read.
-const LARGEST: usize = 48 * 1024;
-/// No session needs it, and whatever walks a deeper one uses up its stack.
-const DEEPEST: usize = 32;
-
 /// What CEL can't see in a session.
-pub(super) fn check(block: &OpenAi) -> Result<(), InvalidBlock> {
+pub(in crate::providers) fn check(block: &OpenAi) -> Result<(), InvalidBlock> {
     let Some(session) = &block.session else {
         return Ok(());
     };
-    if session
-        .values()
-        .any(|value| deeper_than(DEEPEST - 1, value))
-    {
-        return refuse(
-            "",
-            &format!("is nested deeper than {DEEPEST} levels; flatten it"),
-        );
-    }
-    let size = serde_json::to_vec(session).map_or(usize::MAX, |json| json.len());
-    if size > LARGEST {
-        return refuse(
-            "",
-            &format!("takes {size} bytes as JSON where {LARGEST} are allowed; shorten it"),
-        );
-    }
-
+    passed_through("openai.session", session)?;
     let model = Some(block.model.as_str());
     match block.kind {
         OpenAiKind::Realtime => {
@@ -90,7 +70,7 @@ pub(super) fn check(block: &OpenAi) -> Result<(), InvalidBlock> {
 }
 
 /// The session to send: ours first, then the user's.
-pub(super) fn build(block: &OpenAi) -> Value {
+pub(in crate::providers) fn build(block: &OpenAi) -> Value {
     let model = || Value::from(block.model.as_str());
     let mut session = Map::new();
     match block.kind {
@@ -191,16 +171,6 @@ fn secret_in<'v>(mut fields: impl Iterator<Item = (&'v String, &'v Value)>) -> O
             secret(value)
         }
     })
-}
-
-/// Whether a value has more than so many levels of objects and lists.
-fn deeper_than(levels: usize, value: &Value) -> bool {
-    let below = |value: &Value| levels == 0 || deeper_than(levels - 1, value);
-    match value {
-        Value::Object(fields) => levels == 0 || fields.values().any(below),
-        Value::Array(items) => levels == 0 || items.iter().any(below),
-        _ => false,
-    }
 }
 
 fn refuse(path: &str, what: &str) -> Result<(), InvalidBlock> {

@@ -44,6 +44,9 @@ pub struct Conformance {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
+    /// What it is about, where the recording's name doesn't say.
+    #[serde(default)]
+    pub case: Option<String>,
     /// The case in the recording: `requests[].case` or `vectors[].case`. Left out: `expect` alone says what to send.
     #[serde(default)]
     pub recorded: Option<String>,
@@ -56,6 +59,9 @@ pub struct Request {
     /// (JSON) or `body_raw`, `claims`.
     #[serde(default)]
     pub expect: Value,
+    /// The reply to the first request, where this is the second.
+    #[serde(default)]
+    pub after: Option<Value>,
     /// Our clock, in seconds of the epoch. Default: the vector's, else 1795334400.
     #[serde(default)]
     pub now: Option<i64>,
@@ -70,6 +76,9 @@ pub struct Reply {
     /// The spec, where it differs from the example.
     #[serde(default)]
     pub spec: Option<Value>,
+    /// Which reply it is, counted from 0.
+    #[serde(default)]
+    pub nth: usize,
     /// The status, by default 200.
     #[serde(default)]
     pub status: Option<u16>,
@@ -90,6 +99,12 @@ pub struct Reply {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refusal {
+    /// The spec, where it differs from the example.
+    #[serde(default)]
+    pub spec: Option<Value>,
+    /// To which request, counted from 0.
+    #[serde(default)]
+    pub nth: usize,
     /// The status.
     pub status: u16,
     /// The body, as in [`Reply::body`].
@@ -149,7 +164,11 @@ pub struct Play {
     pub scheme: String,
     /// The key it accepts, as it is sent.
     pub key: String,
-    /// Where a request says how long: a JSON pointer into the body, `form:NAME` or `query:NAME`. Left out: `life`.
+    /// A request that comes first where no key is sent but an access token.
+    #[serde(default)]
+    pub sign_in: Option<SignIn>,
+    /// Where a request says how long, or until when: a JSON pointer into the body, `form:NAME` or `query:NAME`. Left
+    /// out: `life`.
     #[serde(default)]
     pub ttl: Option<String>,
     /// The life where the request can't say.
@@ -161,12 +180,32 @@ pub struct Play {
     /// Paths that the recording lacks, with what each may hold: same shape as a recorded request.
     #[serde(default)]
     pub also: Vec<Value>,
+    /// Paths of the recording that SDKs send to by mistake: there is nothing.
+    #[serde(default)]
+    pub wrong_paths: Vec<String>,
+    /// How a token begins.
+    #[serde(default)]
+    pub prefix: String,
     /// The success status, by default 200.
     #[serde(default)]
     pub status: Option<u16>,
     /// The reply. A text that is exactly `{{token}}`, `{{jwt}}`, `{{ttl}}`, `{{ttl_text}}`, `{{exp}}`, `{{exp_ms}}` or
     /// `{{exp_rfc3339}}` becomes that value; a reply that is one text is sent as plain text.
     pub reply: Value,
+}
+
+/// How an access token is had from the same stand-in.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignIn {
+    /// The request, same shape as a recorded one; its form must come as it is here.
+    pub request: Value,
+    /// The reply.
+    pub reply: Value,
+    /// The header that then carries the access token.
+    pub header: String,
+    /// Header and access token as they are sent.
+    pub value: String,
 }
 
 /// Providers with a face of their own in the stand-in, in place of [`Conformance::standin`].

@@ -1,11 +1,11 @@
 //! A provider played from data: its recording says what a request may be, its conformance file how to answer.
 //!
 //! Strict: a path, query key, header or field of the body that no recorded request has is a 400 that names it, and so
-//! is one of another type or one that must be there and isn't.
+//! is one of another type, and one that must be there (as all recorded requests have it) and isn't.
 
 use std::collections::HashSet;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use super::asked::Asked;
 use super::face::{ORDINARY, Refusal, wrong_key};
 use super::faults::Fault;
 use super::mint::{Minted, Minting};
-use crate::conformance::{self, Play};
+use crate::conformance::{self, Play, SignIn};
 
 /// A provider with its recorded requests.
 pub(super) struct Recorded {
@@ -37,6 +37,7 @@ pub(super) fn all() -> anyhow::Result<Vec<Recorded>> {
                         .unwrap_or_default(),
                 );
             }
+            requests.retain(|known| !play.wrong_paths.iter().any(|wrong| wrong == path(known)));
             anyhow::ensure!(
                 !requests.is_empty(),
                 "{field}: neither recorded requests nor standin.also"
@@ -55,9 +56,10 @@ pub(super) fn all() -> anyhow::Result<Vec<Recorded>> {
 impl Recorded {
     /// The key that a call presents.
     pub(super) fn api_key<'a>(&self, asked: &'a Asked) -> Option<&'a str> {
-        asked
-            .header(&self.play.header)?
-            .strip_prefix(self.play.scheme.as_str())
+        let key = asked
+            .header(&self.play.header)
+            .and_then(|value| value.strip_prefix(self.play.scheme.as_str()));
+        key.or_else(|| asked.header(&self.play.sign_in.as_ref()?.header))
     }
 
     /// Holds a call against the recorded ones and mints if it keeps to them.
@@ -67,6 +69,11 @@ impl Recorded {
         accepted: &HashSet<String>,
         minting: &Minting,
     ) -> Result<Minted, Refusal> {
+        if let Some(first) = &self.play.sign_in
+            && path(&first.request) == asked.path
+        {
+            return signed_in(asked, first, minting);
+        }
         let known: Vec<&Value> = self
             .requests
             .iter()
@@ -76,12 +83,21 @@ impl Recorded {
             let (method, path) = (&asked.method, &asked.path);
             return Err(Refusal::new(404, format!("there is no {method} {path}")));
         }
+        let both = self.play.sign_in.as_ref().is_some_and(|first| {
+            asked.header(&first.header).is_some() && asked.header(&self.play.header).is_some()
+        });
+        if both {
+            let header = &self.play.header;
+            let message = format!("{header} beside an access token: send one of them");
+            return Err(Refusal::bad(header.clone(), message));
+        }
         match self.api_key(asked) {
             None => {
                 let (header, scheme) = (&self.play.header, &self.play.scheme);
                 let message = format!("no API key: send the header `{header}: {scheme}<API key>`");
                 return Err(Refusal::new(401, message));
             }
+            Some(key) if self.signed_in(key) => {}
             Some(key) if !accepted.contains(key) => return Err(Refusal::new(401, wrong_key(key))),
             Some(_) => {}
         }
@@ -89,6 +105,12 @@ impl Recorded {
         query(asked, &known)?;
         let body = self.body(asked, &known)?;
         self.mint(asked, &body, minting)
+    }
+
+    /// Whether it is the access token, with its scheme.
+    fn signed_in(&self, key: &str) -> bool {
+        let first = self.play.sign_in.as_ref();
+        first.is_some_and(|first| first.value == key)
     }
 
     fn body(&self, asked: &Asked, known: &[&Value]) -> Result<Value, Refusal> {
@@ -176,10 +198,16 @@ impl Recorded {
                 let text = match place.split_once(':') {
                     Some(("query", key)) => asked.query(key),
                     Some(("form", key)) => body[key].as_str().map(str::to_owned),
-                    _ => body.pointer(place).map(ToString::to_string),
+                    _ => body.pointer(place).map(|value| match value {
+                        Value::String(text) => text.clone(),
+                        other => other.to_string(),
+                    }),
                 };
-                let seconds = text.and_then(|text| text.parse::<i64>().ok());
-                // An end instead of a life (Daily).
+                let seconds = text.and_then(|text| {
+                    let end = || text.parse().map(Timestamp::as_second).ok();
+                    text.parse::<i64>().ok().or_else(end)
+                });
+                // An end instead of a life (Daily, Gemini).
                 seconds.map(|it| {
                     if it > 1_000_000_000 {
                         it - minting.now.as_second()
@@ -213,7 +241,12 @@ impl Recorded {
                 }
                 minting.jwt(&claims)
             }
-            false => format!("standin-{}-{}", self.field, minting.random("token")),
+            false => format!(
+                "{}standin-{}-{}",
+                self.play.prefix,
+                self.field,
+                minting.random("token")
+            ),
         };
         // An end in other words than seconds of the epoch is bent as those are.
         let stated = |usual: Value, bent: i64| match minting.fault {
@@ -263,6 +296,26 @@ impl Recorded {
     }
 }
 
+/// The access token for a call that comes as recorded, form and all.
+fn signed_in(asked: &Asked, first: &SignIn, minting: &Minting) -> Result<Minted, Refusal> {
+    let known = [&first.request];
+    headers(asked, &known)?;
+    query(asked, &known)?;
+    let expected = first.request["body_raw"].as_str().unwrap_or_default();
+    if asked.method != first.request["method"] || asked.body != expected {
+        let message = format!("sign in with the form {expected}");
+        return Err(Refusal::new(401, message));
+    }
+    Ok(Minted {
+        token: first.value.clone(),
+        token_field: "",
+        expires_at: minting.expires_at(3600),
+        single_use: false,
+        reply: serde_json::Map::new(),
+        whole: Some((200, first.reply.to_string())),
+    })
+}
+
 fn path(known: &Value) -> &str {
     let path = known["path"].as_str().unwrap_or_default();
     path.split('?').next().unwrap_or_default()
@@ -293,19 +346,39 @@ fn headers(asked: &Asked, known: &[&Value]) -> Result<(), Refusal> {
             ));
         }
     }
-    Ok(())
+    let names = known
+        .iter()
+        .map(|known| names(known["headers"].as_object()));
+    match in_all(names).find(|name| asked.header(name).is_none()) {
+        Some(name) => Err(Refusal::bad(name.clone(), format!("missing header {name}"))),
+        None => Ok(()),
+    }
+}
+
+fn names(headers: Option<&serde_json::Map<String, Value>>) -> HashSet<String> {
+    let names = headers.into_iter().flat_map(|headers| headers.keys());
+    names.map(|name| name.to_ascii_lowercase()).collect()
+}
+
+/// What every recorded request has.
+fn in_all(sets: impl Iterator<Item = HashSet<String>>) -> impl Iterator<Item = String> {
+    let common = sets.reduce(|common, set| &common & &set);
+    common.unwrap_or_default().into_iter()
 }
 
 fn query(asked: &Asked, known: &[&Value]) -> Result<(), Refusal> {
-    let recorded: Vec<&str> = known
-        .iter()
-        .filter_map(|known| known["path"].as_str()?.split_once('?'))
-        .flat_map(|(_, query)| query.split('&'))
-        .map(|pair| pair.split('=').next().unwrap_or(pair))
-        .collect();
+    let keys = |known: &&Value| -> HashSet<String> {
+        let path = known["path"].as_str().unwrap_or_default();
+        let query = path.split_once('?').map_or("", |(_, query)| query);
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
+        pairs
+            .map(|pair| pair.split('=').next().unwrap_or(pair).to_owned())
+            .collect()
+    };
+    let recorded: HashSet<String> = known.iter().flat_map(keys).collect();
     let mut seen = HashSet::new();
     for (key, value) in asked.raw_query() {
-        if !recorded.contains(&key) {
+        if !recorded.contains(key) {
             return Err(Refusal::bad(key, format!("unknown query key {key}")));
         }
         if !seen.insert(key) {
@@ -316,7 +389,13 @@ fn query(asked: &Asked, known: &[&Value]) -> Result<(), Refusal> {
             return Err(Refusal::bad(key, message));
         }
     }
-    Ok(())
+    match in_all(known.iter().map(keys)).find(|key| !seen.contains(key.as_str())) {
+        Some(key) => Err(Refusal::bad(
+            key.clone(),
+            format!("missing query key {key}"),
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Every field is one that some recorded body has, with a value of the same type.

@@ -2,6 +2,7 @@
 
 mod admin;
 mod faults;
+mod played;
 mod recorded;
 mod refused;
 mod refused_openai;
@@ -81,10 +82,6 @@ impl Ask {
         self.attempt_at(&standin.url()).await
     }
 
-    pub(super) async fn send_to(&self, origin: &str) -> Reply {
-        self.attempt_at(origin).await.unwrap()
-    }
-
     async fn attempt_at(&self, origin: &str) -> reqwest::Result<Reply> {
         let client = reqwest::Client::builder()
             .no_proxy()
@@ -106,6 +103,11 @@ impl Ask {
             headers: response.headers().clone(),
             text: response.text().await?,
         })
+    }
+
+    /// To where a recorded provider is played.
+    pub(super) async fn send_to(&self, origin: &str) -> Reply {
+        self.attempt_at(origin).await.unwrap()
     }
 
     pub(super) async fn send(&self, standin: &StandIn) -> Reply {

@@ -1,0 +1,56 @@
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Lifetime, SpecRules, rules};
+
+/// Azure Speech tokens (`POST /sts/v1.0/issueToken`). They live 10 minutes by Microsoft's documentation and may be used
+/// any number of times until then, but only where they were issued: in the region, or at the resource's own domain.
+/// The Secret holds that too, as `region` or as `endpoint`.
+#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct AzureSpeech {
+    /// The account side. Not allowed together with credentials.providerRef.
+    #[serde(flatten)]
+    pub account: AzureSpeechAccount,
+}
+
+impl AzureSpeech {
+    /// What is said if it isn't clear where to ask.
+    pub const ONE_PLACE: &'static str = "azureSpeech: set region or resource (a custom domain), not both; a token works only where it was issued";
+}
+
+impl SpecRules for AzureSpeech {
+    const LIFETIME: Lifetime = Lifetime::Fixed { by: "Azure Speech" };
+    const RULES: &'static [(&'static str, &'static str)] = &[(
+        "!has(self.azureSpeech) || has(self.credentials.providerRef) || \
+         has(self.azureSpeech.region) != has(self.azureSpeech.resource)",
+        Self::ONE_PLACE,
+    )];
+    const ACCOUNT_RULES: &'static [(&'static str, &'static str)] = &[(
+        "!has(self.azureSpeech) || has(self.azureSpeech.region) != has(self.azureSpeech.resource)",
+        Self::ONE_PLACE,
+    )];
+}
+
+/// The account side of Azure Speech.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct AzureSpeechAccount {
+    /// The resource's region, such as `westeurope`: asks `https://REGION.api.cognitive.microsoft.com`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new(rules::LABEL).message(rules::LABEL_MESSAGE))]
+    pub region: Option<String>,
+    /// A resource with a custom domain: asks `https://RESOURCE.cognitiveservices.azure.com`. With a private endpoint
+    /// no tokens are issued there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new(rules::LABEL).message(rules::LABEL_MESSAGE))]
+    pub resource: Option<String>,
+    /// Another origin in place of the region's or the resource's, which the Secret still names. Works only if the operator was started with it in `--allow-endpoint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
+    pub endpoint: Option<String>,
+}

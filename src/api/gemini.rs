@@ -1,0 +1,81 @@
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Lifetime, SpecRules, rules};
+
+/// Gemini Live tokens (`POST /v1alpha/auth_tokens` of the Gemini Developer API; Vertex AI has none). The token starts
+/// sessions for `expirationSeconds`; a session that has started goes on for `sessionSeconds` after that. Google wants
+/// both ends less than 20 hours ahead.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.fieldMask) || self.fieldMask.all(f, f.matches('^[A-Za-z0-9_.]+$'))")
+    .message("gemini.fieldMask: the names of fields, such as model or generationConfig.temperature"))]
+pub struct Gemini {
+    /// The model, without `models/`, such as `gemini-3.8-live`. Left out: the token serves every Live model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = Rule::new("!self.startsWith('models/')").message("gemini.model: the model's name without models/"))]
+    pub model: Option<String>,
+    /// The session's setup, passed through to Google as `bidiGenerateContentSetup`: `generationConfig`,
+    /// `systemInstruction`, `tools` and so on. At most 48 KiB as JSON; `model` is filled in. All that the setup says
+    /// or leaves to the default is then locked for the client, unless `fieldMask` says otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "setup")]
+    pub setup: Option<Map<String, Value>>,
+    /// Locks only these fields of the setup, such as `model` and `generationConfig.temperature`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 128)))]
+    pub field_mask: Option<Vec<String>>,
+    /// How many sessions one token starts; 0, the default, is no limit. With a limit the token doesn't suit a shared
+    /// Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000000))]
+    pub uses: Option<i64>,
+    /// How long after the last moment to start a session its messages are still accepted, in seconds. Default 1800.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 71640))]
+    pub session_seconds: Option<i64>,
+    /// The account side. Not allowed together with credentials.providerRef.
+    #[serde(flatten)]
+    pub account: GeminiAccount,
+}
+
+impl Gemini {
+    /// Both ends lie less than 20 hours ahead; five minutes are left to clocks that disagree.
+    pub const FURTHEST: i64 = 71_700;
+    /// The default of `sessionSeconds`, which is Google's default for a session's messages.
+    pub const SESSION_SECONDS: i64 = 1800;
+    /// What is said if an end lies too far ahead.
+    pub const TOO_FAR: &'static str = "gemini: expirationSeconds and sessionSeconds (each 1800 unless set) together are at most 71700, \
+         since Google takes less than 20 hours";
+}
+
+impl SpecRules for Gemini {
+    const LIFETIME: Lifetime = Lifetime::Chosen {
+        of: "Gemini tokens",
+        min: 60,
+        max: 68_400,
+    };
+    const RULES: &'static [(&'static str, &'static str)] = &[(
+        "!has(self.gemini) || (has(self.expirationSeconds) ? self.expirationSeconds : 1800) + \
+         (has(self.gemini.sessionSeconds) ? self.gemini.sessionSeconds : 1800) <= 71700",
+        Self::TOO_FAR,
+    )];
+}
+
+/// The account side of Gemini.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct GeminiAccount {
+    /// Another origin in place of `https://generativelanguage.googleapis.com`. Works only if the operator was started
+    /// with it in `--allow-endpoint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
+    pub endpoint: Option<String>,
+}
+
+fn setup(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+}

@@ -1,0 +1,159 @@
+//! Azure Speech: tokens of the speech service.
+//!
+//! The reply is the token itself, as text. It works only where it was issued, so the Secret says where that is.
+
+use jiff::SignedDuration;
+
+use super::wire::text_token;
+use super::{
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
+    Provider, Request, Role, Step, UnusableReply, jwt,
+};
+use crate::api::{AzureSpeech, AzureSpeechAccount};
+
+/// How long a token lives, by documentation.
+const LIFE: SignedDuration = SignedDuration::from_mins(10);
+
+const FACTS: Facts = Facts {
+    name: "azure-speech",
+    title: "Azure Speech",
+    roles: &[Role {
+        key: "api-key",
+        env: "AZURE_SPEECH_KEY",
+    }],
+    origins: &[
+        "https://*.api.cognitive.microsoft.com",
+        "https://*.cognitiveservices.azure.com",
+    ],
+    secret_prefixes: &[],
+    config_has_model: false,
+    wrong_key_is_400: false,
+};
+
+impl Described for AzureSpeech {
+    const FACTS: &'static Facts = &FACTS;
+}
+
+impl AccountSide for AzureSpeechAccount {
+    fn roles(&self) -> &'static [Role] {
+        FACTS.roles
+    }
+}
+
+impl Provider for AzureSpeech {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    fn model(&self) -> Option<&str> {
+        None
+    }
+
+    fn life(&self) -> Life {
+        Life::Fixed(LIFE)
+    }
+
+    fn endpoint(&self) -> Endpoint<'_> {
+        let account = &self.account;
+        match (&account.endpoint, &account.region, &account.resource) {
+            (Some(custom), ..) => Endpoint::Custom(custom),
+            (None, Some(region), _) => {
+                Endpoint::Tenant(format!("https://{region}.api.cognitive.microsoft.com"))
+            }
+            (None, None, Some(name)) => Endpoint::Tenant(custom_domain(name)),
+            // No origin: refused wherever it gets to.
+            (None, None, None) => Endpoint::Custom(""),
+        }
+    }
+
+    fn validate(&self) -> Result<(), InvalidBlock> {
+        let account = &self.account;
+        if account.region.is_some() == account.resource.is_some() {
+            return Err(InvalidBlock(AzureSpeech::ONE_PLACE.into()));
+        }
+        Ok(())
+    }
+
+    fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
+        let request = Request::post_empty("/sts/v1.0/issueToken")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("accept", "*/*");
+        Ok(Step::Send(request.key(
+            mint,
+            &FACTS.roles[0],
+            "ocp-apim-subscription-key",
+            "",
+        )?))
+    }
+
+    fn read(&self, _: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
+        let value = text_token(body)?;
+        if !jwt::looks_like_one(&value) {
+            return Err(UnusableReply("its body is no token".into()));
+        }
+        let expiry = Expiry::no_later(jwt::expiry(&value), LIFE);
+        let mut answer = Answer::new(value, expiry, self.config());
+        // Clients go where it was issued.
+        let account = &self.account;
+        let place = match (&account.region, &account.resource) {
+            (Some(region), _) => Some(("region", region.clone())),
+            (None, Some(name)) => Some(("endpoint", custom_domain(name))),
+            (None, None) => None,
+        };
+        answer
+            .outputs
+            .extend(place.map(|(key, value)| (key, value.into())));
+        Ok(Step::Done(answer))
+    }
+}
+
+fn custom_domain(resource: &str) -> String {
+    format!("https://{resource}.cognitiveservices.azure.com")
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+    use serde_json::json;
+
+    use super::super::fixture::answer;
+    use super::*;
+
+    const JWT: &[u8] = b"eyJhbGciOiJFUzI1NiJ9.eyJleHAiOjE3OTUzMzUwMDB9.fake";
+
+    /// A token works only where it was issued.
+    #[test]
+    fn the_place_comes_with_the_token() {
+        for (block, key, place) in [
+            (json!({"region": "westeurope"}), "region", "westeurope"),
+            (
+                json!({"resource": "my-speech"}),
+                "endpoint",
+                "https://my-speech.cognitiveservices.azure.com",
+            ),
+        ] {
+            let block: AzureSpeech = serde_json::from_value(block).unwrap();
+            let outputs = answer(&block, 600, JWT).unwrap().outputs;
+            let outputs: Vec<_> = outputs
+                .iter()
+                .map(|(key, value)| (*key, value.expose_secret()))
+                .collect();
+            assert_eq!(outputs, [(key, place)]);
+        }
+    }
+
+    #[test]
+    fn exactly_one_place() {
+        let valid = |block| {
+            serde_json::from_value::<AzureSpeech>(block)
+                .unwrap()
+                .validate()
+        };
+        assert_eq!(valid(json!({"region": "westeurope"})), Ok(()));
+        let through = json!({"region": "westeurope", "endpoint": "https://gw.example"});
+        assert_eq!(valid(through), Ok(()));
+        assert!(valid(json!({})).is_err());
+        assert!(valid(json!({"endpoint": "https://gw.example"})).is_err());
+        assert!(valid(json!({"region": "westeurope", "resource": "my-speech"})).is_err());
+    }
+}

@@ -1,0 +1,79 @@
+//! Cartesia: access tokens.
+
+use serde_json::json;
+
+use super::wire::{reply_object, token};
+use super::{
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
+    Provider, Request, Role, Step, UnusableReply, jwt,
+};
+use crate::api::{Cartesia, CartesiaAccount};
+
+/// The version of the API that this was written for; Cartesia wants one in every request.
+const VERSION: &str = "2026-08-14";
+
+const FACTS: Facts = Facts {
+    name: "cartesia",
+    title: "Cartesia",
+    roles: &[Role {
+        key: "api-key",
+        env: "CARTESIA_API_KEY",
+    }],
+    origins: &["https://api.cartesia.ai"],
+    secret_prefixes: &["sk_car"],
+    config_has_model: false,
+    wrong_key_is_400: false,
+};
+
+impl Described for Cartesia {
+    const FACTS: &'static Facts = &FACTS;
+}
+
+impl AccountSide for CartesiaAccount {
+    fn roles(&self) -> &'static [Role] {
+        FACTS.roles
+    }
+}
+
+impl Provider for Cartesia {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    fn model(&self) -> Option<&str> {
+        None
+    }
+
+    fn life(&self) -> Life {
+        Life::chosen(1, 3600)
+    }
+
+    fn endpoint(&self) -> Endpoint<'_> {
+        Endpoint::or(&self.account.endpoint, FACTS.origins[0])
+    }
+
+    fn validate(&self) -> Result<(), InvalidBlock> {
+        let grants = self.grants;
+        if grants.tts || grants.stt || grants.agent {
+            return Ok(());
+        }
+        Err(InvalidBlock(
+            "cartesia.grants: set at least one of tts, stt and agent to true; a token without opens nothing".into(),
+        ))
+    }
+
+    fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
+        // Always with a life: Cartesia doesn't say what its default is.
+        let body = json!({"grants": self.grants, "expires_in": mint.expiration.as_secs()});
+        let request =
+            Request::post_json("/access-token", &body).header("cartesia-version", VERSION);
+        Ok(Step::Send(request.bearer(mint, &FACTS.roles[0])?))
+    }
+
+    fn read(&self, mint: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
+        let value = token(&mut reply_object(body)?, "token")?;
+        // The reply states no end; the token, a JWT, does.
+        let expiry = Expiry::no_later(jwt::expiry(&value), mint.expiration);
+        Ok(Step::Done(Answer::new(value, expiry, self.config())))
+    }
+}

@@ -1,0 +1,168 @@
+//! Gemini: Live tokens of the Gemini Developer API.
+//!
+//! Always `v1alpha`, the only version that documents them; Google's own SDK posts elsewhere unless it is told. The reply
+//! states no end: it is what was asked for. Google's defaults (one use, no new session after 60 seconds) don't suit a
+//! Secret, so both are always sent. TanStack AI publishes the end of the messages as `expiresAt`; ours is the last
+//! moment to start a session.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, json};
+
+use super::wire::{passed_through, reply_object, token};
+use super::{
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
+    Provider, Request, Role, Step, UnusableReply,
+};
+use crate::api::{Gemini, GeminiAccount};
+
+const FACTS: Facts = Facts {
+    name: "gemini",
+    title: "Gemini",
+    roles: &[Role {
+        key: "api-key",
+        env: "GEMINI_API_KEY",
+    }],
+    origins: &["https://generativelanguage.googleapis.com"],
+    secret_prefixes: &["aiza", "auth_tokens/"],
+    config_has_model: true,
+    wrong_key_is_400: true,
+};
+
+impl Described for Gemini {
+    const FACTS: &'static Facts = &FACTS;
+}
+
+impl AccountSide for GeminiAccount {
+    fn roles(&self) -> &'static [Role] {
+        FACTS.roles
+    }
+}
+
+impl Provider for Gemini {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    fn life(&self) -> Life {
+        Life::chosen(60, 68_400)
+    }
+
+    fn single_use(&self) -> Option<&'static str> {
+        (self.uses.unwrap_or_default() > 0).then_some(
+            "such a token starts only so many sessions as gemini.uses says, and the readers of the Secret share them. \
+             Remove gemini.uses",
+        )
+    }
+
+    fn endpoint(&self) -> Endpoint<'_> {
+        Endpoint::or(&self.account.endpoint, FACTS.origins[0])
+    }
+
+    fn validate(&self) -> Result<(), InvalidBlock> {
+        let Some(setup) = &self.setup else {
+            return Ok(());
+        };
+        if setup.contains_key("model") {
+            let message = "gemini.setup.model: is filled in from gemini.model; remove it here";
+            return Err(InvalidBlock(message.into()));
+        }
+        passed_through("gemini.setup", setup)
+    }
+
+    fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
+        let life = mint
+            .expiration
+            .saturating_add(SignedDuration::from_secs(self.session_seconds()));
+        if life.as_secs() > Gemini::FURTHEST {
+            return Err(InvalidBlock(Gemini::TOO_FAR.into()).into());
+        }
+        let last_start = last_start(mint);
+        let mut body = json!({
+            "uses": self.uses.unwrap_or_default(),
+            "expireTime": ahead(last_start, self.session_seconds()).to_string(),
+            "newSessionExpireTime": last_start.to_string(),
+        });
+        if self.model.is_some() || self.setup.is_some() {
+            let model = self.model.iter();
+            let model = model.map(|it| ("model".to_owned(), format!("models/{it}").into()));
+            let setup = self.setup.clone().unwrap_or_default();
+            body["bidiGenerateContentSetup"] = model.chain(setup).collect::<Map<_, _>>().into();
+        }
+        if let Some(fields) = &self.field_mask {
+            body["fieldMask"] = fields.join(",").into();
+        }
+        // A header, never `?key=`, which lands in logs.
+        let request = Request::post_json("/v1alpha/auth_tokens", &body);
+        let request = request.key(mint, &FACTS.roles[0], "x-goog-api-key", "")?;
+        Ok(Step::Send(request))
+    }
+
+    fn read(&self, mint: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
+        let name = token(&mut reply_object(body)?, "name")?;
+        // Never later than `expireTime`, which lies further ahead.
+        let expiry = Expiry::At(last_start(mint));
+        Ok(Step::Done(Answer::new(name, expiry, self.config())))
+    }
+}
+
+impl Gemini {
+    fn session_seconds(&self) -> i64 {
+        self.session_seconds.unwrap_or(Self::SESSION_SECONDS)
+    }
+}
+
+/// `newSessionExpireTime`, in whole seconds, of which none is too many.
+fn last_start(mint: &Mint<'_>) -> Timestamp {
+    let now = Timestamp::from_second(mint.now.as_second()).unwrap_or(mint.now);
+    ahead(now, mint.expiration.as_secs())
+}
+
+fn ahead(time: Timestamp, seconds: i64) -> Timestamp {
+    time.saturating_add(SignedDuration::from_secs(seconds))
+        .unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::super::fixture::answer;
+    use super::*;
+
+    fn block(block: Value) -> Gemini {
+        serde_json::from_value(block).unwrap()
+    }
+
+    /// Google's default is one use, and none after a minute.
+    #[test]
+    fn a_limited_token_is_said_not_to_suit_a_secret() {
+        assert_eq!(block(json!({})).single_use(), None);
+        assert_eq!(block(json!({"uses": 0})).single_use(), None);
+        for uses in [1, 5] {
+            let told = block(json!({"uses": uses})).single_use();
+            assert!(told.is_some_and(|told| told.contains("gemini.uses")));
+        }
+    }
+
+    #[test]
+    fn the_end_is_the_last_start_of_a_session_not_the_last_message() {
+        let answer = answer(&block(json!({})), 600, br#"{"name":"auth_tokens/1"}"#).unwrap();
+        let expected = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(600);
+        assert_eq!(answer.expiry, Expiry::At(expected));
+    }
+
+    #[test]
+    fn a_setup_is_bounded_and_has_no_model_of_its_own() {
+        assert_eq!(
+            block(json!({"setup": {"generationConfig": {}}})).validate(),
+            Ok(())
+        );
+        let refused = |setup: Value| block(json!({"setup": setup})).validate().unwrap_err().0;
+        assert!(refused(json!({"model": "m"})).contains("filled in from gemini.model"));
+        assert!(refused(json!({"a": "x".repeat(49152)})).contains("gemini.setup: takes"));
+    }
+}

@@ -1,0 +1,112 @@
+//! Hume: access tokens by OAuth's client credentials.
+
+use jiff::SignedDuration;
+
+use super::wire::{reply_object, seconds, token};
+use super::{
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, Life, Mint, MintError, Provider,
+    Request, Role, Step, UnusableReply,
+};
+use crate::api::{Hume, HumeAccount};
+
+const API_KEY: Role = Role {
+    key: "HUME_API_KEY",
+    env: "HUME_API_KEY",
+};
+const SECRET_KEY: Role = Role {
+    key: "HUME_SECRET_KEY",
+    env: "HUME_SECRET_KEY",
+};
+
+/// How long a token lives, by documentation.
+const LIFE: SignedDuration = SignedDuration::from_mins(30);
+
+const FACTS: Facts = Facts {
+    name: "hume",
+    title: "Hume",
+    roles: &[API_KEY, SECRET_KEY],
+    origins: &["https://api.hume.ai"],
+    secret_prefixes: &[],
+    config_has_model: false,
+    wrong_key_is_400: false,
+};
+
+impl Described for Hume {
+    const FACTS: &'static Facts = &FACTS;
+}
+
+impl AccountSide for HumeAccount {
+    fn roles(&self) -> &'static [Role] {
+        FACTS.roles
+    }
+}
+
+impl Provider for Hume {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    fn model(&self) -> Option<&str> {
+        None
+    }
+
+    fn life(&self) -> Life {
+        Life::Fixed(LIFE)
+    }
+
+    fn endpoint(&self) -> Endpoint<'_> {
+        Endpoint::or(&self.account.endpoint, FACTS.origins[0])
+    }
+
+    fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
+        let form = [("grant_type", "client_credentials")];
+        let request = Request::post_form("/oauth2-cc/token", &form);
+        Ok(Step::Send(request.basic(mint, &API_KEY, &SECRET_KEY)?))
+    }
+
+    fn read(&self, _: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
+        let mut reply = reply_object(body)?;
+        let value = token(&mut reply, "access_token")?;
+        // Only a third party's example has `expires_in`; the documentation has the life.
+        let stated = reply.get("expires_in").and_then(seconds);
+        let expiry = Expiry::After(stated.map_or(LIFE, |stated| stated.min(LIFE)));
+        Ok(Step::Done(Answer::new(value, expiry, self.config())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Credential;
+    use super::super::fixture::request;
+    use super::*;
+
+    /// `Authorization: Basic` splits the pair at the first colon.
+    #[test]
+    fn a_colon_in_the_api_key_is_refused() {
+        let credential = Credential::new([
+            ("HUME_API_KEY", "api:key".into()),
+            ("HUME_SECRET_KEY", "secret-key".into()),
+        ]);
+        let error = request(&Hume::default(), 0, &credential).unwrap_err();
+        assert!(matches!(
+            error,
+            MintError::Rejected {
+                credential: true,
+                ..
+            }
+        ));
+        assert!(
+            error
+                .to_string()
+                .contains("HUME_API_KEY in the Secret holds a colon")
+        );
+        assert!(!error.to_string().contains("api:key"));
+    }
+
+    #[test]
+    fn a_missing_value_is_named() {
+        let credential = Credential::new([("HUME_API_KEY", "api-key".into())]);
+        let error = request(&Hume::default(), 0, &credential).unwrap_err();
+        assert!(error.to_string().contains("\"HUME_SECRET_KEY\""), "{error}");
+    }
+}

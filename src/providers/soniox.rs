@@ -1,0 +1,113 @@
+//! Soniox: temporary API keys.
+
+use serde_json::json;
+
+use super::wire::{no_expiry, reply_object, rfc3339, token};
+use super::{
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, Life, Mint, MintError, Provider,
+    Request, Role, Step, UnusableReply,
+};
+use crate::api::{Soniox, SonioxAccount, SonioxKind, SonioxRegion};
+
+/// The API's hosts. The one of the US has no region in its name.
+const ORIGINS: [&str; 3] = [
+    "https://api.soniox.com",
+    "https://api.eu.soniox.com",
+    "https://api.jp.soniox.com",
+];
+
+const FACTS: Facts = Facts {
+    name: "soniox",
+    title: "Soniox",
+    roles: &[Role {
+        key: "api-key",
+        env: "SONIOX_API_KEY",
+    }],
+    origins: &ORIGINS,
+    secret_prefixes: &["temp:"],
+    config_has_model: false,
+    wrong_key_is_400: false,
+};
+
+impl Described for Soniox {
+    const FACTS: &'static Facts = &FACTS;
+}
+
+impl AccountSide for SonioxAccount {
+    fn roles(&self) -> &'static [Role] {
+        FACTS.roles
+    }
+}
+
+impl Provider for Soniox {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    fn model(&self) -> Option<&str> {
+        None
+    }
+
+    fn life(&self) -> Life {
+        Life::chosen(1, 3600)
+    }
+
+    fn single_use(&self) -> Option<&'static str> {
+        self.single_use.then_some(
+            "such a key opens one stream: the first reader of the Secret uses it up. Remove soniox.singleUse",
+        )
+    }
+
+    fn endpoint(&self) -> Endpoint<'_> {
+        let [us, eu, jp] = ORIGINS;
+        let own = match self.account.region.unwrap_or_default() {
+            SonioxRegion::US => us,
+            SonioxRegion::EU => eu,
+            SonioxRegion::JP => jp,
+        };
+        Endpoint::or(&self.account.endpoint, own)
+    }
+
+    fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
+        let usage = match self.kind {
+            SonioxKind::Transcription => "transcribe_websocket",
+            SonioxKind::TextToSpeech => "tts_rt",
+        };
+        let mut body = json!({
+            "usage_type": usage,
+            "expires_in_seconds": mint.expiration.as_secs(),
+        });
+        if let Some(client) = &self.client_reference_id {
+            body["client_reference_id"] = client.as_str().into();
+        }
+        if self.single_use {
+            body["single_use"] = true.into();
+        }
+        if let Some(seconds) = self.max_session_duration_seconds {
+            body["max_session_duration_seconds"] = seconds.into();
+        }
+        let request = Request::post_json("/v1/auth/temporary-api-key", &body);
+        Ok(Step::Send(request.bearer(mint, &FACTS.roles[0])?))
+    }
+
+    fn read(&self, _: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
+        let mut reply = reply_object(body)?;
+        let value = token(&mut reply, "api_key")?;
+        let expires_at = reply.get("expires_at").and_then(rfc3339);
+        let expiry = Expiry::At(expires_at.ok_or_else(|| no_expiry("expires_at"))?);
+        Ok(Step::Done(Answer::new(value, expiry, self.config())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_use_key_is_said_not_to_suit_a_secret() {
+        let block = |block| -> Soniox { serde_json::from_value(block).unwrap() };
+        assert_eq!(block(json!({})).single_use(), None);
+        let told = block(json!({"singleUse": true})).single_use();
+        assert!(told.is_some_and(|told| told.contains("soniox.singleUse")));
+    }
+}
