@@ -16,7 +16,7 @@ pub struct AzureOpenAi {
     /// The session's configuration, passed through: `instructions`, `audio`, `tools` and so on, as with `openai`. At
     /// most 48 KiB as JSON; `type` and `model` are filled in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "session")]
+    #[schemars(schema_with = "rules::any_object")]
     pub session: Option<Map<String, Value>>,
     /// The account side. Not allowed together with credentials.providerRef.
     #[serde(flatten)]
@@ -85,8 +85,4 @@ pub struct Entra {
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
     pub authority: Option<String>,
-}
-
-fn session(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }

@@ -21,7 +21,7 @@ pub struct Gemini {
     /// `systemInstruction`, `tools` and so on. At most 48 KiB as JSON; `model` is filled in. All that the setup says
     /// or leaves to the default is then locked for the client, unless `fieldMask` says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "setup")]
+    #[schemars(schema_with = "rules::any_object")]
     pub setup: Option<Map<String, Value>>,
     /// Locks only these fields of the setup, such as `model` and `generationConfig.temperature`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,8 +74,4 @@ pub struct GeminiAccount {
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
     pub endpoint: Option<String>,
-}
-
-fn setup(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }

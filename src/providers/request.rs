@@ -1,7 +1,5 @@
 //! A request as an adapter builds it: relative to an origin, and with nothing that could be forgotten.
 
-#![allow(dead_code, reason = "what the list of providers grows into")]
-
 use std::fmt;
 
 use base64::Engine as _;

@@ -1,7 +1,5 @@
 //! What the adapters share: the key as a header, the token in a reply.
 
-#![allow(dead_code, reason = "what the list of providers grows into")]
-
 use http::HeaderValue;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
