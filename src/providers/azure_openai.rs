@@ -3,17 +3,18 @@
 //! The generally available path and no `api-version`; the class `AzureOpenAI` of OpenAI's SDK posts to another one. The
 //! key goes into `api-key`, where Microsoft's documentation has it; the SDK on the same path sends it as a bearer.
 
+use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::clock::epoch_seconds;
 use super::openai::session;
+use super::request::component;
 use super::wire::{no_expiry, reply_object, secret, token};
 use super::{
     AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
     Provider, Request, Role, Step, To, UnusableReply,
 };
-use crate::api::{AzureOpenAi, AzureOpenAiAccount, Entra, OpenAi};
-use secrecy::ExposeSecret;
+use crate::api::{AzureOpenAi, AzureOpenAiAccount, Entra, OpenAi, OpenAiAccount, OpenAiKind};
 
 const KEY: &[Role] = &[Role {
     key: "api-key",
@@ -126,11 +127,11 @@ impl AzureOpenAi {
     /// The same session at OpenAI.
     fn as_openai(&self) -> OpenAi {
         OpenAi {
-            kind: crate::api::OpenAiKind::Realtime,
+            kind: OpenAiKind::Realtime,
             model: self.deployment.clone(),
             session: self.session.clone(),
             safety_identifier: None,
-            account: crate::api::OpenAiAccount::default(),
+            account: OpenAiAccount::default(),
         }
     }
 }
@@ -144,11 +145,73 @@ fn sign_in(entra: &Entra, mint: &Mint<'_>) -> Result<Request, MintError> {
         ("client_secret", client_secret.expose_secret()),
         ("grant_type", "client_credentials"),
     ];
-    let path = format!("/{}/oauth2/v2.0/token", entra.tenant_id);
+    let path = format!("/{}/oauth2/v2.0/token", component(&entra.tenant_id));
     let origin = entra.authority.as_deref().unwrap_or(AUTHORITY);
     Ok(Request::post_form(path, &form).to(To::Service {
         title: "Microsoft Entra",
         origin: origin.to_owned(),
         built_in: origin == AUTHORITY,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::EndpointPolicy;
+    use super::*;
+
+    fn block(block: serde_json::Value) -> AzureOpenAi {
+        serde_json::from_value(block).unwrap()
+    }
+
+    /// The API server refuses such names; `mint` on a laptop has only this.
+    #[test]
+    fn a_resource_never_leads_out_of_the_domain() {
+        let policy = EndpointPolicy::default();
+        let host = |resource: &str| {
+            let block = block(json!({"deployment": "d", "resource": resource}));
+            let origin = policy.check(&block.endpoint()).ok().flatten();
+            origin.map(|origin| origin.host_str().unwrap().to_owned())
+        };
+        assert_eq!(
+            host("my-resource").as_deref(),
+            Some("my-resource.openai.azure.com")
+        );
+        for name in [
+            "evil.example/",
+            "evil.example#",
+            "evil.example?",
+            "evil.example:443",
+            "u@e",
+            "e\\",
+        ] {
+            assert_eq!(host(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn without_a_resource_there_is_nowhere_to_ask() {
+        let block = block(json!({"deployment": "d"}));
+        assert!(block.validate().is_err());
+        assert!(EndpointPolicy::default().check(&block.endpoint()).is_err());
+    }
+
+    #[test]
+    fn the_rules_of_a_session_are_openais_under_our_names() {
+        let refused = |session: serde_json::Value| {
+            let block = block(json!({"deployment": "d", "resource": "r", "session": session}));
+            block.validate().unwrap_err().0
+        };
+        let told = refused(json!({"voice": "marin"}));
+        assert!(
+            told.contains("azureOpenAI.session.audio.output.voice"),
+            "{told}"
+        );
+        let told = refused(json!({"model": "other"}));
+        assert!(told.contains("azureOpenAI.deployment"), "{told}");
+        let told = refused(json!({"tools": [{"type": "mcp", "authorization": "canary"}]}));
+        assert!(
+            told.contains("azureOpenAI.session.tools[0]") && !told.contains("canary"),
+            "{told}"
+        );
+    }
 }
