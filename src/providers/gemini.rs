@@ -8,7 +8,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, json};
 
-use super::wire::{passed_through, reply_object, token};
+use super::wire::{SESSION, bounded, reply_object, token};
 use super::{
     AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
     Provider, Request, Role, Step, UnusableReply,
@@ -70,7 +70,7 @@ impl Provider for Gemini {
             let message = "gemini.setup.model: is filled in from gemini.model; remove it here";
             return Err(InvalidBlock(message.into()));
         }
-        passed_through("gemini.setup", setup)
+        bounded("gemini.setup", Some(setup), SESSION)
     }
 
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {

@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 
 use super::{Credential, InvalidBlock, MintError, Role, UnusableReply};
 
-/// What is passed through may take so much: OpenAI's reply echoes it, and no more than 64 KiB of a reply are read.
-const LARGEST: usize = 48 * 1024;
-/// No config needs it, and whatever walks a deeper one uses up its stack.
+/// What a session's config may take: OpenAI's reply echoes it, and no more than 64 KiB of a reply are read.
+pub(super) const SESSION: usize = 48 * 1024;
+/// No object needs it, and whatever walks a deeper one uses up its stack.
 const DEEPEST: usize = 32;
 
 /// A value of the credential as a header, marked sensitive. A key that can't be sent is a wrong key.
@@ -59,35 +59,26 @@ pub(super) fn sendable(value: &str) -> Option<&str> {
     value.chars().all(|c| c.is_ascii_graphic()).then_some(value)
 }
 
-/// An object that is passed on in the provider's own words has at most so many bytes as JSON.
+/// Whether an object may be passed on in the provider's own words: at most so many bytes as JSON, and not too deep. CEL
+/// can't see into it.
 pub(super) fn bounded(
     field: &str,
     object: Option<&Map<String, Value>>,
     limit: usize,
 ) -> Result<(), InvalidBlock> {
-    let size = object.map_or(0, |object| {
-        serde_json::to_string(object).map_or(0, |json| json.len())
-    });
-    if size <= limit {
-        return Ok(());
-    }
-    Err(InvalidBlock(format!(
-        "{field}: {size} bytes as JSON; at most {limit} are allowed"
-    )))
-}
-
-/// Whether a part of the spec may be passed through to the provider. CEL can't see into it.
-pub(super) fn passed_through(field: &str, config: &Map<String, Value>) -> Result<(), InvalidBlock> {
     let refuse = |what: String| Err(InvalidBlock(format!("{field}: {what}")));
-    if config.values().any(|value| deeper_than(DEEPEST - 1, value)) {
+    let Some(object) = object else {
+        return Ok(());
+    };
+    if object.values().any(|value| deeper_than(DEEPEST - 1, value)) {
         return refuse(format!(
             "is nested deeper than {DEEPEST} levels; flatten it"
         ));
     }
-    let size = serde_json::to_vec(config).map_or(usize::MAX, |json| json.len());
-    if size > LARGEST {
+    let size = serde_json::to_vec(object).map_or(usize::MAX, |json| json.len());
+    if size > limit {
         return refuse(format!(
-            "takes {size} bytes as JSON where {LARGEST} are allowed; shorten it"
+            "takes {size} bytes as JSON where {limit} are allowed; shorten it"
         ));
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::super::wire::passed_through;
+use super::super::wire::{SESSION, bounded};
 use super::InvalidBlock;
 use crate::api::{OpenAi, OpenAiKind};
 
@@ -11,7 +11,7 @@ pub(in crate::providers) fn check(block: &OpenAi) -> Result<(), InvalidBlock> {
     let Some(session) = &block.session else {
         return Ok(());
     };
-    passed_through("openai.session", session)?;
+    bounded("openai.session", Some(session), SESSION)?;
     let model = Some(block.model.as_str());
     match block.kind {
         OpenAiKind::Realtime => {
