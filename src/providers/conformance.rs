@@ -281,3 +281,51 @@ fn answered(
         Step::Send(request) => panic!("{}: another request, {request:?}", file.field),
     }
 }
+
+#[test]
+fn explanations_say_what_is_sent_and_no_key() {
+    for file in all().unwrap() {
+        for case in &file.requests {
+            let name = format!("{}: {}", file.field, case.spec);
+            let ask = ask(&case.spec);
+            let credential = credential(&ask, case.secret.as_ref().unwrap_or(&file.secret));
+            let (provider, mint) = (ask.block.provider(), mint(&ask, &credential, NOW));
+            let first = provider.start(&mint).unwrap();
+            let mut listed = Vec::new();
+            if let Endpoint::Custom(origin) = provider.endpoint() {
+                listed.push(origin.to_owned());
+            }
+            if let Step::Send(Request {
+                to: To::Service { origin, .. },
+                ..
+            }) = &first
+            {
+                listed.push(origin.clone());
+            }
+            let endpoints = EndpointPolicy::parse(listed).unwrap();
+            let said = explain(&ask, &credential, &endpoints, mint.now).unwrap();
+            for role in provider.roles() {
+                let value = credential.get(role).unwrap().expose_secret();
+                assert!(!said.contains(value), "{name}: {said}");
+            }
+            match first {
+                Step::Send(request) => {
+                    let two = request.to != To::Endpoint;
+                    assert_eq!(said.contains("# 2 of 2"), two, "{name}: {said}");
+                    let method = format!("{} http", request.method);
+                    assert!(said.contains(&method), "{name}: {said}");
+                }
+                Step::Done(_) => assert!(said.starts_with("signed here"), "{name}: {said}"),
+            }
+            // The same without the key, unless it must be one to sign with.
+            let keyless = explain(&ask, &placeholders(provider), &endpoints, mint.now);
+            match keyless {
+                Ok(keyless) => assert_eq!(keyless, said, "{name}"),
+                Err(MintError::Rejected {
+                    credential: true, ..
+                }) => {}
+                Err(error) => panic!("{name}: {error}"),
+            }
+        }
+    }
+}
