@@ -27,7 +27,10 @@ pub fn cells(file: &Conformance) -> (Cell, Cell) {
                 1 => "1 value".to_owned(),
                 count => format!("{count} values"),
             }),
-            desk.explain(&minted).map(|()| "as sent".to_owned()),
+            desk.explain(&minted).map(|()| match file.is_asked() {
+                true => "as sent".to_owned(),
+                false => "as signed".to_owned(),
+            }),
         ),
         Err(problem) => (
             Err(problem),
