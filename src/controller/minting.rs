@@ -39,6 +39,8 @@ pub(super) struct Order {
     pub asked: String,
     /// The end of the current token's life, if there is one.
     pub usable_until: Option<Timestamp>,
+    /// Until when its successor must be stored to keep the floor.
+    pub swap_by: Option<Timestamp>,
 }
 
 /// Starts the mint; the RealtimeToken is reconciled again when it has ended.
@@ -181,9 +183,7 @@ fn attempts(
     now: Timestamp,
     ending: Ending,
 ) -> Attempts {
-    let left = order
-        .usable_until
-        .map_or(SignedDuration::ZERO, |until| until.duration_since(now));
+    let left = backoff::slack(order.swap_by, order.usable_until, now);
     let mut next = now + backoff::delay(error, failed, &order.uid, left);
     if let Ending::Throttled(until) = ending {
         next = next.max(until);

@@ -225,6 +225,7 @@ impl<'a> Scene<'a> {
                     uid: self.uid.to_owned(),
                     asked: decide::asked_for(&wanted),
                     usable_until: self.issued().map(|issued| issued.usable_until),
+                    swap_by: plan.map(|plan| plan.swap_by),
                     renew_request: self.renew_request.clone(),
                     key_title: key_title(self.token, &resolved.key),
                     resolved: resolved.clone(),

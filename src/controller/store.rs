@@ -238,7 +238,7 @@ fn measure(scene: &Scene<'_>, old: &Issued) {
     let renewal = &scene.token.spec.renewal;
     let plan = schedule::plan(renewal, scene.uid, old.issued_at, old.usable_until);
     let suspended = |condition: &Condition| condition.reason == Reason::Suspended.as_str();
-    if let Some(swap) = plan.swap(renewal, old.usable_until, now())
+    if let Some(swap) = plan.swap(old.usable_until, now())
         && !scene.prior.conditions.iter().any(suspended)
     {
         scene.ctx.metrics.rotated(&swap);

@@ -1,6 +1,6 @@
 //! How long to leave a failing provider alone. A function of attempts and uid, so that it can be tested.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::fingerprint::uniform;
 use crate::providers::MintError;
@@ -13,16 +13,10 @@ const REJECTED_CAP: SignedDuration = SignedDuration::from_secs(600);
 
 /// The delay before attempt `failed + 1`.
 ///
-/// Unavailable: exponential from a second with full jitter, at most a minute and at most a quarter of the life left
-/// in the current token. Rejected: minutes, since only a change helps and a change is noticed at once. Throttled: the
+/// Unavailable: exponential from a second with full jitter, at most a minute and at most a quarter of the [`slack`]. Rejected: minutes, since only a change helps and a change is noticed at once. Throttled: the
 /// provider's own delay, else as if unavailable.
 #[must_use]
-pub fn delay(
-    error: &MintError,
-    failed: u32,
-    uid: &str,
-    life_left: SignedDuration,
-) -> SignedDuration {
+pub fn delay(error: &MintError, failed: u32, uid: &str, slack: SignedDuration) -> SignedDuration {
     let purpose = format!("backoff/{failed}");
     match error {
         MintError::Throttled {
@@ -33,8 +27,8 @@ pub fn delay(
             retry_after: None, ..
         }
         | MintError::Unavailable { .. } => {
-            let cap = if life_left.is_positive() {
-                UNAVAILABLE_CAP.min(life_left / 4)
+            let cap = if slack.is_positive() {
+                UNAVAILABLE_CAP.min(slack / 4)
             } else {
                 UNAVAILABLE_CAP
             };
@@ -45,6 +39,19 @@ pub fn delay(
             ceiling / 2 + uniform(uid, &purpose, ceiling / 2)
         }
     }
+}
+
+/// The time that is left to make good: until `swap_by`, when the floor can no longer be kept for every reader; after
+/// that, until the token ends. Zero if there is nothing to lose.
+#[must_use]
+pub fn slack(
+    swap_by: Option<Timestamp>,
+    usable_until: Option<Timestamp>,
+    now: Timestamp,
+) -> SignedDuration {
+    let left = |end: Timestamp| Some(end.duration_since(now)).filter(SignedDuration::is_positive);
+    let left = swap_by.and_then(left).or(usable_until.and_then(left));
+    left.unwrap_or(SignedDuration::ZERO)
 }
 
 fn doubled(base: SignedDuration, times: u32) -> SignedDuration {
@@ -80,6 +87,42 @@ mod tests {
             let wait = delay(&error, failed, &uid, SignedDuration::ZERO);
             prop_assert!(wait >= SignedDuration::from_secs(30) && wait <= REJECTED_CAP);
         }
+    }
+
+    /// The sixty seconds that the schedule keeps for retries: an outage shorter than that breaks no promise, whichever
+    /// way the dice fall.
+    #[test]
+    fn an_outage_within_the_retry_budget_keeps_the_floor() {
+        use crate::api::Renewal;
+        use crate::token::schedule::plan;
+        let at = |second| Timestamp::from_second(second).unwrap();
+        for n in 0..200 {
+            let uid = format!("uid-{n}");
+            let plan = plan(&Renewal::default(), &uid, at(0), at(600));
+            let back = plan.renewal_time + SignedDuration::from_secs(40);
+            let (mut now, mut failed) = (plan.renewal_time, 0);
+            while now < back {
+                failed += 1;
+                let slack = slack(Some(plan.swap_by), Some(at(600)), now);
+                now += delay(&unavailable(), failed, &uid, slack);
+            }
+            assert!(
+                now <= plan.swap_by,
+                "{uid}: minted at {now}, {failed} attempts"
+            );
+            assert!(failed < 20, "{uid}: {failed} attempts in 40 s");
+        }
+    }
+
+    #[test]
+    fn once_the_floor_is_lost_the_end_of_the_token_counts() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let left = |now| slack(Some(at(390)), Some(at(600)), at(now)).as_secs();
+        assert_eq!(
+            [left(330), left(390), left(599), left(600)],
+            [60, 210, 1, 0]
+        );
+        assert_eq!(slack(None, None, at(0)), SignedDuration::ZERO);
     }
 
     #[test]

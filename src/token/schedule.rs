@@ -15,6 +15,8 @@ const MAX_JITTER: SignedDuration = SignedDuration::from_secs(60);
 pub struct Schedule {
     /// When the next token is due.
     pub renewal_time: Timestamp,
+    /// A successor that is stored by then reaches the slowest reader before the floor does.
+    pub swap_by: Timestamp,
     /// From here on the Secret's token has less than minRemainingSeconds of life.
     pub floor_time: Timestamp,
     /// Set if the life is too short to keep the floor for every reader: what the floor needs.
@@ -45,19 +47,12 @@ impl Schedule {
     /// The swap of this schedule's token, usable until `usable_until`, for one that was stored at `stored`; `None` if it
     /// was not due yet.
     #[must_use]
-    pub fn swap(
-        &self,
-        renewal: &Renewal,
-        usable_until: Timestamp,
-        stored: Timestamp,
-    ) -> Option<Swap> {
+    pub fn swap(&self, usable_until: Timestamp, stored: Timestamp) -> Option<Swap> {
         let late = stored.duration_since(self.renewal_time);
-        let seen_by_all = stored.saturating_add(seconds(renewal.propagation_seconds));
         (!late.is_negative()).then(|| Swap {
             late,
             remaining: usable_until.duration_since(stored),
-            violated: self.shortfall.is_none()
-                && seen_by_all.is_ok_and(|seen| seen > self.floor_time),
+            violated: self.shortfall.is_none() && stored > self.swap_by,
         })
     }
 }
@@ -77,7 +72,8 @@ pub fn plan(
         .duration_since(issued_at)
         .max(SignedDuration::ZERO);
     let min_remaining = seconds(renewal.min_remaining_seconds);
-    let need = min_remaining + seconds(renewal.propagation_seconds) + RETRY_BUDGET;
+    let propagation = seconds(renewal.propagation_seconds);
+    let need = min_remaining + propagation + RETRY_BUDGET;
     let asked = match renewal.renew_before_seconds {
         Some(fixed) => seconds(fixed),
         None => percent(
@@ -96,6 +92,7 @@ pub fn plan(
     let jitter = uniform(uid, "renewal", percent(life, 5).min(MAX_JITTER));
     Schedule {
         renewal_time: earlier(usable_until, renew_before.min(half) + jitter),
+        swap_by: earlier(usable_until, min_remaining + propagation),
         floor_time: earlier(usable_until, min_remaining),
         shortfall,
     }
@@ -152,7 +149,7 @@ mod tests {
     fn a_swap_breaks_the_floor_when_the_slowest_reader_sees_it_broken() {
         let settings = Renewal::default();
         let schedule = plan(&settings, "u", at(0), at(1800));
-        let swap = |second| schedule.swap(&settings, at(1800), at(second));
+        let swap = |second| schedule.swap(at(1800), at(second));
         assert_eq!(swap(1000), None, "not due");
         let in_time = swap(1800 - 210).unwrap();
         assert_eq!(
@@ -168,7 +165,7 @@ mod tests {
         assert_eq!((ended.remaining.as_secs(), ended.violated), (-200, true));
 
         let short = plan(&settings, "u", at(0), at(60));
-        let swap = short.swap(&settings, at(60), at(59)).unwrap();
+        let swap = short.swap(at(60), at(59)).unwrap();
         assert!(!swap.violated, "the schedule has promised nothing");
     }
 

@@ -146,7 +146,7 @@ impl Variant {
         };
         Self {
             label: None,
-            title: provider.title(),
+            title: provider.facts().title,
             made,
             life,
             single_use: provider.single_use(),
