@@ -15,7 +15,7 @@ help: ## Say what there is
 demo: modules binaries ## Watch RealtimeTokens rotate on a real API server, against a stand-in provider
 	@$(TARGET)/debug/demo --operator $(TARGET)/debug/realtime-token-operator
 
-test: modules binaries ## Run every test
+test: modules binaries ## Run every test that needs no root
 	@$(TARGET)/debug/control-plane build
 ifdef CLUSTER
 	@echo "CLUSTER is set: left out are the tests named alone::, which stop the API server, count its requests or loosen a CRD"
