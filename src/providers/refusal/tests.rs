@@ -1,0 +1,131 @@
+//! What is told of a refusal, and what isn't.
+
+use super::*;
+
+fn told(body: &str) -> (Option<String>, Option<String>) {
+    let told = Told::read(body.as_bytes());
+    (told.code, told.message)
+}
+
+#[test]
+fn every_shape() {
+    for (shape, code, message) in [
+        (
+            r#"{"error":{"message":"M","type":"T","param":null,"code":"C"}}"#,
+            "C",
+            "M",
+        ),
+        (
+            r#"{"error":{"message":"M","type":"T","param":null,"code":null}}"#,
+            "T",
+            "M",
+        ),
+        (
+            r#"{"error":{"code":400,"message":"M","status":"INVALID_ARGUMENT"}}"#,
+            "INVALID_ARGUMENT",
+            "M",
+        ),
+        (r#"{"code":"C","error":"M"}"#, "C", "M"),
+        (
+            r#"{"detail":{"type":"T","code":"C","message":"M","status":"S","request_id":"R"}}"#,
+            "C",
+            "M",
+        ),
+        (r#"{"detail":{"status":"S","message":"M"}}"#, "S", "M"),
+        (
+            r#"{"detail":[{"loc":["query","agent_id"],"msg":"Field required","type":"missing"}]}"#,
+            "missing",
+            "query.agent_id: Field required",
+        ),
+        (
+            r#"{"detail":[{"loc":["body",0,"x"],"msg":"M","type":"T"}]}"#,
+            "T",
+            "body.0.x: M",
+        ),
+        (
+            r#"{"err_code":"C","err_msg":"M","request_id":"R"}"#,
+            "C",
+            "M",
+        ),
+        (
+            r#"{"category":"C","message":"M","details":"D","request_id":"R"}"#,
+            "C",
+            "M",
+        ),
+        (
+            r#"{"status_code":401,"error_type":"C","message":"M","request_id":"R"}"#,
+            "C",
+            "M",
+        ),
+        (
+            r#"{"error_code":401,"error_type":"C","error_message":"M"}"#,
+            "C",
+            "M",
+        ),
+        (
+            r#"{"code":20003,"message":"M","more_info":"I","status":401}"#,
+            "20003",
+            "M",
+        ),
+        (r#"{"code":403,"error":"E","detail":"M"}"#, "403", "E: M"),
+        (r#"{"code":422,"message":"M"}"#, "422", "M"),
+        (
+            r#"{"error":{"code":"C","message":"M","param":null,"type":null,"inner_error":null}}"#,
+            "C",
+            "M",
+        ),
+        (
+            r#"{"error":{"code":400,"message":"M","status":"INVALID_ARGUMENT","details":[{"@type":"t","reason":"API_KEY_INVALID"}]}}"#,
+            "API_KEY_INVALID",
+            "M",
+        ),
+        (r#"{"error":"M","code":"C","details":{}}"#, "C", "M"),
+        (
+            r#"{"timestamp":"t","path":"/p","request_id":"R","statusCode":400,"message":"M","code":"C"}"#,
+            "C",
+            "M",
+        ),
+        (r#"{"code":"C","message":"M","request_id":"R"}"#, "C", "M"),
+        (r#"{"error":"C","error_description":"M"}"#, "C", "M"),
+        (r#"{"error":"C","info":"M"}"#, "C", "M"),
+        (r#"{"status":"error","message":"M"}"#, "error", "M"),
+    ] {
+        assert_eq!(
+            told(shape),
+            (Some(code.into()), Some(message.into())),
+            "{shape}"
+        );
+    }
+    assert_eq!(told(r#"{"detail":"M"}"#), (None, Some("M".into())));
+    assert_eq!(told(r#""M""#), (None, Some("M".into())));
+}
+
+#[test]
+fn the_request_id_is_found_inside_and_outside() {
+    let id = |body: &str| Told::read(body.as_bytes()).request_id;
+    assert_eq!(
+        id(r#"{"detail":{"message":"M","request_id":"R"}}"#).as_deref(),
+        Some("R")
+    );
+    assert_eq!(
+        id(r#"{"err_msg":"M","request_id":"R"}"#).as_deref(),
+        Some("R")
+    );
+}
+
+#[test]
+fn what_has_no_shape_says_nothing() {
+    for body in [
+        "",
+        "null",
+        "[]",
+        "{}",
+        "17",
+        "<html>sk-secret</html>",
+        r#"{"error":{}}"#,
+        r#"{"detail":[]}"#,
+        r#"{"error":{"message":"cut o"#,
+    ] {
+        assert_eq!(told(body), (None, None), "{body}");
+    }
+}
