@@ -12,6 +12,7 @@ mod asked;
 mod elevenlabs;
 mod face;
 mod faults;
+mod known;
 mod mint;
 mod openai;
 mod record;
