@@ -29,6 +29,8 @@ macro_rules! every_provider {
             daily "daily": Daily "Daily meeting tokens.", DailyAccount "A Daily domain.";
             ice_servers "iceServers": IceServers "Credentials for TURN servers: Cloudflare, Twilio, coturn.", IceServersAccount "A TURN service.";
             agora "agora": Agora "Agora AccessToken2, built in the operator.", AgoraAccount "An Agora project.";
+            http "http": Http "Any other provider, asked over HTTP.", HttpAccount "A provider that is asked over HTTP, described here.";
+            jwt "jwt": Jwt "Any other provider's JWTs, signed in the operator.", JwtAccount "Tokens that are signed in the operator, described here.";
         }
     };
 }

@@ -16,8 +16,10 @@ mod daily;
 mod deepgram;
 mod elevenlabs;
 mod gemini;
+mod http;
 mod hume;
 mod ice_servers;
+mod jwt;
 mod livekit;
 mod mistral;
 mod openai;
@@ -49,8 +51,13 @@ pub use daily::{Daily, DailyAccount, DailyRecording};
 pub use deepgram::{Deepgram, DeepgramAccount};
 pub use elevenlabs::{ElevenLabs, ElevenLabsAccount, ElevenLabsKind, ElevenLabsRegion};
 pub use gemini::{Gemini, GeminiAccount};
+pub use http::{
+    Http, HttpAccount, HttpAuth, HttpAuthKind, HttpCombine, HttpExpiry, HttpExpiryFrom, HttpFormat,
+    HttpMethod, HttpRequest, HttpResponse, HttpReuse, HttpTtl, HttpUnit,
+};
 pub use hume::{Hume, HumeAccount};
 pub use ice_servers::{IceServers, IceServersAccount, IceServersKind};
+pub use jwt::{Jwt, JwtAccount, JwtAlgorithm, JwtKeyEncoding};
 pub use livekit::{LiveKit, LiveKitAccount};
 pub use mistral::{Mistral, MistralAccount, MistralRegion};
 pub use openai::{OpenAi, OpenAiAccount, OpenAiKind, OpenAiRegion};

@@ -202,7 +202,7 @@ mod tests {
     fn held() -> Held {
         Held {
             minted: Minted {
-                provider: "openai",
+                provider: "openai".into(),
                 value: "token".into(),
                 issued_at: at(100),
                 usable_until: at(1900),

@@ -280,14 +280,17 @@ impl<'a> Scene<'a> {
 
     /// Brings the status up to date, if it isn't, and tells of a failure that is new.
     pub(super) async fn report(&self, situation: Situation<'_>) -> Result<(), ClusterError> {
-        let provider = provider_of(&self.token.spec);
+        let provider = match &self.resolved {
+            Ok(resolved) => Some(resolved.ask.block.provider()),
+            Err(_) => provider_of(&self.token.spec),
+        };
         let new = report::status(&Findings {
             token: self.token,
             prior: &self.prior,
             uid: self.uid,
             target: &self.target,
             situation,
-            provider: provider.map(|provider| provider.name()),
+            provider: provider.map(|provider| provider.published()),
             single_use: provider.and_then(|provider| provider.single_use()),
             now: self.now,
         });

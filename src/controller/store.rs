@@ -76,7 +76,7 @@ pub(super) async fn store(mut scene: Scene<'_>, trigger: Trigger) -> Result<Acti
     };
     let replaced = scene.issued().cloned();
     tracing::info!(
-        token = %scene.name, uid = scene.uid, trigger = ?trigger, provider = minted.provider, revision,
+        token = %scene.name, uid = scene.uid, trigger = ?trigger, provider = %minted.provider, revision,
         expires_at = %minted.expires_at, content_hash = hash, "stored"
     );
     scene.ctx.memories.with(&scene.name, scene.token, |memory| {

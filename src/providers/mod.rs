@@ -26,12 +26,15 @@ mod error;
 mod explain;
 mod failure;
 mod gemini;
+mod generic_http;
+mod generic_jwt;
 mod hume;
 mod ice_servers;
 mod jwt;
 mod livekit;
 mod mistral;
 mod openai;
+mod placeholder;
 mod refusal;
 mod reply;
 mod request;
@@ -45,6 +48,7 @@ mod twilio;
 mod wire;
 mod xai;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
@@ -81,6 +85,11 @@ pub trait Provider: Send + Sync {
         self.facts().name
     }
 
+    /// The name in `token.json`, where the block can choose it.
+    fn published(&self) -> Cow<'static, str> {
+        self.name().into()
+    }
+
     /// The provider's name as messages write it.
     fn title(&self) -> &'static str {
         self.facts().title
@@ -111,6 +120,11 @@ pub trait Provider: Send + Sync {
             .collect()
     }
 
+    /// What a status means.
+    fn class(&self, status: u16) -> Class {
+        Class::usual(status)
+    }
+
     /// Why the token serves one session only and so doesn't suit a shared Secret, if it does: a whole sentence.
     fn single_use(&self) -> Option<&'static str> {
         None
@@ -138,6 +152,40 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// A reply without a token or without an expiry is refused, never guessed at.
     fn read(&self, mint: &Mint<'_>, nth: usize, body: &[u8]) -> Result<Step, UnusableReply>;
+
+    /// More keys of the Secret, where the block names them itself: out of the reply that brought the token.
+    ///
+    /// # Errors
+    /// A reply without them.
+    fn further(&self, _body: &[u8]) -> Result<BTreeMap<String, SecretString>, UnusableReply> {
+        Ok(BTreeMap::new())
+    }
+}
+
+/// What a status means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The body holds the token.
+    Granted,
+    /// Too many requests: wait.
+    Throttled,
+    /// Out of order: try again.
+    Unavailable,
+    /// Asking again changes nothing.
+    Rejected,
+}
+
+impl Class {
+    /// What it means with all providers, unless they say otherwise.
+    #[must_use]
+    pub const fn usual(status: u16) -> Self {
+        match status {
+            200..=299 => Self::Granted,
+            429 => Self::Throttled,
+            408 | 409 | 500..=599 => Self::Unavailable,
+            _ => Self::Rejected,
+        }
+    }
 }
 
 /// The facts by type, where there is no block yet.
@@ -364,8 +412,8 @@ impl Expiry {
 /// A token that was minted and not yet stored.
 #[derive(Clone, Debug)]
 pub struct Minted {
-    /// TanStack's provider name.
-    pub provider: &'static str,
+    /// The provider's name as consumers get to see it.
+    pub provider: Cow<'static, str>,
     /// The token.
     pub value: SecretString,
     /// When the request was sent, by our clock.
@@ -377,7 +425,7 @@ pub struct Minted {
     /// TanStack's `config`.
     pub config: Map<String, Value>,
     /// More keys of the Secret.
-    pub outputs: BTreeMap<&'static str, SecretString>,
+    pub outputs: BTreeMap<Cow<'static, str>, SecretString>,
 }
 
 /// A provider block that can't be asked for, with what to do about it.

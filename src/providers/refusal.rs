@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::reply::Reply;
 use super::retry_after::retry_after;
-use super::{Credential, Endpoint, MintError, Provider, To, scrub};
+use super::{Class, Credential, Endpoint, MintError, Provider, To, scrub};
 
 /// The error for a reply whose status is not 2xx.
 pub(super) fn refusal(
@@ -16,16 +16,16 @@ pub(super) fn refusal(
     let told = Told::read(&reply.body);
     let wrong_key = told.says_wrong_key(status, provider);
     let message = message(provider, credential, reply, told);
-    match status {
-        429 => {
+    match provider.class(status) {
+        Class::Throttled => {
             let retry_after = retry_after(&reply.headers, reply.clocks.arrival());
             MintError::Throttled {
                 retry_after,
                 message,
             }
         }
-        408 | 409 | 500..=599 => MintError::Unavailable { message },
-        _ => MintError::Rejected {
+        Class::Unavailable => MintError::Unavailable { message },
+        Class::Granted | Class::Rejected => MintError::Rejected {
             credential: wrong_key,
             message,
         },
@@ -70,7 +70,11 @@ fn message(provider: &dyn Provider, credential: &Credential, reply: &Reply, told
     );
     let hint = match status {
         400 if provider.facts().wrong_key_is_400 => also.as_str(),
-        status => hint(status),
+        status => match (provider.class(status), Class::usual(status)) {
+            (Class::Throttled, usual) if usual != Class::Throttled => hint(429),
+            (Class::Unavailable, usual) if usual != Class::Unavailable => hint(503),
+            _ => hint(status),
+        },
     };
     // What a user-defined endpoint says stays unread: a status message must not become a way to read from inside the
     // network what one can't reach.

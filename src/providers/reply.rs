@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::clock::{Clocks, End};
 use super::refusal::{Speaker, refusal};
-use super::{Answer, InvalidBlock, Mint, MintError, Minted, Provider, Step, UnusableReply};
+use super::{Answer, Class, InvalidBlock, Mint, MintError, Minted, Provider, Step, UnusableReply};
 
 /// A reply, read to its (bounded) end. Has no `Debug`: it may hold the token.
 pub(super) struct Reply {
@@ -26,7 +26,7 @@ impl Reply {
         mint: &Mint<'_>,
         nth: usize,
     ) -> Result<Step, MintError> {
-        if !self.status.is_success() {
+        if provider.class(self.status.as_u16()) != Class::Granted {
             return Err(refusal(provider, mint.credential, self));
         }
         let step = provider.read(mint, nth, &self.body);
@@ -45,7 +45,14 @@ impl Reply {
             .clocks
             .end(answer.expiry, provider.life(), mint.expiration)
             .map_err(|unusable| self.unusable(&unusable))?;
-        Ok(minted(provider, answer, sent, end))
+        let further = provider.further(&self.body);
+        let further = further.map_err(|unusable| self.unusable(&unusable))?;
+        let mut minted = minted(provider, answer, sent, end);
+        let further = further.into_iter();
+        minted
+            .outputs
+            .extend(further.map(|(key, value)| (key.into(), value)));
+        Ok(minted)
     }
 
     fn unusable(&self, unusable: &UnusableReply) -> MintError {
@@ -72,13 +79,17 @@ pub(super) fn signed(
 
 fn minted(provider: &dyn Provider, answer: Answer, sent: Timestamp, end: End) -> Minted {
     Minted {
-        provider: provider.name(),
+        provider: provider.published(),
         value: answer.value,
         issued_at: sent,
         usable_until: end.ours,
         expires_at: end.theirs,
         config: answer.config,
-        outputs: answer.outputs,
+        outputs: answer
+            .outputs
+            .into_iter()
+            .map(|(key, value)| (key.into(), value))
+            .collect(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What was seen and done -> status and events.
 
+use std::borrow::Cow;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -20,7 +22,7 @@ pub struct Findings<'a> {
     /// What is going on.
     pub situation: Situation<'a>,
     /// The provider's name, if the spec is valid.
-    pub provider: Option<&'static str>,
+    pub provider: Option<Cow<'static, str>>,
     /// Why the token serves one session only, if it does.
     pub single_use: Option<&'static str>,
     /// The clock.
@@ -76,7 +78,8 @@ pub fn status(findings: &Findings<'_>) -> RealtimeTokenStatus {
         ],
         provider: findings
             .provider
-            .map(str::to_owned)
+            .clone()
+            .map(Cow::into_owned)
             .or_else(|| findings.prior.provider.clone()),
         secret_ref: issued.map(|_| SecretName {
             name: findings.token.target_name(),

@@ -141,6 +141,7 @@ pub fn resolve(token: &RealtimeToken, around: &Surroundings<'_>) -> Result<Resol
     let adapter = block.provider();
     adapter
         .validate()
+        .and_then(|()| adapter.life().admit(expiration))
         .map_err(|problem| invalid(problem.to_string()))?;
     around
         .endpoints
@@ -197,9 +198,9 @@ pub fn expiration(
         _ => Ok(SignedDuration::from_secs(seconds)),
     };
     match (block.provider().life(), spec.expiration_seconds) {
-        (Life::Chosen { max, .. }, asked) => {
+        (Life::Chosen { min, max }, asked) => {
             let default = maximum.map_or(DEFAULT_EXPIRATION, |m| m.min(DEFAULT_EXPIRATION));
-            let default = default.min(max.as_secs());
+            let default = default.min(max.as_secs()).max(min.as_secs());
             within(asked.unwrap_or(default))
         }
         (Life::Offered { .. }, Some(asked)) => within(asked),

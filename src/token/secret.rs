@@ -69,7 +69,7 @@ pub fn token_json(minted: &Minted) -> SecretString {
         config: &'a Map<String, Value>,
     }
     let json = serde_json::to_string(&RealtimeToken {
-        provider: minted.provider,
+        provider: &minted.provider,
         token: minted.value.expose_secret(),
         expires_at: minted.expires_at.as_millisecond(),
         config: &minted.config,
@@ -98,10 +98,10 @@ pub fn content(
             "expires-at".to_owned(),
             bytes(&minted.expires_at.to_string()),
         ),
-        ("provider".to_owned(), bytes(minted.provider)),
+        ("provider".to_owned(), bytes(&minted.provider)),
     ]);
     for (key, value) in &minted.outputs {
-        data.insert((*key).to_owned(), bytes(value.expose_secret()));
+        data.insert(key.clone().into_owned(), bytes(value.expose_secret()));
     }
     if let Some(template) = &target.template {
         for (key, rendered) in template::render(&template.data, minted)? {
@@ -128,7 +128,7 @@ pub fn content(
         (metadata::CONTENT_HASH.to_owned(), hash.clone()),
     ]);
     if !minted.outputs.is_empty() {
-        let keys: Vec<_> = minted.outputs.keys().copied().collect();
+        let keys: Vec<&str> = minted.outputs.keys().map(AsRef::as_ref).collect();
         annotations.insert(metadata::FURTHER_KEYS.to_owned(), keys.join(","));
     }
     if let Some(request) = &held.renew_request {

@@ -53,7 +53,7 @@ pub fn render(
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     let values = context! {
         token => minted.value.expose_secret(),
-        provider => minted.provider,
+        provider => minted.provider.as_ref(),
         expiresAt => minted.expires_at.as_millisecond(),
         expiresAtRfc3339 => minted.expires_at.to_string(),
         config => Serde(&minted.config),
@@ -84,7 +84,7 @@ pub fn check(
         return Ok(());
     }
     let example = Minted {
-        provider: provider.name(),
+        provider: provider.published(),
         value: SecretString::from("example"),
         issued_at: Timestamp::UNIX_EPOCH,
         usable_until: Timestamp::UNIX_EPOCH,
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn renders_text_as_it_is() {
         let minted = Minted {
-            provider: "openai",
+            provider: "openai".into(),
             value: SecretString::from("ek_<1>&"),
             issued_at: Timestamp::UNIX_EPOCH,
             usable_until: Timestamp::UNIX_EPOCH,

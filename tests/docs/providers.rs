@@ -178,7 +178,9 @@ fn variants(file: &Conformance) -> Vec<Variant> {
         .rules
         .accept
         .iter()
-        .chain(file.requests.iter().map(|it| &it.spec));
+        .chain(file.requests.iter().map(|it| &it.spec))
+        // Without its account side a spec makes nothing yet.
+        .filter(|spec| spec.pointer("/credentials/providerRef").is_none());
     let mut found: Vec<(&Value, Variant)> = vec![(&file.example, Variant::of(&file.example))];
     for spec in others {
         let variant = Variant::of(spec);
@@ -189,7 +191,7 @@ fn variants(file: &Conformance) -> Vec<Variant> {
     let alone = found.len() == 1;
     let labelled = found.into_iter().map(|(spec, mut variant)| {
         let block = &spec[&file.field];
-        variant.label = (!alone).then(|| match block["kind"].as_str() {
+        variant.label = (!alone).then(|| match block["kind"].as_str().or(block["name"].as_str()) {
             Some(kind) => format!("`{kind}`"),
             None => beside(block, &file.example[&file.field])
                 .or_else(|| default_kind(&file.field))

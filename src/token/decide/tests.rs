@@ -17,7 +17,7 @@ fn at(second: i64) -> Timestamp {
 fn minted(issued_at: Timestamp, life: i64) -> Minted {
     let end = issued_at + SignedDuration::from_secs(life);
     Minted {
-        provider: "openai",
+        provider: "openai".into(),
         value: "ek_1".into(),
         issued_at,
         usable_until: end,

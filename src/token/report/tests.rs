@@ -83,7 +83,7 @@ impl Scene<'_> {
             uid: UID,
             target: &self.target,
             situation: self.situation,
-            provider: Some("openai"),
+            provider: Some("openai".into()),
             single_use: self.single_use.then_some(
                 "such a token serves one session: the first reader of the Secret uses it up. Mint one for each \
                  session instead, or choose a kind that can be shared",

@@ -18,7 +18,7 @@ fn held(value: &str, millis: i64, skew: i64, forced: Option<String>) -> Held {
     let config = json!({"model": "gpt-realtime-2.1", "a": 1});
     Held {
         minted: Minted {
-            provider: "openai",
+            provider: "openai".into(),
             value: value.to_owned().into(),
             issued_at: at(millis),
             usable_until,
@@ -70,7 +70,9 @@ fn what_the_provider_adds_is_remembered() {
     let plain = content(&held, 1, at(0), &Target::default()).unwrap();
     assert!(!plain.annotations.contains_key(metadata::FURTHER_KEYS));
     for key in ["url", "room"] {
-        held.minted.outputs.insert(key, "wss://lk.example".into());
+        held.minted
+            .outputs
+            .insert(key.into(), "wss://lk.example".into());
     }
     let content = content(&held, 1, at(0), &Target::default()).unwrap();
     assert_eq!(text(&content, "url"), "wss://lk.example");

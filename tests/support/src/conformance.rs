@@ -51,7 +51,11 @@ pub struct Request {
     #[serde(default)]
     pub recorded: Option<String>,
     /// The spec, `credentials` left out.
+    #[serde(default)]
     pub spec: Value,
+    /// In place of `spec`: the one of the RealtimeToken in `examples/providers/<example>.yaml`.
+    #[serde(default)]
+    pub example: Option<String>,
     /// The key Secret, where it differs from the file's.
     #[serde(default)]
     pub secret: Option<Value>,
@@ -280,12 +284,25 @@ fn read(path: &Path) -> anyhow::Result<Conformance> {
     let text = std::fs::read_to_string(path)?;
     let mut file: Conformance =
         serde_saphyr::from_str(&text).with_context(|| format!("{}", path.display()))?;
+    for request in &mut file.requests {
+        if let Some(name) = &request.example {
+            let text = std::fs::read_to_string(example(name)).with_context(|| name.clone())?;
+            let manifest: Value = serde_saphyr::from_str(&text).with_context(|| name.clone())?;
+            request.spec = manifest["spec"].clone();
+        }
+    }
     file.field = path
         .file_stem()
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
     Ok(file)
+}
+
+/// A manifest in `examples/providers`.
+pub fn example(name: &str) -> PathBuf {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/providers");
+    examples.join(format!("{name}.yaml"))
 }
 
 fn folder() -> PathBuf {

@@ -1,0 +1,86 @@
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::http::{object, params, words};
+use super::{Lifetime, SpecRules, rules};
+
+/// Any provider whose tokens are JWTs that its customers sign and that has no block of its own. Signed in the operator
+/// with the key of the Secret; nobody is asked. Each token ends: `exp` is always set, and can't be set by hand. With a
+/// ClusterRealtimeProvider the claims are the platform team's, and a RealtimeToken fills in its `params`.
+///
+/// Texts of claims and header may hold placeholders, each with a value of a type: `{{ keyId }}` (`key-id` of the key
+/// Secret), `{{ uuid }}`, `{{ ttlSeconds }}`, `{{ now }}` and `{{ expires }}` (seconds of the epoch),
+/// `{{ nowMillis }}` and `{{ expiresMillis }}`, `{{ nowRfc3339 }}` and `{{ expiresRfc3339 }}`, `{{ params.NAME }}`,
+/// and `{{ base64(…) }}` of any of them. A text that is one placeholder and nothing else becomes the value itself, such
+/// as a number.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Jwt {
+    /// Values for `{{ params.NAME }}`: texts, numbers, `true` and `false`. `params.model` is what a
+    /// ClusterRealtimeProvider's policy.allowedModels is held against.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schemars(schema_with = "params")]
+    pub params: Map<String, Value>,
+    /// The account side. Not allowed together with credentials.providerRef.
+    #[serde(flatten)]
+    pub account: JwtAccount,
+}
+
+impl SpecRules for Jwt {
+    const LIFETIME: Lifetime = Lifetime::Varies;
+    const RULES: &'static [(&'static str, &'static str)] = &[(
+        "!has(self.jwt) || has(self.credentials.providerRef) || (has(self.jwt.algorithm) && has(self.jwt.claims))",
+        "jwt: set algorithm and claims, unless a ClusterRealtimeProvider has them",
+    )];
+}
+
+/// The account side of tokens that are signed here: all but the params.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct JwtAccount {
+    /// The provider's name in token.json. Default: `jwt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new(rules::NAME).message(rules::NAME_MESSAGE))]
+    pub name: Option<String>,
+    /// How the token is signed: HS256, HS384 and HS512 with a text, RS256 and ES256 with a private key in PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<JwtAlgorithm>,
+    /// What the key of HS256, HS384 and HS512 is: `Text` as it is, or `Base64` of the bytes. Default: Text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_encoding: Option<JwtKeyEncoding>,
+    /// Fields of the header beside `alg` and `typ`, such as `kid`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "object")]
+    pub header: Option<Map<String, Value>>,
+    /// Whether the header has `"typ": "JWT"`. Default: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub typ: Option<bool>,
+    /// The claims but `exp`, `iat` and `nbf`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "object")]
+    pub claims: Option<Map<String, Value>>,
+    /// Whether there is `iat`, now less skewSeconds. Default: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iat: Option<bool>,
+    /// Whether there is `nbf`, now less skewSeconds. Default: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<bool>,
+    /// How far `iat` and `nbf` lie in the past, for clocks that are slow. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 300))]
+    pub skew_seconds: Option<i64>,
+    /// The longest life that may be asked for. Default: 86400.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 2592000))]
+    pub max_seconds: Option<i64>,
+}
+
+words! {
+    /// How a token is signed.
+    JwtAlgorithm: HS256 HS384 HS512 RS256 ES256;
+    /// What the text of a key is.
+    JwtKeyEncoding: Text Base64;
+}
