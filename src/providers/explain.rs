@@ -184,8 +184,13 @@ impl Names {
 
     /// A header. One that carries a key in no spelling that is known here isn't shown at all.
     fn header(&self, text: &str, sensitive: bool) -> String {
-        if let Some(pair) = text.strip_prefix("Basic ")
-            && let Ok(pair) = BASE64.decode(pair)
+        let encoded = text.strip_prefix("Basic ").unwrap_or_default();
+        // A key that is the pair in base64 already.
+        if let Some((_, shown)) = self.0.iter().find(|(value, _)| value == encoded) {
+            return format!("Basic {shown}");
+        }
+        if let Ok(pair) = BASE64.decode(encoded)
+            && !pair.is_empty()
         {
             let pair = self.given(&String::from_utf8_lossy(&pair));
             return format!("Basic base64({pair})");
@@ -282,5 +287,14 @@ mod tests {
             "Basic base64(user:<DEEPGRAM_API_KEY>)"
         );
         assert_eq!(names.header("Strange kanari", true), "<hidden>");
+        let whole = BASE64.encode("id:secret");
+        let names = Names::of(
+            ask.block.provider(),
+            &Credential::new([("api-key", whole.clone().into())]),
+        );
+        assert_eq!(
+            names.header(&format!("Basic {whole}"), true),
+            "Basic <DEEPGRAM_API_KEY>"
+        );
     }
 }
