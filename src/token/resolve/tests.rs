@@ -1,5 +1,6 @@
 //! Who may use what, and with which key.
 
+mod described;
 mod limits;
 
 use proptest::prelude::*;
