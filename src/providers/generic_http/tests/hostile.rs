@@ -1,0 +1,236 @@
+//! Blocks that would send the key astray, forge a header or never end.
+
+use super::*;
+
+#[test]
+fn hostile_blocks_are_refused_with_place_and_reason() {
+    let mut deep = json!("x");
+    for _ in 0..40 {
+        deep = json!({"a": deep});
+    }
+    for (changes, place, reason) in [
+        // Huge, deep, endless.
+        (
+            json!({"request": {"json": {"x": "y".repeat(20_000)}}}),
+            "http.request.json",
+            "at most 16384",
+        ),
+        (
+            json!({"request": {"json": {"x": deep}}}),
+            "http.request.json/x/a",
+            "levels deep",
+        ),
+        (
+            json!({"params": {"a": "{{ params.a }}"}, "request": {"json": {"x": "{{ params.a }}"}}}),
+            "http.params.a",
+            "no template",
+        ),
+        (
+            json!({"params": {"a": "x".repeat(2000)}, "request": {"json": {"x": "{{ params.a }}"}}}),
+            "http.params.a",
+            "1024",
+        ),
+        (
+            json!({"params": {"a": "x".repeat(1000)}, "request": {"json": {"x": vec!["{{ params.a }}"; 20]}}}),
+            "http.request.json",
+            "once filled in",
+        ),
+        // Of a wrong type.
+        (
+            json!({"params": {"a": {"b": 1}}, "request": {"json": {"x": "{{ params.a }}"}}}),
+            "http.params.a",
+            "a text, a number",
+        ),
+        (
+            json!({"params": {"a": ""}, "request": {"json": {"x": "{{ params.a }}"}}}),
+            "http.params.a",
+            "1 to",
+        ),
+        (
+            json!({"params": {"a": "1"}}),
+            "http.params.a",
+            "nothing uses it",
+        ),
+        (
+            json!({"request": {"json": {"x": "{{ params.a }}"}}}),
+            "http.params.a",
+            "not set",
+        ),
+        (
+            json!({"request": {"json": {"x": "{{ env.HOME }}"}}}),
+            "http.request.json/x",
+            "no placeholder \"env.HOME\"",
+        ),
+        (
+            json!({"request": {"json": {"x": "{% for a in b %}{{"}}}),
+            "http.request.json/x",
+            "doesn't end",
+        ),
+        (
+            json!({"request": {"json": {"{{ uuid }}": 1}}}),
+            "http.request.json/{{ uuid }}",
+            "a name",
+        ),
+        // Headers.
+        (
+            json!({"params": {"a": "x\r\nx-evil: 1"}, "request": {"headers": {"x-a": "{{ params.a }}"}}}),
+            "http.request.headers.x-a",
+            "line break",
+        ),
+        (
+            json!({"request": {"headers": {"x-a": "ü"}}}),
+            "http.request.headers.x-a",
+            "no header can carry",
+        ),
+        (
+            json!({"request": {"headers": {"x a": "b"}}}),
+            "x a",
+            "no name of a header",
+        ),
+        (
+            json!({"request": {"headers": {"Host": "evil.example"}}}),
+            "http.request.headers.Host",
+            "connection",
+        ),
+        (
+            json!({"request": {"headers": {"Transfer-Encoding": "chunked"}}}),
+            "Transfer-Encoding",
+            "connection",
+        ),
+        (
+            json!({"request": {"headers": {"AUTHORIZATION": "x"}}}),
+            "http.request.headers.AUTHORIZATION",
+            "auth sends it",
+        ),
+        (
+            json!({"request": {"auth": {"header": "host"}}}),
+            "http.request.auth.header",
+            "connection",
+        ),
+        (
+            json!({"request": {"auth": {"prefix": "x\n"}}}),
+            "http.request.auth.prefix",
+            "ASCII",
+        ),
+        // Out of the path, to another host.
+        (
+            json!({"request": {"path": "v1"}}),
+            "http.request.path",
+            "begins with one /",
+        ),
+        (
+            json!({"request": {"path": "//evil.example/x"}}),
+            "http.request.path",
+            "the host is the endpoint's",
+        ),
+        (
+            json!({"request": {"path": "/a\\b"}}),
+            "http.request.path",
+            "letters, digits",
+        ),
+        (
+            json!({"request": {"path": "/%2e%2e/b"}}),
+            "http.request.path",
+            "letters, digits",
+        ),
+        (
+            json!({"request": {"path": "/a?b=c"}}),
+            "http.request.path",
+            "http.request.query",
+        ),
+        (
+            json!({"request": {"path": "/a/../b"}}),
+            "http.request.path",
+            "leave the path",
+        ),
+        (
+            json!({"params": {"a": ".."}, "request": {"path": "/x/{{ params.a }}/y"}}),
+            "http.request.path",
+            "leave the path",
+        ),
+        (
+            json!({"params": {"a": "."}, "request": {"path": "/x/.{{ params.a }}"}}),
+            "http.request.path",
+            "leave the path",
+        ),
+        (
+            json!({"request": {"path": "/{{ credential }}"}}),
+            "http.request.path",
+            "logs on the way",
+        ),
+        (
+            json!({"request": {"query": {"key": "{{ base64(credential) }}"}}}),
+            "http.request.query",
+            "logs on the way",
+        ),
+        // What can't be.
+        (
+            json!({"request": {"form": {"a": "b"}}}),
+            "http.request.form",
+            "not both",
+        ),
+        (
+            json!({"request": {"method": "GET"}}),
+            "http.request.method",
+            "no body",
+        ),
+        (
+            json!({"request": {"auth": {"kind": "Basic"}, "json": {"k": "{{ credential }}"}}}),
+            "http.request.auth.kind",
+            "no {{ credential }}",
+        ),
+        (
+            json!({"sideEffects": true}),
+            "http.sideEffects",
+            "by a timer",
+        ),
+        (json!({"endpoint": null}), "http.endpoint", "set it"),
+        (
+            json!({"response": {"token": null}}),
+            "http.response.token",
+            "such as",
+        ),
+        (
+            json!({"response": {"token": "token"}}),
+            "http.response.token",
+            "begins with /",
+        ),
+        (
+            json!({"response": {"format": "Text"}}),
+            "http.response.token",
+            "whole body",
+        ),
+        (
+            json!({"response": {"outputs": {"token": "/x"}}}),
+            "http.response.outputs.token",
+            "every Secret has",
+        ),
+        (
+            json!({"response": {"outputs": {"a/b": "/x"}}}),
+            "http.response.outputs",
+            "a key of a Secret",
+        ),
+        (
+            json!({"response": {"expiry": []}}),
+            "http.response.expiry",
+            "at least one",
+        ),
+        (
+            json!({"response": {"expiry": [{"pointer": "/x"}]}}),
+            "http.response.expiry",
+            "pointer and unit",
+        ),
+        (
+            json!({"response": {"expiry": [{"from": "Jwt", "unit": "Seconds"}]}}),
+            "http.response.expiry",
+            "neither",
+        ),
+    ] {
+        let said = refused(changes.clone());
+        assert!(
+            said.contains(place) && said.contains(reason),
+            "{changes:.200}: {said:.400}"
+        );
+        assert!(said.len() < 600, "{said}");
+    }
+}
