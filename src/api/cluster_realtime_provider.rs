@@ -78,7 +78,8 @@ pub struct Policy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 10, max = 2592000))]
     pub max_expiration_seconds: Option<i64>,
-    /// The models that may be used (ElevenLabs: the agent ids), `*` standing for any text. Left out: all.
+    /// What tokens may be bound to: models, deployments, agents, rooms or channels, `*` standing for any text. A token
+    /// that is bound to none is refused then. Left out: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 128)))]
     pub allowed_models: Option<Vec<String>>,
