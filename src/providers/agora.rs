@@ -54,9 +54,10 @@ impl Provider for Agora {
         &FACTS
     }
 
-    /// The channel.
+    /// The channel, if that is all the token opens.
     fn model(&self) -> Option<&str> {
-        Some(&self.rtc.as_ref()?.channel)
+        let channel = self.rtc.as_ref()?.channel.as_str();
+        self.rtm.is_none().then_some(channel)
     }
 
     fn life(&self) -> Life {

@@ -92,9 +92,10 @@ impl Clocks {
             ));
         }
         if lives > longest {
-            let (lives, longest) = (lives.as_secs(), longest.as_secs());
+            // Not how far: a number out of the reply is not for a status.
+            let longest = longest.as_secs();
             return Err(UnusableReply(format!(
-                "the token's expiry is {lives} s away where at most {longest} s make sense"
+                "the token's expiry is further away than the {longest} s that make sense"
             )));
         }
         let beyond = |_| UnusableReply("the token's expiry is beyond the calendar".into());
@@ -292,7 +293,12 @@ mod tests {
         let end =
             |lives, life| clocks(0, 0).end(Expiry::At(sent() + secs(lives)), life, secs(1800));
         assert!(end(2400, CHOSEN).is_ok());
-        assert!(end(2401, CHOSEN).unwrap_err().0.contains("2401 s away"));
+        assert!(
+            end(2401, CHOSEN)
+                .unwrap_err()
+                .0
+                .contains("the 2400 s that make sense")
+        );
         assert!(end(30 * 86_400, Life::Stated).is_ok());
         assert!(end(30 * 86_400 + 1, Life::Stated).is_err());
         let after = clocks(0, 0).end(Expiry::After(SignedDuration::MAX), Life::Stated, secs(0));

@@ -6,7 +6,7 @@
 //! moment to start a session.
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::wire::{SESSION, bounded, reply_object, token};
 use super::{
@@ -43,8 +43,20 @@ impl Provider for Gemini {
         &FACTS
     }
 
+    /// The model, if the token is locked to it: with a field mask only what is in the mask is.
     fn model(&self) -> Option<&str> {
-        self.model.as_deref()
+        let mask = self.field_mask.as_deref();
+        let locked = mask.is_none_or(|mask| mask.iter().any(|field| field == "model"));
+        self.model.as_deref().filter(|_| locked)
+    }
+
+    /// The model as it was asked for, locked or not.
+    fn config(&self) -> Map<String, Value> {
+        let model = self.model.as_deref();
+        model
+            .map(|model| ("model".to_owned(), model.into()))
+            .into_iter()
+            .collect()
     }
 
     fn life(&self) -> Life {

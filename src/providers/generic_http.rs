@@ -233,6 +233,10 @@ impl Provider for Http {
         Endpoint::Custom(self.account.endpoint.as_deref().unwrap_or_default())
     }
 
+    fn describes_reply(&self) -> bool {
+        true
+    }
+
     fn class(&self, status: u16) -> Class {
         let Some(response) = &self.account.response else {
             return Class::usual(status);

@@ -45,9 +45,14 @@ impl Provider for LiveKit {
         &FACTS
     }
 
-    /// The room.
+    /// The room, if that is all the token opens.
     fn model(&self) -> Option<&str> {
-        self.video.as_ref()?.get("room")?.as_str()
+        let further = [&self.sip, &self.inference, &self.agent, &self.observability];
+        let beyond = self.video.iter().flatten().any(|(grant, value)| {
+            !OF_A_ROOM.contains(&grant.as_str()) && *value != Value::Bool(false)
+        });
+        let only = !beyond && further.into_iter().all(Option::is_none);
+        self.room().filter(|_| only)
     }
 
     fn life(&self) -> Life {
@@ -68,7 +73,7 @@ impl Provider for LiveKit {
                 "livekit.identity: who joins a room has one".into(),
             ));
         }
-        if joins && self.model().is_none_or(str::is_empty) {
+        if joins && self.room().is_none_or(str::is_empty) {
             return Err(InvalidBlock(
                 "livekit.video.room: without it the token opens every room; name the room".into(),
             ));
@@ -140,6 +145,26 @@ impl Provider for LiveKit {
         Err(UnusableReply("nothing was asked".into()))
     }
 }
+
+impl LiveKit {
+    fn room(&self) -> Option<&str> {
+        self.video.as_ref()?.get("room")?.as_str()
+    }
+}
+
+/// The video grants that reach no further than the room that they name.
+const OF_A_ROOM: &[&str] = &[
+    "room",
+    "roomJoin",
+    "roomAdmin",
+    "canPublish",
+    "canSubscribe",
+    "canPublishData",
+    "canPublishSources",
+    "canUpdateOwnMetadata",
+    "hidden",
+    "canSubscribeMetrics",
+];
 
 /// What LiveKit's SDK can write into the video grant. A misspelt one would be no grant at all.
 const VIDEO: &[&str] = &[

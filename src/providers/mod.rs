@@ -133,6 +133,12 @@ pub trait Provider: Send + Sync {
         Class::usual(status)
     }
 
+    /// Whether the block itself describes the reply: one that doesn't fit is then the block's fault, and asking again
+    /// only mints again.
+    fn describes_reply(&self) -> bool {
+        false
+    }
+
     /// Why the token serves one session only and so doesn't suit a shared Secret, if it does: a whole sentence.
     fn single_use(&self) -> Option<&'static str> {
         None

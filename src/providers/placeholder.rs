@@ -77,6 +77,11 @@ impl Name {
         })
     }
 
+    /// Whether it says so by an instant rather than by a time from now.
+    pub(super) fn says_instant(&self) -> bool {
+        matches!(self, Self::Time(When::Expires, _))
+    }
+
     /// Whether it says how long the token shall live.
     pub(super) fn says_life(&self) -> bool {
         matches!(self, Self::TtlSeconds | Self::Time(When::Expires, _))

@@ -30,7 +30,7 @@ impl Reply {
             return Err(refusal(provider, mint.credential, self));
         }
         let step = provider.read(mint, nth, &self.body);
-        step.map_err(|unusable| self.unusable(&unusable))
+        step.map_err(|unusable| self.unusable(provider, &unusable))
     }
 
     /// The token, if its end can be believed.
@@ -44,9 +44,9 @@ impl Reply {
         let end = self
             .clocks
             .end(answer.expiry, provider.life(), mint.expiration)
-            .map_err(|unusable| self.unusable(&unusable))?;
+            .map_err(|unusable| self.unusable(provider, &unusable))?;
         let further = provider.further(&self.body);
-        let further = further.map_err(|unusable| self.unusable(&unusable))?;
+        let further = further.map_err(|unusable| self.unusable(provider, &unusable))?;
         let mut minted = minted(provider, answer, sent, end);
         let further = further.into_iter();
         minted
@@ -55,8 +55,18 @@ impl Reply {
         Ok(minted)
     }
 
-    fn unusable(&self, unusable: &UnusableReply) -> MintError {
+    fn unusable(&self, provider: &dyn Provider, unusable: &UnusableReply) -> MintError {
         let (who, status) = (&self.who.name, self.status.as_u16());
+        if provider.describes_reply() {
+            let message = format!(
+                "{who} answered {status}, but {unusable}. Compare the block's description of the reply with what the \
+                 provider documents."
+            );
+            return MintError::Rejected {
+                credential: false,
+                message,
+            };
+        }
         let hint = "If it stays so, something on the way answers in the provider's place, or its API has changed.";
         MintError::Unavailable {
             message: format!("{who} answered {status}, but {unusable}. {hint}"),

@@ -49,9 +49,14 @@ impl Provider for Twilio {
         &FACTS
     }
 
-    /// The video room.
+    /// The video room, if that is all the token opens.
     fn model(&self) -> Option<&str> {
-        self.video.as_ref()?.room.as_deref()
+        let more = self.voice.is_some()
+            || self.chat.is_some()
+            || self.data_sync.is_some()
+            || self.task_router.is_some()
+            || self.player.is_some();
+        self.video.as_ref()?.room.as_deref().filter(|_| !more)
     }
 
     fn life(&self) -> Life {
@@ -221,6 +226,22 @@ mod tests {
             String::from_utf8(header).unwrap(),
             r#"{"alg":"HS256","typ":"JWT","cty":"twilio-fpa;v=1","twr":"us1"}"#
         );
+    }
+
+    #[test]
+    fn a_token_that_opens_more_than_its_room_is_bound_to_none() {
+        let block = |more: Value| -> Twilio {
+            let mut block = json!({"identity": "alice", "video": {"room": "r1"}});
+            block
+                .as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            serde_json::from_value(block).unwrap()
+        };
+        assert_eq!(block(json!({})).model(), Some("r1"));
+        for more in ["voice", "chat", "dataSync", "taskRouter", "player"] {
+            assert_eq!(block(json!({more: {}})).model(), None, "{more}");
+        }
     }
 
     #[test]

@@ -83,6 +83,22 @@ fn a_token_can_be_inflated_again() {
 }
 
 #[test]
+fn a_token_that_opens_more_than_its_channel_is_bound_to_none() {
+    let model = |block: Value| {
+        let block: Agora = serde_json::from_value(block).unwrap();
+        block.model().map(str::to_owned)
+    };
+    assert_eq!(
+        model(json!({"rtc": {"channel": "c"}})).as_deref(),
+        Some("c")
+    );
+    assert_eq!(
+        model(json!({"rtc": {"channel": "c"}, "rtm": {"userId": "u"}})),
+        None
+    );
+}
+
+#[test]
 fn ids_that_are_none_are_named_and_not_quoted() {
     let block = json!({"rtc": {"channel": "chan"}});
     let good = "0123456789abcdef0123456789abcdef";

@@ -55,6 +55,23 @@ pub(super) fn block(block: &Http) -> Result<(), InvalidBlock> {
     built(block, ttl)
 }
 
+/// Whether the request says by an instant, and only so, how long the token shall live.
+pub(super) fn asks_for_an_instant(block: &Http) -> bool {
+    let texts = block.account.request.as_ref().map(texts);
+    let Some(Ok(texts)) = texts else {
+        return false; // refused before anything was sent
+    };
+    let mut lives = texts
+        .iter()
+        .flat_map(Text::names)
+        .filter(|name| name.says_life());
+    let mut any = false;
+    lives.all(|name| {
+        any = true;
+        name.says_instant()
+    }) && any
+}
+
 /// Every text of a request with placeholders.
 pub(super) fn texts(request: &HttpRequest) -> Result<Vec<Text>, InvalidBlock> {
     let mut found = vec![text_at(&request.path, "http.request.path")?];

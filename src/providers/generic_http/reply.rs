@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::super::clock::epoch_seconds;
 use super::super::wire::{rfc3339, seconds, seconds_text, sendable, text_token};
 use super::super::{Answer, Expiry, Mint, Provider as _, UnusableReply, jwt};
+use super::check::asks_for_an_instant;
 use crate::api::{Http, HttpCombine, HttpExpiry, HttpExpiryFrom, HttpFormat, HttpUnit};
 
 /// Token and end.
@@ -30,7 +31,7 @@ pub(super) fn read(block: &Http, mint: &Mint<'_>, body: &[u8]) -> Result<Answer,
     let mut said = response
         .expiry
         .iter()
-        .filter_map(|source| expiry(source, mint, &json, &token));
+        .filter_map(|source| expiry(block, source, mint, &json, &token));
     let expiry = match response.combine {
         HttpCombine::First => said.next(),
         HttpCombine::Earliest => said.reduce(earlier),
@@ -49,8 +50,7 @@ pub(super) fn read(block: &Http, mint: &Mint<'_>, body: &[u8]) -> Result<Answer,
     };
     if lives > longest {
         return Err(UnusableReply(format!(
-            "the token's expiry is {} s away where http.response.maxSeconds is {}",
-            lives.as_secs(),
+            "the token's expiry is further away than http.response.maxSeconds allows, {} s",
             longest.as_secs()
         )));
     }
@@ -94,8 +94,16 @@ fn word(value: &Value, what: &str) -> Result<String, UnusableReply> {
     }
 }
 
-fn expiry(source: &HttpExpiry, mint: &Mint<'_>, json: &Value, token: &str) -> Option<Expiry> {
+fn expiry(
+    block: &Http,
+    source: &HttpExpiry,
+    mint: &Mint<'_>,
+    json: &Value,
+    token: &str,
+) -> Option<Expiry> {
     match source.from {
+        // Where the request names an instant, the provider keeps it by its own clock.
+        HttpExpiryFrom::Ttl if asks_for_an_instant(block) => Some(Expiry::At(mint.expires_at())),
         HttpExpiryFrom::Ttl => Some(Expiry::After(mint.expiration)),
         HttpExpiryFrom::Jwt => jwt::expiry(token).map(Expiry::At),
         HttpExpiryFrom::Reply => {

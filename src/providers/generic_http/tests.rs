@@ -199,6 +199,22 @@ fn ends_are_read_in_every_unit_and_in_order() {
     assert_eq!(read(all, "Earliest", whole), Ok(earliest));
 }
 
+/// A provider that was told an instant keeps it by its own clock, however far that is from ours.
+#[test]
+fn an_instant_that_was_asked_for_is_by_the_providers_clock() {
+    let end = |ttl: &str| {
+        let block = block(json!({"request": {"json": {"ttl": ttl}}}));
+        block.validate().unwrap();
+        answer(&block, 900, br#"{"token":"t"}"#).unwrap().expiry
+    };
+    let instant = Expiry::At(Timestamp::from_second(900).unwrap());
+    assert_eq!(end("{{ expires }}"), instant);
+    assert_eq!(end("{{ expiresRfc3339 }}"), instant);
+    let life = Expiry::After(SignedDuration::from_secs(900));
+    assert_eq!(end("{{ ttlSeconds }}"), life);
+    assert_eq!(end("{{ ttlSeconds }} {{ expires }}"), life);
+}
+
 #[test]
 fn replies_that_are_the_token() {
     for (format, body, token) in [

@@ -94,6 +94,46 @@ fn an_identity_and_a_room_to_join() {
     assert_eq!(worker.validate(), Ok(()));
 }
 
+/// What a platform's `allowedModels` is held against.
+#[test]
+fn a_token_that_opens_more_than_its_room_is_bound_to_none() {
+    let bound = |more: Value| {
+        let mut block = json!({"identity": "i", "video": {"roomJoin": true, "room": "shop-1"}});
+        for (field, value) in more.as_object().unwrap() {
+            match value.as_object().filter(|_| field == "video") {
+                Some(video) => block["video"]
+                    .as_object_mut()
+                    .unwrap()
+                    .extend(video.clone()),
+                None => block[field] = value.clone(),
+            }
+        }
+        let block: LiveKit = serde_json::from_value(block).unwrap();
+        block.model().map(str::to_owned)
+    };
+    for within in [
+        json!({}),
+        json!({"video": {"canPublish": false, "hidden": true}}),
+        json!({"video": {"roomCreate": false}}),
+    ] {
+        assert_eq!(bound(within.clone()).as_deref(), Some("shop-1"), "{within}");
+    }
+    for beyond in [
+        json!({"video": {"roomCreate": true}}),
+        json!({"video": {"roomList": true}}),
+        json!({"video": {"roomRecord": true}}),
+        json!({"video": {"ingressAdmin": true}}),
+        json!({"video": {"destinationRoom": "other"}}),
+        json!({"video": {"agent": true}}),
+        json!({"sip": {"admin": true}}),
+        json!({"inference": {"perform": true}}),
+        json!({"agent": {"admin": true}}),
+        json!({"observability": {"write": true}}),
+    ] {
+        assert_eq!(bound(beyond.clone()), None, "{beyond}");
+    }
+}
+
 #[test]
 fn a_missing_value_is_named() {
     let error = signed(json!({}), "APIkey", "", 0, 600).unwrap_err();

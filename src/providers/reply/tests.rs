@@ -251,7 +251,7 @@ fn an_unusable_success_says_what_is_missing() {
         ),
         (
             r#"{"value":"ek_canary","expires_at":1795336801}"#,
-            "2401 s away",
+            "the 2400 s that make sense",
         ),
     ] {
         let error = answer(&ask, 200, &[], body).unwrap_err();
