@@ -11,12 +11,23 @@ use realtime_token_operator::providers::{Ask, Credential};
 use realtime_token_operator::token::resolve::{block_of, expiration};
 
 const PYJWT: Library = Library {
-    name: "pyjwt-2.15.1",
-    requirements: &["pyjwt==2.15.1"],
+    name: "pyjwt-2.15.1-cryptography-50.0.2",
+    requirements: &[
+        "pyjwt==2.15.1",
+        "cryptography==50.0.2",
+        "cffi==2.1.1",
+        "pycparser==3.12",
+    ],
 };
 
-/// Mints, and has the token checked with `key`. Returns what it holds.
+/// Mints, and has the token checked with the value `key` of the Secret. Returns what it holds.
 async fn verified(check: &str, spec: Value, secret: Value, key: &str) -> Value {
+    let key = secret[key].as_str().unwrap().to_owned();
+    verified_with(check, spec, secret, &key).await
+}
+
+/// Mints, and has the token checked with this key.
+async fn verified_with(check: &str, spec: Value, secret: Value, key: &str) -> Value {
     let mut spec = spec;
     spec["credentials"] = json!({"secretRef": {"name": "key"}});
     let spec: RealtimeTokenSpec = serde_json::from_value(spec).unwrap();
@@ -34,8 +45,7 @@ async fn verified(check: &str, spec: Value, secret: Value, key: &str) -> Value {
         .unwrap();
     assert_eq!(standin.count(), 0, "nobody is asked");
     let token = minted.value.expose_secret();
-    let jobs =
-        json!([{"check": check, "token": token, "key": secret[key], "now": now.as_second()}]);
+    let jobs = json!([{"check": check, "token": token, "key": key, "now": now.as_second()}]);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/providers/verified.py");
     let said = tokio::task::spawn_blocking(move || {
         PYJWT.run(script.as_ref(), &[], jobs.to_string().as_bytes())
@@ -128,4 +138,35 @@ async fn coturn() {
     let said = verified("coturn", spec, secret, "static-auth-secret").await;
     assert!(said["username"].as_str().unwrap().ends_with(":kiosk"));
     assert_eq!(said["urls"], json!(["turn:turn.example.com"]));
+}
+
+/// Each algorithm of the block `jwt`, the asymmetric ones by the public key alone.
+#[tokio::test]
+async fn jwt() {
+    let shared = "a-shared-secret-that-is-long-enough-for-sha-512-which-takes-64-letters";
+    let mut keys = vec![
+        ("HS256", shared.to_owned(), shared.to_owned()),
+        ("HS384", shared.to_owned(), shared.to_owned()),
+        ("HS512", shared.to_owned(), shared.to_owned()),
+    ];
+    for (name, algorithm) in [
+        ("RS256", &rcgen::PKCS_RSA_SHA256),
+        ("ES256", &rcgen::PKCS_ECDSA_P256_SHA256),
+    ] {
+        let pair = rcgen::KeyPair::generate_for(algorithm).unwrap();
+        keys.push((name, pair.serialize_pem(), pair.public_key_pem()));
+    }
+    for (algorithm, signing, public) in keys {
+        let spec = json!({"jwt": {
+            "name": "example", "algorithm": algorithm, "nbf": true,
+            "claims": {"sub": "{{ params.user }}"}, "params": {"user": "alice"},
+        }});
+        let secret = json!({"signing-key": signing, "key-id": "kid"});
+        let said = verified_with("jwt", spec, secret, &public).await;
+        assert_eq!(said["header"]["alg"], algorithm);
+        let claims = &said["claims"];
+        assert_eq!(claims["sub"], "alice");
+        let lives = claims["exp"].as_i64().unwrap() - claims["nbf"].as_i64().unwrap();
+        assert_eq!(lives, 1800, "{algorithm}");
+    }
 }
