@@ -235,13 +235,26 @@ impl<'a> Desk<'a> {
     }
 }
 
-/// A body without its points in time, which differ between the call and the explanation.
+/// A body without its points in time, as RFC 3339 or in seconds or milliseconds of the epoch: they differ between the
+/// call and the explanation.
 fn timeless(body: &str) -> String {
     let words = body.split('"').map(|word| match word.parse::<Timestamp>() {
-        Ok(_) => "<TIME>",
-        Err(_) => word,
+        Ok(_) => "<TIME>".to_owned(),
+        Err(_) => without_epochs(word),
     });
     words.collect::<Vec<_>>().join("\"")
+}
+
+fn without_epochs(text: &str) -> String {
+    let pieces = text.split_inclusive(|c: char| !c.is_ascii_digit());
+    let pieces = pieces.map(|piece| {
+        let digits = piece.trim_end_matches(|c: char| !c.is_ascii_digit());
+        match digits.len() {
+            10 | 13 => piece.replacen(digits, "<TIME>", 1),
+            _ => piece.to_owned(),
+        }
+    });
+    pieces.collect()
 }
 
 /// The claims of the token and those explained have the same names. Clocks and ids differ.
