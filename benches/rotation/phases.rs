@@ -59,7 +59,7 @@ pub(crate) async fn all(flags: &Flags) -> Result<Report> {
     report.bare_concurrency = bare.concurrency;
     report.bare_s = bare.took.as_secs_f64();
 
-    let life = life(bare.took)?;
+    let life = life(bare.took, count)?;
     let fleet = bench.fleet("fleet", life).await?;
     report.life_s = life;
     bench.standin.clear();
@@ -79,8 +79,12 @@ pub(crate) async fn all(flags: &Flags) -> Result<Report> {
 
 /// A life that leaves time to create all tokens before the first is due, at half the rate of the bare client, and to
 /// look around in peace afterwards.
-fn life(bare: Duration) -> Result<i64> {
-    let creating = 2.0 * bare.as_secs_f64();
+///
+/// The Events of first tokens are published ten a second, after a burst of a hundred and up to a thousand in the queue,
+/// and creating has settled when they are out.
+fn life(bare: Duration, count: usize) -> Result<i64> {
+    let events = count.saturating_sub(100).min(1000) as f64 / 10.0;
+    let creating = (2.0 * bare.as_secs_f64()).max(bare.as_secs_f64() + events);
     // A twentieth of the life is jitter. Below 120 s the renewal would come at half the life, and every token would say
     // so. An expiry has whole seconds.
     let life = ((creating + QUIET + RENEW_BEFORE) / 0.95)
