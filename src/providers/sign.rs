@@ -2,8 +2,6 @@
 //!
 //! The parts are signed as they are written, so that the token equals the one of the provider's own SDK.
 
-#![allow(dead_code, reason = "what the list of providers grows into")]
-
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
