@@ -92,7 +92,7 @@ pub struct RunArgs {
     /// The format of the logs.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-    /// What is logged, in the syntax of RUST_LOG: info, debug, realtime_token_operator=trace.
+    /// What is logged: a level, or levels by module such as info,realtime_token_operator::leader=debug.
     #[arg(long, env = "LOG", default_value = "info")]
     pub log: String,
 }

@@ -19,8 +19,9 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 pub use self::format::Format;
+pub use self::tokens::Facts;
 use crate::api::Reason;
-use crate::controller::Guarded;
+use crate::controller::Cached;
 use crate::token::schedule::Swap;
 
 /// The outcomes of a mint and of a reconcile. All are there from the start: of a counter that begins at 1, Prometheus
@@ -47,7 +48,7 @@ pub struct Metrics {
     reconcile_duration: Histogram,
     api_requests: Family<ApiLabels, Counter>,
     leader: Gauge,
-    cache: Arc<OnceLock<Store<Guarded>>>,
+    cache: Arc<OnceLock<Store<Cached>>>,
     last_length: AtomicUsize,
 }
 
@@ -172,7 +173,7 @@ impl Metrics {
     }
 
     /// From now on the metrics tell of the RealtimeTokens in this cache.
-    pub fn tell_of(&self, tokens: Store<Guarded>) {
+    pub fn tell_of(&self, tokens: Store<Cached>) {
         // Set once: a process leads once.
         let _ = self.cache.set(tokens);
     }

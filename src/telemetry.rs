@@ -1,21 +1,22 @@
 //! Logs to stderr, as text or JSON.
 
 use tracing::{Level, Metadata};
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, fmt};
+use tracing_subscriber::{Layer, fmt};
 
 use crate::config::LogFormat;
 
-/// Starts logging. `filter` is in the syntax of `RUST_LOG`.
+/// Starts logging. `filter` is a level, or levels by module such as `info,realtime_token_operator::leader=debug`.
 ///
 /// # Errors
 /// The filter can't be read.
 pub fn start(format: LogFormat, filter: &str) -> Result<(), String> {
-    let filter =
-        EnvFilter::try_new(filter).map_err(|problem| format!("--log {filter:?}: {problem}"))?;
-    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let filter: Targets = filter
+        .parse()
+        .map_err(|problem| format!("--log {filter:?}: {problem}"))?;
+    let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Secret;
@@ -26,7 +26,7 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 #[derive(Clone, Debug)]
 pub struct SecretMeta {
     meta: ObjectMeta,
-    view: SecretView,
+    view: Arc<SecretView>,
 }
 
 impl SecretMeta {
@@ -48,7 +48,7 @@ impl<'de> Deserialize<'de> for SecretMeta {
             metadata: metadata::Meta,
         }
         let seen = Object::deserialize(deserializer)?.metadata;
-        let view = SecretView::from(&seen);
+        let view = Arc::new(SecretView::from(&seen));
         let meta = ObjectMeta {
             name: Some(seen.name),
             namespace: Some(seen.namespace),
@@ -95,7 +95,7 @@ impl Resource for SecretMeta {
 /// The target Secrets of all RealtimeTokens.
 pub struct Targets {
     client: Client,
-    known: Mutex<HashMap<Name, SecretView>>,
+    known: Mutex<HashMap<Name, Arc<SecretView>>>,
     /// Names that the watch has listed since its last restart; `None` while it is not listing.
     listing: Mutex<Option<HashSet<Name>>>,
 }
@@ -115,9 +115,9 @@ impl Targets {
     ///
     /// # Errors
     /// The live look-up failed.
-    pub async fn observe(&self, name: &Name) -> Result<Option<SecretView>, ClusterError> {
+    pub async fn observe(&self, name: &Name) -> Result<Option<Arc<SecretView>>, ClusterError> {
         if let Some(known) = self.known().get(name) {
-            return Ok(Some(known.clone()));
+            return Ok(Some(Arc::clone(known)));
         }
         let api: Api<SecretMeta> = Api::namespaced(self.client.clone(), &name.namespace);
         Ok(bounded(api.get_opt(&name.name))
@@ -135,7 +135,7 @@ impl Targets {
         content: Content,
         dress: &Dress,
         owner: Option<OwnerReference>,
-    ) -> Result<SecretView, ClusterError> {
+    ) -> Result<Arc<SecretView>, ClusterError> {
         let mut annotations = content.annotations;
         annotations.extend(dress.annotations.clone());
         annotations.insert(metadata::METADATA_HASH.to_owned(), dress.hash.clone());
@@ -179,7 +179,7 @@ impl Targets {
         name: &Name,
         seen: &SecretView,
         content: Content,
-    ) -> Result<SecretView, ClusterError> {
+    ) -> Result<Arc<SecretView>, ClusterError> {
         let mut data: Map<String, Value> = seen
             .stale_keys(&content.data)
             .map(|key| (key, Value::Null))
@@ -213,7 +213,7 @@ impl Targets {
         dress: &Dress,
         renewal_time: Option<String>,
         owner: Option<OwnerReference>,
-    ) -> Result<SecretView, ClusterError> {
+    ) -> Result<Arc<SecretView>, ClusterError> {
         // What a former template put there is known to managedFields only, which the cache does not keep.
         let live = self.get(name).await?.ok_or(ClusterError::NotFound)?;
         let mut annotations = dress.annotations.clone();
@@ -276,7 +276,7 @@ impl Targets {
                     .cloned()
                     .collect();
                 gone.iter()
-                    .filter_map(|name| token_of(&name.namespace, &known.remove(name)?))
+                    .filter_map(|name| token_of(&name.namespace, &*known.remove(name)?))
                     .collect()
             }
         }
@@ -318,7 +318,7 @@ impl Targets {
             .map(|secret| secret.metadata))
     }
 
-    async fn patch(&self, name: &Name, patch: &Value) -> Result<SecretView, ClusterError> {
+    async fn patch(&self, name: &Name, patch: &Value) -> Result<Arc<SecretView>, ClusterError> {
         let path = format!(
             "/api/v1/namespaces/{}/secrets/{}?fieldManager={}",
             name.namespace,
@@ -342,7 +342,7 @@ impl Targets {
         &self,
         name: &Name,
         answer: Result<SecretMeta, ClusterError>,
-    ) -> Result<SecretView, ClusterError> {
+    ) -> Result<Arc<SecretView>, ClusterError> {
         match answer {
             Ok(secret) => {
                 let view = secret.view;
@@ -351,7 +351,7 @@ impl Targets {
                     at_least_as_new(view.resource_version(), before.resource_version())
                 });
                 if newer {
-                    known.insert(name.clone(), view.clone());
+                    known.insert(name.clone(), Arc::clone(&view));
                 }
                 Ok(view)
             }
@@ -363,7 +363,7 @@ impl Targets {
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<Name, SecretView>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<Name, Arc<SecretView>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::task::TaskTracker;
 
 use super::accounts::Accounts;
-use super::guarded::Guarded;
+use super::cached::Cached;
 use super::memory::Memories;
 use crate::api::ClusterRealtimeProvider;
 use crate::budget::Budget;
@@ -66,7 +66,7 @@ pub struct Context {
     /// Whoever changes the budget calls here.
     pub budget_changed: Notify,
     pub(super) budget: Mutex<Budget<KeyRef, Name>>,
-    pub(super) nudges: mpsc::UnboundedSender<ObjectRef<Guarded>>,
+    pub(super) nudges: mpsc::UnboundedSender<ObjectRef<Cached>>,
 }
 
 impl Context {

@@ -15,7 +15,7 @@ use crate::token::{Attempts, Held, TargetState, decide, report};
 #[derive(Debug, Default)]
 pub struct Memories(Mutex<HashMap<Name, Memory>>);
 
-/// The memory of one.
+/// The memory of one. While a token is fresh there is none: ten thousand that rest take no room.
 #[derive(Debug, Default)]
 pub struct Memory {
     uid: String,
@@ -98,6 +98,14 @@ impl Memories {
         .unwrap_or(false)
     }
 
+    /// Forgets a memory that has nothing more to say than the cluster has.
+    pub fn rest(&self, name: &Name) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.get(name).is_some_and(Memory::is_empty) {
+            all.remove(name);
+        }
+    }
+
     /// How many tokens were minted and not stored yet.
     pub fn unstored(&self) -> usize {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,15 +140,30 @@ impl Memory {
         }
     }
 
-    /// Lets go of a stored token when its time in memory is over.
+    fn is_empty(&self) -> bool {
+        let Self {
+            uid: _,
+            minting,
+            held,
+            last_mint,
+            attempts,
+            status,
+            failures,
+        } = self;
+        !minting
+            && held.is_none()
+            && last_mint.is_none()
+            && attempts.is_none()
+            && status.is_none()
+            && *failures == 0
+    }
+
+    /// Lets go of a stored token when its time in memory is over, and of a mint that holds back no other any more.
     pub fn let_go(&mut self, now: Timestamp) {
-        let over = |held: &Held| {
-            held.revision.is_some()
-                && now.duration_since(held.minted.issued_at) >= decide::MIN_INTERVAL
-        };
-        if self.held.as_deref().is_some_and(over) {
-            self.held = None;
-        }
+        let over = |since: Timestamp| now.duration_since(since) >= decide::MIN_INTERVAL;
+        self.held
+            .take_if(|held| held.revision.is_some() && over(held.minted.issued_at));
+        self.last_mint.take_if(|last| over(*last));
     }
 
     /// After a restart the status tells of failures, but not of what was asked for: it was what is wanted now, as far
@@ -275,6 +298,37 @@ mod tests {
         }
         assert!(memories.wrote(&echo("7")));
         assert!(!memories.wrote(&echo("7")), "told once");
+    }
+
+    #[test]
+    fn a_memory_that_says_nothing_is_forgotten() {
+        let memories = Memories::default();
+        let name = Name::new("shop", "voice");
+        let token: RealtimeToken = serde_json::from_value(json!({
+            "metadata": {"name": "voice", "namespace": "shop", "uid": "u"}, "spec": {"credentials": {}},
+        }))
+        .unwrap();
+        let says: [fn(&mut Memory); 4] = [
+            |memory| memory.minting = true,
+            |memory| memory.held = Some(Box::new(held())),
+            |memory| memory.last_mint = Some(at(100)),
+            |memory| memory.failures = 1,
+        ];
+        for say in says {
+            memories.with(&name, &token, say);
+            memories.rest(&name);
+            assert_eq!(memories.0.lock().unwrap().len(), 1);
+            memories.forget(&name);
+        }
+        memories.with(&name, &token, |memory| {
+            memory.last_mint = Some(at(100));
+            memory.let_go(at(109));
+        });
+        memories.rest(&name);
+        assert_eq!(memories.0.lock().unwrap().len(), 1, "holds back a mint");
+        memories.with(&name, &token, |memory| memory.let_go(at(110)));
+        memories.rest(&name);
+        assert_eq!(memories.0.lock().unwrap().len(), 0);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The streams that wake a RealtimeToken, and the loop that carries it on.
 
 mod accounts;
+mod cached;
 mod context;
-mod guarded;
 mod memory;
 mod merged;
 mod minting;
@@ -17,18 +17,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
+use kube::Client;
 use kube::runtime::Controller;
 use kube::runtime::controller::{Action, Config, Error as ControllerError};
 use kube::runtime::reflector::{self, ObjectRef};
-use kube::{Client, ResourceExt};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::accounts::Accounts;
+pub use self::cached::{Cached, Unreadable};
 pub use self::context::{Context, Scope, now};
-pub use self::guarded::{Guarded, Unreadable};
 use self::memory::Memories;
 use crate::budget::Budget;
 use crate::cluster::credentials::Credentials;
@@ -77,7 +77,7 @@ enum ReconcileError {
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     #[error("the resource can't be read: {0}")]
-    Unreadable(String),
+    Unreadable(#[from] Unreadable),
     #[error("the reconcile panicked; this is a bug of the operator")]
     Panicked,
     #[error("the reconcile did not end within {} s", RECONCILE_TIMEOUT.as_secs())]
@@ -102,7 +102,7 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) {
     let (nudges, nudged) = mpsc::unbounded_channel();
     let (keys_changed, changed_keys) = mpsc::unbounded_channel();
     let (accounts_changed, changed_accounts) = mpsc::unbounded_channel();
-    let (tokens, tokens_writer) = reflector::store::<Guarded>();
+    let (tokens, tokens_writer) = reflector::store::<Cached>();
     let (providers, providers_writer) = reflector::store();
     let (namespaces, namespaces_writer) = reflector::store();
     parts.metrics.tell_of(tokens.clone());
@@ -179,14 +179,14 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) {
     }
 }
 
-async fn isolated(token: Arc<Guarded>, ctx: Arc<Context>) -> Result<Action, ReconcileError> {
+async fn isolated(token: Arc<Cached>, ctx: Arc<Context>) -> Result<Action, ReconcileError> {
     let began = Instant::now();
     let work = async {
-        match &*token.0 {
-            Ok(token) => Ok(reconcile::reconcile(token, &ctx).await?),
-            Err(invalid) => {
-                unreadable::tell(&token, &invalid.error, &ctx).await?;
-                Err(ReconcileError::Unreadable(invalid.error.clone()))
+        match token.read() {
+            Ok(token) => Ok(reconcile::reconcile(&token, &ctx).await?),
+            Err(problem) => {
+                unreadable::tell(&token, &problem, &ctx).await?;
+                Err(problem.into())
             }
         }
     };
@@ -215,19 +215,18 @@ async fn contained(
 
 /// Kubernetes I/O failed, or the object is broken: provider failures never come here.
 #[allow(clippy::needless_pass_by_value, reason = "the signature kube asks for")]
-fn error_policy(token: Arc<Guarded>, error: &ReconcileError, ctx: Arc<Context>) -> Action {
+fn error_policy(token: Arc<Cached>, error: &ReconcileError, ctx: Arc<Context>) -> Action {
     let name = Name::of(&*token);
     tracing::warn!(token = %name, %error, "reconcile failed");
-    if let ReconcileError::Unreadable(_) = error {
+    let Ok(token) = token.read() else {
         return Action::await_change();
-    }
-    let uid = token.uid().unwrap_or_default();
-    let failures = ctx.memories.if_known(&name, &uid, |memory| {
+    };
+    let failures = ctx.memories.with(&name, &token, |memory| {
         memory.failures = memory.failures.saturating_add(1);
         memory.failures
     });
     Action::requeue(Duration::from_secs(
-        1 << failures.unwrap_or(1).clamp(1, 6).saturating_sub(1),
+        1 << failures.clamp(1, 6).saturating_sub(1),
     ))
 }
 
@@ -235,7 +234,7 @@ fn error_policy(token: Arc<Guarded>, error: &ReconcileError, ctx: Arc<Context>) 
 ///
 /// Until everything was listed there is nothing to schedule: a missing CRD or an API server that is away shows in
 /// readiness, and a restart would cure neither.
-async fn heartbeat(nudges: &mpsc::UnboundedSender<ObjectRef<Guarded>>, health: &Health) {
+async fn heartbeat(nudges: &mpsc::UnboundedSender<ObjectRef<Cached>>, health: &Health) {
     loop {
         if health.waiting_for().is_some() {
             health.beat();

@@ -34,7 +34,7 @@ pub(super) struct Scene<'a> {
     pub(super) name: Name,
     pub(super) uid: &'a str,
     pub(super) secret: Name,
-    pub(super) view: Option<SecretView>,
+    pub(super) view: Option<Arc<SecretView>>,
     pub(super) target: TargetState,
     pub(super) dress: Dress,
     resolved: Result<Resolved, Blocked>,
@@ -179,6 +179,9 @@ impl<'a> Scene<'a> {
             });
         }
         self.report(situation).await?;
+        if why == WaitReason::Fresh {
+            self.ctx.memories.rest(&self.name);
+        }
         Ok(self.requeue(until))
     }
 

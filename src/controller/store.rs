@@ -1,5 +1,7 @@
 //! Writing the Secret: a token that was minted, or labels and owner alone.
 
+use std::sync::Arc;
+
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
@@ -132,7 +134,7 @@ fn owner(
     }
 }
 
-fn seen_anew(scene: &mut Scene<'_>, view: SecretView) {
+fn seen_anew(scene: &mut Scene<'_>, view: Arc<SecretView>) {
     scene.target = view.seen_by(&scene.name.name, scene.uid, &scene.token.spec.target);
     scene.view = Some(view);
 }

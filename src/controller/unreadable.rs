@@ -2,15 +2,15 @@
 
 use kube::Resource;
 
+use super::cached::{Cached, Unreadable};
 use super::context::{Context, now};
-use super::guarded::Guarded;
 use crate::cluster::{ClusterError, Name, status};
 use crate::token::report;
 
 /// Writes the conditions, once for each problem.
 pub(super) async fn tell(
-    object: &Guarded,
-    problem: &str,
+    object: &Cached,
+    problem: &Unreadable,
     ctx: &Context,
 ) -> Result<(), ClusterError> {
     let name = Name::of(object);
@@ -23,7 +23,7 @@ pub(super) async fn tell(
         Err(error) => return Err(error),
     };
     let generation = object.meta().generation;
-    let new = report::unreadable(&prior, generation, problem, now());
+    let new = report::unreadable(&prior, generation, &problem.to_string(), now());
     if new == prior {
         return Ok(());
     }

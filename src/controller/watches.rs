@@ -22,12 +22,12 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, mpsc};
 
+use super::cached::Cached;
 use super::context::{Context, now};
-use super::guarded::Guarded;
 use super::memory::Memories;
 use super::merged::merged;
 use super::{provider_status, tokio_stream_of};
-use crate::api::{ClusterRealtimeProvider, RealtimeToken};
+use crate::api::ClusterRealtimeProvider;
 use crate::cluster::Name;
 use crate::cluster::target::SecretMeta;
 use crate::health::Health;
@@ -64,19 +64,19 @@ impl Backoff for Rewatch {
 /// The watches beside the one on RealtimeTokens.
 pub(super) struct Watches {
     pub(super) ctx: Arc<Context>,
-    pub(super) tokens: Store<Guarded>,
+    pub(super) tokens: Store<Cached>,
     pub(super) health: Arc<Health>,
     pub(super) secrets_listed: Notify,
 }
 
-/// The watch on RealtimeTokens, as a reflector that keeps only what decisions need.
+/// The watch on RealtimeTokens, as a reflector.
 pub(super) fn tokens(
     ctx: Arc<Context>,
-    writer: Writer<Guarded>,
+    writer: Writer<Cached>,
     health: Arc<Health>,
-) -> impl Stream<Item = Result<Guarded, watcher::Error>> + Send + 'static {
+) -> impl Stream<Item = Result<Cached, watcher::Error>> + Send + 'static {
     let echoes = Arc::clone(&ctx);
-    within(&ctx, &watcher::Config::default(), Guarded::remains)
+    within(&ctx, &watcher::Config::default(), Cached::remains)
         .inspect(move |event| match event {
             Ok(Event::Delete(token)) => ctx.forget(&Name::of(token)),
             Ok(Event::InitDone) => health.wait_for(None),
@@ -138,7 +138,7 @@ where
 }
 
 /// What an event brings to look at: the echo of our own status write brings nothing.
-fn news(event: Event<Guarded>, memories: &Memories) -> Option<Guarded> {
+fn news(event: Event<Cached>, memories: &Memories) -> Option<Cached> {
     match event {
         Event::Apply(token) | Event::InitApply(token) => (!memories.wrote(&token)).then_some(token),
         Event::Delete(token) => Some(token),
@@ -208,8 +208,9 @@ impl Watches {
                 Ok(namespace) => {
                     let name = namespace.name_any();
                     self.wake(|token| {
-                        token.spec.credentials.provider_ref.is_some()
-                            && token.metadata.namespace.as_ref() == Some(&name)
+                        let credentials = token.credentials();
+                        credentials.is_some_and(|them| them.provider_ref.is_some())
+                            && token.meta().namespace.as_ref() == Some(&name)
                     });
                 }
                 Err(problem) => self
@@ -273,10 +274,12 @@ impl Watches {
                 self.ctx.accounts.changed(&key);
             }
             self.wake(|token| {
-                let credentials = &token.spec.credentials;
-                let own = credentials.secret_ref.as_ref().is_some_and(|own| {
+                let own = token
+                    .credentials()
+                    .and_then(|them| them.secret_ref.as_ref());
+                let own = own.is_some_and(|own| {
                     own.name == secret.name
-                        && token.metadata.namespace.as_ref() == Some(&secret.namespace)
+                        && token.meta().namespace.as_ref() == Some(&secret.namespace)
                 });
                 own || providers
                     .iter()
@@ -318,22 +321,20 @@ impl Watches {
         }
     }
 
-    fn wake(&self, which: impl Fn(&RealtimeToken) -> bool) {
+    fn wake(&self, which: impl Fn(&Cached) -> bool) {
         wake(&self.ctx, &self.tokens, which);
     }
 }
 
-fn wake(ctx: &Context, tokens: &Store<Guarded>, which: impl Fn(&RealtimeToken) -> bool) {
-    for token in tokens.state_filter(|token| token.0.as_ref().as_ref().is_ok_and(&which)) {
+fn wake(ctx: &Context, tokens: &Store<Cached>, which: impl Fn(&Cached) -> bool) {
+    for token in tokens.state_filter(which) {
         ctx.nudge(&Name::of(&*token));
     }
 }
 
-fn refers_to(token: &RealtimeToken, provider: &str) -> bool {
-    token
-        .spec
-        .credentials
-        .provider_ref
-        .as_ref()
-        .is_some_and(|reference| reference.name == provider)
+fn refers_to(token: &Cached, provider: &str) -> bool {
+    let reference = token
+        .credentials()
+        .and_then(|them| them.provider_ref.as_ref());
+    reference.is_some_and(|reference| reference.name == provider)
 }

@@ -22,7 +22,7 @@ fn eventful() -> Metrics {
     metrics.reconciled("ok", Duration::from_millis(1));
     metrics.api_request("patch", "secrets", 200);
     metrics.leading(true);
-    let (tokens, mut writer) = reflector::store::<Guarded>();
+    let (tokens, mut writer) = reflector::store::<Cached>();
     let token = json!({
         "metadata": {"namespace": "shop", "name": "voice"},
         "spec": {"openai": {"model": "m"}, "credentials": {"secretRef": {"name": "openai"}}},

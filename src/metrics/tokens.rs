@@ -15,7 +15,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
 use prometheus_client::metrics::MetricType;
 
 use crate::api::{ConditionType, RealtimeToken, Reason};
-use crate::controller::{Guarded, now};
+use crate::controller::{Cached, now};
 use crate::token::resolve::provider_of;
 
 /// The provider of a RealtimeToken that names none.
@@ -23,7 +23,7 @@ const UNKNOWN: &str = "unknown";
 
 #[derive(Clone)]
 pub(super) struct Tokens {
-    pub(super) cache: Arc<OnceLock<Store<Guarded>>>,
+    pub(super) cache: Arc<OnceLock<Store<Cached>>>,
     pub(super) per_object: bool,
 }
 
@@ -37,10 +37,10 @@ impl Collector for Tokens {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let cached = self.cache.get().map(Store::state).unwrap_or_default();
         let now = now();
-        let facts: Vec<_> = cached.iter().map(|token| Facts::of(token, now)).collect();
+        let seen: Vec<_> = cached.iter().map(|token| Seen::at(token, now)).collect();
         let mut counts = BTreeMap::new();
-        for facts in &facts {
-            let alike = (facts.provider, facts.ready, facts.reason.as_str());
+        for seen in &seen {
+            let alike = (seen.provider, seen.ready, seen.reason.as_str());
             *counts.entry(alike).or_insert(0) += 1;
         }
         let counts = counts
@@ -59,29 +59,29 @@ impl Collector for Tokens {
         if !self.per_object {
             return Ok(());
         }
-        let each = |value: fn(&Facts<'_>) -> Option<i64>| {
-            facts.iter().filter_map(move |facts| {
-                let labels = [("namespace", facts.namespace), ("name", facts.name)];
-                value(facts).map(|value| (labels, value))
+        let each = |value: fn(&Seen<'_>) -> Option<i64>| {
+            seen.iter().filter_map(move |seen| {
+                let labels = [("namespace", seen.namespace), ("name", seen.name)];
+                value(seen).map(|value| (labels, value))
             })
         };
         gauge(
             &mut encoder,
             "ready",
             "1 if the Secret holds a token with enough life; none while suspended.",
-            each(|facts| (facts.reason != Reason::Suspended).then_some(i64::from(facts.ready))),
+            each(|seen| (seen.reason != Reason::Suspended).then_some(i64::from(seen.ready))),
         )?;
         gauge(
             &mut encoder,
             "expiration_timestamp_seconds",
             "End of the stored token's usable life, seconds since the epoch.",
-            each(|facts| facts.usable_until.map(Timestamp::as_second)),
+            each(|seen| seen.usable_until.map(Timestamp::as_second)),
         )?;
         gauge(
             &mut encoder,
             "renewal_timestamp_seconds",
             "When the next token is due, seconds since the epoch; none while suspended.",
-            each(|facts| facts.renewal_time.map(Timestamp::as_second)),
+            each(|seen| seen.renewal_time.map(Timestamp::as_second)),
         )
     }
 }
@@ -103,9 +103,76 @@ fn gauge<L: EncodeLabelSet>(
     Ok(())
 }
 
+/// What the metrics are told of a RealtimeToken when it changes, so that nobody has to read it again to be scraped.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    provider: &'static str,
+    suspended: bool,
+    floor: SignedDuration,
+    ready: Option<Said>,
+    renewing: Option<Said>,
+    usable_until: Option<Timestamp>,
+    renewal_time: Option<Timestamp>,
+}
+
+/// Of a condition: whether it holds, and why.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    holds: bool,
+    reason: Reason,
+}
+
+impl Facts {
+    /// The facts of a RealtimeToken.
+    #[must_use]
+    pub fn of(token: &RealtimeToken) -> Self {
+        let provider = provider_of(&token.spec).map_or(UNKNOWN, |provider| provider.name());
+        let mut facts = Self {
+            provider,
+            suspended: token.spec.suspend,
+            floor: SignedDuration::from_secs(token.spec.renewal.min_remaining_seconds),
+            ..Self::default()
+        };
+        if let Some(status) = &token.status {
+            let said = |type_| Said::by(&status.conditions, type_);
+            facts.ready = said(ConditionType::Ready);
+            facts.renewing = said(ConditionType::Renewing);
+            facts.usable_until = status.usable_until.as_ref().map(|time| time.0);
+            facts.renewal_time = status.renewal_time.as_ref().map(|time| time.0);
+        }
+        facts
+    }
+}
+
+/// Of a RealtimeToken of which nothing is known.
+impl Default for Facts {
+    fn default() -> Self {
+        Self {
+            provider: UNKNOWN,
+            suspended: false,
+            floor: SignedDuration::ZERO,
+            ready: None,
+            renewing: None,
+            usable_until: None,
+            renewal_time: None,
+        }
+    }
+}
+
+impl Said {
+    fn by(conditions: &[Condition], type_: ConditionType) -> Option<Self> {
+        let mut all = conditions.iter();
+        let condition = all.find(|condition| condition.type_ == type_.as_str())?;
+        Some(Self {
+            holds: condition.status == "True",
+            reason: reason(condition),
+        })
+    }
+}
+
 /// What the metrics say of one RealtimeToken.
 #[derive(Debug, PartialEq)]
-struct Facts<'a> {
+struct Seen<'a> {
     namespace: &'a str,
     name: &'a str,
     provider: &'static str,
@@ -115,10 +182,10 @@ struct Facts<'a> {
     renewal_time: Option<Timestamp>,
 }
 
-impl<'a> Facts<'a> {
-    fn of(token: &'a Guarded, now: Timestamp) -> Self {
+impl<'a> Seen<'a> {
+    fn at(token: &'a Cached, now: Timestamp) -> Self {
         let meta = token.meta();
-        let unreadable = Facts {
+        let unreadable = Seen {
             namespace: meta.namespace.as_deref().unwrap_or_default(),
             name: meta.name.as_deref().unwrap_or_default(),
             provider: UNKNOWN,
@@ -127,47 +194,33 @@ impl<'a> Facts<'a> {
             usable_until: None,
             renewal_time: None,
         };
-        match &*token.0 {
-            Ok(token) => unreadable.with(token, now),
-            Err(_) => unreadable,
+        match token.facts() {
+            Some(facts) => unreadable.with(facts, now),
+            None => unreadable,
         }
     }
 
-    fn with(self, token: &RealtimeToken, now: Timestamp) -> Self {
-        let status = token.status.as_ref();
-        let usable_until = status.and_then(|status| status.usable_until.as_ref());
-        let usable_until = usable_until.map(|time| time.0);
-        let renewal_time = status.and_then(|status| status.renewal_time.as_ref());
-        let condition = |type_: ConditionType| {
-            let all = status.map(|status| status.conditions.as_slice());
-            all.unwrap_or_default()
-                .iter()
-                .find(|condition| condition.type_ == type_.as_str())
-        };
-        let said = condition(ConditionType::Ready);
+    fn with(self, facts: &Facts, now: Timestamp) -> Self {
+        let usable_until = facts.usable_until;
         // The clock has the last word: while the API server is away a status says what was true.
-        let floor = SignedDuration::from_secs(token.spec.renewal.min_remaining_seconds);
         let in_time = usable_until.is_some_and(|until| {
             let left = until.duration_since(now);
-            left.is_positive() && left >= floor
+            left.is_positive() && left >= facts.floor
         });
-        let ready = said.is_some_and(|ready| ready.status == "True") && in_time;
-        let suspended = token.spec.suspend;
-        let renewing = condition(ConditionType::Renewing).filter(|it| it.status == "True");
-        let reason = match renewing.or(said) {
-            _ if suspended => Reason::Suspended,
+        let ready = facts.ready.is_some_and(|ready| ready.holds) && in_time;
+        let renewing = facts.renewing.filter(|renewing| renewing.holds);
+        let reason = match renewing.or(facts.ready) {
+            _ if facts.suspended => Reason::Suspended,
             None => Reason::Pending,
-            Some(condition) if condition.status == "True" && !ready && renewing.is_none() => {
-                Reason::Expired
-            }
-            Some(condition) => reason(condition),
+            Some(said) if said.holds && !ready && renewing.is_none() => Reason::Expired,
+            Some(said) => said.reason,
         };
         Self {
-            provider: provider_of(&token.spec).map_or(UNKNOWN, |provider| provider.name()),
+            provider: facts.provider,
             ready,
             reason,
             usable_until,
-            renewal_time: renewal_time.map(|time| time.0).filter(|_| !suspended),
+            renewal_time: facts.renewal_time.filter(|_| !facts.suspended),
             ..self
         }
     }
@@ -194,7 +247,7 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn token(spec: Value, conditions: Value, usable_for: i64) -> Guarded {
+    fn token(spec: Value, conditions: Value, usable_for: i64) -> Cached {
         let mut object = json!({
             "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
             "metadata": {"namespace": "shop", "name": "voice"},
@@ -215,8 +268,8 @@ mod tests {
         json!({"type": type_, "status": status, "reason": reason, "message": "", "lastTransitionTime": "2027-01-01T00:00:00Z"})
     }
 
-    fn facts(token: &Guarded) -> (bool, &'static str, Option<i64>) {
-        let facts = Facts::of(token, time(NOW));
+    fn facts(token: &Cached) -> (bool, &'static str, Option<i64>) {
+        let facts = Seen::at(token, time(NOW));
         assert_eq!((facts.namespace, facts.name), ("shop", "voice"));
         (
             facts.ready,
@@ -266,11 +319,11 @@ mod tests {
 
     #[test]
     fn one_that_cannot_be_read_counts_as_not_ready() {
-        let broken: Guarded = serde_json::from_value(json!({
+        let broken: Cached = serde_json::from_value(json!({
             "metadata": {"namespace": "shop", "name": "voice"}, "spec": {"openai": []},
         }))
         .unwrap();
-        let facts = Facts::of(&broken, time(NOW));
+        let facts = Seen::at(&broken, time(NOW));
         assert_eq!(
             (facts.provider, facts.ready, facts.reason),
             (UNKNOWN, false, Reason::InvalidSpec)

@@ -102,7 +102,7 @@ impl Provider for AzureSpeech {
         };
         answer
             .outputs
-            .extend(place.map(|(key, value)| (key, value.into())));
+            .extend(place.map(|(key, value)| (key.into(), value.into())));
         Ok(Step::Done(answer))
     }
 }
@@ -136,7 +136,7 @@ mod tests {
             let outputs = answer(&block, 600, JWT).unwrap().outputs;
             let outputs: Vec<_> = outputs
                 .iter()
-                .map(|(key, value)| (*key, value.expose_secret()))
+                .map(|(key, value)| (key.as_ref(), value.expose_secret()))
                 .collect();
             assert_eq!(outputs, [(key, place)]);
         }

@@ -130,7 +130,7 @@ fn signed(answer: &Answer, names: &Names) -> String {
         said += "The token is no JWT, so there are no claims to show.\n";
     }
     if !answer.outputs.is_empty() {
-        let keys: Vec<_> = answer.outputs.keys().copied().collect();
+        let keys: Vec<_> = answer.outputs.keys().map(AsRef::as_ref).collect();
         let _ = writeln!(said, "further keys of the Secret: {}", keys.join(", "));
     }
     said

@@ -10,7 +10,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use http::{HeaderName, HeaderValue};
-use secrecy::SecretString;
 
 use super::placeholder::{KEY_ID, LARGEST, Name, Text, Values, filled, model, text_at};
 use super::request::component;
@@ -267,10 +266,6 @@ impl Provider for Http {
 
     fn read(&self, mint: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
         reply::read(self, mint, body).map(Step::Done)
-    }
-
-    fn further(&self, body: &[u8]) -> Result<BTreeMap<String, SecretString>, UnusableReply> {
-        reply::outputs(self, body)
     }
 }
 

@@ -2,8 +2,6 @@
 //!
 //! The token is a list. In it `urls` is always a list too, and nothing stands that a browser doesn't know.
 
-use std::collections::BTreeMap;
-
 use aws_lc_rs::hmac::{HMAC_SHA1_FOR_LEGACY_USE_ONLY, Key, sign};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -215,24 +213,20 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<String>,
 
 fn answer(servers: &[Server], expiry: Expiry) -> Answer {
     let with = servers.iter().find(|server| server.credential.is_some());
-    let mut outputs: BTreeMap<&'static str, SecretString> = BTreeMap::new();
+    // Texts and lists of texts: serde_json can't fail on them.
+    let list = serde_json::to_value(servers).unwrap_or(Value::Null);
+    let mut answer = Answer::new(list.to_string(), expiry, Map::new());
     if let Some(server) = with {
         let values = [
             ("username", &server.username),
             ("credential", &server.credential),
         ];
         for (name, value) in values {
-            if let Some(value) = value {
-                outputs.insert(name, value.clone().into());
-            }
+            let value = value.clone().map(SecretString::from);
+            answer.outputs.extend(value.map(|it| (name.into(), it)));
         }
     }
-    // Texts and lists of texts: serde_json can't fail on them.
-    let list = serde_json::to_value(servers).unwrap_or(Value::Null);
-    Answer {
-        outputs,
-        ..Answer::new(list.to_string(), expiry, Map::new())
-    }
+    answer
 }
 
 #[cfg(test)]

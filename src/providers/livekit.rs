@@ -136,7 +136,7 @@ impl Provider for LiveKit {
         let token = jwt(Algorithm::Hs256, key.as_bytes(), &header, &claims)?;
         let mut answer = Answer::new(token, Expiry::At(expires_at), self.config());
         if let Some(url) = &self.account.url {
-            answer.outputs.insert("url", url.clone().into());
+            answer.outputs.insert("url".into(), url.clone().into());
         }
         Ok(Step::Done(answer))
     }

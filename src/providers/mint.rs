@@ -65,7 +65,7 @@ pub struct Answer {
     /// TanStack's `config`.
     pub config: Map<String, Value>,
     /// More keys of the Secret, where a client needs more than one text.
-    pub outputs: BTreeMap<&'static str, SecretString>,
+    pub outputs: BTreeMap<Cow<'static, str>, SecretString>,
 }
 
 impl Answer {

@@ -54,10 +54,8 @@ mod wire;
 mod xai;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
-use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 pub use block::{AccountMismatch, Block};
@@ -166,14 +164,6 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// A reply without a token or without an expiry is refused, never guessed at.
     fn read(&self, mint: &Mint<'_>, nth: usize, body: &[u8]) -> Result<Step, UnusableReply>;
-
-    /// More keys of the Secret, where the block names them itself: out of the reply that brought the token.
-    ///
-    /// # Errors
-    /// A reply without them.
-    fn further(&self, _body: &[u8]) -> Result<BTreeMap<String, SecretString>, UnusableReply> {
-        Ok(BTreeMap::new())
-    }
 }
 
 /// What a status means.

@@ -45,14 +45,7 @@ impl Reply {
             .clocks
             .end(answer.expiry, provider.life(), mint.expiration)
             .map_err(|unusable| self.unusable(provider, &unusable))?;
-        let further = provider.further(&self.body);
-        let further = further.map_err(|unusable| self.unusable(provider, &unusable))?;
-        let mut minted = minted(provider, answer, sent, end);
-        let further = further.into_iter();
-        minted
-            .outputs
-            .extend(further.map(|(key, value)| (key.into(), value)));
-        Ok(minted)
+        Ok(minted(provider, answer, sent, end))
     }
 
     fn unusable(&self, provider: &dyn Provider, unusable: &UnusableReply) -> MintError {
@@ -95,11 +88,7 @@ fn minted(provider: &dyn Provider, answer: Answer, sent: Timestamp, end: End) ->
         usable_until: end.ours,
         expires_at: end.theirs,
         config: answer.config,
-        outputs: answer
-            .outputs
-            .into_iter()
-            .map(|(key, value)| (key.into(), value))
-            .collect(),
+        outputs: answer.outputs,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The reply, as the block describes it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,9 +11,11 @@ use super::super::clock::epoch_seconds;
 use super::super::wire::{rfc3339, seconds, seconds_text, sendable, text_token};
 use super::super::{Answer, Expiry, Mint, Provider as _, UnusableReply, jwt};
 use super::check::asks_for_an_instant;
-use crate::api::{Http, HttpCombine, HttpExpiry, HttpExpiryFrom, HttpFormat, HttpUnit};
+use crate::api::{
+    Http, HttpCombine, HttpExpiry, HttpExpiryFrom, HttpFormat, HttpResponse, HttpUnit,
+};
 
-/// Token and end.
+/// Token, end and further keys.
 pub(super) fn read(block: &Http, mint: &Mint<'_>, body: &[u8]) -> Result<Answer, UnusableReply> {
     let response = block.account.response.as_ref();
     let response = response.ok_or_else(|| UnusableReply("http.response isn't set".into()))?;
@@ -54,19 +57,16 @@ pub(super) fn read(block: &Http, mint: &Mint<'_>, body: &[u8]) -> Result<Answer,
             longest.as_secs()
         )));
     }
-    Ok(Answer::new(token, expiry, block.config()))
+    let mut answer = Answer::new(token, expiry, block.config());
+    answer.outputs = outputs(response, &json)?;
+    Ok(answer)
 }
 
 /// More keys of the Secret.
-pub(super) fn outputs(
-    block: &Http,
-    body: &[u8],
-) -> Result<BTreeMap<String, SecretString>, UnusableReply> {
-    let response = block.account.response.as_ref();
-    let Some(response) = response.filter(|response| !response.outputs.is_empty()) else {
-        return Ok(BTreeMap::new());
-    };
-    let json = parsed(body)?;
+fn outputs(
+    response: &HttpResponse,
+    json: &Value,
+) -> Result<BTreeMap<Cow<'static, str>, SecretString>, UnusableReply> {
     let found = response.outputs.iter().map(|(key, pointer)| {
         let value = match json.pointer(pointer) {
             None | Some(Value::Null) => {
@@ -77,7 +77,7 @@ pub(super) fn outputs(
             Some(Value::String(text)) => text.clone(),
             Some(other) => other.to_string(),
         };
-        Ok((key.clone(), SecretString::from(value)))
+        Ok((key.clone().into(), SecretString::from(value)))
     });
     found.collect()
 }

@@ -242,12 +242,19 @@ fn replies_that_are_the_token() {
 #[test]
 fn further_keys_are_texts_or_json() {
     let block = block(json!({"response": {"outputs": {"id": "/id", "ice.json": "/ice"}}}));
-    let body = json!({"token": "t", "id": "s-1", "ice": [{"urls": "u"}]}).to_string();
-    let found = block.further(body.as_bytes()).unwrap();
+    let body = json!({"token": "t", "id": "s-1", "ice": [{"urls": "u"}]});
+    let found = answer(&block, 900, body.to_string().as_bytes())
+        .unwrap()
+        .outputs;
     let text = |key: &str| secrecy::ExposeSecret::expose_secret(&found[key]).to_owned();
     assert_eq!(
         (text("id"), text("ice.json")),
         ("s-1".into(), "[{\"urls\":\"u\"}]".into())
     );
-    assert!(block.further(br#"{"token":"t","id":null}"#).is_err());
+    let without = answer(&block, 900, br#"{"token":"t","id":null,"ice":[]}"#);
+    let said = without.unwrap_err().0;
+    assert!(
+        said.contains("/id") && said.contains("outputs.id"),
+        "{said}"
+    );
 }
