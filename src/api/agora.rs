@@ -27,7 +27,7 @@ impl SpecRules for Agora {
         max: 86_400,
     };
     const RULES: &'static [(&'static str, &'static str)] = &[(
-        "!has(self.agora) || has(self.agora.rtc) || has(self.agora.rtm)",
+        "has(self.agora.rtc) || has(self.agora.rtm)",
         "agora: set rtc, rtm or both; without either the token opens nothing",
     )];
 }

@@ -34,7 +34,7 @@ impl SpecRules for AssemblyAi {
         max: 600,
     };
     const RULES: &'static [(&'static str, &'static str)] = &[(
-        "!has(self.assemblyai) || !has(self.assemblyai.kind) || self.assemblyai.kind != 'VoiceAgent' || !has(self.assemblyai.region)",
+        "!has(self.assemblyai.kind) || self.assemblyai.kind != 'VoiceAgent' || !has(self.assemblyai.region)",
         Self::ONE_HOST,
     )];
 }

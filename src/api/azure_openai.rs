@@ -36,11 +36,11 @@ impl SpecRules for AzureOpenAi {
         max: 7200,
     };
     const RULES: &'static [(&'static str, &'static str)] = &[(
-        "!has(self.azureOpenAI) || has(self.credentials.providerRef) || has(self.azureOpenAI.resource) || has(self.azureOpenAI.endpoint)",
+        "has(self.credentials.providerRef) || has(self.azureOpenAI.resource) || has(self.azureOpenAI.endpoint)",
         Self::NOWHERE,
     )];
     const ACCOUNT_RULES: &'static [(&'static str, &'static str)] = &[(
-        "!has(self.azureOpenAI) || has(self.azureOpenAI.resource) || has(self.azureOpenAI.endpoint)",
+        "has(self.azureOpenAI.resource) || has(self.azureOpenAI.endpoint)",
         Self::NOWHERE,
     )];
 }

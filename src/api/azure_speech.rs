@@ -23,12 +23,12 @@ impl AzureSpeech {
 impl SpecRules for AzureSpeech {
     const LIFETIME: Lifetime = Lifetime::Fixed { by: "Azure Speech" };
     const RULES: &'static [(&'static str, &'static str)] = &[(
-        "!has(self.azureSpeech) || has(self.credentials.providerRef) || \
+        "has(self.credentials.providerRef) || \
          has(self.azureSpeech.region) != has(self.azureSpeech.resource)",
         Self::ONE_PLACE,
     )];
     const ACCOUNT_RULES: &'static [(&'static str, &'static str)] = &[(
-        "!has(self.azureSpeech) || has(self.azureSpeech.region) != has(self.azureSpeech.resource)",
+        "has(self.azureSpeech.region) != has(self.azureSpeech.resource)",
         Self::ONE_PLACE,
     )];
 }

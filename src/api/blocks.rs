@@ -1,7 +1,6 @@
-//! The list of providers, and what each adds to both kinds: a field, and rules on the rest of the spec.
+//! The list of providers, and the field that each adds to both kinds.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
-use schemars::{JsonSchema, SchemaGenerator};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::*;
@@ -66,146 +65,17 @@ macro_rules! kinds {
         /// What each of them mints, in a line.
         pub const PROVIDER_SUMMARIES: &[&str] = &[$($block),*];
 
-        /// The rules of `spec` that are about provider blocks.
-        fn block_rules() -> Vec<ValidationRule> {
-            let mut rules = vec![one_block()];
-            $(rules.extend(rules_of::<$Block, $Account>($name));)*
-            rules
+        /// What each block asks of the `spec` of a RealtimeToken.
+        #[must_use]
+        pub fn block_rules() -> Vec<BlockRules> {
+            vec![$(BlockRules::of_block::<$Block, $Account>($name)),*]
         }
 
-        /// The rules of a ClusterRealtimeProvider's `spec` about its accounts.
-        fn account_rules() -> Vec<ValidationRule> {
-            let own = [$(<$Block as SpecRules>::ACCOUNT_RULES),*];
-            std::iter::once(one_block()).chain(rules(own.concat())).collect()
+        /// What each account asks of the `spec` of a ClusterRealtimeProvider.
+        #[must_use]
+        pub fn account_rules() -> Vec<BlockRules> {
+            vec![$(BlockRules::of_account::<$Block>($name)),*]
         }
     };
 }
 every_provider!(kinds);
-
-/// What a block adds to the rules of `spec`. Rules on the block alone stand on its type.
-pub trait SpecRules {
-    /// How `expirationSeconds` is to be read.
-    const LIFETIME: Lifetime;
-    /// More rules on `spec`, each with its message.
-    const RULES: &'static [(&'static str, &'static str)] = &[];
-    /// Rules on the `spec` of a ClusterRealtimeProvider, each with its message.
-    const ACCOUNT_RULES: &'static [(&'static str, &'static str)] = &[];
-}
-
-/// How a provider settles the life of a token, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lifetime {
-    /// `expirationSeconds` chooses it.
-    Chosen {
-        /// What lives so long, such as "OpenAI client secrets".
-        of: &'static str,
-        /// The shortest life.
-        min: i64,
-        /// The longest life.
-        max: i64,
-    },
-    /// `expirationSeconds` is refused.
-    Fixed {
-        /// Who fixes it, such as "ElevenLabs".
-        by: &'static str,
-    },
-    /// Some kinds of the provider are one thing and some the other: it says so in [`SpecRules::RULES`].
-    Varies,
-}
-
-/// What the user reads who set no provider block, or several.
-#[must_use]
-pub fn one_block_message() -> String {
-    format!(
-        "set exactly one provider block: {}",
-        listed(PROVIDER_FIELDS, "or")
-    )
-}
-
-/// The rules of a RealtimeToken's spec about its provider blocks.
-pub(super) fn of_token() -> Vec<ValidationRule> {
-    block_rules()
-}
-
-/// The rules of a ClusterRealtimeProvider's spec about its accounts.
-pub(super) fn of_provider() -> Vec<ValidationRule> {
-    account_rules()
-}
-
-fn one_block() -> ValidationRule {
-    let set: Vec<_> = PROVIDER_FIELDS
-        .iter()
-        .map(|field| format!("has(self.{field})"))
-        .collect();
-    rule(
-        format!("[{}].exists_one(x, x)", set.join(", ")),
-        one_block_message(),
-    )
-}
-
-fn rules_of<B: SpecRules, A: JsonSchema>(field: &str) -> Vec<ValidationRule> {
-    let lifetime = match B::LIFETIME {
-        Lifetime::Chosen { of, min, max } => Some(rule(
-            format!(
-                "!has(self.{field}) || !has(self.expirationSeconds) || (self.expirationSeconds >= {min} && \
-                 self.expirationSeconds <= {max})"
-            ),
-            format!("expirationSeconds: {of} live {min} to {max} seconds"),
-        )),
-        Lifetime::Fixed { by } => Some(rule(
-            format!("!has(self.{field}) || !has(self.expirationSeconds)"),
-            format!("expirationSeconds: {by} fixes the lifetime of its tokens; remove the field"),
-        )),
-        Lifetime::Varies => None,
-    };
-    lifetime
-        .into_iter()
-        .chain(rules(B::RULES.to_vec()))
-        .chain(account_rule::<A>(field))
-        .collect()
-}
-
-/// With a ClusterRealtimeProvider the account side is the platform team's.
-fn account_rule<A: JsonSchema>(field: &str) -> Option<ValidationRule> {
-    let schema = A::json_schema(&mut SchemaGenerator::default());
-    let properties = schema.get("properties")?.as_object()?;
-    let names: Vec<&str> = properties.keys().map(String::as_str).collect();
-    let set: Vec<_> = names
-        .iter()
-        .map(|name| format!("has(self.{field}.{name})"))
-        .collect();
-    let come = if names.len() == 1 { "comes" } else { "come" };
-    let them = if names.len() == 1 { "it" } else { "them" };
-    Some(rule(
-        format!(
-            "!has(self.credentials.providerRef) || !has(self.{field}) || !({})",
-            set.join(" || ")
-        ),
-        format!(
-            "{field}.{} {come} from the ClusterRealtimeProvider when credentials.providerRef is set; remove {them}",
-            listed(&names, "and")
-        ),
-    ))
-}
-
-fn rules(texts: Vec<(&str, &str)>) -> impl Iterator<Item = ValidationRule> {
-    texts
-        .into_iter()
-        .map(|(text, message)| rule(text.to_owned(), message.to_owned()))
-}
-
-fn rule(rule: String, message: String) -> ValidationRule {
-    ValidationRule {
-        rule,
-        message: Some(message),
-        ..ValidationRule::default()
-    }
-}
-
-/// `a, b and c`.
-fn listed(words: &[&str], last: &str) -> String {
-    match words {
-        [rest @ .., end] if !rest.is_empty() => format!("{} {last} {end}", rest.join(", ")),
-        _ => words.concat(),
-    }
-}

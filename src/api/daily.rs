@@ -63,7 +63,7 @@ impl SpecRules for Daily {
         max: 86_400,
     };
     const RULES: &'static [(&'static str, &'static str)] = &[(
-        "!has(self.daily) || !(has(self.daily.domainId) && has(self.daily.endpoint))",
+        "!(has(self.daily.domainId) && has(self.daily.endpoint))",
         "daily.endpoint: with domainId the token is signed in the operator and nobody is asked; remove one of them",
     )];
 }

@@ -58,7 +58,7 @@ impl SpecRules for Gemini {
         max: 68_400,
     };
     const RULES: &'static [(&'static str, &'static str)] = &[(
-        "!has(self.gemini) || (has(self.expirationSeconds) ? self.expirationSeconds : 1800) + \
+        "(has(self.expirationSeconds) ? self.expirationSeconds : 1800) + \
          (has(self.gemini.sessionSeconds) ? self.gemini.sessionSeconds : 1800) <= 71700",
         Self::TOO_FAR,
     )];

@@ -32,12 +32,12 @@ impl SpecRules for Http {
     const LIFETIME: Lifetime = Lifetime::Varies;
     const RULES: &'static [(&'static str, &'static str)] = &[
         (
-            "!has(self.http) || has(self.credentials.providerRef) || (has(self.http.endpoint) && \
+            "has(self.credentials.providerRef) || (has(self.http.endpoint) && \
              has(self.http.request) && has(self.http.ttl) && has(self.http.response))",
             "http: set endpoint, request, ttl and response, unless a ClusterRealtimeProvider has them",
         ),
         (
-            "!has(self.http) || !has(self.http.sideEffects) || !self.http.sideEffects || \
+            "!has(self.http.sideEffects) || !self.http.sideEffects || \
              (has(self.http.renewDespiteSideEffects) && self.http.renewDespiteSideEffects)",
             "http.sideEffects: each mint starts something at the provider, and tokens are minted by a timer; if that is \
              meant, set renewDespiteSideEffects too",

@@ -28,15 +28,15 @@ impl SpecRules for IceServers {
     };
     const RULES: &'static [(&'static str, &'static str)] = &[
         (
-            "!has(self.iceServers) || has(self.credentials.providerRef) || (has(self.iceServers.kind) && self.iceServers.kind == 'Coturn') == has(self.iceServers.urls)",
+            "has(self.credentials.providerRef) || (has(self.iceServers.kind) && self.iceServers.kind == 'Coturn') == has(self.iceServers.urls)",
             "iceServers.urls: kind Coturn needs its servers' URLs; Cloudflare and Twilio name their own",
         ),
         (
-            "!has(self.iceServers) || has(self.credentials.providerRef) || (has(self.iceServers.kind) && self.iceServers.kind == 'Coturn') || !has(self.iceServers.user)",
+            "has(self.credentials.providerRef) || (has(self.iceServers.kind) && self.iceServers.kind == 'Coturn') || !has(self.iceServers.user)",
             "iceServers.user belongs to kind Coturn",
         ),
         (
-            "!has(self.iceServers) || !(has(self.iceServers.kind) && self.iceServers.kind == 'Coturn') || !has(self.iceServers.endpoint)",
+            "!(has(self.iceServers.kind) && self.iceServers.kind == 'Coturn') || !has(self.iceServers.endpoint)",
             "iceServers.endpoint: a coturn is asked nothing; remove the field",
         ),
     ];

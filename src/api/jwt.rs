@@ -31,7 +31,7 @@ pub struct Jwt {
 impl SpecRules for Jwt {
     const LIFETIME: Lifetime = Lifetime::Varies;
     const RULES: &'static [(&'static str, &'static str)] = &[(
-        "!has(self.jwt) || has(self.credentials.providerRef) || (has(self.jwt.algorithm) && has(self.jwt.claims))",
+        "has(self.credentials.providerRef) || (has(self.jwt.algorithm) && has(self.jwt.claims))",
         "jwt: set algorithm and claims, unless a ClusterRealtimeProvider has them",
     )];
 }

@@ -7,6 +7,7 @@ mod agora;
 mod assemblyai;
 mod azure_openai;
 mod azure_speech;
+mod block_rules;
 mod blocks;
 mod cartesia;
 mod cluster_realtime_provider;
@@ -36,9 +37,10 @@ pub use agora::{Agora, AgoraAccount, AgoraRole, AgoraRtc, AgoraRtm};
 pub use assemblyai::{AssemblyAi, AssemblyAiAccount, AssemblyAiKind, AssemblyAiRegion};
 pub use azure_openai::{AzureOpenAi, AzureOpenAiAccount, Entra};
 pub use azure_speech::{AzureSpeech, AzureSpeechAccount};
+pub use block_rules::{BlockRules, Lifetime, SpecRules, one_block_message};
 pub(crate) use blocks::every_provider;
 pub use blocks::{
-    Accounts, Blocks, Lifetime, PROVIDER_FIELDS, PROVIDER_SUMMARIES, SpecRules, one_block_message,
+    Accounts, Blocks, PROVIDER_FIELDS, PROVIDER_SUMMARIES, account_rules, block_rules,
 };
 pub use cartesia::{Cartesia, CartesiaAccount, CartesiaGrants};
 pub use cluster_realtime_provider::{
@@ -87,8 +89,8 @@ pub const RENEW_REQUESTED_AT: &str = "realtime-token.dev/renew-requested-at";
 /// Only if a type's schema can't be written as JSON, which a test rules out.
 pub fn crds() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
     [
-        (RealtimeToken::crd(), blocks::of_token()),
-        (ClusterRealtimeProvider::crd(), blocks::of_provider()),
+        (RealtimeToken::crd(), block_rules::of_token()),
+        (ClusterRealtimeProvider::crd(), block_rules::of_provider()),
     ]
     .into_iter()
     .map(|(mut crd, rules)| {

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use realtime_token_operator::api::{PROVIDER_FIELDS, PROVIDER_SUMMARIES, RealtimeTokenSpec, crds};
+use realtime_token_operator::api::{
+    PROVIDER_FIELDS, PROVIDER_SUMMARIES, RealtimeTokenSpec, block_rules, crds,
+};
 use realtime_token_operator::providers::{Endpoint, Life};
 use realtime_token_operator::token::resolve::{block_of, expiration};
 use serde_json::{Value, json};
@@ -225,7 +227,6 @@ fn default_kind(field: &str) -> Option<String> {
 struct Schemas {
     token: Value,
     provider: Value,
-    rules: Vec<Value>,
 }
 
 impl Schemas {
@@ -235,9 +236,7 @@ impl Schemas {
             crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone()
         });
         let (token, provider) = (specs.next().unwrap(), specs.next().unwrap());
-        let rules = token["x-kubernetes-validations"].as_array().unwrap();
         Self {
-            rules: rules.clone(),
             token: token["properties"].clone(),
             provider: provider["properties"].clone(),
         }
@@ -301,13 +300,8 @@ impl Schemas {
         );
 
         let mut limits = rules(block);
-        let about_it = |rule: &&Value| {
-            rule["rule"].as_str().is_some_and(|text| {
-                text.contains(&format!("self.{field})")) && !text.contains("exists_one")
-            })
-        };
-        let spec = self.rules.iter().filter(about_it);
-        limits.extend(spec.filter_map(|rule| rule["message"].as_str().map(str::to_owned)));
+        let about_it = block_rules().into_iter().filter(|it| it.field == *field);
+        limits.extend(about_it.flat_map(|it| it.rules).map(|(_, message)| message));
         if !limits.is_empty() {
             page +=
                 "\n## What is refused\n\nThe API server says so when the manifest is applied:\n\n";

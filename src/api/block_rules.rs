@@ -1,0 +1,190 @@
+//! The CEL rules of `spec` that are about provider blocks.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::Value;
+
+use super::{PROVIDER_FIELDS, account_rules, block_rules};
+
+/// What a block asks of `spec`. Rules on the block alone stand on its type.
+pub trait SpecRules {
+    /// How `expirationSeconds` is to be read.
+    const LIFETIME: Lifetime;
+    /// What else must hold where the block is set, in CEL on `spec`, each with its message. Texts in CEL have single
+    /// quotes, messages no double ones.
+    const RULES: &'static [(&'static str, &'static str)] = &[];
+    /// What must hold where a ClusterRealtimeProvider has the account, likewise.
+    const ACCOUNT_RULES: &'static [(&'static str, &'static str)] = &[];
+}
+
+/// How a provider settles the life of a token, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// `expirationSeconds` chooses it.
+    Chosen {
+        /// What lives so long, such as "OpenAI client secrets".
+        of: &'static str,
+        /// The shortest life.
+        min: i64,
+        /// The longest life.
+        max: i64,
+    },
+    /// `expirationSeconds` is refused.
+    Fixed {
+        /// Who fixes it, such as "ElevenLabs".
+        by: &'static str,
+    },
+    /// Some kinds of the provider are one thing and some the other: it says so in [`SpecRules::RULES`].
+    Varies,
+}
+
+/// All that one block asks of `spec`.
+#[derive(Clone, Debug)]
+pub struct BlockRules {
+    /// The block's field.
+    pub field: &'static str,
+    /// What must hold where it is set, each with its message.
+    pub rules: Vec<(String, String)>,
+}
+
+impl BlockRules {
+    pub(super) fn of_block<B: SpecRules, A: JsonSchema>(field: &'static str) -> Self {
+        let lifetime = lifetime(B::LIFETIME).into_iter();
+        let rules = lifetime.chain(owned(B::RULES)).chain(account::<A>(field));
+        Self {
+            field,
+            rules: rules.collect(),
+        }
+    }
+
+    pub(super) fn of_account<B: SpecRules>(field: &'static str) -> Self {
+        Self {
+            field,
+            rules: owned(B::ACCOUNT_RULES).collect(),
+        }
+    }
+
+    /// CEL that holds if all of the rules do.
+    fn all_hold(&self) -> String {
+        let rules = self.rules.iter();
+        let rules: Vec<_> = rules.map(|(rule, _)| format!("({rule})")).collect();
+        rules.join(" && ")
+    }
+
+    /// CEL for the message of the first rule that doesn't.
+    fn message(&self) -> String {
+        let mut rules = self.rules.iter().rev();
+        let mut cel = rules.next().map(|(_, message)| text(message));
+        for (rule, message) in rules {
+            cel = cel.map(|rest| format!("!({rule}) ? {} : {rest}", text(message)));
+        }
+        cel.unwrap_or_default()
+    }
+}
+
+/// What the user reads who set no provider block, or several.
+#[must_use]
+pub fn one_block_message() -> String {
+    format!(
+        "set exactly one provider block: {}",
+        listed(PROVIDER_FIELDS, "or")
+    )
+}
+
+/// The rules of a RealtimeToken's spec about its provider blocks.
+pub(super) fn of_token() -> Vec<ValidationRule> {
+    vec![one_block(), by_block(&block_rules())]
+}
+
+/// The rules of a ClusterRealtimeProvider's spec about its accounts.
+pub(super) fn of_provider() -> Vec<ValidationRule> {
+    vec![one_block(), by_block(&account_rules())]
+}
+
+fn one_block() -> ValidationRule {
+    let set: Vec<_> = PROVIDER_FIELDS
+        .iter()
+        .map(|field| format!("has(self.{field})"))
+        .collect();
+    ValidationRule {
+        rule: format!("[{}].exists_one(x, x)", set.join(", ")),
+        message: Some(one_block_message()),
+        ..ValidationRule::default()
+    }
+}
+
+/// One rule for all blocks. With one for each, half of an API server's CEL went into them: whenever a rule looks at a
+/// field of `spec`, it copies the schemas of all fields (`Structural.Properties` in k8s.io/apiextensions-apiserver),
+/// and a rotation's status write brings every rule to look again.
+fn by_block(blocks: &[BlockRules]) -> ValidationRule {
+    let choose = |what: fn(&BlockRules) -> String, otherwise: &str| {
+        let mut cel = String::new();
+        for block in blocks.iter().filter(|block| !block.rules.is_empty()) {
+            cel += &format!("has(self.{}) ? ({}) : ", block.field, what(block));
+        }
+        cel + otherwise
+    };
+    ValidationRule {
+        rule: choose(BlockRules::all_hold, "true"),
+        message_expression: Some(choose(BlockRules::message, "\"\"")),
+        ..ValidationRule::default()
+    }
+}
+
+fn lifetime(life: Lifetime) -> Option<(String, String)> {
+    match life {
+        Lifetime::Chosen { of, min, max } => Some((
+            format!(
+                "!has(self.expirationSeconds) || (self.expirationSeconds >= {min} && self.expirationSeconds <= {max})"
+            ),
+            format!("expirationSeconds: {of} live {min} to {max} seconds"),
+        )),
+        Lifetime::Fixed { by } => Some((
+            "!has(self.expirationSeconds)".to_owned(),
+            format!("expirationSeconds: {by} fixes the lifetime of its tokens; remove the field"),
+        )),
+        Lifetime::Varies => None,
+    }
+}
+
+/// With a ClusterRealtimeProvider the account side is the platform team's.
+fn account<A: JsonSchema>(field: &str) -> Option<(String, String)> {
+    let schema = A::json_schema(&mut SchemaGenerator::default());
+    let properties = schema.get("properties")?.as_object()?;
+    let names: Vec<&str> = properties.keys().map(String::as_str).collect();
+    let set: Vec<_> = names
+        .iter()
+        .map(|name| format!("has(self.{field}.{name})"))
+        .collect();
+    let come = if names.len() == 1 { "comes" } else { "come" };
+    let them = if names.len() == 1 { "it" } else { "them" };
+    Some((
+        format!(
+            "!has(self.credentials.providerRef) || !({})",
+            set.join(" || ")
+        ),
+        format!(
+            "{field}.{} {come} from the ClusterRealtimeProvider when credentials.providerRef is set; remove {them}",
+            listed(&names, "and")
+        ),
+    ))
+}
+
+fn owned(texts: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
+    texts
+        .iter()
+        .map(|(rule, message)| ((*rule).to_owned(), (*message).to_owned()))
+}
+
+/// A text in CEL, whose escapes are JSON's.
+fn text(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// `a, b and c`.
+fn listed(words: &[&str], last: &str) -> String {
+    match words {
+        [rest @ .., end] if !rest.is_empty() => format!("{} {last} {end}", rest.join(", ")),
+        _ => words.concat(),
+    }
+}
