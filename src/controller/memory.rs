@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::api::{RENEW_REQUESTED_AT, RealtimeToken, RealtimeTokenStatus};
@@ -19,6 +19,8 @@ pub struct Memories(Mutex<HashMap<Name, Memory>>);
 #[derive(Debug, Default)]
 pub struct Memory {
     uid: String,
+    /// A reconcile is under way, for which the object is as it was when it began.
+    reconciling: bool,
     /// A mint is under way.
     pub minting: bool,
     /// A token that is not stored yet, or was stored within the smallest interval between two mints: should its
@@ -98,12 +100,25 @@ impl Memories {
         .unwrap_or(false)
     }
 
-    /// Forgets a memory that has nothing more to say than the cluster has.
-    pub fn rest(&self, name: &Name) {
+    /// Begins a reconcile, unless a mint is under way: its end begins the next.
+    pub fn turn(&self, name: &Name, token: &RealtimeToken) -> Option<Turn<'_>> {
+        let free = |memory: &mut Memory| {
+            memory.reconciling = !memory.minting;
+            memory.reconciling
+        };
+        self.with(name, token, free).then(|| Turn {
+            memories: self,
+            name: name.clone(),
+        })
+    }
+
+    /// Lets go of what is kept for a while, and forgets whoever then has nothing more to say than the cluster has.
+    pub fn tidy(&self, now: Timestamp) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.get(name).is_some_and(Memory::is_empty) {
-            all.remove(name);
-        }
+        all.retain(|_, memory| {
+            memory.let_go(now);
+            !memory.is_empty()
+        });
     }
 
     /// How many tokens were minted and not stored yet.
@@ -128,6 +143,30 @@ impl Memories {
     }
 }
 
+/// A reconcile under way.
+#[must_use]
+pub struct Turn<'a> {
+    memories: &'a Memories,
+    name: Name,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut all = self
+            .memories
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let ended = all.get_mut(&self.name).is_some_and(|memory| {
+            memory.reconciling = false;
+            memory.is_empty()
+        });
+        if ended {
+            all.remove(&self.name);
+        }
+    }
+}
+
 impl Memory {
     /// Notices that a token whose write got no answer was stored all the same.
     pub fn recognise(&mut self, target: &TargetState) {
@@ -143,6 +182,7 @@ impl Memory {
     fn is_empty(&self) -> bool {
         let Self {
             uid: _,
+            reconciling,
             minting,
             held,
             last_mint,
@@ -150,7 +190,8 @@ impl Memory {
             status,
             failures,
         } = self;
-        !minting
+        !reconciling
+            && !minting
             && held.is_none()
             && last_mint.is_none()
             && attempts.is_none()
@@ -175,16 +216,6 @@ impl Memory {
                 self.attempts = None;
             }
         }
-    }
-
-    /// When [`Self::let_go`] will have something to do.
-    #[must_use]
-    pub fn holds_until(&self) -> Option<Timestamp> {
-        let held = self.held.as_ref().filter(|held| held.revision.is_some())?;
-        held.minted
-            .issued_at
-            .checked_add(decide::MIN_INTERVAL + SignedDuration::from_millis(1))
-            .ok()
     }
 
     /// The status as last written by us, or as the watch shows it if that is newer.
@@ -314,21 +345,43 @@ mod tests {
             |memory| memory.last_mint = Some(at(100)),
             |memory| memory.failures = 1,
         ];
+        let known = || memories.0.lock().unwrap().len();
         for say in says {
             memories.with(&name, &token, say);
-            memories.rest(&name);
-            assert_eq!(memories.0.lock().unwrap().len(), 1);
+            memories.tidy(at(100));
+            assert_eq!(known(), 1);
             memories.forget(&name);
         }
-        memories.with(&name, &token, |memory| {
-            memory.last_mint = Some(at(100));
-            memory.let_go(at(109));
-        });
-        memories.rest(&name);
-        assert_eq!(memories.0.lock().unwrap().len(), 1, "holds back a mint");
-        memories.with(&name, &token, |memory| memory.let_go(at(110)));
-        memories.rest(&name);
-        assert_eq!(memories.0.lock().unwrap().len(), 0);
+        memories.with(&name, &token, |memory| memory.last_mint = Some(at(100)));
+        memories.tidy(at(109));
+        assert_eq!(known(), 1, "holds back a mint");
+        memories.tidy(at(110));
+        assert_eq!(known(), 0);
+    }
+
+    #[test]
+    fn a_turn_keeps_the_memory_until_it_ends() {
+        let memories = Memories::default();
+        let name = Name::new("shop", "voice");
+        let token: RealtimeToken = serde_json::from_value(json!({
+            "metadata": {"name": "voice", "namespace": "shop", "uid": "u"}, "spec": {"credentials": {}},
+        }))
+        .unwrap();
+        let known = || memories.0.lock().unwrap().len();
+        let turn = memories.turn(&name, &token).unwrap();
+        memories.tidy(at(1000));
+        assert_eq!(known(), 1);
+        drop(turn);
+        assert_eq!(known(), 0);
+
+        let turn = memories.turn(&name, &token).unwrap();
+        memories.with(&name, &token, |memory| memory.minting = true);
+        drop(turn);
+        assert!(
+            memories.turn(&name, &token).is_none(),
+            "a mint is under way"
+        );
+        assert_eq!(known(), 1);
     }
 
     #[test]

@@ -56,11 +56,12 @@ pub(super) async fn reconcile(
     ctx: &Arc<Context>,
 ) -> Result<Action, ClusterError> {
     let name = Name::of(token);
-    if token.metadata.deletion_timestamp.is_some()
-        || ctx.memories.with(&name, token, |memory| memory.minting)
-    {
+    if token.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
+    let Some(_turn) = ctx.memories.turn(&name, token) else {
+        return Ok(Action::await_change());
+    };
     let scene = Scene::observe(ctx, token, name).await?;
     match scene.decide() {
         Decision::Wait { until, why } => scene.wait(until, why).await,
@@ -179,9 +180,6 @@ impl<'a> Scene<'a> {
             });
         }
         self.report(situation).await?;
-        if why == WaitReason::Fresh {
-            self.ctx.memories.rest(&self.name);
-        }
         Ok(self.requeue(until))
     }
 
@@ -319,14 +317,8 @@ impl<'a> Scene<'a> {
     }
 
     pub(super) fn requeue(&self, until: Timestamp) -> Action {
-        let held = self
-            .ctx
-            .memories
-            .with(&self.name, self.token, |memory| memory.holds_until());
-        let until = held
-            .map_or(until, |held| held.min(until))
-            .min(self.now + decide::MAX_WAIT);
         let wait = until
+            .min(self.now + decide::MAX_WAIT)
             .duration_since(now())
             .max(SignedDuration::from_millis(1));
         Action::requeue(Duration::try_from(wait).unwrap_or(Duration::from_secs(1)))

@@ -313,10 +313,11 @@ impl Watches {
         }
     }
 
-    /// Lets go of key values and of watches that nobody needs any more.
+    /// Lets go of key values, of watches and of memories that nobody needs any more.
     pub(super) async fn tidy(&self) {
         loop {
             tokio::time::sleep(TIDY_EVERY).await;
+            self.ctx.memories.tidy(now());
             self.ctx.credentials.tidy().await;
         }
     }
