@@ -50,9 +50,9 @@ tools: ## Install the Debian packages of `make test-node`
 		apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
 
-bench: cargo ## Measure N tokens (N=1000) beside a bare client that does the same writes
+bench: cargo ## Measure N tokens (N=1000, LIFE in seconds) beside a bare client that does the same writes
 	@cargo build --quiet --workspace --bins && $(TARGET)/debug/control-plane build
-	cargo bench --bench rotation -- --tokens $(N)
+	cargo bench --bench rotation -- --tokens $(N) $(if $(LIFE),--life $(LIFE))
 
 crds: binaries ## Write crds/*.yaml from the types, and the chart's copies
 	@$(TARGET)/debug/realtime-token-operator crd | awk ' \

@@ -32,6 +32,9 @@ pub(crate) struct Flags {
     /// How many tokens.
     #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     tokens: u32,
+    /// How long a token lives, in seconds. Default: long enough that all are created before the first is due.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(122..=7200))]
+    life: Option<i64>,
     /// A further argument of the operator; repeat it for several: --operator-arg=--concurrency=8.
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     operator_arg: Vec<String>,

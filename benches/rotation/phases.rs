@@ -59,7 +59,10 @@ pub(crate) async fn all(flags: &Flags) -> Result<Report> {
     report.bare_concurrency = bare.concurrency;
     report.bare_s = bare.took.as_secs_f64();
 
-    let life = life(bare.took, count)?;
+    let life = match flags.life {
+        Some(chosen) => chosen,
+        None => life(bare.took, count)?,
+    };
     let fleet = bench.fleet("fleet", life).await?;
     report.life_s = life;
     bench.standin.clear();
@@ -82,13 +85,20 @@ pub(crate) async fn all(flags: &Flags) -> Result<Report> {
 ///
 /// The Events of first tokens are published ten a second, after a burst of a hundred and up to a thousand in the queue,
 /// and creating has settled when they are out.
+///
+/// The renewals come as the creation came, spread by a jitter of a twentieth of the life and at most 60 s, which is what
+/// a token of the default 1800 s has. A short life would have them come as fast as the API server could take the first
+/// writes, which is faster than it can take patches: what is late then is the API server. So the jitter is to be as long
+/// as the creation, as far as it goes.
 fn life(bare: Duration, count: usize) -> Result<i64> {
     let events = count.saturating_sub(100).min(1000) as f64 / 10.0;
     let creating = (2.0 * bare.as_secs_f64()).max(bare.as_secs_f64() + events);
     // A twentieth of the life is jitter. Below 120 s the renewal would come at half the life, and every token would say
     // so. An expiry has whole seconds.
+    let spread = (20.0 * bare.as_secs_f64()).min(1200.0);
     let life = ((creating + QUIET + RENEW_BEFORE) / 0.95)
         .max(2.0 * RENEW_BEFORE + 2.0)
+        .max(spread)
         .ceil() as i64;
     if life > 7200 {
         bail!("so many tokens would need a life of {life} s, and OpenAI's end at 7200 s");
