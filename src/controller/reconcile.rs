@@ -262,6 +262,16 @@ impl<'a> Scene<'a> {
         }
     }
 
+    /// When to look again now that the token is stored: at once if labels or owner are to be written as well, be it
+    /// that they were refused before.
+    pub(super) fn next_look(&mut self) -> Timestamp {
+        self.attempts = None;
+        match self.decide() {
+            Decision::Wait { until, .. } => until,
+            _ => self.now,
+        }
+    }
+
     pub(super) fn plan(&self) -> Option<schedule::Schedule> {
         let issued = self.issued()?;
         Some(schedule::plan(

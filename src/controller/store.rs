@@ -94,7 +94,8 @@ pub(super) async fn store(mut scene: Scene<'_>, trigger: Trigger) -> Result<Acti
     }
     seen_anew(&mut scene, view);
     scene.report(Situation::Settled).await?;
-    Ok(scene.requeue(plan.renewal_time))
+    let next = scene.next_look();
+    Ok(scene.requeue(next))
 }
 
 /// Brings labels, annotations and owner of the Secret up to date.
