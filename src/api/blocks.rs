@@ -37,8 +37,8 @@ pub(crate) use every_provider;
 
 macro_rules! kinds {
     ($($field:ident $name:literal: $Block:ident $block:literal, $Account:ident $account:literal;)*) => {
-        /// The provider blocks of a RealtimeToken, of which exactly one is set. Boxed: ten thousand tokens in memory
-        /// shouldn't each have room for every provider.
+        /// The provider blocks of a RealtimeToken, of which exactly one is set. Boxed: a spec that is
+        /// moved about shouldn't carry room for every provider.
         #[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
         pub struct Blocks {
             $(

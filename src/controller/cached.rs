@@ -13,6 +13,7 @@ use kube::Resource;
 use kube::core::ObjectMeta;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+use serde_json::Error;
 use serde_json::value::RawValue;
 
 use crate::api::{Credentials, RENEW_REQUESTED_AT, RealtimeToken};
@@ -83,8 +84,9 @@ impl Cached {
 
 impl Body {
     fn new(text: &Text<'_>) -> serde_json::Result<Self> {
+        let spec = text.spec.ok_or_else(|| Error::missing_field("spec"))?;
         let mut body = Self {
-            spec: text.spec.to_owned(),
+            spec: spec.to_owned(),
             status: text.status.map(ToOwned::to_owned),
             credentials: Credentials::default(),
             facts: Facts::default(),
@@ -111,7 +113,7 @@ impl Body {
 struct Text<'a> {
     metadata: Meta,
     #[serde(borrow)]
-    spec: &'a RawValue,
+    spec: Option<&'a RawValue>,
     #[serde(borrow)]
     status: Option<&'a RawValue>,
 }
@@ -204,9 +206,13 @@ mod tests {
     use super::*;
 
     fn added(spec: &str) -> Cached {
+        object(&format!(r#""spec":{spec},"status":{{"revision":7}}"#))
+    }
+
+    fn object(rest: &str) -> Cached {
         let event = format!(
             r#"{{"type":"ADDED","object":{{"apiVersion":"realtime-token.dev/v1alpha1","kind":"RealtimeToken",
-            "metadata":{{"name":"voice","namespace":"shop","uid":"u"}},"spec":{spec},"status":{{"revision":7}}}}}}"#
+            "metadata":{{"name":"voice","namespace":"shop","uid":"u"}},{rest}}}}}"#
         );
         let Ok(WatchEvent::Added(token)) = serde_json::from_str(&event) else {
             panic!("the event is read");
@@ -216,14 +222,26 @@ mod tests {
 
     #[test]
     fn a_broken_object_keeps_its_metadata_and_its_watch() {
-        let broken = added(r#"{"openai":[],"credentials":{}}"#);
-        assert_eq!(broken.meta().name.as_deref(), Some("voice"));
-        assert!(broken.credentials().is_none() && broken.facts().is_none());
-        let error = broken.read().unwrap_err().to_string();
-        assert!(
-            error.contains("invalid type") && !error.contains("column"),
-            "{error}"
-        );
+        for (broken, says) in [
+            (
+                added(r#"{"openai":[],"credentials":{}}"#),
+                "invalid type: sequence, expected struct OpenAi",
+            ),
+            (added("null"), "missing field `spec`"),
+            (object(r#""status":{"revision":7}"#), "missing field `spec`"),
+            (
+                object(r#""spec":{"credentials":{}},"status":5"#),
+                "invalid type: integer `5`",
+            ),
+        ] {
+            assert_eq!(broken.meta().name.as_deref(), Some("voice"));
+            assert!(broken.credentials().is_none() && broken.facts().is_none());
+            let error = broken.read().unwrap_err().to_string();
+            assert!(
+                error.starts_with(says) && !error.contains("column"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

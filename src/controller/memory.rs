@@ -24,7 +24,7 @@ pub struct Memory {
     /// A mint is under way.
     pub minting: bool,
     /// A token that is not stored yet, or was stored within the smallest interval between two mints: should its
-    /// Secret be lost so soon, it is written again instead of minting.
+    /// Secret be lost so soon, it is written again instead of minting. Dropped by the next [`Memories::tidy`] or look.
     pub held: Option<Box<Held>>,
     /// When the last token was asked for. A mint that failed is spaced by its backoff instead.
     pub last_mint: Option<Timestamp>,
@@ -66,6 +66,21 @@ impl Memories {
             };
         }
         work(memory)
+    }
+
+    /// Counts a request to the Kubernetes API that failed, and says how many have in a row. Where nothing was remembered,
+    /// no mint had failed: a status that says so is an old one.
+    pub fn failed(&self, name: &Name, uid: &str) -> u32 {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let memory = all.entry(name.clone()).or_default();
+        if memory.uid != uid {
+            *memory = Memory {
+                uid: uid.to_owned(),
+                ..Memory::default()
+            };
+        }
+        memory.failures = memory.failures.saturating_add(1);
+        memory.failures
     }
 
     /// Works on a memory if there still is one.
@@ -112,12 +127,13 @@ impl Memories {
         })
     }
 
-    /// Lets go of what is kept for a while, and forgets whoever then has nothing more to say than the cluster has.
-    pub fn tidy(&self, now: Timestamp) {
+    /// Lets go of what is kept for a while, and forgets whoever then has nothing more to say than the cluster has, or is
+    /// gone.
+    pub fn tidy(&self, now: Timestamp, exists: impl Fn(&Name) -> bool) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, memory| {
+        all.retain(|name, memory| {
             memory.let_go(now);
-            !memory.is_empty()
+            memory.reconciling || (!memory.is_empty() && exists(name))
         });
     }
 
@@ -348,15 +364,42 @@ mod tests {
         let known = || memories.0.lock().unwrap().len();
         for say in says {
             memories.with(&name, &token, say);
-            memories.tidy(at(100));
+            memories.tidy(at(100), |_| true);
             assert_eq!(known(), 1);
-            memories.forget(&name);
+            memories.tidy(at(100), |_| false);
+            assert_eq!(known(), 0, "the object is gone");
         }
         memories.with(&name, &token, |memory| memory.last_mint = Some(at(100)));
-        memories.tidy(at(109));
+        memories.tidy(at(109), |_| true);
         assert_eq!(known(), 1, "holds back a mint");
-        memories.tidy(at(110));
+        memories.tidy(at(110), |_| true);
         assert_eq!(known(), 0);
+    }
+
+    /// A status that could not be written still tells of the failures before.
+    #[test]
+    fn a_failed_request_brings_no_backoff_back() {
+        let memories = Memories::default();
+        let name = Name::new("shop", "voice");
+        let token: RealtimeToken = serde_json::from_value(json!({
+            "metadata": {"name": "voice", "namespace": "shop", "uid": "u"}, "spec": {"credentials": {}},
+            "status": {
+                "failedMintAttempts": 5,
+                "lastFailureTime": "2026-11-24T00:00:00Z",
+                "nextAttemptTime": "2026-11-24T00:08:00Z",
+                "conditions": [{
+                    "type": "Renewing", "status": "True", "reason": "MintFailed", "message": "",
+                    "lastTransitionTime": "2026-11-24T00:00:00Z",
+                }],
+            },
+        }))
+        .unwrap();
+        let attempts = || memories.with(&name, &token, |memory| memory.attempts.is_some());
+        assert_eq!((memories.failed(&name, "u"), attempts()), (1, false));
+        assert_eq!(memories.failed(&name, "u"), 2);
+        assert_eq!(memories.failed(&name, "another"), 1);
+        memories.forget(&name);
+        assert!(attempts(), "as after a restart");
     }
 
     #[test]
@@ -369,7 +412,7 @@ mod tests {
         .unwrap();
         let known = || memories.0.lock().unwrap().len();
         let turn = memories.turn(&name, &token).unwrap();
-        memories.tidy(at(1000));
+        memories.tidy(at(1000), |_| false);
         assert_eq!(known(), 1);
         drop(turn);
         assert_eq!(known(), 0);

@@ -17,10 +17,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
-use kube::Client;
 use kube::runtime::Controller;
 use kube::runtime::controller::{Action, Config, Error as ControllerError};
 use kube::runtime::reflector::{self, ObjectRef};
+use kube::{Client, ResourceExt};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -140,7 +140,8 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) {
             around.providers(providers, providers_writer, changed_accounts),
             around.keys(changed_keys),
             around.turns(),
-            around.tidy(),
+            around.tidy_keys(),
+            around.tidy_memories(),
             heartbeat(&nudges, &health),
         );
     };
@@ -218,13 +219,11 @@ async fn contained(
 fn error_policy(token: Arc<Cached>, error: &ReconcileError, ctx: Arc<Context>) -> Action {
     let name = Name::of(&*token);
     tracing::warn!(token = %name, %error, "reconcile failed");
-    let Ok(token) = token.read() else {
+    if let ReconcileError::Unreadable(_) = error {
         return Action::await_change();
-    };
-    let failures = ctx.memories.with(&name, &token, |memory| {
-        memory.failures = memory.failures.saturating_add(1);
-        memory.failures
-    });
+    }
+    let uid = token.uid().unwrap_or_default();
+    let failures = ctx.memories.failed(&name, &uid);
     Action::requeue(Duration::from_secs(
         1 << failures.clamp(1, 6).saturating_sub(1),
     ))

@@ -119,7 +119,8 @@ pub(super) async fn relabel(mut scene: Scene<'_>) -> Result<Action, ClusterError
             });
             seen_anew(&mut scene, view);
             scene.report(Situation::Settled).await?;
-            Ok(scene.requeue(renewal_time.unwrap_or(scene.now)))
+            let next = scene.next_look();
+            Ok(scene.requeue(next))
         }
         Err(error) => not_written(scene, error).await,
     }

@@ -313,12 +313,23 @@ impl Watches {
         }
     }
 
-    /// Lets go of key values, of watches and of memories that nobody needs any more.
-    pub(super) async fn tidy(&self) {
+    /// Lets go of key values and of watches that nobody needs any more.
+    pub(super) async fn tidy_keys(&self) {
         loop {
             tokio::time::sleep(TIDY_EVERY).await;
-            self.ctx.memories.tidy(now());
             self.ctx.credentials.tidy().await;
+        }
+    }
+
+    /// Lets go of tokens that were stored, and of memories that nobody needs any more. Waits for no request.
+    pub(super) async fn tidy_memories(&self) {
+        let exists = |name: &Name| {
+            let token = ObjectRef::new(&name.name).within(&name.namespace);
+            self.tokens.get(&token).is_some()
+        };
+        loop {
+            tokio::time::sleep(TIDY_EVERY).await;
+            self.ctx.memories.tidy(now(), exists);
         }
     }
 

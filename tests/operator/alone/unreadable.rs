@@ -60,7 +60,16 @@ async fn an_object_that_cannot_be_read_says_so_and_holds_up_nobody() {
     );
     case.event("odd", "InvalidSpec").await;
 
-    // Others go on, old ones and new ones, also after a restart with the odd one in the list.
+    let bare = json!({
+        "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken", "metadata": {"name": "bare"},
+    });
+    let bare: DynamicObject = serde_json::from_value(bare).unwrap();
+    api.create(&kube::api::PostParams::default(), &bare)
+        .await
+        .unwrap();
+    case.event("bare", "InvalidSpec").await;
+
+    // Others go on, old ones and new ones, also after a restart with the odd ones in the list.
     case.create("after", case.openai()).await;
     case.revision("after", 1).await;
     let version = api.get("odd").await.unwrap().resource_version();
@@ -89,10 +98,9 @@ async fn loosen_the_crd(case: &Case<'_>) {
     let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     schema["properties"]["spec"] =
         json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    schema
-        .as_object_mut()
-        .unwrap()
-        .remove("x-kubernetes-validations");
+    for strict in ["x-kubernetes-validations", "required"] {
+        schema.as_object_mut().unwrap().remove(strict);
+    }
     let crd: CustomResourceDefinition = serde_json::from_value(crd).unwrap();
     crds.replace(name, &kube::api::PostParams::default(), &crd)
         .await
