@@ -1,4 +1,4 @@
-//! A RealtimeToken as the cache holds it: its text, which is a third of what the text becomes when read, and the few
+//! A RealtimeToken as the cache holds it: its text, which is less than half of what it becomes when read, and the few
 //! facts that are asked for while it rests. It is read when its turn comes.
 //!
 //! One that can't be read must not stop the watch for all. kube's `DeserializeGuard` sees to that too, by building two
