@@ -18,7 +18,7 @@ use crate::token::report::{self, Findings, Situation};
 use crate::token::resolve::{KeyRef, Resolved, Surroundings, provider_of, resolve};
 use crate::token::secret::{self, Dress};
 use crate::token::{
-    Attempts, Blocked, Decision, Held, Observed, TargetState, WaitReason, Wanted, decide,
+    Attempts, Blocked, Decision, Held, Observed, TargetState, Trigger, WaitReason, Wanted, decide,
     fingerprint, schedule,
 };
 
@@ -262,13 +262,17 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// When to look again now that the token is stored: at once if labels or owner are to be written as well, be it
-    /// that they were refused before.
-    pub(super) fn next_look(&mut self) -> Timestamp {
+    /// When to look again after a write of the Secret. `relabel` is when labels and owner that are still not as they
+    /// should be may be written: at once after a token, since they are no part of its write.
+    pub(super) fn next_look(&mut self, relabel: Timestamp) -> Timestamp {
         self.attempts = None;
         match self.decide() {
             Decision::Wait { until, .. } => until,
-            _ => self.now,
+            Decision::Relabel => relabel,
+            Decision::Mint(Trigger::Due) => self.now,
+            // Somebody on the way changes what is written, such as an admission webhook. To write it again at once
+            // would be to write for ever.
+            _ => self.now + decide::MAX_WAIT,
         }
     }
 

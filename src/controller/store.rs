@@ -94,7 +94,7 @@ pub(super) async fn store(mut scene: Scene<'_>, trigger: Trigger) -> Result<Acti
     }
     seen_anew(&mut scene, view);
     scene.report(Situation::Settled).await?;
-    let next = scene.next_look();
+    let next = scene.next_look(scene.now);
     Ok(scene.requeue(next))
 }
 
@@ -119,7 +119,7 @@ pub(super) async fn relabel(mut scene: Scene<'_>) -> Result<Action, ClusterError
             });
             seen_anew(&mut scene, view);
             scene.report(Situation::Settled).await?;
-            let next = scene.next_look();
+            let next = scene.next_look(scene.now + decide::MAX_WAIT);
             Ok(scene.requeue(next))
         }
         Err(error) => not_written(scene, error).await,
