@@ -15,7 +15,7 @@ const TOKENS: usize = 20;
 
 /// Requests to the kinds that the operator works with, by verb and resource; its long watches are counted at their end
 /// and left out.
-fn requests(counts: &RequestCounts) -> BTreeMap<String, u64> {
+pub(super) fn requests(counts: &RequestCounts) -> BTreeMap<String, u64> {
     let mut found = BTreeMap::new();
     for (request, count) in counts.iter() {
         let ours = [
@@ -42,7 +42,7 @@ fn requests(counts: &RequestCounts) -> BTreeMap<String, u64> {
 }
 
 /// The API server counts a request a moment after it answered: waits until the counts stand still.
-async fn counts(world: &World) -> RequestCounts {
+pub(super) async fn counts(world: &World) -> RequestCounts {
     let mut last = String::new();
     wait::until(
         "request counts to stand still",

@@ -5,6 +5,7 @@
 mod check;
 mod cost;
 mod leaders;
+mod meddled;
 mod metrics;
 mod outage;
 mod process;
