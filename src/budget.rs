@@ -243,10 +243,7 @@ impl<K: Clone + Eq + Hash + Ord> Account<K> {
             && self.called.is_empty()
             && self.in_flight == 0
             && self.limited_until.is_none_or(|until| until <= now)
-            && self
-                .bucket
-                .as_ref()
-                .is_none_or(|bucket| bucket.full_at <= now)
+            && self.bucket.as_ref().is_none_or(|bucket| bucket.full_at <= now)
     }
 }
 

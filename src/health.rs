@@ -24,35 +24,23 @@ impl Default for Health {
 impl Health {
     /// The scheduler has just served somebody.
     pub fn beat(&self) {
-        *self
-            .last_beat
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.last_beat.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     /// How long ago that was.
     #[must_use]
     pub fn stalled_for(&self) -> Duration {
-        self.last_beat
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .elapsed()
+        self.last_beat.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
     /// The start waits for this; `None` once it is through.
     pub fn wait_for(&self, what: Option<String>) {
-        *self
-            .waiting_for
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = what;
+        *self.waiting_for.lock().unwrap_or_else(PoisonError::into_inner) = what;
     }
 
     /// A watch fails. That matters to readiness only until everything was listed once.
     pub fn wait_for_unless_ready(&self, what: &str) {
-        let mut waiting_for = self
-            .waiting_for
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut waiting_for = self.waiting_for.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting_for.is_some() {
             tracing::warn!("waiting for {what}");
             *waiting_for = Some(what.to_owned());
@@ -62,9 +50,6 @@ impl Health {
     /// What the start waits for.
     #[must_use]
     pub fn waiting_for(&self) -> Option<String> {
-        self.waiting_for
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.waiting_for.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

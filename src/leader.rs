@@ -74,8 +74,7 @@ pub enum Step {
 pub fn step(lease: Option<View<'_>>, me: &str) -> Step {
     match lease {
         Some(View {
-            holder: Some(holder),
-            ..
+            holder: Some(holder), ..
         }) if holder == me => Step::Renew,
         Some(View {
             holder: Some(_),
@@ -134,11 +133,7 @@ impl Candidate {
     ///
     /// # Errors
     /// The Lease was lost. `work` was dropped in the middle then, and the process should end.
-    pub async fn lead(
-        self,
-        work: impl Future<Output = ()>,
-        stop: &CancellationToken,
-    ) -> Result<(), Lost> {
+    pub async fn lead(self, work: impl Future<Output = ()>, stop: &CancellationToken) -> Result<(), Lost> {
         let elected = tokio::select! {
             elected = self.elected() => elected,
             () = stop.cancelled() => return Ok(()),
@@ -171,10 +166,7 @@ impl Candidate {
             let asked = Instant::now();
             match self.stand(&mut seen).await {
                 Ok(Some(lease)) => {
-                    return Seen {
-                        lease,
-                        since: asked,
-                    };
+                    return Seen { lease, since: asked };
                 }
                 Ok(None) => {
                     let holder = seen.as_ref().and_then(|seen| holder(&seen.lease));
@@ -229,19 +221,12 @@ impl Candidate {
             let since = held.since.elapsed();
             if since >= self.terms.deadline() {
                 let lease = self.lock.name().to_owned();
-                return Lost::NotRenewed {
-                    lease,
-                    since,
-                    problem,
-                };
+                return Lost::NotRenewed { lease, since, problem };
             }
             let asked = Instant::now();
             match tokio::time::timeout_at(until, self.renew(&held.lease)).await {
                 Ok(Ok(Some(lease))) => {
-                    *held = Seen {
-                        lease,
-                        since: asked,
-                    };
+                    *held = Seen { lease, since: asked };
                 }
                 Ok(Err(Unrenewed::Taken(holder))) => {
                     let lease = self.lock.name().to_owned();
@@ -293,10 +278,7 @@ fn holder(lease: &Lease) -> Option<&str> {
 
 /// A Lease that doesn't say how long it holds holds no longer.
 fn duration(lease: &Lease) -> Duration {
-    let seconds = lease
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.lease_duration_seconds);
+    let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
     Duration::from_secs(seconds.and_then(|s| u64::try_from(s).ok()).unwrap_or(0))
 }
 

@@ -28,17 +28,12 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(command: Command) -> Result<(), Failure> {
-    if rustls::crypto::aws_lc_rs::default_provider()
-        .install_default()
-        .is_err()
-    {
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         return Err("a crypto provider is installed already".into());
     }
     // One thread: nearly all of the work is waiting, and two spend a third of the CPU on waking each other. One carries
     // several times the tokens that an API server takes.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match command {
         Command::Run(args) => runtime.block_on(run(args)),
         Command::Crd => print_crds(),
@@ -70,13 +65,12 @@ fn print(text: &str) -> Result<(), Failure> {
 
 async fn run(args: RunArgs) -> Result<(), Failure> {
     telemetry::start(args.log_format, &args.log)?;
-    let endpoints = EndpointPolicy::parse(&args.allow_endpoints)
-        .map_err(|problem| format!("--allow-endpoint: {problem}"))?;
+    let endpoints =
+        EndpointPolicy::parse(&args.allow_endpoints).map_err(|problem| format!("--allow-endpoint: {problem}"))?;
     let ca_bundle = match &args.ca_bundle {
-        Some(path) => Some(
-            std::fs::read(path)
-                .map_err(|problem| format!("--ca-bundle {}: {problem}", path.display()))?,
-        ),
+        Some(path) => {
+            Some(std::fs::read(path).map_err(|problem| format!("--ca-bundle {}: {problem}", path.display()))?)
+        }
         None => None,
     };
     let config = ClientConfig {
@@ -141,10 +135,7 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
 fn identity(pod_name: Option<&str>) -> String {
     let id = std::process::id();
     let started = controller::now().as_millisecond();
-    format!(
-        "{}_{id}-{started:x}",
-        pod_name.unwrap_or("realtime-token-operator")
-    )
+    format!("{}_{id}-{started:x}", pod_name.unwrap_or("realtime-token-operator"))
 }
 
 async fn stop_on_signal(shutdown: CancellationToken) {

@@ -88,9 +88,7 @@ impl Metrics {
             mints: Family::default(),
             mint_duration: Family::new_with_constructor(seconds),
             lateness: Histogram::new([0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0]),
-            remaining_at_swap: Histogram::new([
-                0.0, 15.0, 30.0, 60.0, 90.0, 150.0, 270.0, 600.0, 1800.0, 3600.0,
-            ]),
+            remaining_at_swap: Histogram::new([0.0, 15.0, 30.0, 60.0, 90.0, 150.0, 270.0, 600.0, 1800.0, 3600.0]),
             violations: Counter::default(),
             limited_seconds: Family::default(),
             reconciles: Family::default(),
@@ -102,11 +100,7 @@ impl Metrics {
         };
         metrics.register(per_object);
         for outcome in RECONCILE_OUTCOMES {
-            drop(
-                metrics
-                    .reconciles
-                    .get_or_create(&ReconcileLabels { outcome }),
-            );
+            drop(metrics.reconciles.get_or_create(&ReconcileLabels { outcome }));
         }
         metrics
     }
@@ -144,11 +138,7 @@ impl Metrics {
             "Time for which a provider told a credential to wait",
             self.limited_seconds.clone(),
         );
-        registry.register(
-            "reconcile",
-            "Reconciles, by outcome",
-            self.reconciles.clone(),
-        );
+        registry.register("reconcile", "Reconciles, by outcome", self.reconciles.clone());
         registry.register(
             "reconcile_duration_seconds",
             "How long a reconcile takes",
@@ -202,12 +192,8 @@ impl Metrics {
             }
             drop(self.limited_seconds.get_or_create(&labels));
         }
-        self.mints
-            .get_or_create(&MintLabels { provider, outcome })
-            .inc();
-        self.mint_duration
-            .get_or_create(&labels)
-            .observe(took.as_secs_f64());
+        self.mints.get_or_create(&MintLabels { provider, outcome }).inc();
+        self.mint_duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
     /// A token that was due was replaced.
@@ -234,20 +220,14 @@ impl Metrics {
 
     /// A reconcile ended.
     pub fn reconciled(&self, outcome: &'static str, took: Duration) {
-        self.reconciles
-            .get_or_create(&ReconcileLabels { outcome })
-            .inc();
+        self.reconciles.get_or_create(&ReconcileLabels { outcome }).inc();
         self.reconcile_duration.observe(took.as_secs_f64());
     }
 
     /// The API server answered; code 0 if it didn't.
     pub fn api_request(&self, verb: &'static str, resource: &'static str, code: u16) {
         self.api_requests
-            .get_or_create(&ApiLabels {
-                verb,
-                resource,
-                code,
-            })
+            .get_or_create(&ApiLabels { verb, resource, code })
             .inc();
     }
 }

@@ -27,11 +27,7 @@ struct Shared {
 ///
 /// # Errors
 /// The address can't be bound.
-pub async fn serve(
-    address: SocketAddr,
-    health: Arc<Health>,
-    metrics: Arc<Metrics>,
-) -> std::io::Result<()> {
+pub async fn serve(address: SocketAddr, health: Arc<Health>, metrics: Arc<Metrics>) -> std::io::Result<()> {
     let app = Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -57,18 +53,12 @@ async fn livez(State(shared): State<Shared>) -> impl IntoResponse {
 async fn readyz(State(shared): State<Shared>) -> impl IntoResponse {
     match shared.health.waiting_for() {
         None => (StatusCode::OK, "ok\n".to_owned()),
-        Some(what) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("waiting for {what}\n"),
-        ),
+        Some(what) => (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {what}\n")),
     }
 }
 
 async fn render(State(shared): State<Shared>, asked: HeaderMap) -> impl IntoResponse {
     let format = Format::accepted(&asked);
-    let headers = [
-        (header::CONTENT_TYPE, format.content_type()),
-        (header::VARY, "Accept"),
-    ];
+    let headers = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "Accept")];
     (headers, shared.metrics.render(format))
 }

@@ -61,29 +61,16 @@ mod tests {
 
     #[test]
     fn levels_are_read_as_people_write_them() {
-        let enabled = |filter: &str, target: &str, level: Level| {
-            levels(filter).unwrap().would_enable(target, &level)
-        };
+        let enabled = |filter: &str, target: &str, level: Level| levels(filter).unwrap().would_enable(target, &level);
         assert!(enabled("info", "realtime_token_operator", Level::INFO));
         assert!(!enabled("info", "realtime_token_operator", Level::DEBUG));
         for filter in ["info,", ",info", "info, hyper=off", "hyper=off,,INFO"] {
-            assert!(
-                enabled(filter, "realtime_token_operator", Level::INFO),
-                "{filter}"
-            );
+            assert!(enabled(filter, "realtime_token_operator", Level::INFO), "{filter}");
         }
         assert!(!enabled("info, hyper=off", "hyper::proto", Level::ERROR));
         let module = "info,realtime_token_operator::leader=debug";
-        assert!(enabled(
-            module,
-            "realtime_token_operator::leader",
-            Level::DEBUG
-        ));
-        assert!(!enabled(
-            module,
-            "realtime_token_operator::server",
-            Level::DEBUG
-        ));
+        assert!(enabled(module, "realtime_token_operator::leader", Level::DEBUG));
+        assert!(!enabled(module, "realtime_token_operator::server", Level::DEBUG));
         for (odd, says) in [
             ("", "a level is missing"),
             (",", "a level is missing"),

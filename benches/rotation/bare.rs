@@ -73,12 +73,7 @@ pub(crate) async fn run(fleet: &Fleet, sample: &Sample, count: usize) -> Result<
     Ok(Bare { concurrency, took })
 }
 
-async fn write(
-    fleet: &Fleet,
-    sample: &Sample,
-    names: &[String],
-    concurrency: usize,
-) -> Result<Duration> {
+async fn write(fleet: &Fleet, sample: &Sample, names: &[String], concurrency: usize) -> Result<Duration> {
     let started = Instant::now();
     let client = fleet.client();
     let write_one = async |name: &String| -> Result<()> {

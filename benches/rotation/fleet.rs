@@ -83,13 +83,7 @@ impl Fleet {
 
     /// Creates a RealtimeToken; the answer is its metadata.
     pub(crate) async fn create(&self, name: &str) -> Result<ObjectMeta> {
-        write(
-            &self.client(),
-            Method::POST,
-            self.tokens(),
-            &self.manifest(name),
-        )
-        .await
+        write(&self.client(), Method::POST, self.tokens(), &self.manifest(name)).await
     }
 
     /// Removes the RealtimeTokens and their Secrets: no controller manager collects garbage here.
@@ -99,9 +93,7 @@ impl Fleet {
             .flat_map(|name| [self.tokens(), self.secrets()].map(|it| format!("{it}/{name}")));
         let client = self.client();
         let delete = async |path: String| -> Result<()> {
-            client
-                .request_text(Request::delete(path).body(Vec::new())?)
-                .await?;
+            client.request_text(Request::delete(path).body(Vec::new())?).await?;
             Ok(())
         };
         stream::iter(paths)
@@ -115,9 +107,7 @@ impl Fleet {
     /// How many of the tokens have a Secret. One object and a number come over the wire, however many there are.
     pub(crate) async fn secrets_there(&self) -> Result<usize> {
         let secrets: Api<Secret> = self.namespace.api();
-        let page = secrets
-            .list_metadata(&ListParams::default().limit(1))
-            .await?;
+        let page = secrets.list_metadata(&ListParams::default().limit(1)).await?;
         let more = page.metadata.remaining_item_count.unwrap_or_default();
         let all = page.items.len() + usize::try_from(more)?;
         Ok(all.saturating_sub(1)) // the key
@@ -151,18 +141,11 @@ fn due(secret: PartialObjectMeta<Secret>) -> Result<(String, Timestamp)> {
 
 /// Names of tokens.
 pub(crate) fn names(prefix: &str, count: usize) -> Vec<String> {
-    (0..count)
-        .map(|number| format!("{prefix}-{number:06}"))
-        .collect()
+    (0..count).map(|number| format!("{prefix}-{number:06}")).collect()
 }
 
 /// One write, as lean as it can be made.
-pub(crate) async fn write(
-    client: &Client,
-    method: Method,
-    path: String,
-    body: &Value,
-) -> Result<ObjectMeta> {
+pub(crate) async fn write(client: &Client, method: Method, path: String, body: &Value) -> Result<ObjectMeta> {
     let content_type = if method == Method::PATCH {
         "application/merge-patch+json"
     } else {

@@ -50,14 +50,7 @@ const RESOURCES: [&str; 5] = [
     "namespaces",
 ];
 
-const WRITES: [&str; 6] = [
-    "POST",
-    "PUT",
-    "PATCH",
-    "APPLY",
-    "DELETE",
-    "DELETECOLLECTION",
-];
+const WRITES: [&str; 6] = ["POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"];
 
 /// Counters.
 pub(crate) struct Mark {
@@ -75,11 +68,7 @@ pub(crate) struct Spent {
 
 impl Mark {
     /// Reads them. Costs the API server one page of metrics.
-    pub(crate) async fn set(
-        cluster: &Cluster,
-        operator: &Operator,
-        standin: &StandIn,
-    ) -> Result<Self> {
+    pub(crate) async fn set(cluster: &Cluster, operator: &Operator, standin: &StandIn) -> Result<Self> {
         Ok(Self {
             requests: cluster.apiserver_requests().await?,
             cpu: operator.cpu_time()?,
@@ -89,11 +78,7 @@ impl Mark {
 
     /// Waits until the operator has nothing to do, and reads them then: a second without a request, a mint or noteworthy
     /// work.
-    pub(crate) async fn settled(
-        cluster: &Cluster,
-        operator: &Operator,
-        standin: &StandIn,
-    ) -> Result<Self> {
+    pub(crate) async fn settled(cluster: &Cluster, operator: &Operator, standin: &StandIn) -> Result<Self> {
         const LITTLE: Duration = Duration::from_millis(50);
         let mut before = Self::set(cluster, operator, standin).await?;
         for _ in 0..60 {

@@ -201,10 +201,7 @@ impl Bench {
             }
             if looked > patience {
                 let there = fleet.secrets_there().await?;
-                bail!(
-                    "{there} of {count} Secrets after {looked:?}\n{}",
-                    tail(operator)
-                );
+                bail!("{there} of {count} Secrets after {looked:?}\n{}", tail(operator));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -215,10 +212,7 @@ impl Bench {
         let (Some(first), Some(last)) = (plan.values().min(), plan.values().max()) else {
             bail!("no Secret says when it is renewed");
         };
-        report.check_quiet(
-            "the first renewals were due while tokens were created",
-            *first,
-        );
+        report.check_quiet("the first renewals were due while tokens were created", *first);
         let (idle, since) = (operator.cpu_time()?, Instant::now());
         say(&format!(
             "renewals are due in {} to {} s",
@@ -227,8 +221,7 @@ impl Bench {
         ));
         let quiet = seconds_until(*first) - 1;
         tokio::time::sleep(Duration::from_secs(quiet.max(1).unsigned_abs())).await;
-        report.idle_cpu_ms_per_s =
-            (operator.cpu_time()? - idle).as_secs_f64() * 1000.0 / since.elapsed().as_secs_f64();
+        report.idle_cpu_ms_per_s = (operator.cpu_time()? - idle).as_secs_f64() * 1000.0 / since.elapsed().as_secs_f64();
         let before = Mark::set(&self.cluster, operator, &self.standin).await?;
         while self.standin.count() < 2 * report.tokens && seconds_until(*last) > -30 {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -240,8 +233,7 @@ impl Bench {
         report.writes_per_rotation = spent.requests.sum(mark::write) as f64 / rotations;
         report.requests_per_rotation = Requests::per(&spent.requests, rotations);
         let mints = self.standin.mints();
-        report.rotate_mints_needless =
-            needless(&mints, 2).saturating_sub(report.create_mints_needless);
+        report.rotate_mints_needless = needless(&mints, 2).saturating_sub(report.create_mints_needless);
         let missing = |it: &Vec<Mint>| 2_usize.saturating_sub(it.len());
         report.rotate_mints_missing = mints.values().map(missing).sum();
         report.lateness = Lateness::new(&plan, &mints);
@@ -249,12 +241,7 @@ impl Bench {
         Ok(())
     }
 
-    async fn restart(
-        &self,
-        fleet: &Fleet,
-        operator: &mut Operator,
-        report: &mut Report,
-    ) -> Result<()> {
+    async fn restart(&self, fleet: &Fleet, operator: &mut Operator, report: &mut Report) -> Result<()> {
         if let Some(next) = fleet.plan().await?.values().min() {
             let soon = *next - jiff::SignedDuration::from_secs(15);
             report.check_quiet("renewals were due during the restart", soon);

@@ -59,8 +59,7 @@ impl Report {
     /// Notes it if something that should lie ahead has begun.
     pub(crate) fn check_quiet(&mut self, warning: &str, begins: Timestamp) {
         if begins <= Timestamp::now() {
-            self.warnings
-                .push(format!("{warning}: the figures of two phases mix"));
+            self.warnings.push(format!("{warning}: the figures of two phases mix"));
         }
     }
 
@@ -128,10 +127,7 @@ pub(crate) struct Lateness {
 }
 
 impl Lateness {
-    pub(crate) fn new(
-        plan: &HashMap<String, Timestamp>,
-        mints: &HashMap<String, Vec<Mint>>,
-    ) -> Self {
+    pub(crate) fn new(plan: &HashMap<String, Timestamp>, mints: &HashMap<String, Vec<Mint>>) -> Self {
         let late = |(name, due): (&String, &Timestamp)| {
             let second = mints.get(name)?.get(1)?;
             i64::try_from(second.time.duration_since(*due).as_millis()).ok()
@@ -165,8 +161,7 @@ fn most_in_a_second(mut due: Vec<Timestamp>) -> usize {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut row =
-            |what: &str, goal: &str, value: String| writeln!(f, "{what:<30} {value:<42} {goal}");
+        let mut row = |what: &str, goal: &str, value: String| writeln!(f, "{what:<30} {value:<42} {goal}");
         let title = format!("{} tokens, {} cores", self.tokens, self.cores);
         row("", "goal", title)?;
 
@@ -210,11 +205,7 @@ impl fmt::Display for Report {
         let (mints, writes) = (self.restart_mints, self.restart_writes);
         let value = format!("{mints} mints, {writes} writes");
         row("restart", "0, 0", value)?;
-        let (s, cpu, rss) = (
-            self.restart_ready_s,
-            self.restart_cpu_ms,
-            self.rss_restarted_mb,
-        );
+        let (s, cpu, rss) = (self.restart_ready_s, self.restart_cpu_ms, self.rss_restarted_mb);
         let value = format!("ready after {s:.2} s, {cpu:.0} ms CPU, {rss:.1} MB");
         row("", "", value)?;
 

@@ -23,8 +23,7 @@ pub struct AssemblyAi {
 
 impl AssemblyAi {
     /// What is said of a region that there is not.
-    pub const ONE_HOST: &'static str =
-        "assemblyai.region: the voice agent has one host only; remove the region";
+    pub const ONE_HOST: &'static str = "assemblyai.region: the voice agent has one host only; remove the region";
 }
 
 impl SpecRules for AssemblyAi {

@@ -25,7 +25,8 @@ pub struct AzureOpenAi {
 
 impl AzureOpenAi {
     /// What is said if there is nowhere to ask.
-    pub const NOWHERE: &'static str = "azureOpenAI.resource: name the Azure OpenAI resource, the first part of https://NAME.openai.azure.com";
+    pub const NOWHERE: &'static str =
+        "azureOpenAI.resource: name the Azure OpenAI resource, the first part of https://NAME.openai.azure.com";
 }
 
 impl SpecRules for AzureOpenAi {

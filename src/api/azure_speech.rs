@@ -17,7 +17,8 @@ pub struct AzureSpeech {
 
 impl AzureSpeech {
     /// What is said if it isn't clear where to ask.
-    pub const ONE_PLACE: &'static str = "azureSpeech: set region or resource (a custom domain), not both; a token works only where it was issued";
+    pub const ONE_PLACE: &'static str =
+        "azureSpeech: set region or resource (a custom domain), not both; a token works only where it was issued";
 }
 
 impl SpecRules for AzureSpeech {

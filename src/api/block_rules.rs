@@ -85,10 +85,7 @@ impl BlockRules {
 /// What the user reads who set no provider block, or several.
 #[must_use]
 pub fn one_block_message() -> String {
-    format!(
-        "set exactly one provider block: {}",
-        listed(PROVIDER_FIELDS, "or")
-    )
+    format!("set exactly one provider block: {}", listed(PROVIDER_FIELDS, "or"))
 }
 
 /// The rules of a RealtimeToken's spec about its provider blocks.
@@ -152,17 +149,11 @@ fn account<A: JsonSchema>(field: &str) -> Option<(String, String)> {
     let schema = A::json_schema(&mut SchemaGenerator::default());
     let properties = schema.get("properties")?.as_object()?;
     let names: Vec<&str> = properties.keys().map(String::as_str).collect();
-    let set: Vec<_> = names
-        .iter()
-        .map(|name| format!("has(self.{field}.{name})"))
-        .collect();
+    let set: Vec<_> = names.iter().map(|name| format!("has(self.{field}.{name})")).collect();
     let come = if names.len() == 1 { "comes" } else { "come" };
     let them = if names.len() == 1 { "it" } else { "them" };
     Some((
-        format!(
-            "!has(self.credentials.providerRef) || !({})",
-            set.join(" || ")
-        ),
+        format!("!has(self.credentials.providerRef) || !({})", set.join(" || ")),
         format!(
             "{field}.{} {come} from the ClusterRealtimeProvider when credentials.providerRef is set; remove {them}",
             listed(&names, "and")

@@ -32,11 +32,7 @@ use super::{Accounts, PlatformCredentials};
         type_ = "string",
         json_path = ".status.rateLimit.limitedUntil"
     ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
         name = "Message",
         type_ = "string",
@@ -45,10 +41,7 @@ use super::{Accounts, PlatformCredentials};
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[allow(
-    clippy::duplicated_attributes,
-    reason = "several printer columns have the same type"
-)]
+#[allow(clippy::duplicated_attributes, reason = "several printer columns have the same type")]
 pub struct ClusterRealtimeProviderSpec {
     /// The account.
     #[serde(flatten)]

@@ -39,13 +39,11 @@ pub use azure_openai::{AzureOpenAi, AzureOpenAiAccount, Entra};
 pub use azure_speech::{AzureSpeech, AzureSpeechAccount};
 pub use block_rules::{BlockRules, Lifetime, SpecRules, one_block_message};
 pub(crate) use blocks::every_provider;
-pub use blocks::{
-    Accounts, Blocks, PROVIDER_FIELDS, PROVIDER_SUMMARIES, account_rules, block_rules,
-};
+pub use blocks::{Accounts, Blocks, PROVIDER_FIELDS, PROVIDER_SUMMARIES, account_rules, block_rules};
 pub use cartesia::{Cartesia, CartesiaAccount, CartesiaGrants};
 pub use cluster_realtime_provider::{
-    ClusterRealtimeProvider, ClusterRealtimeProviderSpec, ClusterRealtimeProviderStatus, Policy,
-    RateLimit, RateLimitStatus,
+    ClusterRealtimeProvider, ClusterRealtimeProviderSpec, ClusterRealtimeProviderStatus, Policy, RateLimit,
+    RateLimitStatus,
 };
 pub use condition::{ConditionType, Reason};
 pub use credentials::{Credentials, PlatformCredentials, ProviderRef, SecretKeyRef};
@@ -54,8 +52,8 @@ pub use deepgram::{Deepgram, DeepgramAccount};
 pub use elevenlabs::{ElevenLabs, ElevenLabsAccount, ElevenLabsKind, ElevenLabsRegion};
 pub use gemini::{Gemini, GeminiAccount};
 pub use http::{
-    Http, HttpAccount, HttpAuth, HttpAuthKind, HttpCombine, HttpExpiry, HttpExpiryFrom, HttpFormat,
-    HttpMethod, HttpRequest, HttpResponse, HttpReuse, HttpTtl, HttpUnit,
+    Http, HttpAccount, HttpAuth, HttpAuthKind, HttpCombine, HttpExpiry, HttpExpiryFrom, HttpFormat, HttpMethod,
+    HttpRequest, HttpResponse, HttpReuse, HttpTtl, HttpUnit,
 };
 pub use hume::{Hume, HumeAccount};
 pub use ice_servers::{IceServers, IceServersAccount, IceServersKind};
@@ -68,9 +66,7 @@ pub use renewal::Renewal;
 pub use soniox::{Soniox, SonioxAccount, SonioxKind, SonioxRegion};
 pub use speechmatics::{Speechmatics, SpeechmaticsAccount, SpeechmaticsKind};
 pub use target::{DeletionPolicy, SecretName, Target, Template, TemplateMetadata};
-pub use twilio::{
-    Twilio, TwilioAccount, TwilioChat, TwilioSync, TwilioTaskRouter, TwilioVideo, TwilioVoice,
-};
+pub use twilio::{Twilio, TwilioAccount, TwilioChat, TwilioSync, TwilioTaskRouter, TwilioVideo, TwilioVoice};
 pub use xai::{Xai, XaiAccount, XaiReasoning, XaiSession};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -124,9 +120,7 @@ pub fn crds_yaml() -> Result<String, Box<dyn std::error::Error>> {
 
 /// An `Option` field left out and one set to `null` mean the same. The derive marks such fields `nullable`,
 /// which would let a literal null past `has()` in CEL; without the mark the API server drops nulls itself.
-fn without_null(
-    crd: CustomResourceDefinition,
-) -> Result<CustomResourceDefinition, serde_json::Error> {
+fn without_null(crd: CustomResourceDefinition) -> Result<CustomResourceDefinition, serde_json::Error> {
     fn strip(value: &mut Value) {
         match value {
             Value::Object(map) => {

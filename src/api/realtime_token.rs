@@ -108,10 +108,6 @@ impl RealtimeToken {
     /// Name of the Secret that this RealtimeToken writes.
     #[must_use]
     pub fn target_name(&self) -> String {
-        self.spec
-            .target
-            .name
-            .clone()
-            .unwrap_or_else(|| self.name_any())
+        self.spec.target.name.clone().unwrap_or_else(|| self.name_any())
     }
 }

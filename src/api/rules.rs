@@ -1,29 +1,28 @@
 //! CEL rules of several fields, in place of patterns: a pattern's message is the pattern, which tells nobody what to do.
 
-pub(super) const NAME: &str =
-    "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')";
-pub(super) const NAME_MESSAGE: &str = "a name has lower-case letters, digits, '-' and '.', and begins and ends with a letter or digit";
+pub(super) const NAME: &str = "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')";
+pub(super) const NAME_MESSAGE: &str =
+    "a name has lower-case letters, digits, '-' and '.', and begins and ends with a letter or digit";
 
 pub(super) const SECRET_KEY: &str = "self.matches('^[-._a-zA-Z0-9]+$')";
-pub(super) const SECRET_KEY_MESSAGE: &str = "a key of a Secret has letters, digits, '-', '_' and '.'; this is the key's name, not its value";
+pub(super) const SECRET_KEY_MESSAGE: &str =
+    "a key of a Secret has letters, digits, '-', '_' and '.'; this is the key's name, not its value";
 
 pub(super) const HEADER: &str = "self.matches('^[!-~]+$')";
-pub(super) const HEADER_MESSAGE: &str =
-    "sent as a header: ASCII letters, digits and punctuation, no spaces";
+pub(super) const HEADER_MESSAGE: &str = "sent as a header: ASCII letters, digits and punctuation, no spaces";
 
 pub(super) const ORIGIN: &str = "self.matches('^https?://[^/?#@[:space:]]+/?$')";
 pub(super) const ORIGIN_MESSAGE: &str = "an endpoint is scheme, host and, if it isn't the default, port, such as https://gateway.example.com; no path, query or user";
 
 pub(super) const SERVER: &str = "self.matches('^(wss|ws|https|http)://[^?#@[:space:]]+$')";
-pub(super) const SERVER_MESSAGE: &str = "a server's URL is wss://, ws://, https:// or http:// with host, and port and path if need be; no query or user";
+pub(super) const SERVER_MESSAGE: &str =
+    "a server's URL is wss://, ws://, https:// or http:// with host, and port and path if need be; no query or user";
 
 pub(super) const LABEL: &str = "self.matches('^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$')";
-pub(super) const LABEL_MESSAGE: &str =
-    "one part of a host's name, not an address: letters, digits and '-'";
+pub(super) const LABEL_MESSAGE: &str = "one part of a host's name, not an address: letters, digits and '-'";
 
 pub(super) const TENANT: &str = "self.matches('^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$')";
-pub(super) const TENANT_MESSAGE: &str =
-    "the tenant's id, or one of its domains such as contoso.onmicrosoft.com";
+pub(super) const TENANT_MESSAGE: &str = "the tenant's id, or one of its domains such as contoso.onmicrosoft.com";
 
 /// An object in the provider's own words, whose size the operator bounds.
 pub(super) fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

@@ -20,10 +20,7 @@ fn crds_folder_is_what_the_types_say() {
         .map(|file| file.unwrap().file_name().into_string().unwrap())
         .collect();
     files.sort();
-    assert_eq!(
-        files,
-        ["clusterrealtimeproviders.yaml", "realtimetokens.yaml"]
-    );
+    assert_eq!(files, ["clusterrealtimeproviders.yaml", "realtimetokens.yaml"]);
     let written = read("crds/realtimetokens.yaml") + &read("crds/clusterrealtimeproviders.yaml");
     let generated = crds_yaml().unwrap();
     let differs = written
@@ -87,9 +84,7 @@ fn everything_in_a_spec_is_bounded() {
             Some("string") => schema["maxLength"].is_u64() || schema["enum"].is_array(),
             Some("array") => schema["maxItems"].is_u64(),
             Some("integer") => schema["minimum"].is_number() && schema["maximum"].is_number(),
-            Some("object") if schema["additionalProperties"].is_object() => {
-                schema["maxProperties"].is_u64()
-            }
+            Some("object") if schema["additionalProperties"].is_object() => schema["maxProperties"].is_u64(),
             _ => true,
         };
         if !bounded {
@@ -127,10 +122,9 @@ fn no_field_is_nullable_and_no_enum_is_a_one_of() {
 fn every_reason_is_in_the_troubleshooting_guide() {
     let guide = read("docs/troubleshooting.md");
     let told = |reason: &&Reason| {
-        guide.lines().any(|line| {
-            (line.starts_with('#') || line.starts_with('|'))
-                && line.contains(&format!("`{reason}`"))
-        })
+        guide
+            .lines()
+            .any(|line| (line.starts_with('#') || line.starts_with('|')) && line.contains(&format!("`{reason}`")))
     };
     let missing: Vec<_> = Reason::ALL.iter().filter(|reason| !told(reason)).collect();
     assert!(
@@ -144,8 +138,7 @@ fn reasons_are_different_words() {
     let mut words: Vec<_> = Reason::ALL.iter().map(ToString::to_string).collect();
     for word in &words {
         assert!(
-            word.starts_with(|c: char| c.is_ascii_uppercase())
-                && word.chars().all(|c| c.is_ascii_alphanumeric()),
+            word.starts_with(|c: char| c.is_ascii_uppercase()) && word.chars().all(|c| c.is_ascii_alphanumeric()),
             "{word} is not CamelCase"
         );
     }
@@ -189,11 +182,7 @@ fn the_core_is_pure() {
                 // `'static ` is a lifetime, not a variable.
                 code.replace("'static ", "").contains(**unwanted)
             }) {
-                panic!(
-                    "{}:{}: {found} in the pure core",
-                    path.display(),
-                    number + 1
-                );
+                panic!("{}:{}: {found} in the pure core", path.display(), number + 1);
             }
         }
     }

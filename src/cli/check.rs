@@ -70,9 +70,7 @@ pub enum CheckError {
     #[error("the operator isn't ready: {0}")]
     NotReady(String),
     /// There is no leader.
-    #[error(
-        "nobody keeps the Lease {0}: does a replica run with --leader-elect, and has it the rights on the Lease?"
-    )]
+    #[error("nobody keeps the Lease {0}: does a replica run with --leader-elect, and has it the rights on the Lease?")]
     NoLeader(String),
 }
 
@@ -84,10 +82,7 @@ pub async fn check(args: CheckArgs) -> Result<String, CheckError> {
     let metrics = Arc::new(Metrics::new(false));
     let cluster = client::connect(metrics).await?;
     // The operator is beside us: a proxy is for the providers.
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(HTTP_TIMEOUT)
-        .build();
+    let http = reqwest::Client::builder().no_proxy().timeout(HTTP_TIMEOUT).build();
     let http = http.map_err(|problem| CheckError::Http(problem.to_string()))?;
     let until = Instant::now() + Duration::from_secs(u64::from(args.timeout_seconds));
 
@@ -106,10 +101,7 @@ pub async fn check(args: CheckArgs) -> Result<String, CheckError> {
 }
 
 /// Asks again until the answer is good.
-async fn well(
-    until: Instant,
-    mut ask: impl AsyncFnMut() -> Result<String, CheckError>,
-) -> Result<String, CheckError> {
+async fn well(until: Instant, mut ask: impl AsyncFnMut() -> Result<String, CheckError>) -> Result<String, CheckError> {
     loop {
         match ask().await {
             Err(_) if Instant::now() + PAUSE < until => tokio::time::sleep(PAUSE).await,
@@ -120,10 +112,7 @@ async fn well(
 
 async fn kinds(cluster: &kube::Client, plurals: &[&'static str]) -> Result<String, CheckError> {
     let served = served::kinds(cluster).await?;
-    match plurals
-        .iter()
-        .find(|plural| !served.iter().any(|kind| kind == *plural))
-    {
+    match plurals.iter().find(|plural| !served.iter().any(|kind| kind == *plural)) {
         Some(missing) => Err(CheckError::NotServed(missing)),
         None => Ok(format!("the API server serves {}", plurals.join(" and "))),
     }
@@ -150,9 +139,7 @@ async fn kept(lock: &LeaseLock, first: &mut Option<String>) -> Result<String, Ch
     let nobody = || CheckError::NoLeader(lock.name().to_owned());
     let lease = lock.read().await?.ok_or_else(nobody)?;
     let holder = lease.spec.and_then(|spec| spec.holder_identity);
-    let holder = holder
-        .filter(|holder| !holder.is_empty())
-        .ok_or_else(nobody)?;
+    let holder = holder.filter(|holder| !holder.is_empty()).ok_or_else(nobody)?;
     let version = lease.metadata.resource_version;
     if first.is_none() {
         *first = version;

@@ -11,8 +11,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::api::RealtimeTokenSpec;
 use crate::providers::{
-    Ask, ClientConfig, ClientError, Credential, EndpointError, EndpointPolicy, MintError, Provider,
-    ProviderClient, explain, placeholders,
+    Ask, ClientConfig, ClientError, Credential, EndpointError, EndpointPolicy, MintError, Provider, ProviderClient,
+    explain, placeholders,
 };
 use crate::token::secret::token_json;
 
@@ -103,8 +103,7 @@ pub enum MintCliError {
 pub async fn mint(args: MintArgs) -> Result<String, MintCliError> {
     let (spec, ask) = ask(&args.filename)?;
     let provider = ask.block.provider();
-    let endpoints =
-        EndpointPolicy::parse(&args.allow_endpoints).map_err(MintCliError::AllowEndpoint)?;
+    let endpoints = EndpointPolicy::parse(&args.allow_endpoints).map_err(MintCliError::AllowEndpoint)?;
     let files = Files {
         first: args.api_key_file.as_deref(),
         folder: args.credentials_dir.as_deref(),
@@ -114,9 +113,7 @@ pub async fn mint(args: MintArgs) -> Result<String, MintCliError> {
     if args.explain {
         let said = match explain(&ask, &placeholders(provider), &endpoints, now) {
             // Nothing but a private key signs as one.
-            Err(MintError::Rejected {
-                credential: true, ..
-            }) => {
+            Err(MintError::Rejected { credential: true, .. }) => {
                 let credential = files.credential(provider, variable)?;
                 explain(&ask, &credential, &endpoints, now)?
             }
@@ -184,10 +181,7 @@ impl Files<'_> {
                 Some(file) => Some(String::from_utf8_lossy(&file).into_owned()),
                 None => env(role.env),
             };
-            let value = value
-                .as_deref()
-                .map(str::trim)
-                .filter(|value| !value.is_empty());
+            let value = value.as_deref().map(str::trim).filter(|value| !value.is_empty());
             let (env, title) = (role.env, provider.title());
             let value = value.ok_or_else(|| match several {
                 true => MintCliError::NoValue {
@@ -195,16 +189,11 @@ impl Files<'_> {
                     env,
                     provider: title,
                 },
-                false => MintCliError::NoKey {
-                    env,
-                    provider: title,
-                },
+                false => MintCliError::NoKey { env, provider: title },
             })?;
             Ok((role.key, SecretString::from(value)))
         });
-        Ok(Credential::new(
-            values.collect::<Result<Vec<_>, MintCliError>>()?,
-        ))
+        Ok(Credential::new(values.collect::<Result<Vec<_>, MintCliError>>()?))
     }
 
     fn file(&self, nth: usize, key: &str) -> Result<Option<Vec<u8>>, MintCliError> {
@@ -216,9 +205,7 @@ impl Files<'_> {
         };
         match read(&folder.join(key)) {
             // Without the folder itself nothing that is meant can be there.
-            Err(MintCliError::Read(_, problem))
-                if problem.kind() == io::ErrorKind::NotFound && folder.is_dir() =>
-            {
+            Err(MintCliError::Read(_, problem)) if problem.kind() == io::ErrorKind::NotFound && folder.is_dir() => {
                 Ok(None)
             }
             read => read.map(Some),
@@ -227,10 +214,7 @@ impl Files<'_> {
 }
 
 /// Which variable is meant depends on the manifest, so clap can't read it.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the edge, where the environment is read"
-)]
+#[allow(clippy::disallowed_methods, reason = "the edge, where the environment is read")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
@@ -243,10 +227,7 @@ fn read(path: &Path) -> Result<Vec<u8>, MintCliError> {
         Some("-") => Box::new(io::stdin()),
         _ => Box::new(File::open(path).map_err(failed)?),
     };
-    source
-        .take(LARGEST + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
+    source.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > LARGEST {
         return Err(MintCliError::TooLarge(name_of(path)));
     }
@@ -288,8 +269,7 @@ mod tests {
         let found = none.credential(&openai(), env).unwrap();
         assert_eq!(value(&openai(), 0, &found), "sk-1");
 
-        let elevenlabs: ElevenLabs =
-            serde_json::from_value(serde_json::json!({"agentId": "a"})).unwrap();
+        let elevenlabs: ElevenLabs = serde_json::from_value(serde_json::json!({"agentId": "a"})).unwrap();
         let error = none.credential(&elevenlabs, env).unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -360,9 +340,6 @@ mod tests {
         assert_eq!(read(&file).unwrap().len(), 1024 * 1024);
         std::fs::write(&file, vec![b'#'; 1024 * 1024 + 1]).unwrap();
         assert!(matches!(read(&file), Err(MintCliError::TooLarge(_))));
-        assert!(matches!(
-            read(Path::new("/dev/zero")),
-            Err(MintCliError::TooLarge(_))
-        ));
+        assert!(matches!(read(Path::new("/dev/zero")), Err(MintCliError::TooLarge(_))));
     }
 }

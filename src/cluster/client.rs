@@ -21,9 +21,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// No usable configuration.
-    #[error(
-        "no Kubernetes cluster is configured: run inside a cluster, or set KUBECONFIG to a kubeconfig file ({0})"
-    )]
+    #[error("no Kubernetes cluster is configured: run inside a cluster, or set KUBECONFIG to a kubeconfig file ({0})")]
     Config(String),
     /// The configuration makes no client.
     #[error("the Kubernetes configuration can't be used: {0}")]
@@ -48,9 +46,7 @@ fn spare_the_proxy(config: &mut Config, environment: &Matcher) {
     let elsewhere = Uri::from_static("https://elsewhere.invalid");
     let of_environment = environment.intercept(&elsewhere).is_some_and(|proxy| {
         let used = config.proxy_url.as_ref();
-        used.is_some_and(|used| {
-            used.host() == proxy.uri().host() && used.port() == proxy.uri().port()
-        })
+        used.is_some_and(|used| used.host() == proxy.uri().host() && used.port() == proxy.uri().port())
     });
     if of_environment && environment.intercept(&config.cluster_url).is_none() {
         config.proxy_url = None;
@@ -70,8 +66,7 @@ fn first_line(problem: &impl std::fmt::Display) -> String {
 pub fn build(mut config: Config, metrics: Arc<Metrics>) -> Result<Client, ClientError> {
     // kube would retry 429 and 5xx up to 16 times, for minutes; retries are the reconcile loop's.
     config.default_retry = false;
-    let builder = ClientBuilder::try_from(config)
-        .map_err(|problem| ClientError::Build(problem.to_string()))?;
+    let builder = ClientBuilder::try_from(config).map_err(|problem| ClientError::Build(problem.to_string()))?;
     Ok(builder
         .with_layer(&TimeoutLayer::new(HEAD_TIMEOUT))
         .with_layer(&CountLayer(metrics))

@@ -75,11 +75,7 @@ impl Credentials {
     ///
     /// # Errors
     /// The outer one if the API server can't be asked, the inner one if the Secret or the key isn't there.
-    pub async fn revision(
-        &self,
-        key: &KeyRef,
-        roles: &[Role],
-    ) -> Result<Result<String, Blocked>, ClusterError> {
+    pub async fn revision(&self, key: &KeyRef, roles: &[Role]) -> Result<Result<String, Blocked>, ClusterError> {
         let secret = self.watched(&Name::new(&key.namespace, &key.name));
         let version = match secret.settled().await {
             Ok(version) => version,
@@ -93,10 +89,9 @@ impl Credentials {
                 Err(error) => return Err(error),
             }
         }
-        Ok(read.as_ref().map_or_else(
-            || Err(Missing::Secret.at(key)),
-            |read| read.revision(key, roles),
-        ))
+        Ok(read
+            .as_ref()
+            .map_or_else(|| Err(Missing::Secret.at(key)), |read| read.revision(key, roles)))
     }
 
     /// The credential itself with its revision, read anew if the last read is more than a minute ago.
@@ -114,9 +109,7 @@ impl Credentials {
             Err(blocked) => return Ok(Err(blocked.at(key))),
         };
         let mut read = secret.read.lock().await;
-        let usable = |read: &Read| {
-            read.version == version && read.values.is_some() && read.at.elapsed() < KEEP
-        };
+        let usable = |read: &Read| read.version == version && read.values.is_some() && read.at.elapsed() < KEEP;
         if !read.as_ref().is_some_and(usable) {
             match self.read(key).await {
                 Ok(fresh) => *read = Some(fresh),
@@ -127,10 +120,9 @@ impl Credentials {
                 Err(error) => return Err(error),
             }
         }
-        Ok(read.as_ref().map_or_else(
-            || Err(Missing::Secret.at(key)),
-            |read| read.credential(key, roles),
-        ))
+        Ok(read
+            .as_ref()
+            .map_or_else(|| Err(Missing::Secret.at(key)), |read| read.credential(key, roles)))
     }
 
     /// Drops values that were kept long enough and watches that nobody looks at. To be called every few seconds.
@@ -153,12 +145,7 @@ impl Credentials {
         let mut secrets = self.secrets();
         let secret = secrets.entry(name.clone()).or_insert_with(|| {
             let (sender, state) = watch::channel(State::Unknown);
-            let follow = follow(
-                self.client.clone(),
-                name.clone(),
-                sender,
-                self.changed.clone(),
-            );
+            let follow = follow(self.client.clone(), name.clone(), sender, self.changed.clone());
             Arc::new(KeySecret {
                 state,
                 read: tokio::sync::Mutex::default(),
@@ -183,12 +170,9 @@ impl Credentials {
                 (!value.is_empty()).then(|| (name, SecretString::from(value)))
             })
             .collect();
-        let hashes = values.iter().map(|(name, value)| {
-            (
-                name.clone(),
-                fingerprint::of_credential([value].into_iter()),
-            )
-        });
+        let hashes = values
+            .iter()
+            .map(|(name, value)| (name.clone(), fingerprint::of_credential([value].into_iter())));
         Ok(Read {
             version: secret.metadata.resource_version.unwrap_or_default(),
             at: Instant::now(),
@@ -214,16 +198,12 @@ impl KeySecret {
                 State::Unreadable(problem) => Err(Missing::Unreadable(problem.clone())),
                 State::Unknown => Err(Missing::Unreadable("not listed yet".to_owned())),
             },
-            Ok(Err(_)) | Err(_) => Err(Missing::Unreadable(
-                "the API server does not answer".to_owned(),
-            )),
+            Ok(Err(_)) | Err(_) => Err(Missing::Unreadable("the API server does not answer".to_owned())),
         }
     }
 
     fn looked_at(&self) -> MutexGuard<'_, Instant> {
-        self.looked_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.looked_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -249,11 +229,7 @@ impl Read {
         Ok(hashes.join("-"))
     }
 
-    fn credential(
-        &self,
-        key: &KeyRef,
-        roles: &'static [Role],
-    ) -> Result<(Credential, String), Blocked> {
+    fn credential(&self, key: &KeyRef, roles: &'static [Role]) -> Result<(Credential, String), Blocked> {
         let revision = self.revision(key, roles)?;
         let values = Self::keys(key, roles)
             .filter_map(|(role, name)| Some((role.key, self.values.as_ref()?.get(name)?.clone())));
@@ -298,21 +274,14 @@ impl Missing {
 }
 
 /// Watches one Secret by name and tells of each change.
-async fn follow(
-    client: Client,
-    name: Name,
-    state: watch::Sender<State>,
-    changed: mpsc::UnboundedSender<Name>,
-) {
+async fn follow(client: Client, name: Name, state: watch::Sender<State>, changed: mpsc::UnboundedSender<Name>) {
     let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(client, &name.namespace);
     let config = watcher::Config::default().fields(&format!("metadata.name={}", name.name));
     let events = watcher(api, config).default_backoff();
     pin_mut!(events);
     let mut listed = None;
     while let Some(event) = events.next().await {
-        let version = |secret: PartialObjectMeta<Secret>| {
-            secret.metadata.resource_version.unwrap_or_default()
-        };
+        let version = |secret: PartialObjectMeta<Secret>| secret.metadata.resource_version.unwrap_or_default();
         let new = match event {
             Ok(Event::Init) => {
                 listed = None;
@@ -330,9 +299,7 @@ async fn follow(
             },
             Ok(Event::Delete(_)) => State::Absent,
             // A passing fault: what was seen before still holds. If nothing was, nobody should wait for it.
-            Err(problem) if *state.borrow() == State::Unknown => {
-                State::Unreadable(problem.to_string())
-            }
+            Err(problem) if *state.borrow() == State::Unknown => State::Unreadable(problem.to_string()),
             Err(_) => continue,
         };
         let differs = state.send_if_modified(|old| {

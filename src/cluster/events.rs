@@ -68,13 +68,7 @@ impl Events {
     }
 }
 
-fn send(
-    queue: &mpsc::Sender<Message>,
-    about: ObjectReference,
-    type_: EventType,
-    reason: &str,
-    note: String,
-) {
+fn send(queue: &mpsc::Sender<Message>, about: ObjectReference, type_: EventType, reason: &str, note: String) {
     let event = Event {
         type_,
         reason: reason.to_owned(),

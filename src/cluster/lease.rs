@@ -99,9 +99,7 @@ impl LeaseLock {
     }
 }
 
-async fn within<T>(
-    request: impl Future<Output = Result<T, kube::Error>>,
-) -> Result<T, ClusterError> {
+async fn within<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ClusterError> {
     match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
         Ok(answer) => answer.map_err(ClusterError::from),
         Err(_) => Err(ClusterError::Timeout(REQUEST_TIMEOUT)),

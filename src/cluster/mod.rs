@@ -53,9 +53,7 @@ impl std::fmt::Display for Name {
 }
 
 /// Runs a request under the timeout.
-async fn bounded<T>(
-    request: impl Future<Output = Result<T, kube::Error>>,
-) -> Result<T, ClusterError> {
+async fn bounded<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ClusterError> {
     match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
         Ok(answer) => answer.map_err(ClusterError::from),
         Err(_) => Err(ClusterError::Timeout(REQUEST_TIMEOUT)),

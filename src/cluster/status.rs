@@ -14,12 +14,7 @@ use crate::token::metadata::MANAGER;
 ///
 /// # Errors
 /// The write failed.
-pub async fn of_token<S: Serialize>(
-    client: &Client,
-    name: &Name,
-    prior: &S,
-    new: &S,
-) -> Result<String, ClusterError> {
+pub async fn of_token<S: Serialize>(client: &Client, name: &Name, prior: &S, new: &S) -> Result<String, ClusterError> {
     let path = format!(
         "/apis/realtime-token.dev/v1alpha1/namespaces/{}/realtimetokens/{}/status?fieldManager={MANAGER}",
         name.namespace, name.name
@@ -37,9 +32,8 @@ pub async fn of_provider<S: Serialize>(
     prior: &S,
     new: &S,
 ) -> Result<String, ClusterError> {
-    let path = format!(
-        "/apis/realtime-token.dev/v1alpha1/clusterrealtimeproviders/{name}/status?fieldManager={MANAGER}"
-    );
+    let path =
+        format!("/apis/realtime-token.dev/v1alpha1/clusterrealtimeproviders/{name}/status?fieldManager={MANAGER}");
     patch(client, path, prior, new).await
 }
 
@@ -47,10 +41,7 @@ pub async fn of_provider<S: Serialize>(
 ///
 /// # Errors
 /// The read failed.
-pub async fn conditions_of_unreadable(
-    client: &Client,
-    name: &Name,
-) -> Result<Vec<Condition>, ClusterError> {
+pub async fn conditions_of_unreadable(client: &Client, name: &Name) -> Result<Vec<Condition>, ClusterError> {
     let kind = ApiResource::erase::<RealtimeToken>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &name.namespace, &kind);
     let mut object = bounded(api.get(&name.name)).await?;
@@ -85,12 +76,7 @@ struct Version {
     resource_version: String,
 }
 
-async fn patch<S: Serialize>(
-    client: &Client,
-    path: String,
-    prior: &S,
-    new: &S,
-) -> Result<String, ClusterError> {
+async fn patch<S: Serialize>(client: &Client, path: String, prior: &S, new: &S) -> Result<String, ClusterError> {
     // Statuses are maps with string keys: serde_json can't fail on them.
     let (prior, mut new) = (json!(prior), json!(new));
     if let (Value::Object(prior), Value::Object(new)) = (&prior, &mut new) {
@@ -99,13 +85,6 @@ async fn patch<S: Serialize>(
         }
     }
     let body = json!({"status": new}).to_string().into_bytes();
-    let written: Written = write(
-        client,
-        http::Method::PATCH,
-        path,
-        "application/merge-patch+json",
-        body,
-    )
-    .await?;
+    let written: Written = write(client, http::Method::PATCH, path, "application/merge-patch+json", body).await?;
     Ok(written.metadata.resource_version)
 }

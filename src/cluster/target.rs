@@ -31,13 +31,8 @@ pub struct SecretMeta {
 
 impl SecretMeta {
     fn name(&self) -> Name {
-        let ObjectMeta {
-            namespace, name, ..
-        } = &self.meta;
-        Name::new(
-            namespace.clone().unwrap_or_default(),
-            name.clone().unwrap_or_default(),
-        )
+        let ObjectMeta { namespace, name, .. } = &self.meta;
+        Name::new(namespace.clone().unwrap_or_default(), name.clone().unwrap_or_default())
     }
 }
 
@@ -120,9 +115,7 @@ impl Targets {
             return Ok(Some(Arc::clone(known)));
         }
         let api: Api<SecretMeta> = Api::namespaced(self.client.clone(), &name.namespace);
-        Ok(bounded(api.get_opt(&name.name))
-            .await?
-            .map(|secret| secret.view))
+        Ok(bounded(api.get_opt(&name.name)).await?.map(|secret| secret.view))
     }
 
     /// Creates the Secret with everything in it.
@@ -180,16 +173,8 @@ impl Targets {
         seen: &SecretView,
         content: Content,
     ) -> Result<Arc<SecretView>, ClusterError> {
-        let mut data: Map<String, Value> = seen
-            .stale_keys(&content.data)
-            .map(|key| (key, Value::Null))
-            .collect();
-        data.extend(
-            content
-                .data
-                .into_iter()
-                .map(|(key, value)| (key, json!(value))),
-        );
+        let mut data: Map<String, Value> = seen.stale_keys(&content.data).map(|key| (key, Value::Null)).collect();
+        data.extend(content.data.into_iter().map(|(key, value)| (key, json!(value))));
         let mut annotations: Map<String, Value> = content
             .annotations
             .into_iter()
@@ -234,11 +219,7 @@ impl Targets {
                 .map(|(key, value)| (key, Value::String(value))),
         );
         let mut new_annotations: Map<String, Value> = removed("f:annotations", true).collect();
-        new_annotations.extend(
-            annotations
-                .into_iter()
-                .map(|(key, value)| (key, Value::String(value))),
-        );
+        new_annotations.extend(annotations.into_iter().map(|(key, value)| (key, Value::String(value))));
         let owners = metadata::owners(live.owner_references.as_deref().unwrap_or_default(), owner);
         let changes = json!({"labels": new_labels, "annotations": new_annotations, "ownerReferences": owners});
         self.patch(name, &json!({"metadata": precondition(seen, changes)}))
@@ -270,11 +251,7 @@ impl Targets {
                 // What was not listed is gone, or was created after the list: the next look is live and tells.
                 let listed = self.listing().take().unwrap_or_default();
                 let mut known = self.known();
-                let gone: Vec<Name> = known
-                    .keys()
-                    .filter(|name| !listed.contains(name))
-                    .cloned()
-                    .collect();
+                let gone: Vec<Name> = known.keys().filter(|name| !listed.contains(name)).cloned().collect();
                 gone.iter()
                     .filter_map(|name| token_of(&name.namespace, &*known.remove(name)?))
                     .collect()
@@ -300,9 +277,7 @@ impl Targets {
         let mut known = self.known();
         match known.get(&name) {
             // Created anew by us before the deletion of its predecessor came through the watch.
-            Some(newer) if !at_least_as_new(last.resource_version(), newer.resource_version()) => {
-                Vec::new()
-            }
+            Some(newer) if !at_least_as_new(last.resource_version(), newer.resource_version()) => Vec::new(),
             _ => {
                 known.remove(&name);
                 token_of(&name.namespace, &last).into_iter().collect()
@@ -311,11 +286,8 @@ impl Targets {
     }
 
     async fn get(&self, name: &Name) -> Result<Option<ObjectMeta>, ClusterError> {
-        let api: Api<PartialObjectMeta<Secret>> =
-            Api::namespaced(self.client.clone(), &name.namespace);
-        Ok(bounded(api.get_opt(&name.name))
-            .await?
-            .map(|secret| secret.metadata))
+        let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(self.client.clone(), &name.namespace);
+        Ok(bounded(api.get_opt(&name.name)).await?.map(|secret| secret.metadata))
     }
 
     async fn patch(&self, name: &Name, patch: &Value) -> Result<Arc<SecretView>, ClusterError> {
@@ -327,29 +299,18 @@ impl Targets {
         );
         self.written(
             name,
-            write(
-                &self.client,
-                http::Method::PATCH,
-                path,
-                MERGE_PATCH,
-                json_bytes(patch),
-            )
-            .await,
+            write(&self.client, http::Method::PATCH, path, MERGE_PATCH, json_bytes(patch)).await,
         )
     }
 
-    fn written(
-        &self,
-        name: &Name,
-        answer: Result<SecretMeta, ClusterError>,
-    ) -> Result<Arc<SecretView>, ClusterError> {
+    fn written(&self, name: &Name, answer: Result<SecretMeta, ClusterError>) -> Result<Arc<SecretView>, ClusterError> {
         match answer {
             Ok(secret) => {
                 let view = secret.view;
                 let mut known = self.known();
-                let newer = known.get(name).is_none_or(|before| {
-                    at_least_as_new(view.resource_version(), before.resource_version())
-                });
+                let newer = known
+                    .get(name)
+                    .is_none_or(|before| at_least_as_new(view.resource_version(), before.resource_version()));
                 if newer {
                     known.insert(name.clone(), Arc::clone(&view));
                 }

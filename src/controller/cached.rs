@@ -102,9 +102,7 @@ impl Body {
         Ok(RealtimeToken {
             metadata: ObjectMeta::default(),
             spec: serde_json::from_str(self.spec.get())?,
-            status: status
-                .map(|status| serde_json::from_str(status.get()))
-                .transpose()?,
+            status: status.map(|status| serde_json::from_str(status.get())).transpose()?,
         })
     }
 }
@@ -237,18 +235,14 @@ mod tests {
             assert_eq!(broken.meta().name.as_deref(), Some("voice"));
             assert!(broken.credentials().is_none() && broken.facts().is_none());
             let error = broken.read().unwrap_err().to_string();
-            assert!(
-                error.starts_with(says) && !error.contains("column"),
-                "{error}"
-            );
+            assert!(error.starts_with(says) && !error.contains("column"), "{error}");
         }
     }
 
     #[test]
     fn what_is_kept_as_text_is_read_whole() {
-        let whole = added(
-            r#"{"openai":{"model":"m","session":{"audio":{}}},"credentials":{"providerRef":{"name":"p"}}}"#,
-        );
+        let whole =
+            added(r#"{"openai":{"model":"m","session":{"audio":{}}},"credentials":{"providerRef":{"name":"p"}}}"#);
         let credentials = whole.credentials().unwrap();
         assert_eq!(credentials.provider_ref.as_ref().unwrap().name, "p");
         let token = whole.read().unwrap();

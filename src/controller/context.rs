@@ -73,9 +73,7 @@ impl Context {
     /// Has a RealtimeToken reconciled soon.
     pub fn nudge(&self, name: &Name) {
         // Fails only after the controller has stopped, and then nobody needs it.
-        let _ = self
-            .nudges
-            .send(ObjectRef::new(&name.name).within(&name.namespace));
+        let _ = self.nudges.send(ObjectRef::new(&name.name).within(&name.namespace));
     }
 
     /// The budgets.
@@ -109,10 +107,7 @@ impl Context {
 }
 
 /// The clock. Everything else takes the time as an argument.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the one place that reads the clock"
-)]
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the clock")]
 pub fn now() -> Timestamp {
     Timestamp::now()
 }

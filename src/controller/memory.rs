@@ -49,12 +49,7 @@ pub struct WrittenStatus {
 
 impl Memories {
     /// Works on one memory; a RealtimeToken created anew under an old name starts with an empty one.
-    pub fn with<T>(
-        &self,
-        name: &Name,
-        token: &RealtimeToken,
-        work: impl FnOnce(&mut Memory) -> T,
-    ) -> T {
+    pub fn with<T>(&self, name: &Name, token: &RealtimeToken, work: impl FnOnce(&mut Memory) -> T) -> T {
         let uid = token.metadata.uid.as_deref().unwrap_or_default();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let memory = all.entry(name.clone()).or_default();
@@ -84,16 +79,9 @@ impl Memories {
     }
 
     /// Works on a memory if there still is one.
-    pub fn if_known<T>(
-        &self,
-        name: &Name,
-        uid: &str,
-        work: impl FnOnce(&mut Memory) -> T,
-    ) -> Option<T> {
+    pub fn if_known<T>(&self, name: &Name, uid: &str, work: impl FnOnce(&mut Memory) -> T) -> Option<T> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get_mut(name)
-            .filter(|memory| memory.uid == uid)
-            .map(work)
+        all.get_mut(name).filter(|memory| memory.uid == uid).map(work)
     }
 
     /// Whether this version of the object is but the echo of our own last status write, with nothing in it that the
@@ -109,10 +97,8 @@ impl Memories {
                 && written.renew_request.as_ref() == token.annotations().get(RENEW_REQUESTED_AT)
                 && meta.deletion_timestamp.is_none()
         };
-        self.if_known(&Name::of(token), uid, |memory| {
-            memory.status.take_if(echo).is_some()
-        })
-        .unwrap_or(false)
+        self.if_known(&Name::of(token), uid, |memory| memory.status.take_if(echo).is_some())
+            .unwrap_or(false)
     }
 
     /// Begins a reconcile, unless a mint is under way: its end begins the next.
@@ -141,21 +127,13 @@ impl Memories {
     pub fn unstored(&self) -> usize {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.values()
-            .filter(|memory| {
-                memory
-                    .held
-                    .as_ref()
-                    .is_some_and(|held| held.revision.is_none())
-            })
+            .filter(|memory| memory.held.as_ref().is_some_and(|held| held.revision.is_none()))
             .count()
     }
 
     /// The RealtimeToken is gone.
     pub fn forget(&self, name: &Name) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(name);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 }
 
@@ -168,11 +146,7 @@ pub struct Turn<'a> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let mut all = self
-            .memories
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.memories.0.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = all.get_mut(&self.name).is_some_and(|memory| {
             memory.reconciling = false;
             memory.is_empty()
@@ -236,16 +210,11 @@ impl Memory {
 
     /// The status as last written by us, or as the watch shows it if that is newer.
     pub fn prior_status(&mut self, token: &RealtimeToken) -> RealtimeTokenStatus {
-        let seen = token
-            .metadata
-            .resource_version
-            .as_deref()
-            .unwrap_or_default();
-        let caught_up =
-            |written: &WrittenStatus| match (seen.parse::<u64>(), written.version.parse::<u64>()) {
-                (Ok(seen), Ok(written)) => seen >= written,
-                _ => true,
-            };
+        let seen = token.metadata.resource_version.as_deref().unwrap_or_default();
+        let caught_up = |written: &WrittenStatus| match (seen.parse::<u64>(), written.version.parse::<u64>()) {
+            (Ok(seen), Ok(written)) => seen >= written,
+            _ => true,
+        };
         if self.status.as_deref().is_some_and(caught_up) {
             self.status = None;
         }

@@ -76,8 +76,7 @@ impl<K: ResourceExt> Merge<K> {
             }
             Event::InitDone => self.listed(number),
             Event::Apply(object) => {
-                part.known
-                    .insert(Name::of(&object), (self.remains)(&object));
+                part.known.insert(Name::of(&object), (self.remains)(&object));
                 vec![self.applied(object)]
             }
             Event::Delete(object) => {
@@ -90,27 +89,18 @@ impl<K: ResourceExt> Merge<K> {
     fn listed(&mut self, number: usize) -> Vec<Event<K>> {
         let part = &mut self.parts[number];
         let list = std::mem::take(&mut part.list);
-        let now = list
-            .iter()
-            .map(|object| (Name::of(object), (self.remains)(object)));
+        let now = list.iter().map(|object| (Name::of(object), (self.remains)(object)));
         let mut before = std::mem::replace(&mut part.known, now.collect());
         before.retain(|name, _| !part.known.contains_key(name));
         let first = !std::mem::replace(&mut part.listed, true);
-        let gone: Vec<_> = before
-            .into_values()
-            .filter_map(|object| self.gone(object))
-            .collect();
+        let gone: Vec<_> = before.into_values().filter_map(|object| self.gone(object)).collect();
         let there = list.into_iter().map(|object| self.applied(object));
         let mut events: Vec<_> = there.chain(gone).collect();
         if first {
             self.unlisted -= 1;
             if self.unlisted == 0 {
                 events.push(Event::InitDone);
-                events.extend(
-                    self.deleted
-                        .drain()
-                        .map(|(_, object)| Event::Delete(object)),
-                );
+                events.extend(self.deleted.drain().map(|(_, object)| Event::Delete(object)));
             }
         }
         events
@@ -154,8 +144,7 @@ mod tests {
     }
 
     fn told(events: Vec<Event<Object>>) -> String {
-        let name =
-            |object: &Object| object.name_any() + &object.resource_version().unwrap_or_default();
+        let name = |object: &Object| object.name_any() + &object.resource_version().unwrap_or_default();
         let tell = |event: &Event<Object>| match event {
             Event::Init => "init".to_owned(),
             Event::InitApply(object) => format!("?{}", name(object)),
@@ -169,10 +158,7 @@ mod tests {
     /// Feeds `0 init`, `1 +a1` and the like, and returns what is told after each.
     fn feed(merge: &mut Merge<Object>, steps: &[(usize, &str, &str)]) {
         for (number, step, expected) in steps {
-            let at = |sign| {
-                step.strip_prefix(sign)
-                    .map(|name| object(&name[..1], &name[1..]))
-            };
+            let at = |sign| step.strip_prefix(sign).map(|name| object(&name[..1], &name[1..]));
             let event = match (*step, at('?'), at('+'), at('-')) {
                 ("init", ..) => Event::Init,
                 ("done", ..) => Event::InitDone,
@@ -181,11 +167,7 @@ mod tests {
                 (_, _, _, Some(object)) => Event::Delete(object),
                 _ => unreachable!("{step}"),
             };
-            assert_eq!(
-                told(merge.take(*number, event)),
-                *expected,
-                "after {number} {step}"
-            );
+            assert_eq!(told(merge.take(*number, event)), *expected, "after {number} {step}");
         }
     }
 

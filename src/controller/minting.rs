@@ -47,7 +47,9 @@ pub(super) struct Order {
 pub(super) fn start(ctx: &Arc<Context>, order: Order) {
     let ctx = Arc::clone(ctx);
     ctx.tasks.clone().spawn(async move {
-        let result = AssertUnwindSafe(tokio::time::timeout(TIMEOUT, mint(&ctx, &order))).catch_unwind().await;
+        let result = AssertUnwindSafe(tokio::time::timeout(TIMEOUT, mint(&ctx, &order)))
+            .catch_unwind()
+            .await;
         let result = match result {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Failure::Mint(MintError::Unavailable {
@@ -55,7 +57,9 @@ pub(super) fn start(ctx: &Arc<Context>, order: Order) {
             })),
             Err(_) => {
                 tracing::error!(token = %order.name, "a mint panicked; this is a bug of the operator");
-                Err(Failure::Mint(MintError::Unavailable { message: "the mint panicked; see the operator's log".into() }))
+                Err(Failure::Mint(MintError::Unavailable {
+                    message: "the mint panicked; see the operator's log".into(),
+                }))
             }
         };
         finish(&ctx, &order, result);
@@ -71,27 +75,18 @@ enum Failure {
 
 async fn mint(ctx: &Context, order: &Order) -> Result<Held, Failure> {
     let provider = order.resolved.ask.block.provider();
-    let credential = ctx
-        .credentials
-        .credential(&order.resolved.key, provider.roles())
-        .await;
+    let credential = ctx.credentials.credential(&order.resolved.key, provider.roles()).await;
     let (credential, credential_revision) = match credential {
         Ok(Ok(credential)) => credential,
         Ok(Err(_)) => return Err(Failure::KeyGone),
         Err(problem) => {
             tracing::warn!(token = %order.name, %problem, "the {} can't be read", order.resolved.key);
-            let message = format!(
-                "the {} can't be read; see the operator's log",
-                order.key_title
-            );
+            let message = format!("the {} can't be read; see the operator's log", order.key_title);
             return Err(Failure::Mint(MintError::Unavailable { message }));
         }
     };
     let began = Instant::now();
-    let minted = ctx
-        .providers
-        .mint(&order.resolved.ask, &credential, now())
-        .await;
+    let minted = ctx.providers.mint(&order.resolved.ask, &credential, now()).await;
     ctx.metrics.minted(
         provider.name(),
         outcome(minted.as_ref().err().map(MintError::reason)),
@@ -109,9 +104,8 @@ async fn mint(ctx: &Context, order: &Order) -> Result<Held, Failure> {
             revision: credential_revision.clone(),
             result,
         };
-        ctx.accounts.note(&order.resolved.key, |account| {
-            account.verdict = Some(verdict)
-        });
+        ctx.accounts
+            .note(&order.resolved.key, |account| account.verdict = Some(verdict));
     }
     minted
         .map(|minted| held(order, minted, credential_revision))
@@ -178,13 +172,7 @@ fn finish(ctx: &Context, order: &Order, result: Result<Held, Failure>) {
     ctx.nudge(&order.name);
 }
 
-fn attempts(
-    order: &Order,
-    error: &MintError,
-    failed: u32,
-    now: Timestamp,
-    ending: Ending,
-) -> Attempts {
+fn attempts(order: &Order, error: &MintError, failed: u32, now: Timestamp, ending: Ending) -> Attempts {
     let left = backoff::slack(order.swap_by, order.usable_until, now);
     let mut next = now + backoff::delay(error, failed, &order.uid, left);
     if let Ending::Throttled(until) = ending {
@@ -197,8 +185,6 @@ fn attempts(
         next,
         asked: Some(order.asked.clone()),
         reason: error.reason(),
-        message: format!(
-            "{error} (attempt {failed}; the next at {at}, or as soon as the spec or the key changes)"
-        ),
+        message: format!("{error} (attempt {failed}; the next at {at}, or as soon as the spec or the key changes)"),
     }
 }

@@ -192,18 +192,14 @@ async fn isolated(token: Arc<Cached>, ctx: Arc<Context>) -> Result<Action, Recon
         }
     };
     let result = contained(work).await;
-    let outcome = result
-        .as_ref()
-        .map_or_else(ReconcileError::outcome, |_| "ok");
+    let outcome = result.as_ref().map_or_else(ReconcileError::outcome, |_| "ok");
     ctx.metrics.reconciled(outcome, began.elapsed());
     result
 }
 
 /// A panic or a hang costs its own object's turn only: kube would end the whole controller on the one and never end
 /// the other.
-async fn contained(
-    work: impl Future<Output = Result<Action, ReconcileError>>,
-) -> Result<Action, ReconcileError> {
+async fn contained(work: impl Future<Output = Result<Action, ReconcileError>>) -> Result<Action, ReconcileError> {
     match AssertUnwindSafe(tokio::time::timeout(RECONCILE_TIMEOUT, work))
         .catch_unwind()
         .await
@@ -224,9 +220,7 @@ fn error_policy(token: Arc<Cached>, error: &ReconcileError, ctx: Arc<Context>) -
     }
     let uid = token.uid().unwrap_or_default();
     let failures = ctx.memories.failed(&name, &uid);
-    Action::requeue(Duration::from_secs(
-        1 << failures.clamp(1, 6).saturating_sub(1),
-    ))
+    Action::requeue(Duration::from_secs(1 << failures.clamp(1, 6).saturating_sub(1)))
 }
 
 /// Sends a name through the scheduler that no object has; its coming out at the other end is the sign of life.
@@ -238,10 +232,7 @@ async fn heartbeat(nudges: &mpsc::UnboundedSender<ObjectRef<Cached>>, health: &H
         if health.waiting_for().is_some() {
             health.beat();
         }
-        if nudges
-            .send(ObjectRef::new(HEARTBEAT).within(HEARTBEAT))
-            .is_err()
-        {
+        if nudges.send(ObjectRef::new(HEARTBEAT).within(HEARTBEAT)).is_err() {
             return;
         }
         tokio::time::sleep(HEARTBEAT_EVERY).await;

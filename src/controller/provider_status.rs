@@ -13,9 +13,7 @@ use kube::{Resource, ResourceExt};
 
 use super::accounts::Account;
 use super::context::{Context, now};
-use crate::api::{
-    ClusterRealtimeProvider, ClusterRealtimeProviderStatus, ConditionType, RateLimitStatus, Reason,
-};
+use crate::api::{ClusterRealtimeProvider, ClusterRealtimeProviderStatus, ConditionType, RateLimitStatus, Reason};
 use crate::cluster::{ClusterError, status};
 use crate::providers::Block;
 use crate::token::Blocked;
@@ -30,7 +28,11 @@ pub(super) fn run(
 ) -> impl Future<Output = ()> {
     Controller::for_stream(changes, reader)
         .reconcile_on(nudges)
-        .run(|provider, ctx| async move { reconcile(&provider, &ctx).await }, |_, _, _| Action::requeue(Duration::from_secs(15)), ctx)
+        .run(
+            |provider, ctx| async move { reconcile(&provider, &ctx).await },
+            |_, _, _| Action::requeue(Duration::from_secs(15)),
+            ctx,
+        )
         .for_each(|result| async move {
             if let Err(problem) = result {
                 tracing::debug!(%problem, "a ClusterRealtimeProvider's status was not brought up to date");
@@ -38,10 +40,7 @@ pub(super) fn run(
         })
 }
 
-async fn reconcile(
-    provider: &ClusterRealtimeProvider,
-    ctx: &Context,
-) -> Result<Action, ClusterError> {
+async fn reconcile(provider: &ClusterRealtimeProvider, ctx: &Context) -> Result<Action, ClusterError> {
     let key = KeyRef::of_provider(&ctx.operator_namespace, provider);
     let found = ctx
         .credentials
@@ -60,11 +59,8 @@ async fn reconcile(
                     .iter()
                     .any(|old| old.type_ == new.type_ && old.reason == new.reason)
         }) {
-            ctx.events.warning(
-                provider.object_ref(&()),
-                &failure.reason,
-                failure.message.clone(),
-            );
+            ctx.events
+                .warning(provider.object_ref(&()), &failure.reason, failure.message.clone());
         }
     }
     let limit = account
@@ -94,20 +90,16 @@ fn describe(
             .find(|condition| condition.type_ == type_.as_str())
     };
     let generation = provider.metadata.generation;
-    let condition =
-        |type_: ConditionType, status: &str, reason: Reason, message: String| Condition {
-            type_: type_.as_str().to_owned(),
-            status: status.to_owned(),
-            reason: reason.as_str().to_owned(),
-            message: message.chars().take(1024).collect(),
-            observed_generation: generation,
-            last_transition_time: before(type_)
-                .filter(|before| before.status == status)
-                .map_or_else(
-                    || whole_second(now),
-                    |before| before.last_transition_time.clone(),
-                ),
-        };
+    let condition = |type_: ConditionType, status: &str, reason: Reason, message: String| Condition {
+        type_: type_.as_str().to_owned(),
+        status: status.to_owned(),
+        reason: reason.as_str().to_owned(),
+        message: message.chars().take(1024).collect(),
+        observed_generation: generation,
+        last_transition_time: before(type_)
+            .filter(|before| before.status == status)
+            .map_or_else(|| whole_second(now), |before| before.last_transition_time.clone()),
+    };
     let selected = match &provider.spec.namespace_selector {
         None => "; no namespace may use it until namespaceSelector is set",
         Some(_) => "",
@@ -120,12 +112,7 @@ fn describe(
             Reason::CredentialFound,
             format!("found the {key}{selected}"),
         ),
-        Err(blocked) => condition(
-            ConditionType::Ready,
-            "False",
-            blocked.reason,
-            blocked.message,
-        ),
+        Err(blocked) => condition(ConditionType::Ready, "False", blocked.reason, blocked.message),
     };
     let verdict = account.verdict.as_ref().map(|verdict| {
         let of_this_key = revision.is_none_or(|revision| revision == verdict.revision);

@@ -18,8 +18,8 @@ use crate::token::report::{self, Findings, Situation};
 use crate::token::resolve::{KeyRef, Resolved, Surroundings, provider_of, resolve};
 use crate::token::secret::{self, Dress};
 use crate::token::{
-    Attempts, Blocked, Decision, Held, Observed, TargetState, Trigger, WaitReason, Wanted, decide,
-    fingerprint, schedule,
+    Attempts, Blocked, Decision, Held, Observed, TargetState, Trigger, WaitReason, Wanted, decide, fingerprint,
+    schedule,
 };
 
 /// Somebody who was promised a turn asks again after this time in any case.
@@ -51,10 +51,7 @@ pub(super) struct Scene<'a> {
 ///
 /// # Errors
 /// The Kubernetes API failed; everything else is a state, not an error.
-pub(super) async fn reconcile(
-    token: &RealtimeToken,
-    ctx: &Arc<Context>,
-) -> Result<Action, ClusterError> {
+pub(super) async fn reconcile(token: &RealtimeToken, ctx: &Arc<Context>) -> Result<Action, ClusterError> {
     let name = Name::of(token);
     if token.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
@@ -73,11 +70,7 @@ pub(super) async fn reconcile(
 }
 
 impl<'a> Scene<'a> {
-    async fn observe(
-        ctx: &'a Arc<Context>,
-        token: &'a RealtimeToken,
-        name: Name,
-    ) -> Result<Self, ClusterError> {
+    async fn observe(ctx: &'a Arc<Context>, token: &'a RealtimeToken, name: Name) -> Result<Self, ClusterError> {
         let now = now();
         let uid = token.metadata.uid.as_deref().unwrap_or_default();
         let mut resolved = resolve_here(ctx, token);
@@ -209,13 +202,10 @@ impl<'a> Scene<'a> {
             has_token: plan.is_some_and(|plan| plan.floor_time > self.now),
             deadline: plan.map_or(self.now, |plan| plan.floor_time),
         };
-        let admission = self.ctx.budget().acquire(
-            &resolved.key,
-            &self.name,
-            priority,
-            resolved.rate_limit,
-            self.now,
-        );
+        let admission = self
+            .ctx
+            .budget()
+            .acquire(&resolved.key, &self.name, priority, resolved.rate_limit, self.now);
         match admission {
             Admission::Go => {
                 self.ctx
@@ -244,10 +234,7 @@ impl<'a> Scene<'a> {
                 let failed = self.attempts.as_ref().map_or(0, |attempts| attempts.failed);
                 let waiting = Attempts {
                     failed,
-                    last: self
-                        .attempts
-                        .as_ref()
-                        .map_or(self.now, |attempts| attempts.last),
+                    last: self.attempts.as_ref().map_or(self.now, |attempts| attempts.last),
                     next: until,
                     asked: None,
                     reason: Reason::RateLimited,
@@ -314,11 +301,9 @@ impl<'a> Scene<'a> {
         }
         let version = status::of_token(&self.ctx.client, &self.name, &self.prior, &new).await?;
         if let Some(failure) = report::new_failure(&self.prior, &new) {
-            self.ctx.events.warning(
-                self.token.object_ref(&()),
-                &failure.reason,
-                failure.message.clone(),
-            );
+            self.ctx
+                .events
+                .warning(self.token.object_ref(&()), &failure.reason, failure.message.clone());
         }
         self.ctx.memories.with(&self.name, self.token, |memory| {
             memory.status = Some(Box::new(super::memory::WrittenStatus {

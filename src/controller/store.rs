@@ -18,7 +18,8 @@ use crate::token::secret;
 use crate::token::{Attempts, Blocked, Issued, TargetState, Trigger, backoff, decide, schedule};
 
 /// Instead of a refusal that quotes the token.
-const WITHHELD: &str = "the refusal quotes the Secret's data and is withheld here; look into the admission webhook's own log";
+const WITHHELD: &str =
+    "the refusal quotes the Secret's data and is withheld here; look into the admission webhook's own log";
 
 /// What the admission plugin OwnerReferencesPermissionEnforcement says of a change of owners, and the way out.
 const NOT_DELETABLE: &str = "cannot set an ownerRef on a resource you can't delete";
@@ -42,20 +43,17 @@ pub(super) async fn store(mut scene: Scene<'_>, trigger: Trigger) -> Result<Acti
         .map_or(0, |issued| issued.revision)
         .max(scene.prior.revision.unwrap_or(0));
     let revision = held.revision.unwrap_or(last + 1);
-    let content =
-        match secret::content(&held, revision, plan.renewal_time, &scene.token.spec.target) {
-            Ok(content) => content,
-            Err(problem) => {
-                let blocked = Blocked::new(Reason::InvalidSpec, problem.to_string());
-                scene.report(Situation::Blocked(&blocked)).await?;
-                return Ok(Action::await_change());
-            }
-        };
+    let content = match secret::content(&held, revision, plan.renewal_time, &scene.token.spec.target) {
+        Ok(content) => content,
+        Err(problem) => {
+            let blocked = Blocked::new(Reason::InvalidSpec, problem.to_string());
+            scene.report(Situation::Blocked(&blocked)).await?;
+            return Ok(Action::await_change());
+        }
+    };
     let hash = content.hash.clone();
     let written = match (&scene.target, &scene.view) {
-        (TargetState::Ours(_), Some(view)) => {
-            scene.ctx.targets.update(&scene.secret, view, content).await
-        }
+        (TargetState::Ours(_), Some(view)) => scene.ctx.targets.update(&scene.secret, view, content).await,
         _ => {
             let owner = owner(&scene);
             scene
@@ -68,9 +66,8 @@ pub(super) async fn store(mut scene: Scene<'_>, trigger: Trigger) -> Result<Acti
     let view = match written {
         Ok(view) => view,
         Err(ClusterError::Refused { code, message, .. }) => {
-            let quotes =
-                secret::content(&held, revision, plan.renewal_time, &scene.token.spec.target)
-                    .is_ok_and(|content| content.quoted_in(&message));
+            let quotes = secret::content(&held, revision, plan.renewal_time, &scene.token.spec.target)
+                .is_ok_and(|content| content.quoted_in(&message));
             let message = if quotes { WITHHELD.to_owned() } else { message };
             return refused(scene, code, &message).await;
         }
@@ -127,9 +124,7 @@ pub(super) async fn relabel(mut scene: Scene<'_>) -> Result<Action, ClusterError
 }
 
 /// The owner reference, for deletion policy Delete.
-fn owner(
-    scene: &Scene<'_>,
-) -> Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference> {
+fn owner(scene: &Scene<'_>) -> Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference> {
     match scene.token.spec.target.deletion_policy {
         DeletionPolicy::Delete => scene.token.controller_owner_ref(&()),
         DeletionPolicy::Retain => None,
@@ -144,9 +139,7 @@ fn seen_anew(scene: &mut Scene<'_>, view: Arc<SecretView>) {
 async fn not_written(scene: Scene<'_>, error: ClusterError) -> Result<Action, ClusterError> {
     match error {
         // Somebody was faster: look again, live, and decide anew.
-        ClusterError::Conflict | ClusterError::NotFound => {
-            Ok(scene.requeue(now() + SignedDuration::from_millis(20)))
-        }
+        ClusterError::Conflict | ClusterError::NotFound => Ok(scene.requeue(now() + SignedDuration::from_millis(20))),
         ClusterError::Refused { code, message, .. } => refused(scene, code, &message).await,
         other => Err(other),
     }
@@ -161,9 +154,7 @@ async fn refused(scene: Scene<'_>, code: u16, message: &str) -> Result<Action, C
         .wanted()
         .ok()
         .map(|wanted| decide::written_for(&wanted, &scene.dress.hash));
-    let error = crate::providers::MintError::Unavailable {
-        message: String::new(),
-    };
+    let error = crate::providers::MintError::Unavailable { message: String::new() };
     let next = scene.now + backoff::delay(&error, failed, scene.uid, SignedDuration::ZERO);
     let attempts = Attempts {
         failed,
@@ -198,11 +189,7 @@ fn tell(scene: &Scene<'_>, trigger: Trigger, revision: i64) {
     let events = &scene.ctx.events;
     match trigger {
         Trigger::FirstIssue => {
-            events.normal(
-                about(),
-                "Issued",
-                format!("Secret {secret} holds its first token"),
-            );
+            events.normal(about(), "Issued", format!("Secret {secret} holds its first token"));
         }
         Trigger::Forced => {
             events.normal(

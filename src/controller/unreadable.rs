@@ -8,11 +8,7 @@ use crate::cluster::{ClusterError, Name, status};
 use crate::token::report;
 
 /// Writes the conditions, once for each problem.
-pub(super) async fn tell(
-    object: &Cached,
-    problem: &Unreadable,
-    ctx: &Context,
-) -> Result<(), ClusterError> {
+pub(super) async fn tell(object: &Cached, problem: &Unreadable, ctx: &Context) -> Result<(), ClusterError> {
     let name = Name::of(object);
     if object.meta().deletion_timestamp.is_some() {
         return Ok(());

@@ -97,11 +97,7 @@ where
     K: Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
     K::DynamicType: Default,
 {
-    let watch = |api: Api<K>| {
-        watcher(api, config.clone())
-            .backoff(Rewatch::default())
-            .boxed()
-    };
+    let watch = |api: Api<K>| watcher(api, config.clone()).backoff(Rewatch::default()).boxed();
     match ctx.scope.namespaces.as_slice() {
         [] => watch(Api::all(ctx.client.clone())),
         some => {
@@ -171,9 +167,7 @@ impl Watches {
                         self.secrets_listed.notify_one();
                     }
                 }
-                Err(problem) => self
-                    .health
-                    .wait_for_unless_ready(&format!("Secrets: {problem}")),
+                Err(problem) => self.health.wait_for_unless_ready(&format!("Secrets: {problem}")),
             }
         }
     }
@@ -187,9 +181,7 @@ impl Watches {
             let api: Api<PartialObjectMeta<Namespace>> = Api::all(self.ctx.client.clone());
             watcher(api, config).backoff(Rewatch::default()).boxed()
         };
-        let by_name = |name: &String| {
-            watch(watcher::Config::default().fields(&format!("metadata.name={name}")))
-        };
+        let by_name = |name: &String| watch(watcher::Config::default().fields(&format!("metadata.name={name}")));
         let events = match self.ctx.scope.namespaces.as_slice() {
             [] => watch(watcher::Config::default()),
             some => merged(some.iter().map(by_name).collect(), remains).boxed(),
@@ -213,9 +205,7 @@ impl Watches {
                             && token.meta().namespace.as_ref() == Some(&name)
                     });
                 }
-                Err(problem) => self
-                    .health
-                    .wait_for_unless_ready(&format!("namespaces: {problem}")),
+                Err(problem) => self.health.wait_for_unless_ready(&format!("namespaces: {problem}")),
             }
         }
     }
@@ -231,19 +221,13 @@ impl Watches {
             return nothing(&mut writer).await;
         }
         let api: Api<ClusterRealtimeProvider> = Api::all(self.ctx.client.clone());
-        let (ctx, tokens, health) = (
-            Arc::clone(&self.ctx),
-            self.tokens.clone(),
-            Arc::clone(&self.health),
-        );
+        let (ctx, tokens, health) = (Arc::clone(&self.ctx), self.tokens.clone(), Arc::clone(&self.health));
         let changes = watcher(api, watcher::Config::default())
             .backoff(Rewatch::default())
             .modify(|provider| provider.managed_fields_mut().clear())
             .reflect(writer)
             .touched_objects()
-            .inspect_err(move |problem| {
-                health.wait_for_unless_ready(&format!("ClusterRealtimeProviders: {problem}"))
-            })
+            .inspect_err(move |problem| health.wait_for_unless_ready(&format!("ClusterRealtimeProviders: {problem}")))
             .inspect_ok(move |provider| {
                 let name = provider.name_any();
                 wake(&ctx, &tokens, |token| refers_to(token, &name));
@@ -251,13 +235,8 @@ impl Watches {
         let all = reader.clone();
         let operator_namespace = self.ctx.operator_namespace.clone();
         let nudges = tokio_stream_of(changed_accounts).flat_map(move |key| {
-            let about = all
-                .state_filter(|provider| KeyRef::of_provider(&operator_namespace, provider) == key);
-            futures::stream::iter(
-                about
-                    .into_iter()
-                    .map(|provider| ObjectRef::from_obj(&*provider)),
-            )
+            let about = all.state_filter(|provider| KeyRef::of_provider(&operator_namespace, provider) == key);
+            futures::stream::iter(about.into_iter().map(|provider| ObjectRef::from_obj(&*provider)))
         });
         provider_status::run(Arc::clone(&self.ctx), reader, changes, nudges).await;
     }
@@ -266,24 +245,20 @@ impl Watches {
     pub(super) async fn keys(&self, mut changed: mpsc::UnboundedReceiver<Name>) {
         while let Some(secret) = changed.recv().await {
             let of_operator = secret.namespace == self.ctx.operator_namespace;
-            let providers = self.ctx.cluster_providers.state_filter(|provider| {
-                of_operator && provider.spec.credentials.secret_ref.name == secret.name
-            });
+            let providers = self
+                .ctx
+                .cluster_providers
+                .state_filter(|provider| of_operator && provider.spec.credentials.secret_ref.name == secret.name);
             for provider in &providers {
                 let key = KeyRef::of_provider(&self.ctx.operator_namespace, provider);
                 self.ctx.accounts.changed(&key);
             }
             self.wake(|token| {
-                let own = token
-                    .credentials()
-                    .and_then(|them| them.secret_ref.as_ref());
+                let own = token.credentials().and_then(|them| them.secret_ref.as_ref());
                 let own = own.is_some_and(|own| {
-                    own.name == secret.name
-                        && token.meta().namespace.as_ref() == Some(&secret.namespace)
+                    own.name == secret.name && token.meta().namespace.as_ref() == Some(&secret.namespace)
                 });
-                own || providers
-                    .iter()
-                    .any(|provider| refers_to(token, &provider.name_any()))
+                own || providers.iter().any(|provider| refers_to(token, &provider.name_any()))
             });
         }
     }
@@ -298,10 +273,7 @@ impl Watches {
             let pause = async {
                 match next.map(|at: Timestamp| at.duration_since(now())) {
                     Some(wait) => {
-                        tokio::time::sleep(
-                            Duration::try_from(wait).unwrap_or(Duration::from_millis(1)),
-                        )
-                        .await
+                        tokio::time::sleep(Duration::try_from(wait).unwrap_or(Duration::from_millis(1))).await
                     }
                     None => futures::future::pending().await,
                 }
@@ -345,8 +317,6 @@ fn wake(ctx: &Context, tokens: &Store<Cached>, which: impl Fn(&Cached) -> bool) 
 }
 
 fn refers_to(token: &Cached, provider: &str) -> bool {
-    let reference = token
-        .credentials()
-        .and_then(|them| them.provider_ref.as_ref());
+    let reference = token.credentials().and_then(|them| them.provider_ref.as_ref());
     reference.is_some_and(|reference| reference.name == provider)
 }

@@ -60,10 +60,7 @@ pub(super) fn text(open_metrics: &str) -> String {
     for line in open_metrics.lines() {
         if let Some(about) = line.strip_prefix("# HELP ") {
             help = about.split_once(' ').map_or("", |(_, help)| help);
-        } else if let Some((name, kind)) = line
-            .strip_prefix("# TYPE ")
-            .and_then(|about| about.split_once(' '))
-        {
+        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|about| about.split_once(' ')) {
             let (suffix, kind) = match kind {
                 "counter" => ("_total", kind),
                 "info" => ("_info", "gauge"),

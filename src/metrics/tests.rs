@@ -88,8 +88,7 @@ fn the_first_failure_is_a_step() {
     metrics.minted("openai", outcome(None), Duration::ZERO);
     let text = metrics.render(Format::OpenMetrics);
     for outcome in ["CredentialRejected", "RateLimited", "MintFailed"] {
-        let series =
-            format!("realtime_token_mints_total{{provider=\"openai\",outcome=\"{outcome}\"}} 0\n");
+        let series = format!("realtime_token_mints_total{{provider=\"openai\",outcome=\"{outcome}\"}} 0\n");
         assert!(text.contains(&series), "{series}{text}");
     }
     for series in [
@@ -141,14 +140,8 @@ fn a_replica_that_stands_by_tells_of_no_tokens() {
     metrics.leading(false);
     let text = metrics.render(Format::Text);
     assert!(text.contains("realtime_token_leader 0\n"), "{text}");
-    assert!(
-        text.contains("realtime_token_build_info{version="),
-        "{text}"
-    );
-    assert!(
-        !text.contains("_tokens{") && !text.contains("_ready"),
-        "{text}"
-    );
+    assert!(text.contains("realtime_token_build_info{version="), "{text}");
+    assert!(!text.contains("_tokens{") && !text.contains("_ready"), "{text}");
 }
 
 #[test]

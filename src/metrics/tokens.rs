@@ -43,13 +43,11 @@ impl Collector for Tokens {
             let alike = (seen.provider, seen.ready, seen.reason.as_str());
             *counts.entry(alike).or_insert(0) += 1;
         }
-        let counts = counts
-            .into_iter()
-            .map(|((provider, ready, reason), count)| {
-                let ready = if ready { "true" } else { "false" };
-                let labels = [("provider", provider), ("ready", ready), ("reason", reason)];
-                (labels, count)
-            });
+        let counts = counts.into_iter().map(|((provider, ready, reason), count)| {
+            let ready = if ready { "true" } else { "false" };
+            let labels = [("provider", provider), ("ready", ready), ("reason", reason)];
+            (labels, count)
+        });
         gauge(
             &mut encoder,
             "tokens",

@@ -9,8 +9,8 @@ use secrecy::ExposeSecret;
 
 use super::wire::secret;
 use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
-    Provider, Role, Step, UnusableReply,
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Role, Step,
+    UnusableReply,
 };
 use crate::api::{Agora, AgoraAccount, AgoraRole};
 

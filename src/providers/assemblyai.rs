@@ -4,8 +4,8 @@
 
 use super::wire::{no_expiry, reply_object, seconds, token};
 use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
-    Provider, Request, Role, Step, UnusableReply,
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request,
+    Role, Step, UnusableReply,
 };
 use crate::api::{AssemblyAi, AssemblyAiAccount, AssemblyAiKind, AssemblyAiRegion};
 
@@ -88,12 +88,7 @@ impl Provider for AssemblyAi {
             ("expires_in_seconds", Some(&life)),
             ("max_session_duration_seconds", session.as_deref()),
         ]);
-        Ok(Step::Send(request.key(
-            mint,
-            &FACTS.roles[0],
-            "authorization",
-            "",
-        )?))
+        Ok(Step::Send(request.key(mint, &FACTS.roles[0], "authorization", "")?))
     }
 
     fn read(&self, _: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {

@@ -11,8 +11,8 @@ use super::openai::session;
 use super::request::component;
 use super::wire::{no_expiry, reply_object, secret, token};
 use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
-    Provider, Request, Role, Step, To, UnusableReply,
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request,
+    Role, Step, To, UnusableReply,
 };
 use crate::api::{AzureOpenAi, AzureOpenAiAccount, Entra, OpenAi, OpenAiAccount, OpenAiKind};
 
@@ -94,9 +94,7 @@ impl Provider for AzureOpenAi {
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
         match &self.account.entra {
             Some(entra) => Ok(Step::Send(sign_in(entra, mint)?)),
-            None => Ok(Step::Send(
-                self.request(mint).key(mint, &KEY[0], "api-key", "")?,
-            )),
+            None => Ok(Step::Send(self.request(mint).key(mint, &KEY[0], "api-key", "")?)),
         }
     }
 
@@ -172,10 +170,7 @@ mod tests {
             let origin = policy.check(&block.endpoint()).ok().flatten();
             origin.map(|origin| origin.host_str().unwrap().to_owned())
         };
-        assert_eq!(
-            host("my-resource").as_deref(),
-            Some("my-resource.openai.azure.com")
-        );
+        assert_eq!(host("my-resource").as_deref(), Some("my-resource.openai.azure.com"));
         for name in [
             "evil.example/",
             "evil.example#",
@@ -202,10 +197,7 @@ mod tests {
             block.validate().unwrap_err().0
         };
         let told = refused(json!({"voice": "marin"}));
-        assert!(
-            told.contains("azureOpenAI.session.audio.output.voice"),
-            "{told}"
-        );
+        assert!(told.contains("azureOpenAI.session.audio.output.voice"), "{told}");
         let told = refused(json!({"model": "other"}));
         assert!(told.contains("azureOpenAI.deployment"), "{told}");
         let told = refused(json!({"tools": [{"type": "mcp", "authorization": "canary"}]}));

@@ -6,8 +6,8 @@ use jiff::SignedDuration;
 
 use super::wire::text_token;
 use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
-    Provider, Request, Role, Step, UnusableReply, jwt,
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request,
+    Role, Step, UnusableReply, jwt,
 };
 use crate::api::{AzureSpeech, AzureSpeechAccount};
 
@@ -57,9 +57,7 @@ impl Provider for AzureSpeech {
         let account = &self.account;
         match (&account.endpoint, &account.region, &account.resource) {
             (Some(custom), ..) => Endpoint::Custom(custom),
-            (None, Some(region), _) => {
-                Endpoint::Tenant(format!("https://{region}.api.cognitive.microsoft.com"))
-            }
+            (None, Some(region), _) => Endpoint::Tenant(format!("https://{region}.api.cognitive.microsoft.com")),
             (None, None, Some(name)) => Endpoint::Tenant(custom_domain(name)),
             // No origin: refused wherever it gets to.
             (None, None, None) => Endpoint::Custom(""),
@@ -144,11 +142,7 @@ mod tests {
 
     #[test]
     fn exactly_one_place() {
-        let valid = |block| {
-            serde_json::from_value::<AzureSpeech>(block)
-                .unwrap()
-                .validate()
-        };
+        let valid = |block| serde_json::from_value::<AzureSpeech>(block).unwrap().validate();
         assert_eq!(valid(json!({"region": "westeurope"})), Ok(()));
         let through = json!({"region": "westeurope", "endpoint": "https://gw.example"});
         assert_eq!(valid(through), Ok(()));

@@ -101,9 +101,8 @@ mod tests {
 
     #[test]
     fn exactly_one() {
-        let of = |value: serde_json::Value| {
-            Block::only(&serde_json::from_value(value).unwrap()).map(|block| block.field())
-        };
+        let of =
+            |value: serde_json::Value| Block::only(&serde_json::from_value(value).unwrap()).map(|block| block.field());
         assert_eq!(of(json!({})), None);
         assert_eq!(of(json!({"openai": {"model": "m"}})), Some("openai"));
         assert_eq!(

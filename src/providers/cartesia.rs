@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::wire::{reply_object, token};
 use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
-    Provider, Request, Role, Step, UnusableReply, jwt,
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request,
+    Role, Step, UnusableReply, jwt,
 };
 use crate::api::{Cartesia, CartesiaAccount};
 
@@ -65,8 +65,7 @@ impl Provider for Cartesia {
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
         // Always with a life: Cartesia doesn't say what its default is.
         let body = json!({"grants": self.grants, "expires_in": mint.expiration.as_secs()});
-        let request =
-            Request::post_json("/access-token", &body).header("cartesia-version", VERSION);
+        let request = Request::post_json("/access-token", &body).header("cartesia-version", VERSION);
         Ok(Step::Send(request.bearer(mint, &FACTS.roles[0])?))
     }
 

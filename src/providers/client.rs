@@ -19,10 +19,7 @@ use super::refusal::{Speaker, speaker};
 use super::reply::{Reply, signed};
 use super::resolver::GuardedResolver;
 use super::retry_after::date;
-use super::{
-    Ask, Block, Body, Credential, EndpointPolicy, Mint, MintError, Minted, Request, Step, To,
-    endpoint,
-};
+use super::{Ask, Block, Body, Credential, EndpointPolicy, Mint, MintError, Minted, Request, Step, To, endpoint};
 
 /// OpenAI's reply echoes the session config, at most 48 KiB of it; the other providers' are a few lines.
 const REPLY_CAP: usize = 64 * 1024;
@@ -62,9 +59,7 @@ impl Default for ClientConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The CA bundle is unusable.
-    #[error(
-        "the CA bundle holds no certificate or an unusable one: it must be a file of PEM certificates"
-    )]
+    #[error("the CA bundle holds no certificate or an unusable one: it must be a file of PEM certificates")]
     CaBundle,
     /// TLS can't be set up.
     #[error(
@@ -92,10 +87,7 @@ impl ProviderClient {
         Self::guarding(config, guarded_hosts(&config.endpoints))
     }
 
-    fn guarding(
-        config: &ClientConfig,
-        hosts: impl Iterator<Item = String>,
-    ) -> Result<Self, ClientError> {
+    fn guarding(config: &ClientConfig, hosts: impl Iterator<Item = String>) -> Result<Self, ClientError> {
         let mut builder = reqwest::Client::builder()
             .user_agent(AGENT)
             .connect_timeout(config.connect_timeout)
@@ -109,9 +101,7 @@ impl ProviderClient {
         if let Some(pem) = &config.ca_bundle {
             builder = builder.tls_certs_merge(certificates(pem)?);
         }
-        let http = builder
-            .build()
-            .map_err(|error| ClientError::Tls(innermost(&error)))?;
+        let http = builder.build().map_err(|error| ClientError::Tls(innermost(&error)))?;
         let limits = Limits {
             connect: config.connect_timeout,
             total: config.timeout,
@@ -129,12 +119,7 @@ impl ProviderClient {
     /// # Errors
     /// Why there is no token, by what helps.
     #[instrument(name = "mint", skip_all, fields(provider = ask.block.provider().name()))]
-    pub async fn mint(
-        &self,
-        ask: &Ask,
-        credential: &Credential,
-        now: Timestamp,
-    ) -> Result<Minted, MintError> {
+    pub async fn mint(&self, ask: &Ask, credential: &Credential, now: Timestamp) -> Result<Minted, MintError> {
         let provider = ask.block.provider();
         let endpoint = self.endpoints.check(&provider.endpoint())?;
         let mint = Mint {
@@ -152,9 +137,7 @@ impl ProviderClient {
             };
             let origin = match &request.to {
                 To::Endpoint => endpoint.clone(),
-                To::Service {
-                    origin, built_in, ..
-                } => Some(self.endpoints.check_service(origin, *built_in)?),
+                To::Service { origin, built_in, .. } => Some(self.endpoints.check_service(origin, *built_in)?),
             };
             let origin = origin.ok_or_else(no_origin)?;
             let who = speaker(provider, &request.to);
@@ -175,23 +158,12 @@ impl ProviderClient {
         authority.rsplit('@').next().map(str::to_owned)
     }
 
-    async fn exchange(
-        &self,
-        origin: &Url,
-        request: Request,
-        who: Speaker,
-        now: Timestamp,
-    ) -> Result<Reply, MintError> {
+    async fn exchange(&self, origin: &Url, request: Request, who: Speaker, now: Timestamp) -> Result<Reply, MintError> {
         let host = origin.host_str().unwrap_or_default();
-        let failed = |error: reqwest::Error| {
-            failure(&error, host, self.proxy(origin).as_deref(), self.limits)
-        };
+        let failed = |error: reqwest::Error| failure(&error, host, self.proxy(origin).as_deref(), self.limits);
 
         let url = format!("{}{}", origin.as_str().trim_end_matches('/'), request.path);
-        let mut call = self
-            .http
-            .request(request.method, url)
-            .headers(request.headers);
+        let mut call = self.http.request(request.method, url).headers(request.headers);
         call = match request.body {
             Body::None => call,
             Body::Empty => call.header(CONTENT_LENGTH, 0).body(Vec::new()),
@@ -247,9 +219,7 @@ fn nonce() -> Result<[u8; 16], MintError> {
 /// A bug of an adapter, said without a panic.
 pub(super) fn no_origin() -> MintError {
     MintError::Unavailable {
-        message:
-            "the adapter sends requests without end or to nowhere; this is a bug of the operator"
-                .into(),
+        message: "the adapter sends requests without end or to nowhere; this is a bug of the operator".into(),
     }
 }
 
@@ -290,9 +260,7 @@ fn guarded_hosts(policy: &EndpointPolicy) -> impl Iterator<Item = String> {
     built_in.filter_map(|own| match own.strip_prefix("https://*") {
         Some(domain) => Some(domain.to_owned()),
         None => {
-            let origin = endpoint::origin(own)
-                .ok()
-                .filter(|origin| !policy.lists(origin))?;
+            let origin = endpoint::origin(own).ok().filter(|origin| !policy.lists(origin))?;
             origin.host_str().map(str::to_owned)
         }
     })
@@ -313,9 +281,7 @@ mod tests {
 
     #[test]
     fn built_in_hosts_are_guarded_unless_listed() {
-        let guarded = |listed: &[&str]| {
-            guarded_hosts(&EndpointPolicy::parse(listed).unwrap()).collect::<Vec<_>>()
-        };
+        let guarded = |listed: &[&str]| guarded_hosts(&EndpointPolicy::parse(listed).unwrap()).collect::<Vec<_>>();
         let all = guarded(&[]);
         assert!(all.len() > 8);
         for host in [
@@ -350,8 +316,7 @@ mod tests {
             endpoints,
             ..ClientConfig::default()
         };
-        let client =
-            ProviderClient::guarding(&config, ["localhost".to_owned()].into_iter()).unwrap();
+        let client = ProviderClient::guarding(&config, ["localhost".to_owned()].into_iter()).unwrap();
 
         let block = serde_json::json!({"model": "m", "endpoint": origin});
         let block = Block::OpenAi(serde_json::from_value(block).unwrap());
@@ -360,10 +325,7 @@ mod tests {
             expiration: jiff::SignedDuration::from_secs(60),
         };
         let credential = Credential::new([("api-key", "sk-1".into())]);
-        let error = client
-            .mint(&ask, &credential, Timestamp::UNIX_EPOCH)
-            .await
-            .unwrap_err();
+        let error = client.mint(&ask, &credential, Timestamp::UNIX_EPOCH).await.unwrap_err();
         assert!(error.to_string().contains("private address"), "{error}");
         assert!(listener.accept().is_err(), "nobody knocked");
     }

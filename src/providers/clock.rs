@@ -53,11 +53,7 @@ impl Clocks {
         Self {
             sent,
             elapsed,
-            skew: if meaningful {
-                skew
-            } else {
-                SignedDuration::ZERO
-            },
+            skew: if meaningful { skew } else { SignedDuration::ZERO },
         }
     }
 
@@ -67,12 +63,7 @@ impl Clocks {
     }
 
     /// The end of a token's life, if it can be believed.
-    pub(super) fn end(
-        &self,
-        expiry: Expiry,
-        life: Life,
-        asked: SignedDuration,
-    ) -> Result<End, UnusableReply> {
+    pub(super) fn end(&self, expiry: Expiry, life: Life, asked: SignedDuration) -> Result<End, UnusableReply> {
         let until = |theirs: Timestamp| theirs.duration_since(self.sent).saturating_sub(self.skew);
         // From sending to the end, on one clock.
         let lives = match expiry {
@@ -102,9 +93,7 @@ impl Clocks {
         let ours = self.sent.checked_add(lives).map_err(beyond)?;
         let theirs = match expiry {
             Expiry::At(theirs) => theirs,
-            Expiry::After(_) | Expiry::Earlier(..) => {
-                ours.checked_add(self.skew).map_err(beyond)?
-            }
+            Expiry::After(_) | Expiry::Earlier(..) => ours.checked_add(self.skew).map_err(beyond)?,
         };
         Ok(End { ours, theirs })
     }
@@ -165,23 +154,10 @@ mod tests {
     fn clocks_that_agree() {
         for ahead in -2..=2 {
             let theirs = sent() + secs(1800);
-            let end = clocks(ahead, 1)
-                .end(Expiry::At(theirs), CHOSEN, secs(1800))
-                .unwrap();
-            assert_eq!(
-                end,
-                End {
-                    ours: theirs,
-                    theirs
-                },
-                "{ahead} s ahead"
-            );
+            let end = clocks(ahead, 1).end(Expiry::At(theirs), CHOSEN, secs(1800)).unwrap();
+            assert_eq!(end, End { ours: theirs, theirs }, "{ahead} s ahead");
         }
-        let end = Clocks::new(sent(), Duration::ZERO, None).end(
-            Expiry::After(secs(900)),
-            Life::Stated,
-            secs(0),
-        );
+        let end = Clocks::new(sent(), Duration::ZERO, None).end(Expiry::After(secs(900)), Life::Stated, secs(0));
         assert_eq!(
             end,
             Ok(End {
@@ -197,31 +173,15 @@ mod tests {
         for date in [sent(), sent() + secs(8), sent() + secs(15)] {
             let clocks = Clocks::new(sent(), Duration::from_secs(15), Some(date));
             let end = clocks.end(Expiry::At(theirs), CHOSEN, secs(1800)).unwrap();
-            assert_eq!(
-                end,
-                End {
-                    ours: theirs,
-                    theirs
-                },
-                "{date}"
-            );
+            assert_eq!(end, End { ours: theirs, theirs }, "{date}");
         }
     }
 
     #[test]
     fn a_point_in_time_is_the_providers() {
-        for (ahead, took) in [
-            (600, 7),
-            (-600, 0),
-            (3, 7),
-            (-3, 0),
-            (86_400, 7),
-            (-86_400, 0),
-        ] {
+        for (ahead, took) in [(600, 7), (-600, 0), (3, 7), (-3, 0), (86_400, 7), (-86_400, 0)] {
             let theirs = sent() + secs(ahead + 1800);
-            let end = clocks(ahead, took)
-                .end(Expiry::At(theirs), CHOSEN, secs(1800))
-                .unwrap();
+            let end = clocks(ahead, took).end(Expiry::At(theirs), CHOSEN, secs(1800)).unwrap();
             assert_eq!(
                 end,
                 End {
@@ -262,43 +222,27 @@ mod tests {
 
     #[test]
     fn the_past_is_refused_by_the_providers_clock() {
-        let refused = |clocks: Clocks, theirs| {
-            clocks
-                .end(Expiry::At(theirs), CHOSEN, secs(1800))
-                .unwrap_err()
-        };
+        let refused = |clocks: Clocks, theirs| clocks.end(Expiry::At(theirs), CHOSEN, secs(1800)).unwrap_err();
         assert!(refused(clocks(0, 0), sent()).0.contains("past"));
         assert!(
             refused(clocks(0, 5), sent() + secs(5)).0.contains("past"),
             "ran out on the way"
         );
         assert!(
-            refused(clocks(600, 0), sent() + secs(599))
-                .0
-                .contains("past"),
+            refused(clocks(600, 0), sent() + secs(599)).0.contains("past"),
             "in our future, in their past"
         );
         let early = clocks(-600, 0)
             .end(Expiry::At(sent() - secs(300)), CHOSEN, secs(1800))
             .unwrap();
-        assert_eq!(
-            early.ours,
-            sent() + secs(300),
-            "in our past, in their future"
-        );
+        assert_eq!(early.ours, sent() + secs(300), "in our past, in their future");
     }
 
     #[test]
     fn the_absurd_is_refused() {
-        let end =
-            |lives, life| clocks(0, 0).end(Expiry::At(sent() + secs(lives)), life, secs(1800));
+        let end = |lives, life| clocks(0, 0).end(Expiry::At(sent() + secs(lives)), life, secs(1800));
         assert!(end(2400, CHOSEN).is_ok());
-        assert!(
-            end(2401, CHOSEN)
-                .unwrap_err()
-                .0
-                .contains("the 2400 s that make sense")
-        );
+        assert!(end(2401, CHOSEN).unwrap_err().0.contains("the 2400 s that make sense"));
         assert!(end(30 * 86_400, Life::Stated).is_ok());
         assert!(end(30 * 86_400 + 1, Life::Stated).is_err());
         let after = clocks(0, 0).end(Expiry::After(SignedDuration::MAX), Life::Stated, secs(0));
@@ -312,10 +256,7 @@ mod tests {
             assert_eq!(epoch_seconds_or_millis(&value), theirs);
         }
         let fraction = Some(at("2026-11-22T08:30:00.25Z"));
-        assert_eq!(
-            epoch_seconds_or_millis(&json!(1_795_336_200_250_i64)),
-            fraction
-        );
+        assert_eq!(epoch_seconds_or_millis(&json!(1_795_336_200_250_i64)), fraction);
         for value in [json!("1795336200000"), json!(i64::MAX), json!(null)] {
             assert_eq!(epoch_seconds_or_millis(&value), None, "{value}");
         }

@@ -72,10 +72,7 @@ fn parsed(token: &str) -> (Value, Value) {
 #[test]
 fn every_provider_has_a_file() {
     let mut fields: Vec<_> = all().unwrap().into_iter().map(|file| file.field).collect();
-    let mut listed: Vec<_> = PROVIDER_FIELDS
-        .iter()
-        .map(|field| (*field).to_owned())
-        .collect();
+    let mut listed: Vec<_> = PROVIDER_FIELDS.iter().map(|field| (*field).to_owned()).collect();
     fields.sort();
     listed.sort();
     assert_eq!(
@@ -206,19 +203,9 @@ fn errors_are_of_the_right_class_and_say_what_to_do() {
         for case in &file.errors {
             let name = format!("{}: {} {}", file.field, case.status, case.body);
             let ask = ask(case.spec.as_ref().unwrap_or(&file.example));
-            let error = answered(
-                &file,
-                &ask,
-                case.nth,
-                case.status,
-                &case.headers,
-                &case.body,
-            )
-            .unwrap_err();
+            let error = answered(&file, &ask, case.nth, case.status, &case.headers, &case.body).unwrap_err();
             let class = match &error {
-                MintError::Rejected {
-                    credential: true, ..
-                } => "key",
+                MintError::Rejected { credential: true, .. } => "key",
                 MintError::Rejected { .. } => "rejected",
                 MintError::Throttled { .. } => "throttled",
                 MintError::Unavailable { .. } => "unavailable",
@@ -228,17 +215,10 @@ fn errors_are_of_the_right_class_and_say_what_to_do() {
                 assert!(error.to_string().contains(part), "{name}: {error}");
             }
             if let MintError::Throttled { retry_after, .. } = &error {
-                assert_eq!(
-                    retry_after.map(|wait| wait.as_secs()),
-                    case.retry_after,
-                    "{name}"
-                );
+                assert_eq!(retry_after.map(|wait| wait.as_secs()), case.retry_after, "{name}");
             }
             for secret in credential(&ask, &file.secret).values() {
-                assert!(
-                    !error.to_string().contains(secret.expose_secret()),
-                    "{name}: {error}"
-                );
+                assert!(!error.to_string().contains(secret.expose_secret()), "{name}: {error}");
             }
         }
     }
@@ -322,9 +302,7 @@ fn explanations_say_what_is_sent_and_no_key() {
             let keyless = explain(&ask, &placeholders(provider), &endpoints, mint.now);
             match keyless {
                 Ok(keyless) => assert_eq!(keyless, said, "{name}"),
-                Err(MintError::Rejected {
-                    credential: true, ..
-                }) => {}
+                Err(MintError::Rejected { credential: true, .. }) => {}
                 Err(error) => panic!("{name}: {error}"),
             }
         }

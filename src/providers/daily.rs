@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use super::sign::{Algorithm, jwt};
 use super::wire::{bounded, reply_object, secret, token};
 use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
-    Provider, Request, Role, Step, UnusableReply, jwt as claims_of,
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request,
+    Role, Step, UnusableReply, jwt as claims_of,
 };
 use crate::api::{Daily, DailyAccount, DailyRecording};
 
@@ -99,27 +99,11 @@ impl Daily {
             ("user_name", "u", text(&self.user_name)),
             ("user_id", "ud", text(&self.user_id)),
             ("is_owner", "o", self.is_owner.map(Value::from)),
-            (
-                "eject_at_token_exp",
-                "ejt",
-                self.eject_at_token_exp.map(Value::from),
-            ),
+            ("eject_at_token_exp", "ejt", self.eject_at_token_exp.map(Value::from)),
             ("eject_after_elapsed", "eje", after.map(Value::from)),
-            (
-                "enable_screenshare",
-                "ss",
-                self.enable_screenshare.map(Value::from),
-            ),
-            (
-                "start_video_off",
-                "vo",
-                self.start_video_off.map(Value::from),
-            ),
-            (
-                "start_audio_off",
-                "ao",
-                self.start_audio_off.map(Value::from),
-            ),
+            ("enable_screenshare", "ss", self.enable_screenshare.map(Value::from)),
+            ("start_video_off", "vo", self.start_video_off.map(Value::from)),
+            ("start_audio_off", "ao", self.start_audio_off.map(Value::from)),
             (
                 "start_cloud_recording",
                 "sr",
@@ -139,8 +123,7 @@ impl Daily {
             properties.extend(value.map(|value| (name.to_owned(), value)));
         }
         let permissions = self.permissions.clone();
-        properties
-            .extend(permissions.map(|permissions| ("permissions".to_owned(), permissions.into())));
+        properties.extend(permissions.map(|permissions| ("permissions".to_owned(), permissions.into())));
         properties
     }
 

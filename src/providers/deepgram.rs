@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::wire::{reply_object, seconds, token};
 use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, Life, Mint, MintError, Provider,
-    Request, Role, Step, UnusableReply, jwt,
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, Life, Mint, MintError, Provider, Request, Role, Step,
+    UnusableReply, jwt,
 };
 use crate::api::{Deepgram, DeepgramAccount};
 
@@ -86,9 +86,7 @@ mod tests {
 
     fn expiry(reply: serde_json::Value) -> Expiry {
         let block: Deepgram = serde_json::from_value(json!({})).unwrap();
-        answer(&block, 1800, reply.to_string().as_bytes())
-            .unwrap()
-            .expiry
+        answer(&block, 1800, reply.to_string().as_bytes()).unwrap().expiry
     }
 
     #[test]
@@ -96,14 +94,8 @@ mod tests {
         let after = |seconds| Expiry::After(SignedDuration::from_secs(seconds));
         // {"exp":1795336200}
         let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjE3OTUzMzYyMDB9.fake";
-        assert_eq!(
-            expiry(json!({"access_token": jwt, "expires_in": 600})),
-            after(600)
-        );
-        assert_eq!(
-            expiry(json!({"access_token": jwt, "expires_in": 599.5})),
-            after(599)
-        );
+        assert_eq!(expiry(json!({"access_token": jwt, "expires_in": 600})), after(600));
+        assert_eq!(expiry(json!({"access_token": jwt, "expires_in": 599.5})), after(599));
         let exp = jiff::Timestamp::from_second(1_795_336_200).unwrap();
         assert_eq!(expiry(json!({"access_token": jwt})), Expiry::At(exp));
         assert_eq!(expiry(json!({"access_token": "opaque"})), after(1800));

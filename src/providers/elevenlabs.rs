@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::wire::{reply_object, token};
 use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
-    Provider, Request, Role, Step, UnusableReply, endpoint, jwt,
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request,
+    Role, Step, UnusableReply, endpoint, jwt,
 };
 use crate::api::{ElevenLabs, ElevenLabsAccount, ElevenLabsKind, ElevenLabsRegion};
 
@@ -92,10 +92,7 @@ impl Provider for ElevenLabs {
 
     fn endpoint(&self) -> Endpoint<'_> {
         let [global, us, eu, india, singapore] = ORIGINS;
-        match (
-            &self.account.endpoint,
-            self.account.region.unwrap_or_default(),
-        ) {
+        match (&self.account.endpoint, self.account.region.unwrap_or_default()) {
             (Some(custom), _) => Endpoint::Custom(custom),
             (None, ElevenLabsRegion::Global) => Endpoint::BuiltIn(global),
             (None, ElevenLabsRegion::US) => Endpoint::BuiltIn(us),
@@ -128,12 +125,7 @@ impl Provider for ElevenLabs {
             ("environment", self.environment.as_deref()),
         ];
         let request = Request::get(path).query(&query);
-        Ok(Step::Send(request.key(
-            mint,
-            &ROLES[0],
-            "xi-api-key",
-            "",
-        )?))
+        Ok(Step::Send(request.key(mint, &ROLES[0], "xi-api-key", "")?))
     }
 
     fn read(&self, _: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
@@ -147,10 +139,7 @@ impl Provider for ElevenLabs {
             ElevenLabsKind::ConversationToken => {
                 let value = token(&mut reply, "token")?;
                 let expiry = jwt::expiry(&value).ok_or_else(|| {
-                    UnusableReply(
-                        "its `token` is no JWT with an `exp`, and an expiry is never guessed"
-                            .into(),
-                    )
+                    UnusableReply("its `token` is no JWT with an `exp`, and an expiry is never guessed".into())
                 })?;
                 (value, Expiry::At(expiry))
             }
@@ -163,14 +152,10 @@ impl ElevenLabs {
     /// Clients send the user's voice to wherever this URL points.
     fn check_signed_url(&self, url: &str) -> Result<(), UnusableReply> {
         let url = Url::parse(url).ok().filter(|url| url.scheme() == "wss");
-        let Some(url) = url.filter(|url| url.username().is_empty() && url.password().is_none())
-        else {
-            return Err(UnusableReply(
-                "its `signed_url` is no plain wss:// URL".into(),
-            ));
+        let Some(url) = url.filter(|url| url.username().is_empty() && url.password().is_none()) else {
+            return Err(UnusableReply("its `signed_url` is no plain wss:// URL".into()));
         };
-        let same_host =
-            |origin: &str| endpoint::origin(origin).is_ok_and(|origin| origin.host() == url.host());
+        let same_host = |origin: &str| endpoint::origin(origin).is_ok_and(|origin| origin.host() == url.host());
         let own = |origin| same_host(origin) && url.port().is_none();
         let belongs = match self.endpoint() {
             Endpoint::BuiltIn(origin) => own(origin),

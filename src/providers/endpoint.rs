@@ -39,9 +39,7 @@ impl EndpointPolicy {
     ///
     /// # Errors
     /// A value that is no origin.
-    pub fn parse<V: AsRef<str>>(
-        values: impl IntoIterator<Item = V>,
-    ) -> Result<Self, EndpointError> {
+    pub fn parse<V: AsRef<str>>(values: impl IntoIterator<Item = V>) -> Result<Self, EndpointError> {
         let origins = values
             .into_iter()
             .map(|value| origin(value.as_ref()).map(|url| key(&url)));
@@ -98,9 +96,7 @@ impl EndpointPolicy {
 
     /// Whether the list names an origin that is called in the clear.
     pub(super) fn lists_plain_http(&self) -> bool {
-        self.allowed
-            .iter()
-            .any(|origin| origin.starts_with("http:"))
+        self.allowed.iter().any(|origin| origin.starts_with("http:"))
     }
 }
 
@@ -114,25 +110,15 @@ pub enum EndpointError {
     )]
     NotAnOrigin(String, &'static str),
     /// Not on the list.
-    #[error(
-        "the endpoint {0} is not allowed: the platform team can add it to the operator's --allow-endpoint"
-    )]
+    #[error("the endpoint {0} is not allowed: the platform team can add it to the operator's --allow-endpoint")]
     NotAllowed(String),
 }
 
 /// Parses an origin strictly. What `Url` would mend silently (tabs, backslashes, `user@`) is refused: an entry of an
 /// allowlist must mean what its reader sees.
 pub(super) fn origin(text: &str) -> Result<Url, EndpointError> {
-    let refuse = |why| {
-        Err(EndpointError::NotAnOrigin(
-            text.chars().take(256).collect(),
-            why,
-        ))
-    };
-    if text
-        .chars()
-        .any(|c| c.is_whitespace() || c.is_control() || c == '\\')
-    {
+    let refuse = |why| Err(EndpointError::NotAnOrigin(text.chars().take(256).collect(), why));
+    if text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
         return refuse("holds white space or a backslash");
     }
     if text.contains('*') {
@@ -148,9 +134,7 @@ pub(super) fn origin(text: &str) -> Result<Url, EndpointError> {
         return refuse("has a path or a query");
     }
     match Url::parse(text) {
-        Ok(url) if !matches!(url.scheme(), "https" | "http") => {
-            refuse("has a scheme other than https and http")
-        }
+        Ok(url) if !matches!(url.scheme(), "https" | "http") => refuse("has a scheme other than https and http"),
         Ok(url) if url.host_str().is_none_or(str::is_empty) => refuse("has no host"),
         Ok(url) => Ok(url),
         Err(_) => refuse("is not a URL"),
@@ -183,10 +167,7 @@ mod tests {
         let error = EndpointPolicy::default()
             .check(&Endpoint::Custom("https://api.openai.com"))
             .unwrap_err();
-        assert_eq!(
-            error,
-            EndpointError::NotAllowed("https://api.openai.com".into())
-        );
+        assert_eq!(error, EndpointError::NotAllowed("https://api.openai.com".into()));
         assert!(error.to_string().contains("--allow-endpoint"), "{error}");
     }
 
@@ -196,22 +177,10 @@ mod tests {
             ("https://gateway.example.com", "https://gateway.example.com"),
             ("https://gateway.example.com", "https://GATEWAY.example.COM"),
             ("HTTPS://Gateway.Example.com", "https://gateway.example.com"),
-            (
-                "https://gateway.example.com:443",
-                "https://gateway.example.com",
-            ),
-            (
-                "https://gateway.example.com",
-                "https://gateway.example.com:443",
-            ),
-            (
-                "https://gateway.example.com/",
-                "https://gateway.example.com",
-            ),
-            (
-                "http://gateway.example.com:80",
-                "http://gateway.example.com",
-            ),
+            ("https://gateway.example.com:443", "https://gateway.example.com"),
+            ("https://gateway.example.com", "https://gateway.example.com:443"),
+            ("https://gateway.example.com/", "https://gateway.example.com"),
+            ("http://gateway.example.com:80", "http://gateway.example.com"),
             ("http://[::1]:8080", "http://[0:0::1]:8080"),
             ("https://bücher.example", "https://xn--bcher-kva.example"),
         ] {
@@ -269,30 +238,16 @@ mod tests {
             ("https://host:99999", "not a URL"),
         ] {
             let error = EndpointPolicy::parse([text]).unwrap_err();
-            assert!(
-                matches!(error, EndpointError::NotAnOrigin(..)),
-                "{text:?}: {error}"
-            );
+            assert!(matches!(error, EndpointError::NotAnOrigin(..)), "{text:?}: {error}");
             assert!(error.to_string().contains(why), "{text:?}: {error}");
-            assert!(
-                error.to_string().contains("such as https://"),
-                "{text:?}: {error}"
-            );
+            assert!(error.to_string().contains("such as https://"), "{text:?}: {error}");
         }
     }
 
     #[test]
     fn numbers_that_are_addresses_are_compared_as_addresses() {
         let policy = policy(&["http://127.0.0.1:8080"]);
-        assert!(
-            policy
-                .check(&Endpoint::Custom("http://2130706433:8080"))
-                .is_ok()
-        );
-        assert!(
-            policy
-                .check(&Endpoint::Custom("http://0x7f000002:8080"))
-                .is_err()
-        );
+        assert!(policy.check(&Endpoint::Custom("http://2130706433:8080")).is_ok());
+        assert!(policy.check(&Endpoint::Custom("http://0x7f000002:8080")).is_err());
     }
 }

@@ -38,14 +38,9 @@ impl MintError {
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
-            Self::Rejected {
-                credential: true, ..
-            } => Reason::CredentialRejected,
+            Self::Rejected { credential: true, .. } => Reason::CredentialRejected,
             Self::Throttled { .. } => Reason::RateLimited,
-            Self::Rejected {
-                credential: false, ..
-            }
-            | Self::Unavailable { .. } => Reason::MintFailed,
+            Self::Rejected { credential: false, .. } | Self::Unavailable { .. } => Reason::MintFailed,
         }
     }
 }

@@ -12,9 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::{AGENT, no_origin};
 use super::request::{Body, component};
-use super::{
-    Answer, Ask, Credential, EndpointPolicy, Mint, MintError, Provider, Request, Step, To,
-};
+use super::{Answer, Ask, Credential, EndpointPolicy, Mint, MintError, Provider, Request, Step, To};
 
 /// Stands for the access token that the first of two requests would bring.
 const ACCESS_TOKEN: &str = "ACCESS_TOKEN";
@@ -53,9 +51,7 @@ pub fn explain(
     };
     let target = |request: &Request| match &request.to {
         To::Endpoint => endpoint.clone().ok_or_else(no_origin),
-        To::Service {
-            origin, built_in, ..
-        } => Ok(endpoints.check_service(origin, *built_in)?),
+        To::Service { origin, built_in, .. } => Ok(endpoints.check_service(origin, *built_in)?),
     };
     // A mint of two requests asks for an access token first.
     let reply = json!({"access_token": placeholder(ACCESS_TOKEN), "expires_in": 3600, "token_type": "Bearer"});
@@ -240,8 +236,7 @@ mod tests {
 
     #[test]
     fn a_token_that_is_signed_here_shows_its_claims_and_no_signature() {
-        let block: LiveKit =
-            serde_json::from_value(json!({"identity": "u", "url": "wss://lk.example"})).unwrap();
+        let block: LiveKit = serde_json::from_value(json!({"identity": "u", "url": "wss://lk.example"})).unwrap();
         let ask = ask(Block::LiveKit(Box::new(block)));
         let expected = "signed here, nothing is sent\nheader: {\"alg\":\"HS256\"}\nclaims: \
                         {\"iss\":\"<LIVEKIT_API_KEY>\",\"exp\":600,\"nbf\":0,\"sub\":\"u\"}\nfurther keys of the Secret: url\n";
@@ -266,10 +261,7 @@ mod tests {
     fn no_spelling_of_a_value_gets_through() {
         let ask = deepgram();
         let value = "ca na/ry+\"key";
-        let names = Names::of(
-            ask.block.provider(),
-            &Credential::new([("api-key", value.into())]),
-        );
+        let names = Names::of(ask.block.provider(), &Credential::new([("api-key", value.into())]));
         for text in [
             value.to_owned(),
             component(value),
@@ -282,10 +274,7 @@ mod tests {
             assert!(!shown.contains("ry"), "{shown}");
         }
         let basic = format!("Basic {}", BASE64.encode(format!("user:{value}")));
-        assert_eq!(
-            names.header(&basic, true),
-            "Basic base64(user:<DEEPGRAM_API_KEY>)"
-        );
+        assert_eq!(names.header(&basic, true), "Basic base64(user:<DEEPGRAM_API_KEY>)");
         assert_eq!(names.header("Strange kanari", true), "<hidden>");
         let whole = BASE64.encode("id:secret");
         let names = Names::of(

@@ -19,12 +19,7 @@ pub(super) struct Limits {
 }
 
 /// The error for a call that got no complete answer from `host`, to which the way is through `proxy`, if through one.
-pub(super) fn failure(
-    error: &reqwest::Error,
-    host: &str,
-    proxy: Option<&str>,
-    limits: Limits,
-) -> MintError {
+pub(super) fn failure(error: &reqwest::Error, host: &str, proxy: Option<&str>, limits: Limits) -> MintError {
     let message = if let Some(proxy) = proxy.filter(|_| closed(error)) {
         no_way_through(proxy, error, host, limits)
     } else if find::<PrivateAddress>(error).is_some() {
@@ -40,9 +35,7 @@ pub(super) fn failure(
         certificate(tls, host)
     } else if error.is_timeout() && error.is_connect() {
         let seconds = limits.connect.as_secs_f64();
-        format!(
-            "no connection to {host} within {seconds} s: check that network policies and firewalls let it out"
-        )
+        format!("no connection to {host} within {seconds} s: check that network policies and firewalls let it out")
     } else if error.is_timeout() {
         let seconds = limits.total.as_secs_f64();
         format!("no complete answer from {host} within {seconds} s")
@@ -56,9 +49,7 @@ pub(super) fn failure(
                 format!("there is no route to {host}: check the network of the operator's pod")
             }
             _ if error.is_connect() => {
-                format!(
-                    "can't connect to {host}: check that network policies, firewalls and HTTPS_PROXY let it out"
-                )
+                format!("can't connect to {host}: check that network policies, firewalls and HTTPS_PROXY let it out")
             }
             _ => format!("{host} broke off the answer"),
         }
@@ -77,9 +68,7 @@ fn no_way_through(proxy: &str, error: &reqwest::Error, host: &str, limits: Limit
     } else if error.is_timeout() {
         let seconds = limits.connect.as_secs_f64();
         format!("no connection to {host} through the proxy {proxy} within {seconds} s")
-    } else if find::<io::Error>(error)
-        .is_some_and(|it| it.kind() == io::ErrorKind::ConnectionRefused)
-    {
+    } else if find::<io::Error>(error).is_some_and(|it| it.kind() == io::ErrorKind::ConnectionRefused) {
         format!(
             "the proxy {proxy} refused the connection: check HTTPS_PROXY, and NO_PROXY if {host} is reached without it"
         )
@@ -103,9 +92,7 @@ fn certificate(error: &rustls::Error, host: &str) -> String {
             format!("the certificate of {host} is not valid yet; check this machine's clock")
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            format!(
-                "the certificate presented for {host} is for another name: check any proxy on the way"
-            )
+            format!("the certificate presented for {host} is for another name: check any proxy on the way")
         }
         _ => format!(
             "the certificate of {host} is not trusted: if a proxy of yours signs it, add its CA with --ca-bundle"
@@ -120,9 +107,7 @@ fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e 
         if let Some(found) = error.downcast_ref() {
             return Some(found);
         }
-        if let Some(wrapped) = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
+        if let Some(wrapped) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref)
             && let Some(found) = find(wrapped)
         {
             return Some(found);
@@ -196,10 +181,7 @@ mod tests {
             ),
         ] {
             assert!(text.starts_with(words), "{text}");
-            assert!(
-                !text.contains("canary") && !text.contains("/path"),
-                "{text}"
-            );
+            assert!(!text.contains("canary") && !text.contains("/path"), "{text}");
         }
     }
 }

@@ -13,22 +13,14 @@ fn mint(expiration: i64, credential: &Credential) -> Mint<'_> {
     }
 }
 
-pub(super) fn request(
-    provider: &dyn Provider,
-    expiration: i64,
-    credential: &Credential,
-) -> Result<Request, MintError> {
+pub(super) fn request(provider: &dyn Provider, expiration: i64, credential: &Credential) -> Result<Request, MintError> {
     match provider.start(&mint(expiration, credential))? {
         Step::Send(request) => Ok(request),
         Step::Done(_) => panic!("nothing to send"),
     }
 }
 
-pub(super) fn answer(
-    provider: &dyn Provider,
-    expiration: i64,
-    body: &[u8],
-) -> Result<Answer, UnusableReply> {
+pub(super) fn answer(provider: &dyn Provider, expiration: i64, body: &[u8]) -> Result<Answer, UnusableReply> {
     match provider.read(&mint(expiration, &Credential::default()), 0, body)? {
         Step::Done(answer) => Ok(answer),
         Step::Send(_) => panic!("another request"),

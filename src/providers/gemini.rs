@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::wire::{SESSION, bounded, reply_object, token};
 use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
-    Provider, Request, Role, Step, UnusableReply,
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request,
+    Role, Step, UnusableReply,
 };
 use crate::api::{Gemini, GeminiAccount};
 
@@ -134,8 +134,7 @@ fn last_start(mint: &Mint<'_>) -> Timestamp {
 }
 
 fn ahead(time: Timestamp, seconds: i64) -> Timestamp {
-    time.saturating_add(SignedDuration::from_secs(seconds))
-        .unwrap_or(time)
+    time.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(time)
 }
 
 #[cfg(test)]
@@ -169,10 +168,7 @@ mod tests {
 
     #[test]
     fn a_setup_is_bounded_and_has_no_model_of_its_own() {
-        assert_eq!(
-            block(json!({"setup": {"generationConfig": {}}})).validate(),
-            Ok(())
-        );
+        assert_eq!(block(json!({"setup": {"generationConfig": {}}})).validate(), Ok(()));
         let refused = |setup: Value| block(json!({"setup": setup})).validate().unwrap_err().0;
         assert!(refused(json!({"model": "m"})).contains("filled in from gemini.model"));
         assert!(refused(json!({"a": "x".repeat(49152)})).contains("gemini.setup: takes"));

@@ -15,8 +15,8 @@ use super::placeholder::{KEY_ID, LARGEST, Name, Text, Values, filled, model, tex
 use super::request::component;
 use super::wire::credential_header;
 use super::{
-    AccountSide, Class, Described, Endpoint, Facts, InvalidBlock, Life, Mint, MintError, Provider,
-    Request, Role, Step, UnusableReply,
+    AccountSide, Class, Described, Endpoint, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request, Role, Step,
+    UnusableReply,
 };
 use crate::api::{Http, HttpAccount, HttpAuthKind, HttpMethod, HttpRequest, HttpReuse};
 
@@ -58,10 +58,7 @@ impl AccountSide for HttpAccount {
             return BASIC;
         }
         let texts = check::texts(request).unwrap_or_default();
-        let uses_id = texts
-            .iter()
-            .flat_map(Text::names)
-            .any(|name| *name == Name::KeyId);
+        let uses_id = texts.iter().flat_map(Text::names).any(|name| *name == Name::KeyId);
         if uses_id { WITH_ID } else { FACTS.roles }
     }
 }
@@ -109,10 +106,9 @@ impl Http {
             HttpAuthKind::Basic => request.basic(mint, &USERNAME, &PASSWORD),
             HttpAuthKind::Header => {
                 let value = credential_header(mint.credential, &KEY, &auth.prefix)?;
-                request.headers.insert(
-                    check::header_name(&auth.header, "http.request.auth.header")?,
-                    value,
-                );
+                request
+                    .headers
+                    .insert(check::header_name(&auth.header, "http.request.auth.header")?, value);
                 Ok(request)
             }
         }
@@ -159,11 +155,7 @@ fn texts(
     pairs.collect()
 }
 
-fn header(
-    name: &str,
-    text: &str,
-    values: &Values<'_>,
-) -> Result<(HeaderName, HeaderValue), MintError> {
+fn header(name: &str, text: &str, values: &Values<'_>) -> Result<(HeaderName, HeaderValue), MintError> {
     let place = format!("http.request.headers.{name}");
     let text = text_at(text, &place)?;
     let filled = text.fill(values, str::to_owned)?;
@@ -174,10 +166,7 @@ fn header(
             "{place}: comes out with a line break or another character that no header can carry"
         ))
     })?;
-    value.set_sensitive(
-        text.names()
-            .any(|name| matches!(name, Name::Credential | Name::KeyId)),
-    );
+    value.set_sensitive(text.names().any(|name| matches!(name, Name::Credential | Name::KeyId)));
     Ok((check::header_name(name, &place)?, value))
 }
 
@@ -196,10 +185,7 @@ impl Provider for Http {
     }
 
     fn published(&self) -> Cow<'static, str> {
-        self.account
-            .name
-            .clone()
-            .map_or(FACTS.name.into(), Cow::Owned)
+        self.account.name.clone().map_or(FACTS.name.into(), Cow::Owned)
     }
 
     fn roles(&self) -> &'static [Role] {
@@ -247,11 +233,7 @@ impl Provider for Http {
             return Class::Unavailable;
         }
         match Class::usual(status) {
-            Class::Granted
-                if !response.success.is_empty() && !response.success.contains(&status) =>
-            {
-                Class::Rejected
-            }
+            Class::Granted if !response.success.is_empty() && !response.success.contains(&status) => Class::Rejected,
             usual => usual,
         }
     }

@@ -11,8 +11,8 @@ use super::placeholder::{KEY_ID, LARGEST, Name, Text, Values, check_params, fill
 use super::sign::{Algorithm, jwt};
 use super::wire::secret;
 use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
-    Provider, Role, Step, UnusableReply,
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Role, Step,
+    UnusableReply,
 };
 use crate::api::{Jwt, JwtAccount, JwtAlgorithm, JwtKeyEncoding};
 
@@ -36,10 +36,7 @@ const FACTS: Facts = Facts {
 const LONGEST_BY_DEFAULT: i64 = 86_400;
 /// What we set ourselves, each with the way to choose it.
 const OWN_CLAIMS: [(&str, &str); 3] = [
-    (
-        "exp",
-        "is always set, to now and expirationSeconds: a token must end",
-    ),
+    ("exp", "is always set, to now and expirationSeconds: a token must end"),
     ("iat", "is set by jwt.iat and jwt.skewSeconds"),
     ("nbf", "is set by jwt.nbf and jwt.skewSeconds"),
 ];
@@ -57,10 +54,7 @@ impl Described for Jwt {
 impl AccountSide for JwtAccount {
     fn roles(&self) -> &'static [Role] {
         let texts = self.texts().unwrap_or_default();
-        let uses_id = texts
-            .iter()
-            .flat_map(Text::names)
-            .any(|name| *name == Name::KeyId);
+        let uses_id = texts.iter().flat_map(Text::names).any(|name| *name == Name::KeyId);
         if uses_id { WITH_ID } else { FACTS.roles }
     }
 }
@@ -91,10 +85,7 @@ impl JwtAccount {
     }
 
     fn is_symmetric(&self) -> bool {
-        !matches!(
-            self.algorithm,
-            Some(JwtAlgorithm::RS256 | JwtAlgorithm::ES256)
-        )
+        !matches!(self.algorithm, Some(JwtAlgorithm::RS256 | JwtAlgorithm::ES256))
     }
 }
 
@@ -168,10 +159,7 @@ impl Provider for Jwt {
     }
 
     fn published(&self) -> Cow<'static, str> {
-        self.account
-            .name
-            .clone()
-            .map_or(FACTS.name.into(), Cow::Owned)
+        self.account.name.clone().map_or(FACTS.name.into(), Cow::Owned)
     }
 
     fn roles(&self) -> &'static [Role] {
@@ -221,12 +209,7 @@ impl Provider for Jwt {
 
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
         let [header, claims] = self.header_and_claims(mint)?;
-        let token = jwt(
-            self.account.algorithm()?,
-            &self.key(mint)?,
-            &header,
-            &claims,
-        )?;
+        let token = jwt(self.account.algorithm()?, &self.key(mint)?, &header, &claims)?;
         let expiry = Expiry::At(mint.expires_at());
         Ok(Step::Done(Answer::new(token, expiry, self.config())))
     }

@@ -4,8 +4,8 @@ use jiff::SignedDuration;
 
 use super::wire::{reply_object, seconds, token};
 use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, Life, Mint, MintError, Provider,
-    Request, Role, Step, UnusableReply,
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, Life, Mint, MintError, Provider, Request, Role, Step,
+    UnusableReply,
 };
 use crate::api::{Hume, HumeAccount};
 
@@ -88,18 +88,8 @@ mod tests {
             ("HUME_SECRET_KEY", "secret-key".into()),
         ]);
         let error = request(&Hume::default(), 0, &credential).unwrap_err();
-        assert!(matches!(
-            error,
-            MintError::Rejected {
-                credential: true,
-                ..
-            }
-        ));
-        assert!(
-            error
-                .to_string()
-                .contains("HUME_API_KEY in the Secret holds a colon")
-        );
+        assert!(matches!(error, MintError::Rejected { credential: true, .. }));
+        assert!(error.to_string().contains("HUME_API_KEY in the Secret holds a colon"));
         assert!(!error.to_string().contains("api:key"));
     }
 

@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 use super::request::component;
 use super::wire::{no_expiry, reply_object, seconds_text, secret};
 use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
-    Provider, Request, Role, Step, UnusableReply,
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request,
+    Role, Step, UnusableReply,
 };
 use crate::api::{IceServers, IceServersAccount, IceServersKind};
 
@@ -114,10 +114,7 @@ impl Provider for IceServers {
         match self.kind() {
             IceServersKind::Cloudflare => {
                 let id = secret(mint.credential, &CLOUDFLARE[1])?.expose_secret();
-                let path = format!(
-                    "/v1/turn/keys/{}/credentials/generate-ice-servers",
-                    component(id)
-                );
+                let path = format!("/v1/turn/keys/{}/credentials/generate-ice-servers", component(id));
                 let request = Request::post_json(path, &json!({"ttl": seconds}));
                 Ok(Step::Send(request.bearer(mint, &CLOUDFLARE[0])?))
             }
@@ -147,9 +144,7 @@ impl Provider for IceServers {
             .and_then(|list| serde_json::from_value(list).ok())
             .ok_or_else(|| UnusableReply(format!("it holds no list of servers in `{list}`")))?;
         if !servers.iter().any(|server| server.credential.is_some()) {
-            return Err(UnusableReply(format!(
-                "no server in `{list}` has a credential"
-            )));
+            return Err(UnusableReply(format!("no server in `{list}` has a credential")));
         }
         Ok(Step::Done(answer(&servers, expiry)))
     }
@@ -169,8 +164,7 @@ impl IceServers {
         let key = Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, shared.as_bytes());
         let credential = BASE64.encode(sign(&key, username.as_bytes()));
         let urls = self.account.urls.iter().flatten();
-        let (turn, stun): (Vec<String>, Vec<String>) =
-            urls.cloned().partition(|url| url.starts_with("turn"));
+        let (turn, stun): (Vec<String>, Vec<String>) = urls.cloned().partition(|url| url.starts_with("turn"));
         let open = (!stun.is_empty()).then_some(Server {
             urls: stun,
             username: None,
@@ -217,10 +211,7 @@ fn answer(servers: &[Server], expiry: Expiry) -> Answer {
     let list = serde_json::to_value(servers).unwrap_or(Value::Null);
     let mut answer = Answer::new(list.to_string(), expiry, Map::new());
     if let Some(server) = with {
-        let values = [
-            ("username", &server.username),
-            ("credential", &server.credential),
-        ];
+        let values = [("username", &server.username), ("credential", &server.credential)];
         for (name, value) in values {
             let value = value.clone().map(SecretString::from);
             answer.outputs.extend(value.map(|it| (name.into(), it)));

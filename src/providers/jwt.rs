@@ -39,25 +39,16 @@ mod tests {
     use super::*;
 
     fn token(claims: &str) -> String {
-        format!(
-            "eyJhbGciOiJIUzI1NiJ9.{}.c2ln",
-            URL_SAFE_NO_PAD.encode(claims)
-        )
+        format!("eyJhbGciOiJIUzI1NiJ9.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
     }
 
     #[test]
     fn reads_exp() {
         let expected = Timestamp::from_second(1_795_336_200).ok();
         assert_eq!(expiry(&token(r#"{"iss":"x","exp":1795336200}"#)), expected);
-        assert_eq!(
-            expiry(&token(r#"{"exp":1795336200.0,"nested":{"exp":1}}"#)),
-            expected
-        );
+        assert_eq!(expiry(&token(r#"{"exp":1795336200.0,"nested":{"exp":1}}"#)), expected);
         // A claim that encodes to the letters in which base64url differs from base64.
-        assert_eq!(
-            expiry(&token(r#"{"exp":1795336200,"name":"ü>?~ÿþ"}"#)),
-            expected
-        );
+        assert_eq!(expiry(&token(r#"{"exp":1795336200,"name":"ü>?~ÿþ"}"#)), expected);
     }
 
     #[test]
@@ -83,10 +74,7 @@ mod tests {
             token(r#"{"exp":null}"#),
             token("[1795336200]"),
             token("not json"),
-            token(&format!(
-                r#"{{"exp":1795336200,"padding":"{}"}}"#,
-                "x".repeat(LONGEST)
-            )),
+            token(&format!(r#"{{"exp":1795336200,"padding":"{}"}}"#, "x".repeat(LONGEST))),
         ] {
             assert_eq!(expiry(&token), None, "{token:.60}");
         }

@@ -53,9 +53,7 @@ impl Life {
     pub fn admit(self, expiration: SignedDuration) -> Result<(), InvalidBlock> {
         match self {
             Self::Offered { .. } if expiration.is_zero() => Ok(()),
-            Self::Chosen { min, max } | Self::Offered { min, max }
-                if expiration < min || expiration > max =>
-            {
+            Self::Chosen { min, max } | Self::Offered { min, max } if expiration < min || expiration > max => {
                 Err(InvalidBlock(format!(
                     "expirationSeconds: {} is outside of what the provider grants, {} to {} seconds",
                     expiration.as_secs(),
@@ -83,13 +81,7 @@ mod tests {
             assert_eq!(chosen.admit(secs(inside)), Ok(()));
         }
         for outside in [i64::MIN, 0, 9, 7201, i64::MAX] {
-            assert!(
-                chosen
-                    .admit(secs(outside))
-                    .unwrap_err()
-                    .0
-                    .contains("10 to 7200")
-            );
+            assert!(chosen.admit(secs(outside)).unwrap_err().0.contains("10 to 7200"));
         }
         assert_eq!(Life::Stated.admit(secs(0)), Ok(()));
     }

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use super::sign::{Algorithm, jwt};
 use super::wire::{bounded, secret};
 use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
-    Provider, Role, Step, UnusableReply,
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Role, Step,
+    UnusableReply,
 };
 use crate::api::{LiveKit, LiveKitAccount};
 
@@ -48,9 +48,11 @@ impl Provider for LiveKit {
     /// The room, if that is all the token opens.
     fn model(&self) -> Option<&str> {
         let further = [&self.sip, &self.inference, &self.agent, &self.observability];
-        let beyond = self.video.iter().flatten().any(|(grant, value)| {
-            !OF_A_ROOM.contains(&grant.as_str()) && *value != Value::Bool(false)
-        });
+        let beyond = self
+            .video
+            .iter()
+            .flatten()
+            .any(|(grant, value)| !OF_A_ROOM.contains(&grant.as_str()) && *value != Value::Bool(false));
         let only = !beyond && further.into_iter().all(Option::is_none);
         self.room().filter(|_| only)
     }
@@ -69,9 +71,7 @@ impl Provider for LiveKit {
             .as_ref()
             .is_some_and(|video| video.get("roomJoin") == Some(&Value::Bool(true)));
         if joins && self.identity.is_none() {
-            return Err(InvalidBlock(
-                "livekit.identity: who joins a room has one".into(),
-            ));
+            return Err(InvalidBlock("livekit.identity: who joins a room has one".into()));
         }
         if joins && self.room().is_none_or(str::is_empty) {
             return Err(InvalidBlock(

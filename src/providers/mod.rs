@@ -115,11 +115,7 @@ pub trait Provider: Send + Sync {
 
     /// TanStack's `config`, as published unless the reply says more.
     fn config(&self) -> Map<String, Value> {
-        let model = self
-            .facts()
-            .config_has_model
-            .then(|| self.model())
-            .flatten();
+        let model = self.facts().config_has_model.then(|| self.model()).flatten();
         model
             .map(|model| ("model".to_owned(), model.into()))
             .into_iter()
@@ -241,8 +237,7 @@ mod tests {
     fn debug_hides_the_key() {
         let credential = Credential::new([("api-key", "canary".into())]);
         assert!(!format!("{credential:?}").contains("canary"));
-        let ask: crate::api::OpenAi =
-            serde_json::from_value(serde_json::json!({"model": "m"})).unwrap();
+        let ask: crate::api::OpenAi = serde_json::from_value(serde_json::json!({"model": "m"})).unwrap();
         let request = fixture::request(&ask, 10, &credential).unwrap();
         assert_eq!(format!("{request:?}"), "POST /v1/realtime/client_secrets");
         assert!(!format!("{:?}", request.headers).contains("canary"));

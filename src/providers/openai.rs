@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use super::clock::epoch_seconds;
 use super::wire::{reply_object, sendable, token};
 use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
-    Provider, Request, Role, Step, UnusableReply,
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request,
+    Role, Step, UnusableReply,
 };
 use crate::api::{OpenAi, OpenAiAccount, OpenAiKind, OpenAiRegion};
 
@@ -60,10 +60,7 @@ impl Provider for OpenAi {
 
     fn endpoint(&self) -> Endpoint<'_> {
         let [global, us, eu] = ORIGINS;
-        match (
-            &self.account.endpoint,
-            self.account.region.unwrap_or_default(),
-        ) {
+        match (&self.account.endpoint, self.account.region.unwrap_or_default()) {
             (Some(custom), _) => Endpoint::Custom(custom),
             (None, OpenAiRegion::Global) => Endpoint::BuiltIn(global),
             (None, OpenAiRegion::US) => Endpoint::BuiltIn(us),
@@ -97,16 +94,10 @@ impl Provider for OpenAi {
         // Not `session.expires_at`, which is the session's own and 0 before it starts.
         let expires_at = reply.get("expires_at").and_then(epoch_seconds);
         let expires_at = expires_at.ok_or_else(|| {
-            UnusableReply(
-                "it states no `expires_at` in seconds, and an expiry is never guessed".into(),
-            )
+            UnusableReply("it states no `expires_at` in seconds, and an expiry is never guessed".into())
         })?;
         let config = self.granted(&reply);
-        Ok(Step::Done(Answer::new(
-            value,
-            Expiry::At(expires_at),
-            config,
-        )))
+        Ok(Step::Done(Answer::new(value, Expiry::At(expires_at), config)))
     }
 }
 
@@ -115,9 +106,7 @@ impl OpenAi {
     /// its model at the top.
     fn granted(&self, reply: &Map<String, Value>) -> Map<String, Value> {
         let granted = match self.kind {
-            OpenAiKind::Realtime => reply
-                .get("session")
-                .and_then(|session| session.get("model")?.as_str()),
+            OpenAiKind::Realtime => reply.get("session").and_then(|session| session.get("model")?.as_str()),
             OpenAiKind::Transcription | OpenAiKind::Translation => None,
         };
         let mut config = self.config();
@@ -131,28 +120,22 @@ impl OpenAi {
 /// The headers that say who asks and for whom.
 fn account_headers(block: &OpenAi) -> Result<HeaderMap, InvalidBlock> {
     let given = [
-        (
-            "organization",
-            "openai-organization",
-            &block.account.organization,
-        ),
+        ("organization", "openai-organization", &block.account.organization),
         ("project", "openai-project", &block.account.project),
-        (
-            "safetyIdentifier",
-            "openai-safety-identifier",
-            &block.safety_identifier,
-        ),
+        ("safetyIdentifier", "openai-safety-identifier", &block.safety_identifier),
     ];
     let given = given
         .into_iter()
         .filter_map(|(field, name, value)| Some((field, name, value.as_deref()?)));
     given
-        .map(|(field, name, value)| match sendable(value).and_then(|value| HeaderValue::from_str(value).ok()) {
-            Some(value) => Ok((HeaderName::from_static(name), value)),
-            None => Err(InvalidBlock(format!(
-                "openai.{field}: it is sent as a header, so only ASCII letters, digits and punctuation will do"
-            ))),
-        })
+        .map(
+            |(field, name, value)| match sendable(value).and_then(|value| HeaderValue::from_str(value).ok()) {
+                Some(value) => Ok((HeaderName::from_static(name), value)),
+                None => Err(InvalidBlock(format!(
+                    "openai.{field}: it is sent as a header, so only ASCII letters, digits and punctuation will do"
+                ))),
+            },
+        )
         .collect()
 }
 

@@ -110,9 +110,7 @@ impl Text {
                 .split_once("}}")
                 .ok_or("a placeholder begins with {{ and doesn't end with }}")?;
             let inside = inside.trim();
-            let wrapped = inside
-                .strip_prefix("base64(")
-                .and_then(|it| it.strip_suffix(')'));
+            let wrapped = inside.strip_prefix("base64(").and_then(|it| it.strip_suffix(')'));
             let name = Name::parse(wrapped.unwrap_or(inside).trim())?;
             if !before.is_empty() {
                 pieces.push(Piece::Literal(before.to_owned()));
@@ -146,11 +144,7 @@ impl Text {
     }
 
     /// Fills it in; `encode` is applied to values and not to what stands between them.
-    pub(super) fn fill(
-        &self,
-        values: &Values<'_>,
-        encode: impl Fn(&str) -> String,
-    ) -> Result<String, MintError> {
+    pub(super) fn fill(&self, values: &Values<'_>, encode: impl Fn(&str) -> String) -> Result<String, MintError> {
         let mut filled = String::new();
         for piece in &self.0 {
             match piece {
@@ -166,12 +160,7 @@ impl Text {
     /// As a value of JSON: of its own type if it is one placeholder and nothing else, else text.
     fn typed(&self, values: &Values<'_>) -> Result<Value, MintError> {
         match self.0.as_slice() {
-            [
-                Piece::Filled {
-                    name,
-                    base64: false,
-                },
-            ] => values.value(name),
+            [Piece::Filled { name, base64: false }] => values.value(name),
             _ => self.fill(values, str::to_owned).map(Value::from),
         }
     }
@@ -192,20 +181,18 @@ impl Values<'_> {
             When::Expires => self.mint.expires_at(),
         };
         Ok(match name {
-            Name::Credential => secret(self.mint.credential, self.key)?
-                .expose_secret()
-                .into(),
-            Name::KeyId => secret(self.mint.credential, &KEY_ID)?
-                .expose_secret()
-                .into(),
+            Name::Credential => secret(self.mint.credential, self.key)?.expose_secret().into(),
+            Name::KeyId => secret(self.mint.credential, &KEY_ID)?.expose_secret().into(),
             Name::TtlSeconds => self.mint.expiration.as_secs().into(),
             Name::Uuid => self.mint.uuid().into(),
             Name::Time(when, Unit::Seconds) => at(*when).as_second().into(),
             Name::Time(when, Unit::Millis) => at(*when).as_millisecond().into(),
             Name::Time(when, Unit::Rfc3339) => whole_second(at(*when)).to_string().into(),
-            Name::Param(name) => self.params.get(name).cloned().ok_or_else(|| {
-                InvalidBlock(format!("params.{name} is used and not set; set it"))
-            })?,
+            Name::Param(name) => self
+                .params
+                .get(name)
+                .cloned()
+                .ok_or_else(|| InvalidBlock(format!("params.{name} is used and not set; set it")))?,
         })
     }
 
@@ -253,18 +240,11 @@ fn walk_object(
     Ok(())
 }
 
-fn walk(
-    value: &Value,
-    place: &str,
-    depth: usize,
-    found: &mut Vec<Text>,
-) -> Result<(), InvalidBlock> {
+fn walk(value: &Value, place: &str, depth: usize, found: &mut Vec<Text>) -> Result<(), InvalidBlock> {
     if depth > DEEPEST {
         // The place itself is as long as the template is deep.
         let place: String = place.chars().take(128).collect();
-        return Err(InvalidBlock(format!(
-            "{place}…: more than {DEEPEST} levels deep"
-        )));
+        return Err(InvalidBlock(format!("{place}…: more than {DEEPEST} levels deep")));
     }
     match value {
         Value::String(text) => found.push(text_at(text, place)?),
@@ -304,10 +284,7 @@ pub(super) fn plain_name(name: &str, place: &str) -> Result<(), InvalidBlock> {
 ///
 /// # Errors
 /// A value that is missing.
-pub(super) fn filled(
-    template: &Map<String, Value>,
-    values: &Values<'_>,
-) -> Result<Map<String, Value>, MintError> {
+pub(super) fn filled(template: &Map<String, Value>, values: &Values<'_>) -> Result<Map<String, Value>, MintError> {
     let pairs = template
         .iter()
         .map(|(name, value)| Ok((name.clone(), filled_value(value, values)?)));

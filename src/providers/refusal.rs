@@ -7,11 +7,7 @@ use super::retry_after::retry_after;
 use super::{Class, Credential, Endpoint, MintError, Provider, To, scrub};
 
 /// The error for a reply whose status is not 2xx.
-pub(super) fn refusal(
-    provider: &dyn Provider,
-    credential: &Credential,
-    reply: &Reply,
-) -> MintError {
+pub(super) fn refusal(provider: &dyn Provider, credential: &Credential, reply: &Reply) -> MintError {
     let status = reply.status.as_u16();
     let told = Told::read(&reply.body);
     let wrong_key = told.says_wrong_key(status, provider);
@@ -19,10 +15,7 @@ pub(super) fn refusal(
     match provider.class(status) {
         Class::Throttled => {
             let retry_after = retry_after(&reply.headers, reply.clocks.arrival());
-            MintError::Throttled {
-                retry_after,
-                message,
-            }
+            MintError::Throttled { retry_after, message }
         }
         Class::Unavailable => MintError::Unavailable { message },
         Class::Granted | Class::Rejected => MintError::Rejected {
@@ -46,9 +39,7 @@ pub(super) fn speaker(provider: &dyn Provider, to: &To) -> Speaker {
     let (name, built_in) = match (to, provider.endpoint()) {
         (
             To::Service {
-                title,
-                built_in: true,
-                ..
+                title, built_in: true, ..
             },
             _,
         ) => ((*title).to_owned(), true),
@@ -82,10 +73,7 @@ fn message(provider: &dyn Provider, credential: &Credential, reply: &Reply, told
         return format!("{answered}. {hint}");
     }
 
-    let word = |text: Option<&str>| {
-        text.and_then(|text| scrub::word(text, credential))
-            .map(str::to_owned)
-    };
+    let word = |text: Option<&str>| text.and_then(|text| scrub::word(text, credential)).map(str::to_owned);
     let code = word(told.code.as_deref())
         .map(|code| format!(" ({code})"))
         .unwrap_or_default();
@@ -103,9 +91,7 @@ fn message(provider: &dyn Provider, credential: &Credential, reply: &Reply, told
         .iter()
         .find_map(|name| reply.headers.get(*name)?.to_str().ok());
     let request_id = word(header.or(told.request_id.as_deref()));
-    let request_id = request_id
-        .map(|id| format!(" Request id {id}."))
-        .unwrap_or_default();
+    let request_id = request_id.map(|id| format!(" Request id {id}.")).unwrap_or_default();
     format!("{answered}{code}{text}. {hint}{request_id}")
 }
 
@@ -118,9 +104,7 @@ fn hint(status: u16) -> &'static str {
         400 | 422 => "Check the provider block of the spec.",
         401 => "Check the API key in the Secret.",
         403 => "Check the API key in the Secret, and whether its account may do this.",
-        404 | 410 => {
-            "Check the model or agent id in the spec, and whether the API key belongs to its account."
-        }
+        404 | 410 => "Check the model or agent id in the spec, and whether the API key belongs to its account.",
         429 => "The provider limits this API key: mints with it wait.",
         408 | 409 | 500..=599 => "The provider is having trouble: the mint will be tried again.",
         _ => "That is not an answer of the API: check the endpoint and any proxy on the way.",
@@ -156,11 +140,7 @@ impl Told {
                 true
             }
             400 if provider.facts().wrong_key_is_400 => {
-                let text = self
-                    .message
-                    .as_deref()
-                    .unwrap_or_default()
-                    .to_ascii_lowercase();
+                let text = self.message.as_deref().unwrap_or_default().to_ascii_lowercase();
                 text.contains("api key")
             }
             _ => false,
@@ -251,19 +231,15 @@ impl Told {
             return Self::default();
         };
         let place = first.get("loc").and_then(Value::as_array).map(|place| {
-            let steps = place.iter().map(|step| {
-                step.as_str()
-                    .map_or_else(|| step.to_string(), str::to_owned)
-            });
+            let steps = place
+                .iter()
+                .map(|step| step.as_str().map_or_else(|| step.to_string(), str::to_owned));
             steps.collect::<Vec<_>>().join(".")
         });
-        let message = first
-            .get("msg")
-            .and_then(Value::as_str)
-            .map(|message| match place {
-                Some(place) => format!("{place}: {message}"),
-                None => message.to_owned(),
-            });
+        let message = first.get("msg").and_then(Value::as_str).map(|message| match place {
+            Some(place) => format!("{place}: {message}"),
+            None => message.to_owned(),
+        });
         let code = first.get("type").and_then(Value::as_str).map(str::to_owned);
         Self {
             code,
@@ -284,9 +260,7 @@ fn description(body: &Map<String, Value>) -> Option<String> {
 /// Google's word for what is wrong, within the details.
 fn reason(error: &Map<String, Value>) -> Option<String> {
     let details = error.get("details")?.as_array()?;
-    let reason = details
-        .iter()
-        .find_map(|detail| detail.get("reason")?.as_str())?;
+    let reason = details.iter().find_map(|detail| detail.get("reason")?.as_str())?;
     Some(reason.to_owned())
 }
 

@@ -20,12 +20,7 @@ pub(super) struct Reply {
 
 impl Reply {
     /// What the reply leads to: the token, or another request.
-    pub(super) fn read(
-        &self,
-        provider: &dyn Provider,
-        mint: &Mint<'_>,
-        nth: usize,
-    ) -> Result<Step, MintError> {
+    pub(super) fn read(&self, provider: &dyn Provider, mint: &Mint<'_>, nth: usize) -> Result<Step, MintError> {
         if provider.class(self.status.as_u16()) != Class::Granted {
             return Err(refusal(provider, mint.credential, self));
         }
@@ -68,11 +63,7 @@ impl Reply {
 }
 
 /// A token that was signed here.
-pub(super) fn signed(
-    provider: &dyn Provider,
-    mint: &Mint<'_>,
-    answer: Answer,
-) -> Result<Minted, MintError> {
+pub(super) fn signed(provider: &dyn Provider, mint: &Mint<'_>, answer: Answer) -> Result<Minted, MintError> {
     let clocks = Clocks::new(mint.now, Duration::ZERO, None);
     let end = clocks
         .end(answer.expiry, provider.life(), mint.expiration)

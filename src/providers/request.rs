@@ -109,17 +109,12 @@ impl Request {
 
     /// `POST` of a form.
     pub(super) fn post_form(path: impl Into<String>, fields: &[(&str, &str)]) -> Self {
-        let encode = |text| {
-            utf8_percent_encode(text, FORM)
-                .to_string()
-                .replace(' ', "+")
-        };
+        let encode = |text| utf8_percent_encode(text, FORM).to_string().replace(' ', "+");
         let pairs = fields
             .iter()
             .map(|(key, value)| format!("{}={}", encode(key), encode(value)));
         let body = pairs.collect::<Vec<_>>().join("&");
-        let mut request = Self::new(Method::POST, path)
-            .header("content-type", "application/x-www-form-urlencoded");
+        let mut request = Self::new(Method::POST, path).header("content-type", "application/x-www-form-urlencoded");
         request.body = Body::Bytes(body.into_bytes());
         request
     }
@@ -145,10 +140,8 @@ impl Request {
 
     /// A header whose value is fixed by the adapter.
     pub(super) fn header(mut self, name: &'static str, value: &'static str) -> Self {
-        self.headers.insert(
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        );
+        self.headers
+            .insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         self
     }
 
@@ -180,12 +173,7 @@ impl Request {
     }
 
     /// Two values of the key Secret as `Authorization: Basic`. The first can't hold a colon, where the pair is split.
-    pub(super) fn basic(
-        mut self,
-        mint: &Mint<'_>,
-        user: &Role,
-        password: &Role,
-    ) -> Result<Self, MintError> {
+    pub(super) fn basic(mut self, mint: &Mint<'_>, user: &Role, password: &Role) -> Result<Self, MintError> {
         let (name, word) = (
             secret(mint.credential, user)?.expose_secret(),
             secret(mint.credential, password)?.expose_secret(),
@@ -201,8 +189,8 @@ impl Request {
             )));
         }
         let value = format!("Basic {}", BASE64.encode(format!("{name}:{word}")));
-        let mut value = HeaderValue::try_from(value)
-            .map_err(|_| refuse("the credential can't be sent as a header".into()))?;
+        let mut value =
+            HeaderValue::try_from(value).map_err(|_| refuse("the credential can't be sent as a header".into()))?;
         value.set_sensitive(true);
         self.headers.insert(AUTHORIZATION, value);
         Ok(self)

@@ -39,8 +39,7 @@ impl GuardedResolver {
     fn guards(&self, host: &str) -> bool {
         let domain = || host.find('.').map(|dot| &host[dot..]);
         self.guarded.contains(host)
-            || !self.exempt.contains(host)
-                && domain().is_some_and(|domain| self.guarded.contains(domain))
+            || !self.exempt.contains(host) && domain().is_some_and(|domain| self.guarded.contains(domain))
     }
 }
 
@@ -50,8 +49,7 @@ impl Resolve for GuardedResolver {
         let guarded = self.guards(&host);
         Box::pin(async move {
             // The port comes from the URL later on.
-            let mut found: Vec<SocketAddr> =
-                tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
+            let mut found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
             if guarded {
                 found.retain(|address| is_public(address.ip()));
                 if found.is_empty() {
@@ -139,8 +137,8 @@ mod tests {
 
     #[test]
     fn a_domain_is_guarded_but_for_the_listed_hosts() {
-        let resolver = GuardedResolver::new([".openai.azure.com".to_owned()])
-            .except(["private.openai.azure.com".to_owned()]);
+        let resolver =
+            GuardedResolver::new([".openai.azure.com".to_owned()]).except(["private.openai.azure.com".to_owned()]);
         assert!(resolver.guards("my-resource.openai.azure.com"));
         for other in [
             "private.openai.azure.com",
@@ -155,11 +153,7 @@ mod tests {
     #[tokio::test]
     async fn only_guarded_hosts_are_guarded() {
         let resolver = GuardedResolver::new(["localhost".to_owned()]);
-        let error = resolver
-            .resolve("localhost".parse().unwrap())
-            .await
-            .err()
-            .unwrap();
+        let error = resolver.resolve("localhost".parse().unwrap()).await.err().unwrap();
         assert!(error.is::<PrivateAddress>(), "{error}");
 
         let resolver = GuardedResolver::new(["api.openai.com".to_owned()]);

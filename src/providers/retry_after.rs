@@ -50,9 +50,7 @@ fn http_date(text: &str) -> Option<Timestamp> {
 
 fn seconds(seconds: f64) -> Option<SignedDuration> {
     // Clamped before it becomes a duration: what no duration holds is still a wish to be left alone for long.
-    let seconds = seconds
-        .is_finite()
-        .then(|| seconds.min(LONGEST.as_secs_f64()))?;
+    let seconds = seconds.is_finite().then(|| seconds.min(LONGEST.as_secs_f64()))?;
     positive(SignedDuration::try_from_secs_f64(seconds).ok()?)
 }
 
@@ -69,12 +67,7 @@ mod tests {
     fn parse(headers: &[(&'static str, &'static str)]) -> Option<i128> {
         let headers = headers
             .iter()
-            .map(|(name, value)| {
-                (
-                    HeaderName::from_static(name),
-                    HeaderValue::from_static(value),
-                )
-            })
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
         let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
         retry_after(&headers, now).map(|wait| wait.as_millis())
@@ -106,10 +99,7 @@ mod tests {
         assert_eq!(parse(&all), Some(1_500));
         assert_eq!(parse(&all[1..]), Some(5_000));
         assert_eq!(parse(&all[2..]), Some(20_000));
-        assert_eq!(
-            parse(&[("retry-after-ms", "NaN"), ("retry-after", "5")]),
-            Some(5_000)
-        );
+        assert_eq!(parse(&[("retry-after-ms", "NaN"), ("retry-after", "5")]), Some(5_000));
         assert_eq!(
             parse(&[("retry-after", "0"), ("x-ratelimit-reset", "1795348820")]),
             Some(20_000)
@@ -121,49 +111,24 @@ mod tests {
         for value in [
             "0", "-1", "-0.0", "NaN", "inf", "-inf", "infinity", "", "soon", "1s", "0x10",
         ] {
-            assert_eq!(
-                parse(&[("retry-after", value)]),
-                None,
-                "retry-after: {value}"
-            );
-            assert_eq!(
-                parse(&[("retry-after-ms", value)]),
-                None,
-                "retry-after-ms: {value}"
-            );
+            assert_eq!(parse(&[("retry-after", value)]), None, "retry-after: {value}");
+            assert_eq!(parse(&[("retry-after-ms", value)]), None, "retry-after-ms: {value}");
             assert_eq!(
                 parse(&[("x-ratelimit-reset", value)]),
                 None,
                 "x-ratelimit-reset: {value}"
             );
         }
-        assert_eq!(
-            parse(&[("retry-after", "Sun, 22 Nov 2026 11:59:59 GMT")]),
-            None,
-            "past"
-        );
-        assert_eq!(
-            parse(&[("retry-after", "Sun, 22 Nov 2026 12:00:00 GMT")]),
-            None,
-            "now"
-        );
+        assert_eq!(parse(&[("retry-after", "Sun, 22 Nov 2026 11:59:59 GMT")]), None, "past");
+        assert_eq!(parse(&[("retry-after", "Sun, 22 Nov 2026 12:00:00 GMT")]), None, "now");
         assert_eq!(parse(&[("x-ratelimit-reset", "1795348799")]), None, "past");
-        assert_eq!(
-            parse(&[("x-ratelimit-reset-requests", "3s")]),
-            None,
-            "no SDK obeys it"
-        );
+        assert_eq!(parse(&[("x-ratelimit-reset-requests", "3s")]), None, "no SDK obeys it");
         assert_eq!(parse(&[]), None);
     }
 
     #[test]
     fn capped() {
-        for value in [
-            "601",
-            "1e300",
-            "99999999999999999999",
-            "Sun, 22 Nov 2099 12:00:00 GMT",
-        ] {
+        for value in ["601", "1e300", "99999999999999999999", "Sun, 22 Nov 2099 12:00:00 GMT"] {
             assert_eq!(parse(&[("retry-after", value)]), Some(600_000), "{value}");
         }
         assert_eq!(parse(&[("x-ratelimit-reset", "1895348820")]), Some(600_000));
@@ -178,9 +143,6 @@ mod tests {
             parse(&[ten_minutes_ahead, ("x-ratelimit-reset", "1795349405")]),
             Some(5_000)
         );
-        assert_eq!(
-            parse(&[ten_minutes_ahead, ("retry-after", "7")]),
-            Some(7_000)
-        );
+        assert_eq!(parse(&[ten_minutes_ahead, ("retry-after", "7")]), Some(7_000));
     }
 }

@@ -67,16 +67,12 @@ fn one_line(text: &str) -> String {
 
 /// Goes through the runs of characters that keys are made of, and what is between them.
 fn without_secrets(text: &str) -> String {
-    let in_run = |c: char| {
-        c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '+' | '~' | '*' | '%')
-    };
+    let in_run = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '+' | '~' | '*' | '%');
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
     let mut after_bearer = false;
     while let Some(first) = rest.chars().next() {
-        let end = rest
-            .find(|c| in_run(c) != in_run(first))
-            .unwrap_or(rest.len());
+        let end = rest.find(|c| in_run(c) != in_run(first)).unwrap_or(rest.len());
         let (piece, next) = rest.split_at(end);
         rest = next;
         if !in_run(first) {
@@ -96,17 +92,12 @@ fn without_secrets(text: &str) -> String {
 }
 
 fn is_secret(run: &str) -> bool {
-    has_known_prefix(run)
-        || run
-            .split(|c: char| !c.is_ascii_alphanumeric())
-            .any(is_random)
-        || is_mixed(run)
+    has_known_prefix(run) || run.split(|c: char| !c.is_ascii_alphanumeric()).any(is_random) || is_mixed(run)
 }
 
 fn has_known_prefix(run: &str) -> bool {
     let run = run.to_ascii_lowercase();
-    let at_boundary =
-        |(at, _): (usize, &str)| !run[..at].ends_with(|c: char| c.is_ascii_alphanumeric());
+    let at_boundary = |(at, _): (usize, &str)| !run[..at].ends_with(|c: char| c.is_ascii_alphanumeric());
     !NAMES.contains(&run.as_str())
         && Block::every_facts()
             .iter()
@@ -124,10 +115,7 @@ fn is_random(part: &str) -> bool {
 /// Long, with capitals, small letters and digits throughout: base64 keys. Model names and URLs have no such mix.
 fn is_mixed(run: &str) -> bool {
     let has = |class: fn(&u8) -> bool| run.bytes().any(|byte| class(&byte));
-    run.len() >= 40
-        && has(u8::is_ascii_uppercase)
-        && has(u8::is_ascii_lowercase)
-        && has(u8::is_ascii_digit)
+    run.len() >= 40 && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit)
 }
 
 fn cut(text: &str) -> String {
@@ -142,10 +130,7 @@ mod tests {
     use super::*;
 
     fn scrubbed(text: &str) -> String {
-        scrub(
-            text,
-            &Credential::new([("api-key", "hunter2-is-the-key".into())]),
-        )
+        scrub(text, &Credential::new([("api-key", "hunter2-is-the-key".into())]))
     }
 
     #[test]
@@ -156,27 +141,15 @@ mod tests {
                 "Incorrect API key provided: [redacted].",
             ),
             ("key=hunter2-is-the-key&x=1", "key=[redacted]&x=1"),
-            (
-                "hunter2-is-the-keyhunter2-is-the-key",
-                "[redacted][redacted]",
-            ),
+            ("hunter2-is-the-keyhunter2-is-the-key", "[redacted][redacted]"),
             ("hunter2\u{200b}-is-the-\u{feff}key", "[redacted]"),
-            (
-                "provided: sk-proj-abc. You can",
-                "provided: [redacted]. You can",
-            ),
+            ("provided: sk-proj-abc. You can", "provided: [redacted]. You can"),
             ("provided: sk-test****fake.", "provided: [redacted]."),
             ("SK-TEST", "[redacted]"),
-            (
-                "token ek_68af296e8e408191a1120ab6383263c2",
-                "token [redacted]",
-            ),
+            ("token ek_68af296e8e408191a1120ab6383263c2", "token [redacted]"),
             ("openai-insecure-api-key.ek_1", "[redacted]"),
             ("\"xi-0123\"", "\"[redacted]\""),
-            (
-                "conversation_signature=cvtkn_abc",
-                "conversation_signature=[redacted]",
-            ),
+            ("conversation_signature=cvtkn_abc", "conversation_signature=[redacted]"),
             ("Bearer abc", "Bearer [redacted]"),
             (
                 "authorization: bearer  abc/def+ghi== bad",
@@ -185,10 +158,7 @@ mod tests {
             ("eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjF9.c2ln", "[redacted]"),
             ("0123456789abcdef0123456789abcdef", "[redacted]"),
             ("Zm9vYmFyYmF6cXV4+Zm9vYmFy/Zm9vYmFyYmF6cXV4", "[redacted]"),
-            (
-                "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz",
-                "[redacted]",
-            ),
+            ("abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz", "[redacted]"),
         ] {
             assert_eq!(scrubbed(text), clean, "{text}");
         }
@@ -238,10 +208,7 @@ mod tests {
     #[test]
     fn words() {
         let credential = Credential::new([("api-key", "hunter2".into())]);
-        assert_eq!(
-            word("invalid_api_key", &credential),
-            Some("invalid_api_key")
-        );
+        assert_eq!(word("invalid_api_key", &credential), Some("invalid_api_key"));
         assert_eq!(
             word("req_011CSWTMqDhtQTPe8ZHaxvMk", &credential),
             Some("req_011CSWTMqDhtQTPe8ZHaxvMk")

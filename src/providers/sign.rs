@@ -4,9 +4,7 @@
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
-};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls::pki_types::PrivateKeyDer;
@@ -54,27 +52,17 @@ impl Algorithm {
                 };
                 let pair = pair.map_err(|_| unfit(self))?;
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(
-                    &RSA_PKCS1_SHA256,
-                    &SystemRandom::new(),
-                    message,
-                    &mut signature,
-                )
-                .map_err(|_| unfit(self))?;
+                pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
+                    .map_err(|_| unfit(self))?;
                 Ok(signature)
             }
             Self::Es256 => {
                 let PrivateKeyDer::Pkcs8(der) = private_key(key)? else {
                     return Err(unfit(self));
                 };
-                let pair = EcdsaKeyPair::from_pkcs8(
-                    &ECDSA_P256_SHA256_FIXED_SIGNING,
-                    der.secret_pkcs8_der(),
-                )
-                .map_err(|_| unfit(self))?;
-                let signature = pair
-                    .sign(&SystemRandom::new(), message)
+                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der())
                     .map_err(|_| unfit(self))?;
+                let signature = pair.sign(&SystemRandom::new(), message).map_err(|_| unfit(self))?;
                 Ok(signature.as_ref().to_vec())
             }
         }
@@ -98,11 +86,8 @@ pub(super) fn jwt(
 }
 
 fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, MintError> {
-    PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
-        rejected(
-            "the key in the Secret is no private key in PEM (-----BEGIN PRIVATE KEY-----)".into(),
-        )
-    })
+    PrivateKeyDer::from_pem_slice(pem)
+        .map_err(|_| rejected("the key in the Secret is no private key in PEM (-----BEGIN PRIVATE KEY-----)".into()))
 }
 
 fn unfit(algorithm: Algorithm) -> MintError {
@@ -140,38 +125,20 @@ mod tests {
                 json!({"video": {"roomJoin": true, "room": "room-1"}, "iss": "APIdevkey", "exp": 1795356000, "nbf": 1795334400, "sub": "user-1"}),
             ),
         );
-        assert!(
-            token
-                .unwrap()
-                .ends_with(".duxDCYwN_rnz4IYXJ3b_dp01LlZ8sxc5Y7QZd01vMhU")
-        );
+        assert!(token.unwrap().ends_with(".duxDCYwN_rnz4IYXJ3b_dp01LlZ8sxc5Y7QZd01vMhU"));
     }
 
     #[test]
     fn a_key_of_the_wrong_kind_says_so() {
         for algorithm in [Algorithm::Rs256, Algorithm::Es256] {
             let error = jwt(algorithm, b"canary", &Map::new(), &Map::new()).unwrap_err();
-            assert!(
-                error.to_string().contains("no private key in PEM"),
-                "{error}"
-            );
+            assert!(error.to_string().contains("no private key in PEM"), "{error}");
             assert!(!error.to_string().contains("canary"));
         }
         let elliptic = rcgen::KeyPair::generate().unwrap().serialize_pem();
-        let error = jwt(
-            Algorithm::Rs256,
-            elliptic.as_bytes(),
-            &Map::new(),
-            &Map::new(),
-        );
+        let error = jwt(Algorithm::Rs256, elliptic.as_bytes(), &Map::new(), &Map::new());
         assert!(error.unwrap_err().to_string().contains("can't sign RS256"));
-        let token = jwt(
-            Algorithm::Es256,
-            elliptic.as_bytes(),
-            &Map::new(),
-            &Map::new(),
-        )
-        .unwrap();
+        let token = jwt(Algorithm::Es256, elliptic.as_bytes(), &Map::new(), &Map::new()).unwrap();
         let signature = token.rsplit('.').next().unwrap();
         assert_eq!(URL_SAFE_NO_PAD.decode(signature).unwrap().len(), 64);
     }

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::wire::{no_expiry, reply_object, rfc3339, token};
 use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, Life, Mint, MintError, Provider,
-    Request, Role, Step, UnusableReply,
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, Life, Mint, MintError, Provider, Request, Role, Step,
+    UnusableReply,
 };
 use crate::api::{Soniox, SonioxAccount, SonioxKind, SonioxRegion};
 

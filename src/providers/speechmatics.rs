@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::wire::{reply_object, token};
 use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
-    Provider, Request, Role, Step, UnusableReply, jwt,
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request,
+    Role, Step, UnusableReply, jwt,
 };
 use crate::api::{Speechmatics, SpeechmaticsAccount, SpeechmaticsKind};
 

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use super::sign::{Algorithm, jwt};
 use super::wire::{bounded, secret};
 use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
-    Provider, Role, Step, UnusableReply,
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Role, Step,
+    UnusableReply,
 };
 use crate::api::{Twilio, TwilioAccount};
 
@@ -119,10 +119,7 @@ impl Twilio {
                 ])
             });
             given([
-                (
-                    "incoming",
-                    grant.incoming_allow.then(|| json!({"allow": true})),
-                ),
+                ("incoming", grant.incoming_allow.then(|| json!({"allow": true}))),
                 ("outgoing", outgoing.map(Value::from)),
                 ("push_credential_sid", text(&grant.push_credential_sid)),
                 ("endpoint_id", text(&grant.endpoint_id)),
@@ -212,16 +209,11 @@ mod tests {
     #[test]
     fn the_region_is_in_the_header() {
         use base64::Engine as _;
-        let (key, account) = (
-            format!("SK{}", "b".repeat(32)),
-            format!("AC{}", "a".repeat(32)),
-        );
+        let (key, account) = (format!("SK{}", "b".repeat(32)), format!("AC{}", "a".repeat(32)));
         let block = json!({"identity": "alice", "region": "us1", "video": {"room": "r1"}});
         let token = minted(block, ["apisecret", &key, &account]).unwrap();
         let header = token.split('.').next().unwrap();
-        let header = base64::engine::general_purpose::URL_SAFE_NO_PAD
-            .decode(header)
-            .unwrap();
+        let header = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(header).unwrap();
         assert_eq!(
             String::from_utf8(header).unwrap(),
             r#"{"alg":"HS256","typ":"JWT","cty":"twilio-fpa;v=1","twr":"us1"}"#
@@ -232,10 +224,7 @@ mod tests {
     fn a_token_that_opens_more_than_its_room_is_bound_to_none() {
         let block = |more: Value| -> Twilio {
             let mut block = json!({"identity": "alice", "video": {"room": "r1"}});
-            block
-                .as_object_mut()
-                .unwrap()
-                .extend(more.as_object().unwrap().clone());
+            block.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             serde_json::from_value(block).unwrap()
         };
         assert_eq!(block(json!({})).model(), Some("r1"));
@@ -246,10 +235,7 @@ mod tests {
 
     #[test]
     fn identifiers_that_are_none_are_named_and_not_quoted() {
-        let (key, account) = (
-            format!("SK{}", "b".repeat(32)),
-            format!("AC{}", "a".repeat(32)),
-        );
+        let (key, account) = (format!("SK{}", "b".repeat(32)), format!("AC{}", "a".repeat(32)));
         for (values, named) in [
             (["s", "canary", account.as_str()], "TWILIO_API_KEY"),
             (["s", &account, &account], "TWILIO_API_KEY"),

@@ -13,11 +13,7 @@ pub(super) const SESSION: usize = 48 * 1024;
 const DEEPEST: usize = 32;
 
 /// A value of the credential as a header, marked sensitive. A key that can't be sent is a wrong key.
-pub(super) fn credential_header(
-    credential: &Credential,
-    role: &Role,
-    scheme: &str,
-) -> Result<HeaderValue, MintError> {
+pub(super) fn credential_header(credential: &Credential, role: &Role, scheme: &str) -> Result<HeaderValue, MintError> {
     let refuse = |message| {
         Err(MintError::Rejected {
             credential: true,
@@ -25,8 +21,7 @@ pub(super) fn credential_header(
         })
     };
     let key = secret(credential, role)?.expose_secret();
-    let header =
-        sendable(key).and_then(|key| HeaderValue::from_str(&format!("{scheme}{key}")).ok());
+    let header = sendable(key).and_then(|key| HeaderValue::from_str(&format!("{scheme}{key}")).ok());
     let Some(mut header) = header else {
         return refuse(
             "the API key holds white space, a line break or a character beyond ASCII: put the bare key in the Secret"
@@ -38,19 +33,13 @@ pub(super) fn credential_header(
 }
 
 /// A value of the credential, which isn't empty.
-pub(super) fn secret<'c>(
-    credential: &'c Credential,
-    role: &Role,
-) -> Result<&'c SecretString, MintError> {
+pub(super) fn secret<'c>(credential: &'c Credential, role: &Role) -> Result<&'c SecretString, MintError> {
     let value = credential.get(role);
     value
         .filter(|value| !value.expose_secret().is_empty())
         .ok_or_else(|| MintError::Rejected {
             credential: true,
-            message: format!(
-                "the API key is missing or empty: set {:?} in the Secret",
-                role.key
-            ),
+            message: format!("the API key is missing or empty: set {:?} in the Secret", role.key),
         })
 }
 
@@ -61,19 +50,13 @@ pub(super) fn sendable(value: &str) -> Option<&str> {
 
 /// Whether an object may be passed on in the provider's own words: at most so many bytes as JSON, and not too deep. CEL
 /// can't see into it.
-pub(super) fn bounded(
-    field: &str,
-    object: Option<&Map<String, Value>>,
-    limit: usize,
-) -> Result<(), InvalidBlock> {
+pub(super) fn bounded(field: &str, object: Option<&Map<String, Value>>, limit: usize) -> Result<(), InvalidBlock> {
     let refuse = |what: String| Err(InvalidBlock(format!("{field}: {what}")));
     let Some(object) = object else {
         return Ok(());
     };
     if object.values().any(|value| deeper_than(DEEPEST - 1, value)) {
-        return refuse(format!(
-            "is nested deeper than {DEEPEST} levels; flatten it"
-        ));
+        return refuse(format!("is nested deeper than {DEEPEST} levels; flatten it"));
     }
     let size = serde_json::to_vec(object).map_or(usize::MAX, |json| json.len());
     if size > limit {
@@ -118,9 +101,7 @@ pub(super) fn text_token(body: &[u8]) -> Result<String, UnusableReply> {
 
 /// A life in seconds, as a number. A fraction is cut off: better a second early than late.
 pub(super) fn seconds(value: &Value) -> Option<SignedDuration> {
-    let seconds = value
-        .as_f64()
-        .filter(|seconds| (1.0..1e12).contains(seconds))?;
+    let seconds = value.as_f64().filter(|seconds| (1.0..1e12).contains(seconds))?;
     #[allow(clippy::cast_possible_truncation, reason = "bounded above")]
     Some(SignedDuration::from_secs(seconds as i64))
 }
@@ -138,9 +119,7 @@ pub(super) fn rfc3339(value: &Value) -> Option<Timestamp> {
 
 /// The refusal of a reply that names no end.
 pub(super) fn no_expiry(field: &str) -> UnusableReply {
-    UnusableReply(format!(
-        "it states no usable `{field}`, and an expiry is never guessed"
-    ))
+    UnusableReply(format!("it states no usable `{field}`, and an expiry is never guessed"))
 }
 
 #[cfg(test)]
@@ -156,12 +135,7 @@ mod tests {
 
     #[test]
     fn the_key_as_a_header() {
-        let header = credential_header(
-            &Credential::new([("api-key", "sk-1".into())]),
-            &ROLE,
-            "Bearer ",
-        )
-        .unwrap();
+        let header = credential_header(&Credential::new([("api-key", "sk-1".into())]), &ROLE, "Bearer ").unwrap();
         assert_eq!(header, "Bearer sk-1");
         assert!(header.is_sensitive());
     }
@@ -181,13 +155,7 @@ mod tests {
             let credential = Credential::new([("api-key", key.into())]);
             let error = credential_header(&credential, &ROLE, "Bearer ").unwrap_err();
             assert!(
-                matches!(
-                    error,
-                    MintError::Rejected {
-                        credential: true,
-                        ..
-                    }
-                ),
+                matches!(error, MintError::Rejected { credential: true, .. }),
                 "{key:?}: {error:?}"
             );
             assert!(error.to_string().contains("in the Secret"), "{error}");

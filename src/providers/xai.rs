@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use super::clock::epoch_seconds_or_millis;
 use super::wire::{no_expiry, reply_object, token};
 use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError,
-    Provider, Request, Role, Step, UnusableReply,
+    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request,
+    Role, Step, UnusableReply,
 };
 use crate::api::{Xai, XaiAccount};
 
@@ -103,10 +103,6 @@ impl Provider for Xai {
         {
             config.insert("model".to_owned(), granted.into());
         }
-        Ok(Step::Done(Answer::new(
-            value,
-            Expiry::At(expires_at),
-            config,
-        )))
+        Ok(Step::Done(Answer::new(value, Expiry::At(expires_at), config)))
     }
 }

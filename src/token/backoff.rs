@@ -23,10 +23,7 @@ pub fn delay(error: &MintError, failed: u32, uid: &str, slack: SignedDuration) -
             retry_after: Some(given),
             ..
         } => (*given).max(SHORTEST),
-        MintError::Throttled {
-            retry_after: None, ..
-        }
-        | MintError::Unavailable { .. } => {
+        MintError::Throttled { retry_after: None, .. } | MintError::Unavailable { .. } => {
             let cap = if slack.is_positive() {
                 UNAVAILABLE_CAP.min(slack / 4)
             } else {
@@ -44,11 +41,7 @@ pub fn delay(error: &MintError, failed: u32, uid: &str, slack: SignedDuration) -
 /// The time that is left to make good: until `swap_by`, when the floor can no longer be kept for every reader; after
 /// that, until the token ends. Zero if there is nothing to lose.
 #[must_use]
-pub fn slack(
-    swap_by: Option<Timestamp>,
-    usable_until: Option<Timestamp>,
-    now: Timestamp,
-) -> SignedDuration {
+pub fn slack(swap_by: Option<Timestamp>, usable_until: Option<Timestamp>, now: Timestamp) -> SignedDuration {
     let left = |end: Timestamp| Some(end.duration_since(now)).filter(SignedDuration::is_positive);
     let left = swap_by.and_then(left).or(usable_until.and_then(left));
     left.unwrap_or(SignedDuration::ZERO)
@@ -65,9 +58,7 @@ mod tests {
     use super::*;
 
     fn unavailable() -> MintError {
-        MintError::Unavailable {
-            message: String::new(),
-        }
+        MintError::Unavailable { message: String::new() }
     }
 
     proptest! {
@@ -106,10 +97,7 @@ mod tests {
                 let slack = slack(Some(plan.swap_by), Some(at(600)), now);
                 now += delay(&unavailable(), failed, &uid, slack);
             }
-            assert!(
-                now <= plan.swap_by,
-                "{uid}: minted at {now}, {failed} attempts"
-            );
+            assert!(now <= plan.swap_by, "{uid}: minted at {now}, {failed} attempts");
             assert!(failed < 20, "{uid}: {failed} attempts in 40 s");
         }
     }
@@ -118,25 +106,14 @@ mod tests {
     fn once_the_floor_is_lost_the_end_of_the_token_counts() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let left = |now| slack(Some(at(390)), Some(at(600)), at(now)).as_secs();
-        assert_eq!(
-            [left(330), left(390), left(599), left(600)],
-            [60, 210, 1, 0]
-        );
+        assert_eq!([left(330), left(390), left(599), left(600)], [60, 210, 1, 0]);
         assert_eq!(slack(None, None, at(0)), SignedDuration::ZERO);
     }
 
     #[test]
     fn a_fleet_does_not_retry_in_step() {
         let waits: std::collections::HashSet<_> = (0..100)
-            .map(|n| {
-                delay(
-                    &unavailable(),
-                    6,
-                    &format!("uid-{n}"),
-                    SignedDuration::from_secs(4000),
-                )
-                .as_millis()
-            })
+            .map(|n| delay(&unavailable(), 6, &format!("uid-{n}"), SignedDuration::from_secs(4000)).as_millis())
             .collect();
         assert!(waits.len() > 90, "{} different delays of 100", waits.len());
     }

@@ -2,9 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{
-    Decision, Held, Observed, TargetState, Trigger, WaitReason, Wanted, backoff, schedule,
-};
+use super::{Decision, Held, Observed, TargetState, Trigger, WaitReason, Wanted, backoff, schedule};
 use crate::api::Reason;
 
 /// The smallest distance between two mints of one RealtimeToken, whatever the inputs.
@@ -37,11 +35,7 @@ pub fn decide(seen: &Observed<'_>) -> Decision {
     match trigger(seen, wanted) {
         Some(trigger) => act_on(seen, wanted, trigger),
         None if !same_metadata(seen) => write(seen, wanted, Decision::Relabel),
-        None => wait(
-            seen,
-            renewal_time(seen).unwrap_or(seen.now),
-            WaitReason::Fresh,
-        ),
+        None => wait(seen, renewal_time(seen).unwrap_or(seen.now), WaitReason::Fresh),
     }
 }
 
@@ -57,9 +51,7 @@ fn trigger(seen: &Observed<'_>, wanted: &Wanted<'_>) -> Option<Trigger> {
     };
     if issued.fingerprint != wanted.fingerprint {
         Some(Trigger::SpecChanged)
-    } else if wanted.renew_request.is_some()
-        && issued.renew_request.as_deref() != wanted.renew_request
-    {
+    } else if wanted.renew_request.is_some() && issued.renew_request.as_deref() != wanted.renew_request {
         Some(Trigger::Forced)
     } else if issued.credential_revision != wanted.credential_revision {
         Some(Trigger::CredentialChanged)
@@ -119,17 +111,11 @@ fn serves(seen: &Observed<'_>, held: &Held, wanted: &Wanted<'_>) -> bool {
         && held.credential_revision == wanted.credential_revision
         // Taking the annotation away asks for nothing.
         && (wanted.renew_request.is_none() || held.renew_request.as_deref() == wanted.renew_request);
-    let plan = schedule::plan(
-        seen.renewal,
-        seen.uid,
-        held.minted.issued_at,
-        held.minted.usable_until,
-    );
+    let plan = schedule::plan(seen.renewal, seen.uid, held.minted.issued_at, held.minted.usable_until);
     let stale = stored_at(seen).is_some_and(|stored| stored > held.minted.issued_at);
     matches
         && !stale
-        && (held.revision.is_none() && held.minted.usable_until > seen.now
-            || plan.renewal_time > seen.now)
+        && (held.revision.is_none() && held.minted.usable_until > seen.now || plan.renewal_time > seen.now)
 }
 
 /// What an attempt asked for, to notice that a later one would ask for something else.
@@ -168,22 +154,13 @@ fn renewal_time(seen: &Observed<'_>) -> Option<Timestamp> {
         return None;
     };
     let issued = stored.issued.as_ref()?;
-    Some(
-        schedule::plan(
-            seen.renewal,
-            seen.uid,
-            issued.issued_at,
-            issued.usable_until,
-        )
-        .renewal_time,
-    )
+    Some(schedule::plan(seen.renewal, seen.uid, issued.issued_at, issued.usable_until).renewal_time)
 }
 
 fn same_metadata(seen: &Observed<'_>) -> bool {
     match seen.target {
         TargetState::Ours(stored) => {
-            stored.metadata_hash.as_deref() == Some(seen.metadata_hash)
-                && stored.renewal_time == renewal_time(seen)
+            stored.metadata_hash.as_deref() == Some(seen.metadata_hash) && stored.renewal_time == renewal_time(seen)
         }
         TargetState::Absent | TargetState::Foreign(_) => true,
     }
@@ -195,12 +172,7 @@ fn wait(seen: &Observed<'_>, until: Timestamp, why: WaitReason) -> Decision {
     if let TargetState::Ours(stored) = seen.target
         && let Some(issued) = &stored.issued
     {
-        let plan = schedule::plan(
-            seen.renewal,
-            seen.uid,
-            issued.issued_at,
-            issued.usable_until,
-        );
+        let plan = schedule::plan(seen.renewal, seen.uid, issued.issued_at, issued.usable_until);
         for change in [plan.floor_time, issued.usable_until] {
             if change > seen.now {
                 until = until.min(change);

@@ -44,13 +44,14 @@ pub fn of_credential<'a>(values: impl Iterator<Item = &'a SecretString>) -> Stri
 /// 64 bits of SHA-256, as 16 hexadecimal digits.
 #[must_use]
 pub fn short(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes).as_ref().iter().take(8).fold(
-        String::with_capacity(16),
-        |mut text, byte| {
+    digest(&SHA256, bytes)
+        .as_ref()
+        .iter()
+        .take(8)
+        .fold(String::with_capacity(16), |mut text, byte| {
             let _ = write!(text, "{byte:02x}"); // writing to a String can't fail
             text
-        },
-    )
+        })
 }
 
 /// A duration in `0..=max`, the same for the same uid and purpose: the core knows no random numbers.
@@ -78,27 +79,16 @@ mod tests {
         let drawn: Vec<_> = (0..1000)
             .map(|n| uniform(&format!("uid-{n}"), "renewal", max))
             .collect();
-        assert!(
-            drawn
-                .iter()
-                .all(|d| *d >= SignedDuration::ZERO && *d <= max)
-        );
+        assert!(drawn.iter().all(|d| *d >= SignedDuration::ZERO && *d <= max));
         let early = drawn.iter().filter(|d| **d < max / 2).count();
-        assert!(
-            (400..600).contains(&early),
-            "{early} of 1000 in the first half"
-        );
-        assert_eq!(
-            uniform("a", "renewal", SignedDuration::ZERO),
-            SignedDuration::ZERO
-        );
+        assert!((400..600).contains(&early), "{early} of 1000 in the first half");
+        assert_eq!(uniform("a", "renewal", SignedDuration::ZERO), SignedDuration::ZERO);
     }
 
     #[test]
     fn credential_values_do_not_run_into_each_other() {
         let of = |values: &[&str]| {
-            let secrets: Vec<SecretString> =
-                values.iter().map(|v| SecretString::from(*v)).collect();
+            let secrets: Vec<SecretString> = values.iter().map(|v| SecretString::from(*v)).collect();
             of_credential(secrets.iter())
         };
         assert_ne!(of(&["ab", "c"]), of(&["a", "bc"]));
@@ -115,13 +105,10 @@ mod tests {
             provider: None,
             namespace_labels: &BTreeMap::new(),
             operator_namespace: "operator",
-            endpoints: &crate::providers::EndpointPolicy::parse(["https://gateway.example.com"])
-                .unwrap(),
+            endpoints: &crate::providers::EndpointPolicy::parse(["https://gateway.example.com"]).unwrap(),
         };
         let token = serde_json::from_value(token).unwrap();
-        crate::token::resolve::resolve(&token, &around)
-            .unwrap()
-            .fingerprint
+        crate::token::resolve::resolve(&token, &around).unwrap().fingerprint
     }
 
     #[test]
@@ -145,12 +132,7 @@ mod tests {
             (&openai, "/openai/region", "EU".into(), true),
             (&openai, "/openai/organization", "o".into(), true),
             (&openai, "/openai/project", "p".into(), true),
-            (
-                &openai,
-                "/openai/endpoint",
-                "https://gateway.example.com".into(),
-                true,
-            ),
+            (&openai, "/openai/endpoint", "https://gateway.example.com".into(), true),
             (&openai, "/expirationSeconds", 600.into(), true),
             (
                 &openai,
@@ -178,12 +160,7 @@ mod tests {
                 json!({"template": {"metadata": {"annotations": {"a": "b"}}}}),
                 false,
             ),
-            (
-                &openai,
-                "/target",
-                json!({"deletionPolicy": "Retain"}),
-                false,
-            ),
+            (&openai, "/target", json!({"deletionPolicy": "Retain"}), false),
             (&openai, "/target", json!({"name": "elsewhere"}), false),
             // Another key is another credential revision, if its value is another.
             (&openai, "/credentials/secretRef/name", "b".into(), false),
@@ -193,12 +170,7 @@ mod tests {
             (&elevenlabs, "/elevenlabs/participantName", "p".into(), true),
             (&elevenlabs, "/elevenlabs/branchId", "b".into(), true),
             (&elevenlabs, "/elevenlabs/versionId", "v".into(), true),
-            (
-                &elevenlabs,
-                "/elevenlabs/environment",
-                "staging".into(),
-                true,
-            ),
+            (&elevenlabs, "/elevenlabs/environment", "staging".into(), true),
             (&elevenlabs, "/elevenlabs/voice", "v".into(), true),
             (&elevenlabs, "/elevenlabs/instructions", "i".into(), true),
             (&elevenlabs, "/elevenlabs/firstMessage", "hi".into(), true),

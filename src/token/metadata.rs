@@ -7,9 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
-    ManagedFieldsEntry, ObjectMeta, OwnerReference,
-};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, OwnerReference};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -147,10 +145,7 @@ impl SecretView {
     }
 
     /// Keys of `data` that we wrote and that are not among the new ones.
-    pub fn stale_keys<'a, V>(
-        &'a self,
-        new: &'a BTreeMap<String, V>,
-    ) -> impl Iterator<Item = String> + 'a {
+    pub fn stale_keys<'a, V>(&'a self, new: &'a BTreeMap<String, V>) -> impl Iterator<Item = String> + 'a {
         self.owned_keys
             .iter()
             .flatten()
@@ -171,15 +166,10 @@ impl SecretView {
         match &self.controller {
             Some(owner) if owner.uid == uid => {}
             Some(owner) if owner.kind == "RealtimeToken" && owner.name == name => {
-                return TargetState::Foreign(format!(
-                    "an earlier RealtimeToken {name}, whose deletion is under way"
-                ));
+                return TargetState::Foreign(format!("an earlier RealtimeToken {name}, whose deletion is under way"));
             }
             Some(owner) => {
-                return TargetState::Foreign(format!(
-                    "controlled by {} {}",
-                    owner.kind, owner.name
-                ));
+                return TargetState::Foreign(format!("controlled by {} {}", owner.kind, owner.name));
             }
             None if self.managed && self.name_label.as_deref() == Some(name) => {}
             None if self.managed => {
@@ -202,8 +192,7 @@ impl SecretView {
                 .all(|key| owned.iter().any(|own| own == key)),
             None => true,
         };
-        let owner_lost =
-            target.deletion_policy == DeletionPolicy::Delete && self.controller.is_none();
+        let owner_lost = target.deletion_policy == DeletionPolicy::Delete && self.controller.is_none();
         if owner_lost || !self.managed || self.name_label.as_deref() != Some(name) {
             stored.metadata_hash = None;
         }
@@ -215,27 +204,15 @@ impl SecretView {
 /// was taken out can be taken out of the Secret.
 #[must_use]
 pub fn owned_metadata(meta: &ObjectMeta, kind: &str) -> Vec<String> {
-    let ours = meta
-        .managed_fields
-        .iter()
-        .flatten()
-        .filter(|entry| is_ours(entry));
-    ours.filter_map(|entry| {
-        entry
-            .fields_v1
-            .as_ref()?
-            .0
-            .get("f:metadata")?
-            .get(kind)?
-            .as_object()
-    })
-    .flat_map(|fields| {
-        fields
-            .keys()
-            .filter_map(|field| field.strip_prefix("f:"))
-            .map(str::to_owned)
-    })
-    .collect()
+    let ours = meta.managed_fields.iter().flatten().filter(|entry| is_ours(entry));
+    ours.filter_map(|entry| entry.fields_v1.as_ref()?.0.get("f:metadata")?.get(kind)?.as_object())
+        .flat_map(|fields| {
+            fields
+                .keys()
+                .filter_map(|field| field.strip_prefix("f:"))
+                .map(str::to_owned)
+        })
+        .collect()
 }
 
 /// The Secret's owners with this RealtimeToken among them, or without it.

@@ -48,14 +48,7 @@ pub enum Situation<'a> {
 #[must_use]
 pub fn status(findings: &Findings<'_>) -> RealtimeTokenStatus {
     let issued = issued(findings.target);
-    let plan = issued.map(|i| {
-        schedule::plan(
-            &findings.token.spec.renewal,
-            findings.uid,
-            i.issued_at,
-            i.usable_until,
-        )
-    });
+    let plan = issued.map(|i| schedule::plan(&findings.token.spec.renewal, findings.uid, i.issued_at, i.usable_until));
     let attempts = match findings.situation {
         Situation::Failing(attempts) => Some(attempts),
         _ => None,
@@ -70,11 +63,7 @@ pub fn status(findings: &Findings<'_>) -> RealtimeTokenStatus {
                 ConditionType::Renewing,
                 renewing(findings, plan.map(|p| p.renewal_time)),
             ),
-            condition(
-                findings,
-                ConditionType::FreshnessGuaranteed,
-                freshness(findings, plan),
-            ),
+            condition(findings, ConditionType::FreshnessGuaranteed, freshness(findings, plan)),
         ],
         provider: findings
             .provider
@@ -101,12 +90,7 @@ pub fn status(findings: &Findings<'_>) -> RealtimeTokenStatus {
 
 /// The conditions of a RealtimeToken that can't be read; Ready is the first. What else was known of it stays.
 #[must_use]
-pub fn unreadable(
-    prior: &[Condition],
-    generation: Option<i64>,
-    problem: &str,
-    now: Timestamp,
-) -> Vec<Condition> {
+pub fn unreadable(prior: &[Condition], generation: Option<i64>, problem: &str, now: Timestamp) -> Vec<Condition> {
     let message = format!(
         "the operator can't read this RealtimeToken: {problem}. Compare it with `kubectl explain realtimetoken.spec`, \
          and make sure that the CRD in the cluster is of the operator's own version"
@@ -119,11 +103,9 @@ pub fn unreadable(
         condition(ConditionType::Ready, "False"),
         condition(ConditionType::Renewing, "True"),
     ];
-    let others = prior.iter().filter(|before| {
-        conditions
-            .iter()
-            .all(|condition| condition.type_ != before.type_)
-    });
+    let others = prior
+        .iter()
+        .filter(|before| conditions.iter().all(|condition| condition.type_ != before.type_));
     let others: Vec<_> = others.cloned().collect();
     conditions.extend(others);
     conditions
@@ -138,9 +120,7 @@ pub fn attempts(token: &RealtimeToken) -> Option<Attempts> {
         return None;
     }
     let renewing = find(&status.conditions, ConditionType::Renewing)?;
-    let reason = *Reason::ALL
-        .iter()
-        .find(|reason| reason.as_str() == renewing.reason)?;
+    let reason = *Reason::ALL.iter().find(|reason| reason.as_str() == renewing.reason)?;
     Some(Attempts {
         failed: u32::try_from(status.failed_mint_attempts?)
             .ok()
@@ -155,23 +135,18 @@ pub fn attempts(token: &RealtimeToken) -> Option<Attempts> {
 
 /// The condition that should become a Warning event: a failure that was not there before.
 #[must_use]
-pub fn new_failure<'a>(
-    prior: &RealtimeTokenStatus,
-    current: &'a RealtimeTokenStatus,
-) -> Option<&'a Condition> {
+pub fn new_failure<'a>(prior: &RealtimeTokenStatus, current: &'a RealtimeTokenStatus) -> Option<&'a Condition> {
     let is_new = |condition: &Condition| {
         let before = prior.conditions.iter().find(|c| c.type_ == condition.type_);
-        before.is_none_or(|before| {
-            before.reason != condition.reason || before.status != condition.status
-        })
+        before.is_none_or(|before| before.reason != condition.reason || before.status != condition.status)
     };
     let quiet = [Reason::Pending, Reason::Suspended, Reason::AwaitingRenewal].map(Reason::as_str);
     let renewing = find(&current.conditions, ConditionType::Renewing)
         .filter(|c| c.status == "True" && !quiet.contains(&c.reason.as_str()) && is_new(c));
-    let expired = find(&current.conditions, ConditionType::Ready)
-        .filter(|c| c.reason == Reason::Expired.as_str() && is_new(c));
-    let stale = find(&current.conditions, ConditionType::FreshnessGuaranteed)
-        .filter(|c| c.status == "False" && is_new(c));
+    let expired =
+        find(&current.conditions, ConditionType::Ready).filter(|c| c.reason == Reason::Expired.as_str() && is_new(c));
+    let stale =
+        find(&current.conditions, ConditionType::FreshnessGuaranteed).filter(|c| c.status == "False" && is_new(c));
     renewing.or(expired).or(stale)
 }
 
@@ -253,11 +228,7 @@ fn freshness(findings: &Findings<'_>, plan: Option<schedule::Schedule>) -> Verdi
         return ("False", Reason::SingleUseToken, message.to_owned());
     }
     match plan {
-        None => (
-            "Unknown",
-            Reason::Pending,
-            "known once a token was issued".to_owned(),
-        ),
+        None => ("Unknown", Reason::Pending, "known once a token was issued".to_owned()),
         Some(plan) => match plan.shortfall {
             Some(short) => (
                 "False",
@@ -312,10 +283,7 @@ fn condition_of(
 ) -> Condition {
     let unchanged = find(prior, type_).filter(|before| before.status == status);
     if message.len() > 1024 {
-        let cut = (0..=1024)
-            .rev()
-            .find(|at| message.is_char_boundary(*at))
-            .unwrap_or(0);
+        let cut = (0..=1024).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
         message.truncate(cut);
     }
     Condition {
@@ -324,17 +292,13 @@ fn condition_of(
         reason: reason.as_str().to_owned(),
         message,
         observed_generation: generation,
-        last_transition_time: unchanged.map_or_else(
-            || Time(whole_second(now)),
-            |before| before.last_transition_time.clone(),
-        ),
+        last_transition_time: unchanged
+            .map_or_else(|| Time(whole_second(now)), |before| before.last_transition_time.clone()),
     }
 }
 
 fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
-    conditions
-        .iter()
-        .find(|condition| condition.type_ == type_.as_str())
+    conditions.iter().find(|condition| condition.type_ == type_.as_str())
 }
 
 fn issued(target: &TargetState) -> Option<&Issued> {

@@ -8,8 +8,8 @@ use kube::core::{Selector, SelectorExt};
 
 use super::{Blocked, fingerprint, template};
 use crate::api::{
-    ClusterRealtimeProvider, Policy, RateLimit, RealtimeToken, RealtimeTokenSpec, Reason,
-    SecretKeyRef, one_block_message,
+    ClusterRealtimeProvider, Policy, RateLimit, RealtimeToken, RealtimeTokenSpec, Reason, SecretKeyRef,
+    one_block_message,
 };
 use crate::providers::{AccountMismatch, Ask, Block, EndpointPolicy, Life, Provider, Role};
 
@@ -69,21 +69,13 @@ impl KeyRef {
     #[must_use]
     pub fn of_provider(operator_namespace: &str, provider: &ClusterRealtimeProvider) -> Self {
         let roles = Block::account_roles(&provider.spec.accounts);
-        Self::new(
-            operator_namespace,
-            &provider.spec.credentials.secret_ref,
-            roles,
-        )
+        Self::new(operator_namespace, &provider.spec.credentials.secret_ref, roles)
     }
 }
 
 impl std::fmt::Display for KeyRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "key {} of Secret {}/{}",
-            self.key, self.namespace, self.name
-        )
+        write!(f, "key {} of Secret {}/{}", self.key, self.namespace, self.name)
     }
 }
 
@@ -94,16 +86,9 @@ impl std::fmt::Display for KeyRef {
 pub fn resolve(token: &RealtimeToken, around: &Surroundings<'_>) -> Result<Resolved, Blocked> {
     let spec = &token.spec;
     let mut block = block_of(spec)?;
-    let (key, policy, rate_limit) = match (
-        &spec.credentials.secret_ref,
-        &spec.credentials.provider_ref,
-    ) {
+    let (key, policy, rate_limit) = match (&spec.credentials.secret_ref, &spec.credentials.provider_ref) {
         (Some(secret), None) => (
-            KeyRef::new(
-                &token.namespace().unwrap_or_default(),
-                secret,
-                block.provider().roles(),
-            ),
+            KeyRef::new(&token.namespace().unwrap_or_default(), secret, block.provider().roles()),
             None,
             None,
         ),
@@ -148,11 +133,7 @@ pub fn resolve(token: &RealtimeToken, around: &Surroundings<'_>) -> Result<Resol
         .check(&adapter.endpoint())
         .map_err(|problem| Blocked::new(Reason::EndpointNotAllowed, problem.to_string()))?;
     let none = BTreeMap::new();
-    let templates = spec
-        .target
-        .template
-        .as_ref()
-        .map_or(&none, |template| &template.data);
+    let templates = spec.target.template.as_ref().map_or(&none, |template| &template.data);
     template::check(templates, adapter).map_err(|problem| invalid(problem.to_string()))?;
     let ask = Ask { block, expiration };
     let fingerprint = fingerprint::of_ask(&ask, templates);
@@ -182,11 +163,7 @@ pub fn block_of(spec: &RealtimeTokenSpec) -> Result<Block, Blocked> {
 ///
 /// # Errors
 /// The policy's maximum would be exceeded, or the field is set where the provider fixes the life.
-pub fn expiration(
-    spec: &RealtimeTokenSpec,
-    block: &Block,
-    policy: Option<&Policy>,
-) -> Result<SignedDuration, Blocked> {
+pub fn expiration(spec: &RealtimeTokenSpec, block: &Block, policy: Option<&Policy>) -> Result<SignedDuration, Blocked> {
     let maximum = policy.and_then(|policy| policy.max_expiration_seconds);
     let not_allowed = |message: String| Blocked::new(Reason::ExpirationNotAllowed, message);
     let name = block.provider().name();
@@ -263,11 +240,7 @@ fn adopt_account(block: &mut Block, provider: &ClusterRealtimeProvider) -> Resul
             "{field}: region, account and endpoint come from ClusterRealtimeProvider {name}; remove them here"
         ))
     };
-    let other = |wanted: &str| {
-        invalid(format!(
-            "ClusterRealtimeProvider {name} is not an account of {wanted}"
-        ))
-    };
+    let other = |wanted: &str| invalid(format!("ClusterRealtimeProvider {name} is not an account of {wanted}"));
     match block.adopt(&provider.spec.accounts) {
         Ok(()) => Ok(()),
         Err(AccountMismatch::Other) => Err(other(block.field())),
@@ -287,8 +260,7 @@ fn unbound(title: &str) -> Blocked {
 
 fn admit_model(model: &str, allowed: &[String]) -> Result<(), Blocked> {
     // `?` is an ordinary character here; a type parameter of WildMatchPattern turns its special meaning off.
-    let matches =
-        |pattern: &String| wildmatch::WildMatchPattern::<'*', '\0'>::new(pattern).matches(model);
+    let matches = |pattern: &String| wildmatch::WildMatchPattern::<'*', '\0'>::new(pattern).matches(model);
     if allowed.iter().any(matches) {
         return Ok(());
     }

@@ -62,26 +62,14 @@ impl Schedule {
 /// The jitter comes from the uid and only ever moves the renewal to an earlier time, so that tokens created together
 /// spread out and none is late.
 #[must_use]
-pub fn plan(
-    renewal: &Renewal,
-    uid: &str,
-    issued_at: Timestamp,
-    usable_until: Timestamp,
-) -> Schedule {
-    let life = usable_until
-        .duration_since(issued_at)
-        .max(SignedDuration::ZERO);
+pub fn plan(renewal: &Renewal, uid: &str, issued_at: Timestamp, usable_until: Timestamp) -> Schedule {
+    let life = usable_until.duration_since(issued_at).max(SignedDuration::ZERO);
     let min_remaining = seconds(renewal.min_remaining_seconds);
     let propagation = seconds(renewal.propagation_seconds);
     let need = min_remaining + propagation + RETRY_BUDGET;
     let asked = match renewal.renew_before_seconds {
         Some(fixed) => seconds(fixed),
-        None => percent(
-            life,
-            renewal
-                .renew_before_percentage
-                .unwrap_or(DEFAULT_PERCENTAGE),
-        ),
+        None => percent(life, renewal.renew_before_percentage.unwrap_or(DEFAULT_PERCENTAGE)),
     };
     let renew_before = asked.max(need);
     let half = life / 2;
@@ -152,14 +140,8 @@ mod tests {
         let swap = |second| schedule.swap(at(1800), at(second));
         assert_eq!(swap(1000), None, "not due");
         let in_time = swap(1800 - 210).unwrap();
-        assert_eq!(
-            (in_time.remaining.as_secs(), in_time.violated),
-            (210, false)
-        );
-        assert_eq!(
-            in_time.late,
-            at(1800 - 210).duration_since(schedule.renewal_time)
-        );
+        assert_eq!((in_time.remaining.as_secs(), in_time.violated), (210, false));
+        assert_eq!(in_time.late, at(1800 - 210).duration_since(schedule.renewal_time));
         assert!(swap(1800 - 209).unwrap().violated);
         let ended = swap(2000).unwrap();
         assert_eq!((ended.remaining.as_secs(), ended.violated), (-200, true));
@@ -174,10 +156,7 @@ mod tests {
         let schedule = plan(&Renewal::default(), "u", at(0), at(60));
         assert!(schedule.renewal_time <= at(30) && schedule.renewal_time >= at(27));
         let shortfall = schedule.shortfall.unwrap();
-        assert_eq!(
-            (shortfall.life.as_secs(), shortfall.needed.as_secs()),
-            (60, 540)
-        );
+        assert_eq!((shortfall.life.as_secs(), shortfall.needed.as_secs()), (60, 540));
     }
 
     proptest! {

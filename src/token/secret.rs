@@ -32,16 +32,10 @@ impl Content {
     #[must_use]
     pub fn quoted_in(&self, text: &str) -> bool {
         let plain = self.data.values().map(|value| value.0.clone());
-        let encoded = self
-            .data
-            .values()
-            .map(|value| BASE64.encode(&value.0).into_bytes());
+        let encoded = self.data.values().map(|value| BASE64.encode(&value.0).into_bytes());
         let data: Vec<Vec<u8>> = plain.chain(encoded).collect();
         let mut quotations = text.as_bytes().windows(QUOTATION);
-        quotations.any(|part| {
-            data.iter()
-                .any(|value| value.windows(QUOTATION).any(|own| own == part))
-        })
+        quotations.any(|part| data.iter().any(|value| value.windows(QUOTATION).any(|own| own == part)))
     }
 }
 
@@ -94,10 +88,7 @@ pub fn content(
     let mut data = BTreeMap::from([
         ("token.json".to_owned(), bytes(json.expose_secret())),
         ("token".to_owned(), bytes(minted.value.expose_secret())),
-        (
-            "expires-at".to_owned(),
-            bytes(&minted.expires_at.to_string()),
-        ),
+        ("expires-at".to_owned(), bytes(&minted.expires_at.to_string())),
         ("provider".to_owned(), bytes(&minted.provider)),
     ]);
     for (key, value) in &minted.outputs {
@@ -110,14 +101,8 @@ pub fn content(
     }
     let mut annotations = BTreeMap::from([
         (metadata::ISSUED_AT.to_owned(), minted.issued_at.to_string()),
-        (
-            metadata::USABLE_UNTIL.to_owned(),
-            minted.usable_until.to_string(),
-        ),
-        (
-            metadata::EXPIRES_AT.to_owned(),
-            minted.expires_at.to_string(),
-        ),
+        (metadata::USABLE_UNTIL.to_owned(), minted.usable_until.to_string()),
+        (metadata::EXPIRES_AT.to_owned(), minted.expires_at.to_string()),
         (metadata::RENEWAL_TIME.to_owned(), renewal_time.to_string()),
         (metadata::REVISION.to_owned(), revision.to_string()),
         (metadata::SPEC_HASH.to_owned(), held.fingerprint.clone()),
@@ -150,10 +135,7 @@ pub fn dress(token_name: &str, target: &Target) -> Dress {
         .and_then(|template| template.metadata.clone())
         .unwrap_or_default();
     let mut labels = template.labels;
-    labels.insert(
-        metadata::MANAGED_BY.to_owned(),
-        metadata::MANAGER.to_owned(),
-    );
+    labels.insert(metadata::MANAGED_BY.to_owned(), metadata::MANAGER.to_owned());
     labels.insert(metadata::NAME.to_owned(), token_name.to_owned());
     let policy = match target.deletion_policy {
         DeletionPolicy::Delete => "Delete",

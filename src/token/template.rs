@@ -76,10 +76,7 @@ pub fn render(
 ///
 /// # Errors
 /// The first template that fails.
-pub fn check(
-    templates: &BTreeMap<String, String>,
-    provider: &dyn Provider,
-) -> Result<(), TemplateError> {
+pub fn check(templates: &BTreeMap<String, String>, provider: &dyn Provider) -> Result<(), TemplateError> {
     if templates.is_empty() {
         return Ok(());
     }
@@ -100,8 +97,7 @@ fn invalid(key: &str, error: &minijinja::Error) -> TemplateError {
     use minijinja::ErrorKind;
     let problem = match error.kind() {
         ErrorKind::UndefinedError => {
-            "unknown variable; there are token, provider, expiresAt, expiresAtRfc3339 and config"
-                .to_owned()
+            "unknown variable; there are token, provider, expiresAt, expiresAtRfc3339 and config".to_owned()
         }
         ErrorKind::OutOfFuel => format!("the template runs for more than {FUEL} instructions"),
         kind => kind.to_string(),
@@ -120,10 +116,7 @@ mod tests {
 
     fn checked(template: &str) -> Result<(), TemplateError> {
         let block: crate::api::OpenAi = serde_json::from_str(r#"{"model":"m"}"#).unwrap();
-        check(
-            &BTreeMap::from([("k".to_owned(), template.to_owned())]),
-            &block,
-        )
+        check(&BTreeMap::from([("k".to_owned(), template.to_owned())]), &block)
     }
 
     #[test]
@@ -151,41 +144,28 @@ mod tests {
             outputs: std::collections::BTreeMap::new(),
         };
         let templates = BTreeMap::from([
-            (
-                ".env".to_owned(),
-                "TOKEN={{ token }}\nEXP={{ expiresAt }}\n".to_owned(),
-            ),
+            (".env".to_owned(), "TOKEN={{ token }}\nEXP={{ expiresAt }}\n".to_owned()),
             (
                 "model.html".to_owned(),
                 "{{ config.model }}/{{ expiresAtRfc3339 }}".to_owned(),
             ),
         ]);
         let rendered = render(&templates, &minted).unwrap();
-        assert_eq!(
-            rendered[0].1.expose_secret(),
-            "TOKEN=ek_<1>&\nEXP=1795349400000\n"
-        );
-        assert_eq!(
-            rendered[1].1.expose_secret(),
-            "gpt-realtime-2.1/2026-11-22T12:10:00Z"
-        );
+        assert_eq!(rendered[0].1.expose_secret(), "TOKEN=ek_<1>&\nEXP=1795349400000\n");
+        assert_eq!(rendered[1].1.expose_secret(), "gpt-realtime-2.1/2026-11-22T12:10:00Z");
     }
 
     #[test]
     fn hostile_templates_are_refused_with_their_place() {
         let unknown = checked("a\n{{ tokn }}").unwrap_err().to_string();
-        assert!(
-            unknown.contains("[\"k\"] line 2: unknown variable"),
-            "{unknown}"
-        );
+        assert!(unknown.contains("[\"k\"] line 2: unknown variable"), "{unknown}");
         assert!(
             checked("{{ token ")
                 .unwrap_err()
                 .to_string()
                 .contains("line 1: syntax error")
         );
-        let endless =
-            "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
+        let endless = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
         assert!(
             checked(endless)
                 .unwrap_err()

@@ -14,9 +14,7 @@ const STORIES: &str = include_str!("../node/alerts/stories.yaml");
 fn alerts() -> Vec<Value> {
     let file: Value = serde_saphyr::from_str(ALERTS).unwrap();
     let groups = file["groups"].as_array().unwrap();
-    let rules = groups
-        .iter()
-        .flat_map(|group| group["rules"].as_array().unwrap());
+    let rules = groups.iter().flat_map(|group| group["rules"].as_array().unwrap());
     rules.cloned().collect()
 }
 
@@ -42,29 +40,15 @@ fn each_alert_has_what_on_call_needs() {
 
 #[test]
 fn each_alert_has_a_section_in_the_runbook_and_each_section_an_alert() {
-    let alerts: Vec<String> = alerts()
-        .iter()
-        .map(|alert| name(alert).to_owned())
-        .collect();
-    let sections: Vec<&str> = RUNBOOK
-        .lines()
-        .filter_map(|line| line.strip_prefix("### "))
-        .collect();
+    let alerts: Vec<String> = alerts().iter().map(|alert| name(alert).to_owned()).collect();
+    let sections: Vec<&str> = RUNBOOK.lines().filter_map(|line| line.strip_prefix("### ")).collect();
     assert_eq!(sections, alerts, "in the order of alerts.yaml");
     for (section, text) in sections.iter().zip(RUNBOOK.split("\n### ").skip(1)) {
-        for part in [
-            "**Meaning.**",
-            "**Likely causes.**",
-            "**Look at.**",
-            "**Do.**",
-        ] {
+        for part in ["**Meaning.**", "**Likely causes.**", "**Look at.**", "**Do.**"] {
             assert!(text.contains(part), "{section} lacks {part}");
         }
         let entry = format!("[{section}](#{})", section.to_lowercase());
-        assert!(
-            RUNBOOK.contains(&entry),
-            "the list at the top lacks {section}"
-        );
+        assert!(RUNBOOK.contains(&entry), "the list at the top lacks {section}");
     }
 }
 
@@ -88,10 +72,7 @@ fn the_runbook_links_to_what_is_there() {
             Some(_) => RUNBOOK.to_owned(),
             None => std::fs::read_to_string(&path).unwrap_or_else(|_| panic!("{link}: no {path}")),
         };
-        assert!(
-            anchor.is_empty() || anchors(&text).contains(anchor),
-            "{link}"
-        );
+        assert!(anchor.is_empty() || anchors(&text).contains(anchor), "{link}");
     }
 }
 
@@ -100,19 +81,14 @@ fn the_runbook_links_to_what_is_there() {
 fn each_alert_is_tried() {
     for alert in alerts() {
         let fires = format!("alertname=\"{}\",alertstate=\"firing\"", name(&alert));
-        assert!(
-            STORIES.contains(&fires),
-            "no story in which {} fires",
-            name(&alert)
-        );
+        assert!(STORIES.contains(&fires), "no story in which {} fires", name(&alert));
     }
 }
 
 /// Names of metrics in a text, without the suffixes of a histogram.
 fn metrics_in(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    let metrics =
-        words.filter(|word| word.starts_with("realtime_token_") || word.starts_with("process_"));
+    let metrics = words.filter(|word| word.starts_with("realtime_token_") || word.starts_with("process_"));
     metrics
         .map(|metric| {
             ["_bucket", "_sum", "_count"]
@@ -138,10 +114,7 @@ fn alerts_and_dashboard_and_docs_ask_for_metrics_that_are_documented() {
         ("stories.yaml", STORIES),
         ("runbook.md", RUNBOOK),
         ("metrics.md", METRICS),
-        (
-            "troubleshooting.md",
-            include_str!("../../docs/troubleshooting.md"),
-        ),
+        ("troubleshooting.md", include_str!("../../docs/troubleshooting.md")),
     ] {
         let unknown: Vec<_> = metrics_in(text).difference(&documented).copied().collect();
         assert!(unknown.is_empty(), "{file} asks for {unknown:?}");
@@ -155,11 +128,7 @@ fn the_panels_of_the_dashboard_are_beside_each_other() {
     let mut taken = BTreeSet::new();
     let mut ids = BTreeSet::new();
     for panel in dashboard["panels"].as_array().unwrap() {
-        assert!(
-            ids.insert(panel["id"].as_i64()),
-            "two panels {}",
-            panel["id"]
-        );
+        assert!(ids.insert(panel["id"].as_i64()), "two panels {}", panel["id"]);
         let place = |key: &str| panel["gridPos"][key].as_u64().unwrap();
         assert!(place("x") + place("w") <= 24, "{}", panel["title"]);
         for x in place("x")..place("x") + place("w") {
@@ -168,10 +137,6 @@ fn the_panels_of_the_dashboard_are_beside_each_other() {
             }
         }
         let said = panel["description"].as_str().unwrap_or_default();
-        assert!(
-            panel["type"] == "row" || !said.is_empty(),
-            "{}",
-            panel["title"]
-        );
+        assert!(panel["type"] == "row" || !said.is_empty(), "{}", panel["title"]);
     }
 }

@@ -8,10 +8,7 @@ use serde_json::{Value, json};
 use testkit::helm::{Helm, Major};
 
 pub const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
-pub const CHART: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/charts/realtime-token-operator"
-);
+pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/realtime-token-operator");
 /// Release and namespace of everything rendered here. The release is called like the chart, so that names are short.
 pub const NAME: &str = "realtime-token-operator";
 pub const NAMESPACE: &str = "platform";
@@ -55,8 +52,7 @@ pub fn render_with(values: Value, args: &[&str]) -> Objects {
     let objects = Arc::clone(RENDERED.lock().unwrap().entry(key).or_default());
     let render = || {
         let [three, four] = Major::ALL.map(|major| {
-            let yaml =
-                template(major, &values, args).unwrap_or_else(|problem| panic!("{problem:#}"));
+            let yaml = template(major, &values, args).unwrap_or_else(|problem| panic!("{problem:#}"));
             Objects::parse(&yaml).0
         });
         assert_eq!(three, four, "helm 3 and helm 4 differ with {values}");
@@ -104,19 +100,13 @@ pub struct Objects(pub Vec<Value>);
 impl Objects {
     pub fn parse(yaml: &str) -> Self {
         let objects: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap();
-        let mut objects: Vec<_> = objects
-            .into_iter()
-            .filter(|object| !object.is_null())
-            .collect();
+        let mut objects: Vec<_> = objects.into_iter().filter(|object| !object.is_null()).collect();
         objects.sort_by_key(title);
         Self(objects)
     }
 
     pub fn all(&self, kind: &str) -> Vec<&Value> {
-        self.0
-            .iter()
-            .filter(|object| object["kind"] == kind)
-            .collect()
+        self.0.iter().filter(|object| object["kind"] == kind).collect()
     }
 
     /// The only object of a kind.
@@ -128,10 +118,7 @@ impl Objects {
     }
 
     pub fn named(&self, kind: &str, name: &str) -> &Value {
-        let found = self
-            .all(kind)
-            .into_iter()
-            .find(|it| it["metadata"]["name"] == name);
+        let found = self.all(kind).into_iter().find(|it| it["metadata"]["name"] == name);
         found.unwrap_or_else(|| panic!("no {kind} {name} among {:?}", self.titles()))
     }
 

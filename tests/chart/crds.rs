@@ -12,15 +12,9 @@ const KINDS: [&str; 2] = ["clusterrealtimeproviders", "realtimetokens"];
 fn the_charts_copies_are_the_types_byte_for_byte() {
     let generated = api::crds_yaml().unwrap();
     for kind in KINDS {
-        let copy = file(&format!(
-            "charts/realtime-token-operator/files/crds/{kind}.yaml"
-        ));
+        let copy = file(&format!("charts/realtime-token-operator/files/crds/{kind}.yaml"));
         assert!(generated.contains(&copy), "{kind}: run `make crds`");
-        assert_eq!(
-            copy,
-            file(&format!("crds/{kind}.yaml")),
-            "{kind}: run `make crds`"
-        );
+        assert_eq!(copy, file(&format!("crds/{kind}.yaml")), "{kind}: run `make crds`");
     }
     let copies = format!("{}/files/crds", crate::chart::CHART);
     assert_eq!(
@@ -74,10 +68,7 @@ fn they_are_kept_on_uninstall_unless_told_otherwise() {
         policies.collect()
     };
     assert_eq!(policy(json!({})), ["keep", "keep"]);
-    assert_eq!(
-        policy(json!({"crds": {"keep": false}})),
-        [Value::Null, Value::Null]
-    );
+    assert_eq!(policy(json!({"crds": {"keep": false}})), [Value::Null, Value::Null]);
     assert!(
         render(json!({"crds": {"install": false}}))
             .all("CustomResourceDefinition")

@@ -32,10 +32,7 @@ fn its_installs_render() {
     let mut tried = 0;
     for block in blocks("sh") {
         for command in block.replace("\\\n", " ").lines() {
-            let words: Vec<_> = command
-                .split_whitespace()
-                .map(|word| word.trim_matches('\''))
-                .collect();
+            let words: Vec<_> = command.split_whitespace().map(|word| word.trim_matches('\'')).collect();
             let ["helm", "install", name, chart, rest @ ..] = &words[..] else {
                 continue;
             };
@@ -60,8 +57,7 @@ fn its_installs_render() {
 /// Every value that the tables and the text name is one.
 #[test]
 fn its_values_exist() {
-    let values: Value =
-        serde_saphyr::from_str(&file("charts/realtime-token-operator/values.yaml")).unwrap();
+    let values: Value = serde_saphyr::from_str(&file("charts/realtime-token-operator/values.yaml")).unwrap();
     let known = values.as_object().unwrap();
     let text = file("docs/install.md");
     let mut named = 0;

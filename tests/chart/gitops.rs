@@ -134,27 +134,9 @@ fn argo_cd_sees_the_health_of_a_provider() {
                 ("CredentialValid", "Unknown", Reason::CredentialUntested),
             ],
         ),
-        object(
-            2,
-            &[
-                found,
-                ("CredentialValid", "Unknown", Reason::CredentialUntested),
-            ],
-        ),
-        object(
-            2,
-            &[
-                found,
-                ("CredentialValid", "True", Reason::CredentialAccepted),
-            ],
-        ),
-        object(
-            2,
-            &[
-                found,
-                ("CredentialValid", "False", Reason::CredentialRejected),
-            ],
-        ),
+        object(2, &[found, ("CredentialValid", "Unknown", Reason::CredentialUntested)]),
+        object(2, &[found, ("CredentialValid", "True", Reason::CredentialAccepted)]),
+        object(2, &[found, ("CredentialValid", "False", Reason::CredentialRejected)]),
     ];
     let expected = [
         ("Progressing", "waiting for the operator"),
@@ -163,10 +145,7 @@ fn argo_cd_sees_the_health_of_a_provider() {
         ("Healthy", "Ready message"),
         ("Degraded", "CredentialRejected: CredentialValid message"),
     ];
-    assert_eq!(
-        health("ClusterRealtimeProvider", &providers),
-        pairs(&expected)
-    );
+    assert_eq!(health("ClusterRealtimeProvider", &providers), pairs(&expected));
 }
 
 #[test]

@@ -13,10 +13,7 @@ fn chart_yaml() -> Value {
 #[test]
 fn both_helms_lint_it_strictly() {
     for major in Major::ALL {
-        let said = Helm::new(major)
-            .unwrap()
-            .run(["lint", "--strict", CHART])
-            .unwrap();
+        let said = Helm::new(major).unwrap().run(["lint", "--strict", CHART]).unwrap();
         assert!(said.contains("0 chart(s) failed"), "{said}");
         assert!(!said.contains("WARN") && !said.contains("ERROR"), "{said}");
     }
@@ -46,10 +43,7 @@ fn it_installs_on_the_versions_it_is_tested_with() {
     // As managed clusters call themselves.
     render_with(json!({}), &["--kube-version", "v1.33.4-gke.1036000"]);
     for said in refused(with_image(json!({})), &["--kube-version", "1.32.9"]) {
-        assert!(
-            said.contains("chart requires kubeVersion: >=1.33.0-0"),
-            "{said}"
-        );
+        assert!(said.contains("chart requires kubeVersion: >=1.33.0-0"), "{said}");
     }
 }
 
@@ -57,9 +51,7 @@ fn it_installs_on_the_versions_it_is_tested_with() {
 fn the_annotations_for_artifact_hub_describe_what_is_installed() {
     let chart = chart_yaml();
     let part = |name: &str| -> Vec<Value> {
-        let text = chart["annotations"][format!("artifacthub.io/{name}")]
-            .as_str()
-            .unwrap();
+        let text = chart["annotations"][format!("artifacthub.io/{name}")].as_str().unwrap();
         serde_saphyr::from_str(text).unwrap()
     };
     let crds: Vec<CustomResourceDefinition> = realtime_token_operator::api::crds().unwrap();
@@ -90,10 +82,7 @@ fn a_package_holds_the_chart_and_nothing_else() {
     for major in Major::ALL {
         let helm = Helm::new(major).unwrap();
         helm.run(["package", CHART, "--destination", path]).unwrap();
-        let package = format!(
-            "{path}/realtime-token-operator-{}.tgz",
-            env!("CARGO_PKG_VERSION")
-        );
+        let package = format!("{path}/realtime-token-operator-{}.tgz", env!("CARGO_PKG_VERSION"));
         let listing = std::process::Command::new("tar")
             .args(["-tzf", &package])
             .output()

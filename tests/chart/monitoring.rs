@@ -24,12 +24,7 @@ fn assert_dressed(object: &Value) {
 #[test]
 fn nothing_of_it_is_made_unless_asked_for() {
     let objects = render(json!({}));
-    for kind in [
-        "ServiceMonitor",
-        "PodMonitor",
-        "PrometheusRule",
-        "ConfigMap",
-    ] {
+    for kind in ["ServiceMonitor", "PodMonitor", "PrometheusRule", "ConfigMap"] {
         assert!(objects.all(kind).is_empty(), "{kind}");
     }
 }
@@ -38,8 +33,7 @@ fn nothing_of_it_is_made_unless_asked_for() {
 #[test]
 fn monitors_find_the_operator() {
     let mut service = enabled();
-    service["endpoint"] =
-        json!({"interval": "15s", "relabelings": [{"action": "labeldrop", "regex": "pod"}]});
+    service["endpoint"] = json!({"interval": "15s", "relabelings": [{"action": "labeldrop", "regex": "pod"}]});
     let objects = render(json!({"metrics": {"serviceMonitor": service}}));
     let monitor = objects.one("ServiceMonitor");
     assert_dressed(monitor);
@@ -54,8 +48,7 @@ fn monitors_find_the_operator() {
     assert_selects(monitor, &service["metadata"]["labels"]);
     assert_eq!(service["spec"]["ports"][0]["name"], "http");
 
-    let objects =
-        render(json!({"metrics": {"podMonitor": enabled()}, "service": {"enabled": false}}));
+    let objects = render(json!({"metrics": {"podMonitor": enabled()}, "service": {"enabled": false}}));
     let monitor = objects.one("PodMonitor");
     assert_dressed(monitor);
     assert_eq!(
@@ -100,8 +93,7 @@ fn the_runbook_can_be_elsewhere() {
             first["alert"].as_str().unwrap().to_lowercase()
         )
     );
-    let values =
-        json!({"metrics": {"prometheusRule": {"enabled": true, "runbookUrl": "runbook.md"}}});
+    let values = json!({"metrics": {"prometheusRule": {"enabled": true, "runbookUrl": "runbook.md"}}});
     for said in refused(with_image(values), &[]) {
         assert!(said.contains("runbookUrl"), "{said}");
     }
@@ -129,8 +121,7 @@ fn what_would_scrape_nothing_or_twice_is_refused() {
     for said in refused(with_image(json!({"metrics": metrics})), &[]) {
         assert!(said.contains("enable one"), "{said}");
     }
-    let values =
-        json!({"metrics": {"serviceMonitor": {"enabled": true}}, "service": {"enabled": false}});
+    let values = json!({"metrics": {"serviceMonitor": {"enabled": true}}, "service": {"enabled": false}});
     for said in refused(with_image(values), &[]) {
         assert!(said.contains("set service.enabled=true"), "{said}");
     }

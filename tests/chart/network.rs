@@ -10,10 +10,7 @@ fn policy(values: Value) -> Value {
 
 fn ports(rule: &Value) -> Vec<i64> {
     let ports = rule["ports"].as_array().unwrap();
-    ports
-        .iter()
-        .map(|port| port["port"].as_i64().unwrap())
-        .collect()
+    ports.iter().map(|port| port["port"].as_i64().unwrap()).collect()
 }
 
 #[test]
@@ -41,10 +38,7 @@ fn a_proxy_and_listed_endpoints_are_reachable_without_being_named_twice() {
         "proxy": {"https": "http://proxy.example.com:3128"},
         "allowEndpoints": ["https://gateway.example.com:8443", "https://plain.example.com", "http://[::1]:8089", "http://a.b"],
     }));
-    assert_eq!(
-        ports(&spec["egress"][1]),
-        [16443, 443, 3128, 8443, 8089, 80]
-    );
+    assert_eq!(ports(&spec["egress"][1]), [16443, 443, 3128, 8443, 8089, 80]);
 }
 
 #[test]
@@ -63,8 +57,5 @@ fn in_come_those_who_scrape_and_helms_test() {
     assert_eq!(from[0], monitoring);
     let allowed = from[1]["podSelector"]["matchLabels"].as_object().unwrap();
     let test = &objects.one("Pod")["metadata"]["labels"];
-    assert!(
-        allowed.iter().all(|(key, value)| test[key] == *value),
-        "{allowed:?}"
-    );
+    assert!(allowed.iter().all(|(key, value)| test[key] == *value), "{allowed:?}");
 }

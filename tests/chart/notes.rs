@@ -28,12 +28,9 @@ fn they_say_what_to_do_next_and_what_never_to_do() {
 fn their_manifest_is_a_realtimetoken() {
     let notes = notes(json!({"watchNamespaces": ["shop"]}), &[]);
     assert!(notes.contains("in shop, and nowhere else"), "{notes}");
-    let (_, rest) = notes
-        .split_once("kubectl --namespace shop apply -f - <<EOF\n")
-        .unwrap();
+    let (_, rest) = notes.split_once("kubectl --namespace shop apply -f - <<EOF\n").unwrap();
     let (manifest, _) = rest.split_once("EOF\n").unwrap();
-    let token: realtime_token_operator::api::RealtimeToken =
-        serde_saphyr::from_str(manifest).unwrap();
+    let token: realtime_token_operator::api::RealtimeToken = serde_saphyr::from_str(manifest).unwrap();
     assert_eq!(token.metadata.name.as_deref(), Some("voice"));
     assert!(
         notes.contains("create secret generic openai --from-literal=api-key="),
@@ -57,12 +54,6 @@ fn they_warn_of_what_is_out_of_the_ordinary() {
         json!({"hostNetwork": true, "networkPolicy": {"enabled": true}}),
         "NetworkPolicies don't apply",
     );
-    warned(
-        json!({"crds": {"install": false}}),
-        "the CRDs must come from elsewhere",
-    );
-    warned(
-        json!({"rbac": {"create": false}}),
-        "must get its rights from you",
-    );
+    warned(json!({"crds": {"install": false}}), "the CRDs must come from elsewhere");
+    warned(json!({"rbac": {"create": false}}), "must get its rights from you");
 }

@@ -13,10 +13,7 @@ fn assert_restricted(pod: &Value, case: &str) {
     let security = &pod["securityContext"];
     assert_eq!(security["runAsNonRoot"], true, "{case}");
     assert_ne!(security["runAsUser"], 0, "{case}");
-    assert_eq!(
-        security["seccompProfile"]["type"], "RuntimeDefault",
-        "{case}"
-    );
+    assert_eq!(security["seccompProfile"]["type"], "RuntimeDefault", "{case}");
     for container in pod["containers"].as_array().unwrap() {
         let security = &container["securityContext"];
         assert_eq!(security["allowPrivilegeEscalation"], false, "{case}");
@@ -24,14 +21,8 @@ fn assert_restricted(pod: &Value, case: &str) {
         assert!(security["privileged"].is_null(), "{case}");
         // Stricter than the standard.
         assert_eq!(security["readOnlyRootFilesystem"], true, "{case}");
-        assert!(
-            container["resources"]["requests"]["memory"].is_string(),
-            "{case}"
-        );
-        assert!(
-            container["command"].is_null(),
-            "the image's own entrypoint, in {case}"
-        );
+        assert!(container["resources"]["requests"]["memory"].is_string(), "{case}");
+        assert!(container["command"].is_null(), "the image's own entrypoint, in {case}");
     }
     for volume in pod["volumes"].as_array().into_iter().flatten() {
         assert!(volume["hostPath"].is_null(), "{case}");
@@ -64,10 +55,7 @@ fn openshift_may_choose_the_user() {
 #[test]
 fn only_its_own_pods_get_the_accounts_token() {
     let objects = render(json!({}));
-    assert_eq!(
-        objects.one("ServiceAccount")["automountServiceAccountToken"],
-        false
-    );
+    assert_eq!(objects.one("ServiceAccount")["automountServiceAccountToken"], false);
     assert_eq!(objects.pod()["automountServiceAccountToken"], true);
     assert_eq!(objects.pod()["enableServiceLinks"], false);
 }
@@ -88,10 +76,7 @@ fn probes_ask_the_operator_itself() {
             "{probe}"
         );
     }
-    assert_eq!(
-        objects.one("Service")["spec"]["ports"][0]["targetPort"],
-        "http"
-    );
+    assert_eq!(objects.one("Service")["spec"]["ports"][0]["targetPort"], "http");
 }
 
 /// Two pods without an election would both mint.
@@ -99,13 +84,9 @@ fn probes_ask_the_operator_itself() {
 fn several_replicas_elect_a_leader_whatever_the_values_say() {
     let elects = |values: Value| render(values).args().contains(&"--leader-elect");
     assert!(elects(json!({})));
-    assert!(elects(
-        json!({"replicas": 3, "leaderElection": {"enabled": false}})
-    ));
+    assert!(elects(json!({"replicas": 3, "leaderElection": {"enabled": false}})));
     assert!(elects(json!({"replicas": 1})));
-    assert!(!elects(
-        json!({"replicas": 1, "leaderElection": {"enabled": false}})
-    ));
+    assert!(!elects(json!({"replicas": 1, "leaderElection": {"enabled": false}})));
 }
 
 #[test]
@@ -130,12 +111,7 @@ fn an_update_never_runs_two_that_both_mint_nor_leaves_none() {
 #[test]
 fn there_is_time_to_finish() {
     let objects = render(json!({}));
-    assert!(
-        objects.pod()["terminationGracePeriodSeconds"]
-            .as_i64()
-            .unwrap()
-            > 25
-    );
+    assert!(objects.pod()["terminationGracePeriodSeconds"].as_i64().unwrap() > 25);
 }
 
 #[test]
@@ -149,32 +125,20 @@ fn a_disruption_budget_needs_somebody_to_be_left() {
     let spec = budget(json!({})).unwrap();
     assert_eq!(spec["maxUnavailable"], 1);
     assert_eq!(spec["unhealthyPodEvictionPolicy"], "AlwaysAllow");
-    assert_eq!(
-        budget(json!({"replicas": 1})),
-        None,
-        "it would hold up every drain"
-    );
-    assert_eq!(
-        budget(json!({"podDisruptionBudget": {"enabled": false}})),
-        None
-    );
+    assert_eq!(budget(json!({"replicas": 1})), None, "it would hold up every drain");
+    assert_eq!(budget(json!({"podDisruptionBudget": {"enabled": false}})), None);
 }
 
 #[test]
 fn replicas_spread_over_nodes_and_zones() {
     let objects = render(json!({}));
     let selector = &objects.one("Deployment")["spec"]["selector"];
-    let constraints = objects.pod()["topologySpreadConstraints"]
-        .as_array()
-        .unwrap();
+    let constraints = objects.pod()["topologySpreadConstraints"].as_array().unwrap();
     let keys: Vec<_> = constraints
         .iter()
         .map(|it| it["topologyKey"].as_str().unwrap())
         .collect();
-    assert_eq!(
-        keys,
-        ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
-    );
+    assert_eq!(keys, ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]);
     for constraint in constraints {
         assert_eq!(constraint["labelSelector"], *selector);
         assert_eq!(constraint["whenUnsatisfiable"], "ScheduleAnyway");
@@ -201,10 +165,7 @@ fn selectors_find_the_operators_pods_only() {
         "podLabels": {"extra": "yes"},
     }));
     let pod = &objects.one("Deployment")["spec"]["template"]["metadata"]["labels"];
-    assert_eq!(
-        (&pod["team"], &pod["extra"]),
-        (&json!("voice"), &json!("yes"))
-    );
+    assert_eq!((&pod["team"], &pod["extra"]), (&json!("voice"), &json!("yes")));
     let test = &objects.one("Pod")["metadata"]["labels"];
     let selectors = [
         &objects.one("Deployment")["spec"]["selector"]["matchLabels"],
@@ -256,13 +217,9 @@ fn labels_of_ones_own_may_be_called_like_the_charts() {
     let deployment = objects.one("Deployment");
     let template = &deployment["spec"]["template"]["metadata"];
     assert_eq!(template["annotations"], annotation);
-    let selector = deployment["spec"]["selector"]["matchLabels"]
-        .as_object()
-        .unwrap();
+    let selector = deployment["spec"]["selector"]["matchLabels"].as_object().unwrap();
     assert!(
-        selector
-            .iter()
-            .all(|(key, value)| template["labels"][key] == *value),
+        selector.iter().all(|(key, value)| template["labels"][key] == *value),
         "{template}"
     );
     for object in &objects.0 {
@@ -295,23 +252,11 @@ fn every_object_says_whose_it_is_and_where() {
                 "ClusterRealtimeProvider",
             ]
             .contains(&object["kind"].as_str().unwrap());
-            assert_eq!(
-                metadata["namespace"].is_null(),
-                of_cluster,
-                "{object} of {case}"
-            );
+            assert_eq!(metadata["namespace"].is_null(), of_cluster, "{object} of {case}");
         }
     }
     let labelled = render(json!({"commonLabels": {"team": "voice"}}));
-    assert!(
-        labelled
-            .0
-            .iter()
-            .all(|it| it["metadata"]["labels"]["team"] == "voice")
-    );
+    assert!(labelled.0.iter().all(|it| it["metadata"]["labels"]["team"] == "voice"));
     assert_eq!(labelled.one("Deployment")["metadata"]["name"], NAME);
-    assert_eq!(
-        labelled.one("Deployment")["metadata"]["namespace"],
-        NAMESPACE
-    );
+    assert_eq!(labelled.one("Deployment")["metadata"]["namespace"], NAMESPACE);
 }

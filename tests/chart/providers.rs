@@ -41,30 +41,21 @@ fn on_the_first_install_they_wait_for_their_crd() {
     assert_eq!(names(&render_with(values(), &both)).len(), 2);
     // An upgrade must never take one away.
     assert_eq!(
-        names(&render_with(
-            values(),
-            &["--api-versions", CLUSTER, "--is-upgrade"]
-        ))
-        .len(),
+        names(&render_with(values(), &["--api-versions", CLUSTER, "--is-upgrade"])).len(),
         2
     );
     // Where the CRDs come from elsewhere, they are there, or helm says what is missing.
     let mut elsewhere = values();
     elsewhere["crds"] = json!({"install": false});
-    assert_eq!(
-        names(&render_with(elsewhere, &["--api-versions", CLUSTER])).len(),
-        2
-    );
+    assert_eq!(names(&render_with(elsewhere, &["--api-versions", CLUSTER])).len(), 2);
 }
 
 /// The chart refuses what the CRD wouldn't take in the place where people would put a key.
 #[test]
 fn a_provider_has_the_credentials_of_its_kind() {
     let crd: Value = serde_saphyr::from_str(&file("crds/clusterrealtimeproviders.yaml")).unwrap();
-    let spec =
-        "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/credentials/properties";
-    let schema: Value =
-        serde_json::from_str(&file("charts/realtime-token-operator/values.schema.json")).unwrap();
+    let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/credentials/properties";
+    let schema: Value = serde_json::from_str(&file("charts/realtime-token-operator/values.schema.json")).unwrap();
     let item = "/properties/providers/items/properties/spec/properties/credentials/properties";
     let keys = |document: &Value, place: &str| {
         let mut keys: Vec<_> = document

@@ -13,10 +13,7 @@ fn it_is_what_helm_docs_makes_of_the_values() {
         return std::fs::write(format!("{CHART}/README.md"), expected).unwrap();
     }
     let actual = file("charts/realtime-token-operator/README.md");
-    let differs = expected
-        .lines()
-        .zip(actual.lines())
-        .find(|(new, old)| new != old);
+    let differs = expected.lines().zip(actual.lines()).find(|(new, old)| new != old);
     assert_eq!(differs, None, "run `make chart-docs`");
     assert_eq!(expected, actual, "run `make chart-docs`");
 }
@@ -27,11 +24,7 @@ fn every_value_is_described() {
     let rows = readme.lines().filter(|line| line.starts_with("| `"));
     let mut described = 0;
     for row in rows {
-        let description = row
-            .trim_end_matches('|')
-            .rsplit(" | ")
-            .next()
-            .unwrap_or_default();
+        let description = row.trim_end_matches('|').rsplit(" | ").next().unwrap_or_default();
         assert!(description.trim().len() > 5, "no description: {row}");
         described += 1;
     }
@@ -42,9 +35,7 @@ fn every_value_is_described() {
 #[test]
 fn values_and_schema_have_the_same_keys() {
     fn compare(place: &str, values: &Value, schema: &Value) {
-        let (Some(values), Some(properties)) =
-            (values.as_object(), schema["properties"].as_object())
-        else {
+        let (Some(values), Some(properties)) = (values.as_object(), schema["properties"].as_object()) else {
             return;
         };
         let mut keys: Vec<_> = values.keys().collect();
@@ -58,9 +49,7 @@ fn values_and_schema_have_the_same_keys() {
             compare(&format!("{place}/{key}"), value, &properties[key]);
         }
     }
-    let values: Value =
-        serde_saphyr::from_str(&file("charts/realtime-token-operator/values.yaml")).unwrap();
-    let schema: Value =
-        serde_json::from_str(&file("charts/realtime-token-operator/values.schema.json")).unwrap();
+    let values: Value = serde_saphyr::from_str(&file("charts/realtime-token-operator/values.yaml")).unwrap();
+    let schema: Value = serde_json::from_str(&file("charts/realtime-token-operator/values.schema.json")).unwrap();
     compare("", &values, &schema);
 }

@@ -37,10 +37,7 @@ fn rights(objects: &Objects) -> BTreeSet<String> {
 fn lines(rule: &Value) -> impl Iterator<Item = String> {
     let list = |key: &str| -> Vec<String> {
         let values = rule[key].as_array().cloned().unwrap_or_default();
-        values
-            .iter()
-            .map(|value| value.as_str().unwrap().to_owned())
-            .collect()
+        values.iter().map(|value| value.as_str().unwrap().to_owned()).collect()
     };
     let names = list("resourceNames");
     let names = if names.is_empty() {
@@ -87,9 +84,7 @@ fn cluster_wide_it_may_do_what_it_does_and_no_more() {
     let own = expected(&all[..4]);
     all.extend(LEASE);
     assert_eq!(rights(&render(json!({}))), expected(&all));
-    let without = render(
-        json!({"clusterProviders": false, "replicas": 1, "leaderElection": {"enabled": false}}),
-    );
+    let without = render(json!({"clusterProviders": false, "replicas": 1, "leaderElection": {"enabled": false}}));
     assert_eq!(rights(&without), own);
 }
 
@@ -123,24 +118,16 @@ fn with_namespaces_it_reaches_no_secret_elsewhere() {
 #[test]
 fn secrets_may_be_deleted_only_where_that_is_asked_for() {
     let granted = rights(&render(json!({"rbac": {"deleteSecrets": true}})));
-    let more: Vec<_> = granted
-        .difference(&rights(&render(json!({}))))
-        .cloned()
-        .collect();
+    let more: Vec<_> = granted.difference(&rights(&render(json!({})))).cloned().collect();
     assert_eq!(more, ["* /secrets delete"]);
 }
 
 /// For whoever has no rights on the cluster, only on namespaces: they couldn't create a ClusterRole.
 #[test]
 fn without_cluster_providers_there_is_nothing_of_the_cluster() {
-    let values =
-        json!({"watchNamespaces": ["shop"], "clusterProviders": false, "crds": {"install": false}});
+    let values = json!({"watchNamespaces": ["shop"], "clusterProviders": false, "crds": {"install": false}});
     let objects = render(values);
-    for kind in [
-        "ClusterRole",
-        "ClusterRoleBinding",
-        "CustomResourceDefinition",
-    ] {
+    for kind in ["ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"] {
         assert_eq!(objects.all(kind).len(), 0, "{kind}");
     }
     let namespaces: BTreeSet<_> = objects
@@ -191,11 +178,7 @@ fn no_role_is_mighty() {
 #[test]
 fn whoever_views_a_namespace_views_tokens_and_no_secrets() {
     let objects = render(json!({}));
-    let role = |part: &str| {
-        objects
-            .named("ClusterRole", &format!("{NAME}-{part}"))
-            .clone()
-    };
+    let role = |part: &str| objects.named("ClusterRole", &format!("{NAME}-{part}")).clone();
     let aggregated = |role: &Value| -> Vec<String> {
         let labels = role["metadata"]["labels"].as_object().unwrap();
         let prefix = "rbac.authorization.k8s.io/aggregate-to-";
@@ -203,14 +186,8 @@ fn whoever_views_a_namespace_views_tokens_and_no_secrets() {
         to.filter_map(|(key, _)| key.strip_prefix(prefix).map(str::to_owned))
             .collect()
     };
-    let granted = |role: &Value| -> BTreeSet<String> {
-        role["rules"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .flat_map(lines)
-            .collect()
-    };
+    let granted =
+        |role: &Value| -> BTreeSet<String> { role["rules"].as_array().unwrap().iter().flat_map(lines).collect() };
     let (view, edit) = (role("view"), role("edit"));
     assert_eq!(aggregated(&view), ["view", "edit", "admin"]);
     assert_eq!(
@@ -220,16 +197,12 @@ fn whoever_views_a_namespace_views_tokens_and_no_secrets() {
     assert_eq!(aggregated(&edit), ["edit", "admin"]);
     assert_eq!(
         granted(&edit),
-        expected(&[
-            "realtime-token.dev/realtimetokens create,update,patch,delete,deletecollection"
-        ])
+        expected(&["realtime-token.dev/realtimetokens create,update,patch,delete,deletecollection"])
     );
     // The operator's own role is nobody's to inherit.
     assert!(aggregated(objects.named("ClusterRole", NAME)).is_empty());
     assert_eq!(
-        render(json!({"rbac": {"aggregate": false}}))
-            .all("ClusterRole")
-            .len(),
+        render(json!({"rbac": {"aggregate": false}})).all("ClusterRole").len(),
         1
     );
 }
@@ -266,9 +239,7 @@ fn the_documentation_shows_the_rights_that_are_granted() {
         .unwrap();
     let shown: Value = serde_saphyr::from_str(yaml).unwrap();
     let objects = render(json!({}));
-    let spread = |rules: &Value| -> BTreeSet<String> {
-        rules.as_array().unwrap().iter().flat_map(lines).collect()
-    };
+    let spread = |rules: &Value| -> BTreeSet<String> { rules.as_array().unwrap().iter().flat_map(lines).collect() };
     assert_eq!(
         spread(&shown["rules"]),
         spread(&objects.named("ClusterRole", NAME)["rules"])

@@ -73,10 +73,7 @@ fn env(objects: &Objects) -> Value {
 #[test]
 fn proxies_come_from_values_and_secrets() {
     let defaults = render(json!({}));
-    assert_eq!(
-        env(&defaults),
-        json!({"POD_NAME": null, "POD_NAMESPACE": null})
-    );
+    assert_eq!(env(&defaults), json!({"POD_NAME": null, "POD_NAMESPACE": null}));
     let objects = render(json!({
         "proxy": {"https": "http://proxy:3128", "http": "http://other:3128", "noProxy": ".internal"},
         "extraEnv": [{"name": "SSL_CERT_FILE", "value": "/ca.pem"}],
@@ -98,8 +95,5 @@ fn an_image_by_digest_needs_no_tag() {
     );
     let pulled = render(json!({"imagePullSecrets": [{"name": "a"}]}));
     assert_eq!(pulled.pod()["imagePullSecrets"], json!([{"name": "a"}]));
-    assert_eq!(
-        pulled.one("Pod")["spec"]["imagePullSecrets"],
-        json!([{"name": "a"}])
-    );
+    assert_eq!(pulled.one("Pod")["spec"]["imagePullSecrets"], json!([{"name": "a"}]));
 }

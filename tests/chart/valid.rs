@@ -52,14 +52,8 @@ pub fn combinations() -> Vec<(&'static str, Value)> {
             json!({"watchNamespaces": ["shop"], "clusterProviders": false, "crds": {"install": false}}),
         ),
         ("no cluster providers", json!({"clusterProviders": false})),
-        (
-            "providers",
-            json!({"providers": [provider], "crds": {"keep": false}}),
-        ),
-        (
-            "network policy",
-            json!({"networkPolicy": {"enabled": true}}),
-        ),
+        ("providers", json!({"providers": [provider], "crds": {"keep": false}})),
+        ("network policy", json!({"networkPolicy": {"enabled": true}})),
         (
             "network policy with everything",
             json!({
@@ -91,10 +85,7 @@ pub fn combinations() -> Vec<(&'static str, Value)> {
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%"}},
             }),
         ),
-        (
-            "other dns",
-            json!({"hostNetwork": true, "dnsPolicy": "Default"}),
-        ),
+        ("other dns", json!({"hostNetwork": true, "dnsPolicy": "Default"})),
         (
             "image",
             json!({
@@ -196,9 +187,7 @@ fn every_combination_is_valid_on_every_supported_version() {
     let validate = |objects: &Value| -> Vec<String> {
         let job = json!({"versions": versions, "crds": crds, "objects": objects});
         let script = format!("{REPOSITORY}/tests/chart/valid.py");
-        let said = VALIDATE
-            .run(script.as_ref(), &[], job.to_string().as_bytes())
-            .unwrap();
+        let said = VALIDATE.run(script.as_ref(), &[], job.to_string().as_bytes()).unwrap();
         said.lines().map(str::to_owned).collect()
     };
 

@@ -11,10 +11,7 @@ use crate::chart::{CHART, NAME, Objects, refused, render, with_image};
 fn refuses(values: Value, parts: &[&str]) {
     for said in refused(with_image(values.clone()), &[]) {
         for part in parts {
-            assert!(
-                said.contains(part),
-                "{values} should be refused with {part}:\n{said}"
-            );
+            assert!(said.contains(part), "{values} should be refused with {part}:\n{said}");
         }
     }
 }
@@ -67,10 +64,7 @@ fn a_wrong_value_is_refused_with_its_place() {
         json!({"watchNamespaces": ["Shop"]}),
         &["at '/watchNamespaces/0'", "'Shop' does not match"],
     );
-    refuses(
-        json!({"image": {"repository": "x/y:1.0"}}),
-        &["at '/image/repository'"],
-    );
+    refuses(json!({"image": {"repository": "x/y:1.0"}}), &["at '/image/repository'"]);
     refuses(
         json!({"image": {"repository": "x", "digest": "latest"}}),
         &["at '/image/digest'"],
@@ -122,13 +116,11 @@ fn a_key_has_no_place_in_values() {
 
 #[test]
 fn values_that_contradict_each_other_are_refused() {
-    let providers = json!([{"name": "openai", "spec": {"openai": {}, "credentials": {"secretRef": {"name": "openai"}}}}]);
+    let providers =
+        json!([{"name": "openai", "spec": {"openai": {}, "credentials": {"secretRef": {"name": "openai"}}}}]);
     refuses(
         json!({"providers": providers, "clusterProviders": false}),
-        &[
-            "clusterProviders is false",
-            "set clusterProviders=true, or remove them",
-        ],
+        &["clusterProviders is false", "set clusterProviders=true, or remove them"],
     );
 }
 
@@ -150,19 +142,13 @@ fn an_umbrella_chart_may_have_globals() {
 fn names_follow_the_release_and_can_be_replaced() {
     let name = |values| render(values).one("Deployment")["metadata"]["name"].clone();
     assert_eq!(name(json!({})), NAME);
-    assert_eq!(
-        name(json!({"nameOverride": "rto"})),
-        "realtime-token-operator-rto"
-    );
+    assert_eq!(name(json!({"nameOverride": "rto"})), "realtime-token-operator-rto");
     assert_eq!(name(json!({"fullnameOverride": "rto"})), "rto");
     // Two releases, side by side in one namespace: neither selects the other's pods.
     let args = ["template", "second", CHART, "--set", "image.repository=x"];
     let two = Objects::parse(&Helm::new(Major::Four).unwrap().run(args).unwrap());
     let deployment = two.one("Deployment");
-    assert_eq!(
-        deployment["metadata"]["name"],
-        "second-realtime-token-operator"
-    );
+    assert_eq!(deployment["metadata"]["name"], "second-realtime-token-operator");
     assert_eq!(
         deployment["spec"]["selector"]["matchLabels"]["app.kubernetes.io/instance"],
         "second"

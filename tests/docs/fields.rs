@@ -12,21 +12,13 @@ pub fn rows(schema: &Value, leave_out: &[String]) -> Vec<String> {
 /// The names of a schema's own fields.
 pub fn names(schema: &Value) -> Vec<String> {
     let properties = schema["properties"].as_object();
-    properties
-        .into_iter()
-        .flatten()
-        .map(|(name, _)| name.clone())
-        .collect()
+    properties.into_iter().flatten().map(|(name, _)| name.clone()).collect()
 }
 
 /// The messages of a schema's CEL rules, its fields' too, each once.
 pub fn rules(schema: &Value) -> Vec<String> {
     fn walk(schema: &Value, found: &mut Vec<String>) {
-        for rule in schema["x-kubernetes-validations"]
-            .as_array()
-            .into_iter()
-            .flatten()
-        {
+        for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
             let message = rule["message"].as_str().unwrap_or_default().to_owned();
             if !found.contains(&message) {
                 found.push(message);
@@ -97,9 +89,7 @@ fn kind(schema: &Value) -> String {
         return values.join(", ");
     }
     match schema["type"].as_str() {
-        Some("string") => {
-            "text".to_owned() + &range(bound("minLength"), bound("maxLength"), " characters")
-        }
+        Some("string") => "text".to_owned() + &range(bound("minLength"), bound("maxLength"), " characters"),
         Some("integer") => "number".to_owned() + &range(bound("minimum"), bound("maximum"), ""),
         Some("boolean") => "`true` or `false`".into(),
         Some("array") => format!(
@@ -112,9 +102,7 @@ fn kind(schema: &Value) -> String {
             kind(&schema["additionalProperties"]),
             range(None, bound("maxProperties"), " entries")
         ),
-        Some("object") if schema["x-kubernetes-preserve-unknown-fields"] == true => {
-            "object, passed through".into()
-        }
+        Some("object") if schema["x-kubernetes-preserve-unknown-fields"] == true => "object, passed through".into(),
         Some("object") => "object".into(),
         _ => "any value".into(),
     }

@@ -16,10 +16,7 @@ fn relative_links_lead_somewhere() {
         for link in links(&text) {
             checked += 1;
             if let Err(why) = follow(&file, &link) {
-                broken.push(format!(
-                    "{}: {link}: {why}",
-                    file.strip_prefix(root).unwrap().display()
-                ));
+                broken.push(format!("{}: {link}: {why}", file.strip_prefix(root).unwrap().display()));
             }
         }
     }
@@ -67,10 +64,7 @@ fn prose(text: &str) -> String {
 
 /// The targets of `[text](target)` that are no URLs.
 fn links(text: &str) -> Vec<String> {
-    let targets = text
-        .split("](")
-        .skip(1)
-        .filter_map(|rest| rest.split_once(')'));
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
     targets
         .map(|(target, _)| target.to_owned())
         .filter(|target| !target.contains("://") && !target.starts_with("mailto:"))
@@ -106,16 +100,10 @@ fn markdown(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn a_broken_link_is_found() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    assert_eq!(
-        links("[a](b.md#c) [d](https://e.f) [g](#h)"),
-        ["b.md#c", "#h"]
-    );
+    assert_eq!(links("[a](b.md#c) [d](https://e.f) [g](#h)"), ["b.md#c", "#h"]);
     assert_eq!(follow(&readme, "docs/concepts.md"), Ok(()));
     assert_eq!(follow(&readme, "docs/concepts.md#templates"), Ok(()));
     assert!(follow(&readme, "docs/nowhere.md").is_err());
     assert!(follow(&readme, "docs/concepts.md#nowhere").is_err());
-    assert_eq!(
-        anchor("## What mints, and what doesn't"),
-        "what-mints-and-what-doesnt"
-    );
+    assert_eq!(anchor("## What mints, and what doesn't"), "what-mints-and-what-doesnt");
 }

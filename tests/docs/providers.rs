@@ -6,9 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use realtime_token_operator::api::{
-    PROVIDER_FIELDS, PROVIDER_SUMMARIES, RealtimeTokenSpec, block_rules, crds,
-};
+use realtime_token_operator::api::{PROVIDER_FIELDS, PROVIDER_SUMMARIES, RealtimeTokenSpec, block_rules, crds};
 use realtime_token_operator::providers::{Endpoint, Life};
 use realtime_token_operator::token::resolve::{block_of, expiration};
 use serde_json::{Value, json};
@@ -54,11 +52,7 @@ fn the_table_of_all_is_true() {
                 true => format!("[{}](providers/{field}.md)", variant.title),
                 false => String::new(),
             };
-            let summary = if first {
-                summary.trim_end_matches('.')
-            } else {
-                ""
-            };
+            let summary = if first { summary.trim_end_matches('.') } else { "" };
             let what = match &variant.label {
                 Some(label) if first => format!("{summary}; {label}"),
                 Some(label) => label.clone(),
@@ -69,11 +63,7 @@ fn the_table_of_all_is_true() {
                 cell(&what),
                 variant.made,
                 variant.life,
-                if variant.single_use.is_some() {
-                    "no"
-                } else {
-                    "yes"
-                },
+                if variant.single_use.is_some() { "no" } else { "yes" },
                 variant.keys()
             );
         }
@@ -84,9 +74,8 @@ fn the_table_of_all_is_true() {
 /// Compares what stands above the line, or writes it. Gives what stands below.
 fn same(path: &str, generated: &str) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    let text = fs::read_to_string(&file).unwrap_or_else(|_| {
-        panic!("{path} is missing: begin it with the line\n{BY_HAND}\nand run `make docs`")
-    });
+    let text = fs::read_to_string(&file)
+        .unwrap_or_else(|_| panic!("{path} is missing: begin it with the line\n{BY_HAND}\nand run `make docs`"));
     let Some((above, below)) = text.split_once(BY_HAND) else {
         panic!("{path} has no line {BY_HAND}");
     };
@@ -94,10 +83,7 @@ fn same(path: &str, generated: &str) -> String {
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&file, format!("{generated}{BY_HAND}{below}")).unwrap();
     } else {
-        let differs = generated
-            .lines()
-            .zip(above.lines())
-            .find(|(new, old)| new != old);
+        let differs = generated.lines().zip(above.lines()).find(|(new, old)| new != old);
         assert_eq!(differs, None, "{path}: run `make docs`");
         assert_eq!(generated, above, "{path}: run `make docs`");
     }
@@ -152,20 +138,12 @@ impl Variant {
             made,
             life,
             single_use: provider.single_use(),
-            roles: provider
-                .roles()
-                .iter()
-                .map(|role| (role.key, role.env))
-                .collect(),
+            roles: provider.roles().iter().map(|role| (role.key, role.env)).collect(),
         }
     }
 
     fn keys(&self) -> String {
-        let keys: Vec<_> = self
-            .roles
-            .iter()
-            .map(|(key, _)| format!("`{key}`"))
-            .collect();
+        let keys: Vec<_> = self.roles.iter().map(|(key, _)| format!("`{key}`")).collect();
         if keys.is_empty() {
             "none".into()
         } else {
@@ -253,18 +231,14 @@ impl Schemas {
             cell(about).replace("\\|", "|")
         );
 
-        page +=
-            "## The token\n\n| | Made by | Life | Shared by many readers |\n|---|---|---|---|\n";
+        page += "## The token\n\n| | Made by | Life | Shared by many readers |\n|---|---|---|---|\n";
         for variant in &variants {
             let shared = match variant.single_use {
                 None => "yes".to_owned(),
                 Some(why) => format!("no: {}", cell(why)),
             };
             let label = variant.label.clone().unwrap_or_default();
-            page += &format!(
-                "| {label} | {} | {} | {shared} |\n",
-                variant.made, variant.life
-            );
+            page += &format!("| {label} | {} | {} | {shared} |\n", variant.made, variant.life);
         }
 
         page += "\n## The key Secret\n\n";
@@ -303,8 +277,7 @@ impl Schemas {
         let about_it = block_rules().into_iter().filter(|it| it.field == *field);
         limits.extend(about_it.flat_map(|it| it.rules).map(|(_, message)| message));
         if !limits.is_empty() {
-            page +=
-                "\n## What is refused\n\nThe API server says so when the manifest is applied:\n\n";
+            page += "\n## What is refused\n\nThe API server says so when the manifest is applied:\n\n";
             for limit in limits {
                 page += &format!("- {}\n", cell(&limit).replace("\\|", "|"));
             }
@@ -328,9 +301,7 @@ fn example(field: &str) -> String {
         format!("examples/{field}.yaml"),
     ];
     let found = places.iter().find(|place| root(place).exists());
-    found
-        .cloned()
-        .unwrap_or_else(|| panic!("write {}", places[0]))
+    found.cloned().unwrap_or_else(|| panic!("write {}", places[0]))
 }
 
 fn root(path: &str) -> PathBuf {

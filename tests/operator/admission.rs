@@ -103,18 +103,11 @@ impl Desk {
         match self.client.request(request).await {
             Ok(answer) => Ok(answer),
             Err(kube::Error::Api(status)) => {
-                let causes = status
-                    .details
-                    .as_ref()
-                    .map_or(&[][..], |details| &details.causes);
+                let causes = status.details.as_ref().map_or(&[][..], |details| &details.causes);
                 let complaints: Vec<_> = causes
                     .iter()
                     // Says only that rules wait for the other complaints to be settled.
-                    .filter(|cause| {
-                        !cause
-                            .message
-                            .contains("some validation rules were not checked")
-                    })
+                    .filter(|cause| !cause.message.contains("some validation rules were not checked"))
                     .map(|cause| Complaint {
                         field: cause.field.clone(),
                         text: cause.message.clone(),
@@ -138,12 +131,7 @@ impl Desk {
         self.admit_named(kind, "voice", spec).await
     }
 
-    async fn admit_named(
-        &self,
-        kind: Kind,
-        name: &str,
-        spec: &Value,
-    ) -> Result<Value, Vec<Complaint>> {
+    async fn admit_named(&self, kind: Kind, name: &str, spec: &Value) -> Result<Value, Vec<Complaint>> {
         let url = format!("{}?dryRun=All", self.url(kind));
         self.send("POST", &url, &object(kind, name, spec)).await
     }

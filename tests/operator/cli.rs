@@ -81,16 +81,7 @@ impl Desk {
     }
 
     fn mint(&self, manifest: &str) -> Said {
-        self.say(
-            &[
-                "mint",
-                "-f",
-                manifest,
-                "--allow-endpoint",
-                &self.standin.url(),
-            ],
-            "",
-        )
+        self.say(&["mint", "-f", manifest, "--allow-endpoint", &self.standin.url()], "")
     }
 
     fn manifest(&self, spec: &Value) -> String {
@@ -137,10 +128,7 @@ fn mint_prints_the_token_and_nothing_else() {
         assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
         let token: Value = serde_json::from_str(&said.out).unwrap();
         assert_eq!(said.out.lines().count(), 1);
-        assert_eq!(
-            token["token"],
-            desk.standin.issued().last().unwrap().as_str()
-        );
+        assert_eq!(token["token"], desk.standin.issued().last().unwrap().as_str());
         token
     };
     for file in [&json_file, &yaml_file] {
@@ -182,8 +170,7 @@ fn a_manifest_that_is_none_is_told_in_one_line() {
         .fails(1, "can't read none.yaml: No such file");
     desk.say(&["mint", "-f", folder], "")
         .fails(1, &format!("can't read {folder}: Is a directory"));
-    desk.say(&["mint", "-f", "-"], "")
-        .fails(1, "standard input: is empty");
+    desk.say(&["mint", "-f", "-"], "").fails(1, "standard input: is empty");
     for (content, said) in [
         (vec![b'#'; 2 * 1024 * 1024], "is larger than 1 MiB"),
         (b"".to_vec(), ": is empty; give one RealtimeToken"),
@@ -192,10 +179,7 @@ fn a_manifest_that_is_none_is_told_in_one_line() {
             b"a: [\n  canary: }".to_vec(),
             ": is neither YAML nor JSON: line 1 column 4",
         ),
-        (
-            b"a: *canary\n".to_vec(),
-            ": is neither YAML nor JSON: line 1",
-        ),
+        (b"a: *canary\n".to_vec(), ": is neither YAML nor JSON: line 1"),
         (b"text".to_vec(), ": is not a Kubernetes object"),
         (
             format!("{one}\n---\n{one}\n").into_bytes(),
@@ -225,10 +209,7 @@ fn a_manifest_that_is_none_is_told_in_one_line() {
             with("expirationSeconds", json!(9)).into_bytes(),
             ": expirationSeconds: 9 is outside",
         ),
-        (
-            with("expirationSeconds", json!("600")).into_bytes(),
-            ": spec: ",
-        ),
+        (with("expirationSeconds", json!("600")).into_bytes(), ": spec: "),
         (
             with("credentials", json!({})).into_bytes(),
             ": set exactly one of credentials.secretRef",
@@ -252,23 +233,17 @@ fn a_key_that_is_missing_or_odd_is_told_and_not_repeated() {
     let mut desk = Desk::new();
     let manifest = desk.file("t.json", desk.manifest(&desk.openai()));
     desk.env = vec![];
-    desk.mint(&manifest).fails(
-        1,
-        "there is no API key: set OPENAI_API_KEY to the key of OpenAI",
-    );
+    desk.mint(&manifest)
+        .fails(1, "there is no API key: set OPENAI_API_KEY to the key of OpenAI");
     desk.env = vec![("OPENAI_API_KEY", " \n".to_owned())];
     desk.mint(&manifest).fails(1, "there is no API key");
     for odd in ["sk-canary\nsk-canary", "sk-canary\tx", "sk-canäry"] {
         desk.env = vec![("OPENAI_API_KEY", odd.to_owned())];
-        desk.mint(&manifest)
-            .fails(1, "the API key holds white space");
+        desk.mint(&manifest).fails(1, "the API key holds white space");
     }
     let url = desk.standin.url();
     let file = desk.file("key", "sk-canary\nsk-canary\n");
-    for (file, said) in [
-        (file.as_str(), "the API key holds"),
-        ("none", "can't read none: "),
-    ] {
+    for (file, said) in [(file.as_str(), "the API key holds"), ("none", "can't read none: ")] {
         let args = [
             "mint",
             "-f",
@@ -287,18 +262,10 @@ fn a_key_that_is_missing_or_odd_is_told_and_not_repeated() {
 fn a_provider_that_gives_no_token() {
     let mut desk = Desk::new();
     let manifest = desk.file("t.json", desk.manifest(&desk.openai()));
-    desk.say(&["mint", "-f", &manifest], "").fails(
-        1,
-        &format!("the endpoint {} is not allowed", desk.standin.url()),
-    );
-    desk.say(
-        &["mint", "-f", &manifest, "--allow-endpoint", "gw.example"],
-        "",
-    )
-    .fails(
-        1,
-        "--allow-endpoint: the endpoint \"gw.example\" has no scheme",
-    );
+    desk.say(&["mint", "-f", &manifest], "")
+        .fails(1, &format!("the endpoint {} is not allowed", desk.standin.url()));
+    desk.say(&["mint", "-f", &manifest, "--allow-endpoint", "gw.example"], "")
+        .fails(1, "--allow-endpoint: the endpoint \"gw.example\" has no scheme");
     assert_eq!(desk.standin.count(), 0);
     for (fault, said) in [
         (Fault::status(401), "answered 401"),
@@ -337,14 +304,8 @@ fn help_and_what_is_no_command() {
         (&[][..], "Usage:"),
         (&["frobnicate"], "unrecognized subcommand 'frobnicate'"),
         (&["mint"], "--filename <FILE>"),
-        (
-            &["run", "--listen", "here"],
-            "invalid value 'here' for '--listen",
-        ),
-        (
-            &["run", "--concurrency", "0"],
-            "invalid value '0' for '--concurrency",
-        ),
+        (&["run", "--listen", "here"], "invalid value 'here' for '--listen"),
+        (&["run", "--concurrency", "0"], "invalid value '0' for '--concurrency"),
     ] {
         let said = desk.say(args, "");
         assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{args:?}");
@@ -368,21 +329,14 @@ fn run_without_a_cluster_says_so_in_one_line() {
         .fails(1, "--allow-endpoint: the endpoint \"gw\" has no scheme");
     desk.say(&["run", "--ca-bundle", "none.pem"], "")
         .fails(1, "--ca-bundle none.pem: No such file");
-    desk.say(&["run", "--log", "a=b=c"], "")
-        .fails(1, "--log \"a=b=c\": ");
+    desk.say(&["run", "--log", "a=b=c"], "").fails(1, "--log \"a=b=c\": ");
 }
 
 #[tokio::test]
 async fn a_port_in_use_ends_it() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let kubeconfig = world()
-        .await
-        .cluster
-        .kubeconfig()
-        .to_str()
-        .unwrap()
-        .to_owned();
+    let kubeconfig = world().await.cluster.kubeconfig().to_str().unwrap().to_owned();
     let said = tokio::task::spawn_blocking(move || {
         let mut desk = Desk::new();
         desk.env = vec![("KUBECONFIG", kubeconfig)];

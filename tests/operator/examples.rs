@@ -49,10 +49,7 @@ async fn a_team_with_its_own_key() {
 #[tokio::test]
 async fn a_team_with_the_platforms_key() {
     let label = [("realtime-token.dev/openai", "yes")];
-    let case = world()
-        .await
-        .labelled_case("examples-platform", &label)
-        .await;
+    let case = world().await.labelled_case("examples-platform", &label).await;
     // Not the platform namespace's own client: its runtime is that of the test that came first.
     let platform = Api::namespaced(case.namespace.client(), case.world.platform.name());
     put_secret(&platform, "openai", "api-key", &case.key).await;

@@ -30,29 +30,18 @@ pub async fn all(cases: Vec<(&str, LocalBoxFuture<'_, ()>)>) {
         result.is_err().then_some(name)
     });
     let failed: Vec<_> = join_all(ended).await.into_iter().flatten().collect();
-    assert!(
-        failed.is_empty(),
-        "failed, see the panics above: {failed:?}"
-    );
+    assert!(failed.is_empty(), "failed, see the panics above: {failed:?}");
 }
 
 /// The message of a condition.
 pub fn message<'a>(status: &'a RealtimeTokenStatus, type_: &str) -> &'a str {
-    let condition = status
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == type_);
-    &condition
-        .unwrap_or_else(|| panic!("no {type_} in {status:?}"))
-        .message
+    let condition = status.conditions.iter().find(|condition| condition.type_ == type_);
+    &condition.unwrap_or_else(|| panic!("no {type_} in {status:?}")).message
 }
 
 /// The status tells of no failure, as if there had never been one.
 pub fn assert_recovered(status: &RealtimeTokenStatus) {
-    assert!(
-        holds(status, "Renewing", "False", "AwaitingRenewal"),
-        "{status:?}"
-    );
+    assert!(holds(status, "Renewing", "False", "AwaitingRenewal"), "{status:?}");
     assert_eq!(status.failed_mint_attempts, None, "{status:?}");
     assert_eq!(status.last_failure_time, None, "{status:?}");
     assert_eq!(status.next_attempt_time, None, "{status:?}");
@@ -123,11 +112,7 @@ impl Case<'_> {
     }
 
     /// Waits for a status with as much patience as two tokens in a row need.
-    pub async fn patiently(
-        &self,
-        name: &str,
-        fits: impl Fn(&RealtimeTokenStatus) -> bool,
-    ) -> RealtimeTokenStatus {
+    pub async fn patiently(&self, name: &str, fits: impl Fn(&RealtimeTokenStatus) -> bool) -> RealtimeTokenStatus {
         let fits = |token: &RealtimeToken| token.status.as_ref().is_some_and(&fits);
         wait::object_when(&self.tokens(), name, PATIENCE, fits)
             .await
@@ -142,20 +127,14 @@ impl Case<'_> {
         let event = wait::until(&format!("event {reason} of {name}"), PATIENCE, async || {
             let events = api.list(&ListParams::default()).await?;
             Ok(events.into_iter().find(|event| {
-                let about = event
-                    .regarding
-                    .as_ref()
-                    .and_then(|about| about.name.as_deref());
+                let about = event.regarding.as_ref().and_then(|about| about.name.as_deref());
                 about == Some(name) && event.reason.as_deref() == Some(reason)
             }))
         })
         .await
         .unwrap();
         assert_eq!(event.type_.as_deref(), Some("Warning"), "{event:?}");
-        assert!(
-            event.note.as_ref().is_some_and(|note| !note.is_empty()),
-            "{event:?}"
-        );
+        assert!(event.note.as_ref().is_some_and(|note| !note.is_empty()), "{event:?}");
     }
 
     /// Waits until the next token is held up for this reason, and for the Event that says so.
@@ -190,11 +169,7 @@ impl Case<'_> {
 
     /// Nobody wrote this Secret since it was read: not its data, not its metadata.
     pub async fn assert_untouched(&self, old: &Secret) {
-        let now = self
-            .secrets()
-            .get(old.metadata.name.as_ref().unwrap())
-            .await
-            .unwrap();
+        let now = self.secrets().get(old.metadata.name.as_ref().unwrap()).await.unwrap();
         assert!(
             now == *old,
             "the Secret changed: {:?} is now {:?}",
@@ -213,11 +188,7 @@ impl Case<'_> {
             .await;
         assert_recovered(&status);
         let secret = self.revision(name, revision).await;
-        let minted = self
-            .calls_of(name)
-            .into_iter()
-            .rev()
-            .find_map(|call| call.token);
+        let minted = self.calls_of(name).into_iter().rev().find_map(|call| call.token);
         assert_eq!(
             Some(crate::world::data(&secret, "token")),
             minted,

@@ -9,12 +9,7 @@ use crate::world::world;
 const ARGO: [&str; 2] = ["--server-side", "--field-manager=argocd-controller"];
 
 /// Runs kubectl with a manifest: its exit code and what it said.
-async fn kubectl(
-    mut command: Command,
-    verb: &str,
-    flags: &[&str],
-    manifest: &Value,
-) -> (i32, String) {
+async fn kubectl(mut command: Command, verb: &str, flags: &[&str], manifest: &Value) -> (i32, String) {
     let file = tempfile::Builder::new().suffix(".json").tempfile().unwrap();
     std::fs::write(file.path(), manifest.to_string()).unwrap();
     command.arg(verb).args(flags).arg("-f").arg(file.path());
@@ -49,12 +44,10 @@ async fn a_rotation_is_no_drift() {
         assert_eq!(code, 0, "{said}");
         case.revision(name, 1).await;
         let now = json!({"realtime-token.dev/renew-requested-at": "now"});
-        case.patch(name, json!({"metadata": {"annotations": now}}))
-            .await;
+        case.patch(name, json!({"metadata": {"annotations": now}})).await;
     }
     for (name, flags) in applied {
-        case.status_when(name, |status| status.revision == Some(2))
-            .await;
+        case.status_when(name, |status| status.revision == Some(2)).await;
         // 1 would be a difference.
         let (code, said) = kubectl(cluster(), "diff", flags, &manifest(name)).await;
         assert_eq!((code, said.as_str()), (0, ""), "{name}");
@@ -62,10 +55,7 @@ async fn a_rotation_is_no_drift() {
         let metadata = case.revision(name, 2).await.metadata;
         let annotations = metadata.annotations.unwrap_or_default();
         let labels = metadata.labels.unwrap_or_default();
-        assert!(
-            !labels.contains_key("app.kubernetes.io/instance"),
-            "{labels:?}"
-        );
+        assert!(!labels.contains_key("app.kubernetes.io/instance"), "{labels:?}");
         assert!(
             !annotations.contains_key("argocd.argoproj.io/tracking-id"),
             "{annotations:?}"

@@ -29,15 +29,11 @@ async fn a_session_or_template_that_cannot_be_asked_for() {
             "openai.session: takes 49171 bytes as JSON where 49152 are allowed; shorten it",
         ),
         (
-            session(
-                json!({"tools": [{"type": "mcp", "server_url": "https://x", "authorization": "Bearer canary"}]}),
-            ),
+            session(json!({"tools": [{"type": "mcp", "server_url": "https://x", "authorization": "Bearer canary"}]})),
             "openai.session.tools[0]: must not hold \"authorization\": what a client secret carries can be read by its holder. Connect to the tool from your own server instead",
         ),
         (
-            session(
-                json!({"tools": [{"type": "function", "name": "f"}, {"type": "mcp", "Headers": {"x": "canary"}}]}),
-            ),
+            session(json!({"tools": [{"type": "function", "name": "f"}, {"type": "mcp", "Headers": {"x": "canary"}}]})),
             "openai.session.tools[1]: must not hold \"Headers\": what a client secret carries can be read by its holder. Connect to the tool from your own server instead",
         ),
         (
@@ -64,10 +60,7 @@ async fn a_session_or_template_that_cannot_be_asked_for() {
             transcription,
             "openai.session.model: a transcription has its model in openai.model; remove it here",
         ),
-        (
-            translation,
-            "openai.session.type: a translation has none; remove it",
-        ),
+        (translation, "openai.session.type: a translation has none; remove it"),
         (
             template("TOKEN={{ token }}\nX={{ token "),
             "target.template.data[\"out\"] line 2: syntax error",
@@ -91,12 +84,10 @@ async fn a_session_or_template_that_cannot_be_asked_for() {
     for (number, (_, expected)) in rows.iter().enumerate() {
         let name = format!("t{number}");
         let message = case.condition(&name, "Ready", "False", "InvalidSpec").await;
-        let fits =
-            message == *expected || expected.ends_with(": ") && message.starts_with(expected);
+        let fits = message == *expected || expected.ends_with(": ") && message.starts_with(expected);
         assert!(fits, "{name}: {message}\nexpected: {expected}");
         assert!(!message.contains("canary"), "{message}");
-        case.condition(&name, "Renewing", "True", "InvalidSpec")
-            .await;
+        case.condition(&name, "Renewing", "True", "InvalidSpec").await;
     }
     case.event("t0", "InvalidSpec").await;
     assert_eq!(case.calls().len(), 0, "an invalid spec costs no call");
@@ -107,8 +98,7 @@ async fn a_session_or_template_that_cannot_be_asked_for() {
 async fn an_invalid_spec_is_mended_at_once_and_keeps_the_old_token_meanwhile() {
     let case = world().await.case("mended").await;
     let brief = json!({"instructions": "Be brief."});
-    case.create("voice", with(&case, "openai.session", brief))
-        .await;
+    case.create("voice", with(&case, "openai.session", brief)).await;
     case.revision("voice", 1).await;
     let voice = |voice: Value| json!({"spec": {"openai": {"session": {"voice": voice}}}});
     case.patch("voice", voice(json!("marin"))).await;
@@ -120,14 +110,8 @@ async fn an_invalid_spec_is_mended_at_once_and_keeps_the_old_token_meanwhile() {
         "the old token is as good as before"
     );
     case.patch("voice", voice(Value::Null)).await;
-    let status = case
-        .status_when("voice", |s| s.observed_generation == Some(3))
-        .await;
+    let status = case.status_when("voice", |s| s.observed_generation == Some(3)).await;
     assert!(holds(&status, "Renewing", "False", "AwaitingRenewal"));
     case.settle().await;
-    assert_eq!(
-        case.calls().len(),
-        1,
-        "it asks for the same token as before"
-    );
+    assert_eq!(case.calls().len(), 1, "it asks for the same token as before");
 }

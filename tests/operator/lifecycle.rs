@@ -22,30 +22,17 @@ async fn a_new_resource_gets_a_secret_whose_keys_agree() {
     assert_eq!(data(&secret, "provider"), "openai");
     let expires: Timestamp = data(&secret, "expires-at").parse().unwrap();
     assert_eq!(json["expiresAt"], json!(expires.as_millisecond()));
-    assert_eq!(
-        annotation(&secret, "expires-at").unwrap(),
-        &data(&secret, "expires-at")
-    );
+    assert_eq!(annotation(&secret, "expires-at").unwrap(), &data(&secret, "expires-at"));
     let text = data(&secret, "token.json");
     let expected = format!(
         r#"{{"provider":"openai","token":"{issued}","expiresAt":{},"config":{{"model":"gpt-realtime-2.1"}}}}"#,
         expires.as_millisecond()
     );
-    assert_eq!(
-        text, expected,
-        "as JSON.stringify of TanStack's RealtimeToken"
-    );
+    assert_eq!(text, expected, "as JSON.stringify of TanStack's RealtimeToken");
 
-    let status = case
-        .status_when("voice", |s| holds(s, "Ready", "True", "Issued"))
-        .await;
+    let status = case.status_when("voice", |s| holds(s, "Ready", "True", "Issued")).await;
     assert!(holds(&status, "Renewing", "False", "AwaitingRenewal"));
-    assert!(holds(
-        &status,
-        "FreshnessGuaranteed",
-        "True",
-        "LifetimeSufficient"
-    ));
+    assert!(holds(&status, "FreshnessGuaranteed", "True", "LifetimeSufficient"));
     assert_eq!(status.revision, Some(1));
     assert_eq!(status.provider.as_deref(), Some("openai"));
     case.event("voice", "Issued").await;
@@ -60,28 +47,16 @@ async fn tokens_rotate_at_their_renewal_time() {
     case.create("voice", spec).await;
     for revision in 1..=3 {
         let secret = case.revision("voice", revision).await;
-        let renewal: Timestamp = annotation(&secret, "renewal-time")
-            .unwrap()
-            .parse()
-            .unwrap();
+        let renewal: Timestamp = annotation(&secret, "renewal-time").unwrap().parse().unwrap();
         let issued: Timestamp = annotation(&secret, "issued-at").unwrap().parse().unwrap();
         // Half of a life of 23 to 24 s, since OpenAI tells whole seconds, less up to 5 % jitter.
         let after = renewal.duration_since(issued).as_millis();
-        assert!(
-            (10_300..=12_000).contains(&after),
-            "planned {after} ms after issue"
-        );
+        assert!((10_300..=12_000).contains(&after), "planned {after} ms after issue");
         if revision > 1 {
             let calls = case.calls();
             let previous = calls[calls.len() - 2].time;
-            let gap = calls[calls.len() - 1]
-                .time
-                .duration_since(previous)
-                .as_millis();
-            assert!(
-                (10_200..14_000).contains(&gap),
-                "minted {gap} ms after the last"
-            );
+            let gap = calls[calls.len() - 1].time.duration_since(previous).as_millis();
+            assert!((10_200..14_000).contains(&gap), "minted {gap} ms after the last");
         }
     }
     let message = case
@@ -93,13 +68,9 @@ async fn tokens_rotate_at_their_renewal_time() {
 #[tokio::test]
 async fn elevenlabs_signed_urls_and_conversation_tokens() {
     let case = world().await.case("eleven").await;
-    world()
-        .await
-        .standin
-        .set_life(Provider::ElevenLabs, Some(900));
+    world().await.standin.set_life(Provider::ElevenLabs, Some(900));
     case.create("url", case.elevenlabs("SignedUrl")).await;
-    case.create("webrtc", case.elevenlabs("ConversationToken"))
-        .await;
+    case.create("webrtc", case.elevenlabs("ConversationToken")).await;
     let url = case.revision("url", 1).await;
     assert_eq!(
         token_json(&url)["config"],

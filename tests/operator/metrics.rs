@@ -10,10 +10,7 @@ use crate::world::{SOON, World, world};
 pub async fn lines_appear(world: &World, lines: &[String]) {
     wait::until("metrics", SOON, async || {
         let metrics = world.operator.lock().await.metrics().await?;
-        let missing: Vec<_> = lines
-            .iter()
-            .filter(|line| !metrics.contains(line.as_str()))
-            .collect();
+        let missing: Vec<_> = lines.iter().filter(|line| !metrics.contains(line.as_str())).collect();
         anyhow::ensure!(missing.is_empty(), "{missing:#?} not in\n{metrics}");
         Ok(Some(()))
     })
@@ -25,9 +22,7 @@ pub async fn lines_appear(world: &World, lines: &[String]) {
 async fn metrics_tell_of_mints_and_of_each_object() {
     let case = world().await.case("metrics").await;
     case.create("voice", case.openai()).await;
-    let status = case
-        .status_when("voice", |status| status.usable_until.is_some())
-        .await;
+    let status = case.status_when("voice", |status| status.usable_until.is_some()).await;
     let object = format!("{{namespace=\"{}\",name=\"voice\"}}", case.namespace.name());
     let seconds = |time: Option<_>| {
         let time: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time = Option::unwrap(time);
@@ -42,8 +37,7 @@ async fn metrics_tell_of_mints_and_of_each_object() {
             format!("realtime_token_renewal_timestamp_seconds{object} {renewal}\n"),
             "realtime_token_tokens{provider=\"openai\",ready=\"true\",reason=\"Issued\"} ".into(),
             "realtime_token_mints_total{provider=\"openai\",outcome=\"success\"} ".into(),
-            "realtime_token_api_requests_total{verb=\"create\",resource=\"secrets\",code=\"201\"} "
-                .into(),
+            "realtime_token_api_requests_total{verb=\"create\",resource=\"secrets\",code=\"201\"} ".into(),
             "realtime_token_leader 1\n".into(),
         ],
     )
@@ -84,18 +78,10 @@ async fn a_deleted_one_leaves_no_series_and_a_suspended_one_alarms_nobody() {
         let namespace = case.namespace.name();
         format!("realtime_token_{metric}{{namespace=\"{namespace}\",name=\"{name}\"}}")
     };
-    lines_appear(
-        case.world,
-        &[series("ready", "stays"), series("ready", "goes")],
-    )
-    .await;
+    lines_appear(case.world, &[series("ready", "stays"), series("ready", "goes")]).await;
 
-    case.tokens()
-        .delete("goes", &DeleteParams::default())
-        .await
-        .unwrap();
-    case.patch("stays", json!({"spec": {"suspend": true}}))
-        .await;
+    case.tokens().delete("goes", &DeleteParams::default()).await.unwrap();
+    case.patch("stays", json!({"spec": {"suspend": true}})).await;
     wait::until("the series to end", SOON, async || {
         let metrics = case.world.operator.lock().await.metrics().await?;
         let gone = format!("namespace=\"{}\",name=\"goes\"", case.namespace.name());

@@ -25,14 +25,9 @@ async fn a_secret_deleted_right_after_the_mint_is_written_again_without_another(
     case.create("voice", case.openai()).await;
     let first = case.revision("voice", 1).await;
     case.condition("voice", "Ready", "True", "Issued").await;
-    case.secrets()
-        .delete("voice", &DeleteParams::default())
-        .await
-        .unwrap();
+    case.secrets().delete("voice", &DeleteParams::default()).await.unwrap();
     let uid = first.uid();
-    let again = case
-        .secret_when("voice", |secret| secret.uid() != uid)
-        .await;
+    let again = case.secret_when("voice", |secret| secret.uid() != uid).await;
     assert_eq!(again.data, first.data, "the same token");
     case.event("voice", "SecretRecreated").await;
     case.settle().await;
@@ -46,16 +41,9 @@ async fn a_deleted_secret_is_healed_at_once_with_one_mint() {
     let first = case.revision("voice", 1).await;
     outlive_the_interval(&first).await;
     let deleted = std::time::Instant::now();
-    case.secrets()
-        .delete("voice", &DeleteParams::default())
-        .await
-        .unwrap();
+    case.secrets().delete("voice", &DeleteParams::default()).await.unwrap();
     let again = case.revision("voice", 2).await;
-    assert!(
-        deleted.elapsed().as_secs() < 3,
-        "healed after {:?}",
-        deleted.elapsed()
-    );
+    assert!(deleted.elapsed().as_secs() < 3, "healed after {:?}", deleted.elapsed());
     assert_ne!(data(&again, "token"), data(&first, "token"));
     case.event("voice", "SecretRecreated").await;
     case.settle().await;
@@ -80,10 +68,7 @@ async fn a_further_key_of_the_provider_is_healed_too() {
     let first = case.revision("room", 1).await;
     assert_eq!(data(&first, "url"), "wss://lk.example");
     let mut healed = first;
-    for (revision, url) in [
-        (2, json!(null)),
-        (3, json!(ByteString(b"wss://evil".to_vec()))),
-    ] {
+    for (revision, url) in [(2, json!(null)), (3, json!(ByteString(b"wss://evil".to_vec())))] {
         outlive_the_interval(&healed).await;
         let edit = json!({"data": {"url": url}});
         case.secrets()
@@ -113,10 +98,7 @@ async fn edited_data_is_healed_and_a_foreign_key_is_left_alone() {
         .await
         .unwrap();
     let healed = case.revision("voice", 2).await;
-    assert_eq!(
-        data(&healed, "token"),
-        case.calls()[1].token.clone().unwrap()
-    );
+    assert_eq!(data(&healed, "token"), case.calls()[1].token.clone().unwrap());
     assert_eq!(data(&healed, "extra"), "mine");
     case.event("voice", "SecretRecreated").await;
     case.settle().await;
@@ -138,18 +120,14 @@ async fn a_key_taken_out_and_annotations_torn_off_are_healed() {
         .patch("key", &PatchParams::default(), &torn)
         .await
         .unwrap();
-    let torn = Patch::Merge(
-        json!({"metadata": {"annotations": {"realtime-token.dev/usable-until": "soon"}}}),
-    );
+    let torn = Patch::Merge(json!({"metadata": {"annotations": {"realtime-token.dev/usable-until": "soon"}}}));
     case.secrets()
         .patch("notes", &PatchParams::default(), &torn)
         .await
         .unwrap();
     for name in ["key", "notes"] {
         let healed = case
-            .secret_when(name, |secret| {
-                annotation(secret, "revision").is_some_and(|r| r == "2")
-            })
+            .secret_when(name, |secret| annotation(secret, "revision").is_some_and(|r| r == "2"))
             .await;
         assert!(healed.data.unwrap().contains_key("token.json"));
     }
@@ -194,9 +172,7 @@ async fn a_strangers_secret_is_never_touched() {
     put_secret(&case.secrets(), "voice", "password", "hunter2").await;
     let before = case.secrets().get("voice").await.unwrap();
     case.create("voice", case.openai()).await;
-    let message = case
-        .condition("voice", "Ready", "False", "SecretConflict")
-        .await;
+    let message = case.condition("voice", "Ready", "False", "SecretConflict").await;
     assert!(
         message.contains("not created by this operator") && message.contains("target.name"),
         "{message}"
@@ -219,34 +195,18 @@ async fn two_resources_do_not_share_a_secret() {
     let mut spec = case.openai();
     spec["target"] = json!({"name": "first"});
     case.create("second", spec).await;
-    let message = case
-        .condition("second", "Ready", "False", "SecretConflict")
-        .await;
+    let message = case.condition("second", "Ready", "False", "SecretConflict").await;
     assert!(message.contains("RealtimeToken first"), "{message}");
     case.settle().await;
     assert_eq!(case.secrets().get("first").await.unwrap(), owned);
     assert_eq!(case.calls().len(), 1);
     // The first gives it up, its Secret is collected, and the second takes the name over.
-    case.tokens()
-        .delete("first", &DeleteParams::default())
-        .await
-        .unwrap();
-    case.secrets()
-        .delete("first", &DeleteParams::default())
-        .await
-        .ok();
-    wait::until(
-        "second takes over",
-        std::time::Duration::from_secs(45),
-        async || {
-            let secret = case.secrets().get_opt("first").await?;
-            Ok(secret.filter(|s| {
-                s.owner_references()
-                    .iter()
-                    .any(|owner| owner.name == "second")
-            }))
-        },
-    )
+    case.tokens().delete("first", &DeleteParams::default()).await.unwrap();
+    case.secrets().delete("first", &DeleteParams::default()).await.ok();
+    wait::until("second takes over", std::time::Duration::from_secs(45), async || {
+        let secret = case.secrets().get_opt("first").await?;
+        Ok(secret.filter(|s| s.owner_references().iter().any(|owner| owner.name == "second")))
+    })
     .await
     .unwrap();
 }
@@ -261,23 +221,13 @@ async fn delete_removes_the_secret_and_retain_keeps_it_for_a_successor() {
     let token = case.revision("kept", 1).await;
     case.revision("gone", 1).await;
     for name in ["kept", "gone"] {
-        case.tokens()
-            .delete(name, &DeleteParams::default())
-            .await
-            .unwrap();
+        case.tokens().delete(name, &DeleteParams::default()).await.unwrap();
     }
     // Real garbage collection, by the real controller manager.
     wait::until(
         "Secret gone is collected",
         std::time::Duration::from_secs(60),
-        async || {
-            Ok(case
-                .secrets()
-                .get_opt("gone")
-                .await?
-                .is_none()
-                .then_some(()))
-        },
+        async || Ok(case.secrets().get_opt("gone").await?.is_none().then_some(())),
     )
     .await
     .unwrap();
@@ -295,11 +245,8 @@ async fn delete_removes_the_secret_and_retain_keeps_it_for_a_successor() {
     assert_eq!(case.calls().len(), 2);
 
     // A change of policy changes the owner, not the token.
-    case.patch(
-        "kept",
-        json!({"spec": {"target": {"deletionPolicy": "Delete"}}}),
-    )
-    .await;
+    case.patch("kept", json!({"spec": {"target": {"deletionPolicy": "Delete"}}}))
+        .await;
     let owned = case
         .secret_when("kept", |secret| !secret.owner_references().is_empty())
         .await;

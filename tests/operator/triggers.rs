@@ -39,10 +39,7 @@ async fn a_changed_session_mints_once() {
     assert_eq!(calls[1].json()["session"]["instructions"], "Be brief.");
     assert_eq!(Some(data(&secret, "token")), calls[1].token);
     let gap = calls[1].time.duration_since(calls[0].time);
-    assert!(
-        gap.as_secs_f64() >= 9.9,
-        "two mints of one resource are {gap:?} apart"
-    );
+    assert!(gap.as_secs_f64() >= 9.9, "two mints of one resource are {gap:?} apart");
 }
 
 #[tokio::test]
@@ -107,21 +104,15 @@ async fn what_does_not_change_the_token_never_mints() {
         .patch("openai", &PatchParams::default(), &touched)
         .await
         .unwrap();
-    case.patch(
-        "voice",
-        json!({"spec": {"renewal": {"renewBeforePercentage": 50}}}),
-    )
-    .await;
-    case.status_when("voice", |s| s.observed_generation == Some(2))
+    case.patch("voice", json!({"spec": {"renewal": {"renewBeforePercentage": 50}}}))
         .await;
+    case.status_when("voice", |s| s.observed_generation == Some(2)).await;
     let wiped = Patch::Merge(json!({"status": null}));
     case.tokens()
         .patch_status("voice", &PatchParams::default(), &wiped)
         .await
         .unwrap();
-    let status = case
-        .status_when("voice", |s| holds(s, "Ready", "True", "Issued"))
-        .await;
+    let status = case.status_when("voice", |s| holds(s, "Ready", "True", "Issued")).await;
     assert_eq!(
         status.revision,
         Some(1),
@@ -132,16 +123,12 @@ async fn what_does_not_change_the_token_never_mints() {
     let template = |value: &str| json!({"spec": {"target": {"template": {"metadata": {"labels": {"app": value}, "annotations": {"a/b": value}}}}}});
     case.patch("voice", template("one")).await;
     let labelled = case
-        .secret_when("voice", |s| {
-            s.labels().get("app").is_some_and(|app| app == "one")
-        })
+        .secret_when("voice", |s| s.labels().get("app").is_some_and(|app| app == "one"))
         .await;
     assert_eq!(labelled.data, first.data);
     case.patch("voice", json!({"spec": {"target": {"template": null}}}))
         .await;
-    let plain = case
-        .secret_when("voice", |s| !s.labels().contains_key("app"))
-        .await;
+    let plain = case.secret_when("voice", |s| !s.labels().contains_key("app")).await;
     assert_eq!(plain.data, first.data);
     assert!(!plain.metadata.annotations.unwrap().contains_key("a/b"));
     case.settle().await;
@@ -152,13 +139,11 @@ async fn what_does_not_change_the_token_never_mints() {
 async fn a_changed_template_of_keys_mints_and_renders() {
     let case = world().await.case("template").await;
     let mut spec = case.openai();
-    spec["target"] = json!({"name": "env", "template": {"data": {".env": "TOKEN={{ token }}\n", "old": "{{ provider }}"}}});
+    spec["target"] =
+        json!({"name": "env", "template": {"data": {".env": "TOKEN={{ token }}\n", "old": "{{ provider }}"}}});
     case.create("voice", spec).await;
     let secret = case.revision("env", 1).await;
-    assert_eq!(
-        data(&secret, ".env"),
-        format!("TOKEN={}\n", data(&secret, "token"))
-    );
+    assert_eq!(data(&secret, ".env"), format!("TOKEN={}\n", data(&secret, "token")));
     assert_eq!(data(&secret, "old"), "openai");
     case.patch(
         "voice",
@@ -170,10 +155,7 @@ async fn a_changed_template_of_keys_mints_and_renders() {
         !secret.data.as_ref().unwrap().contains_key("old"),
         "a key that is no longer asked for goes"
     );
-    assert_eq!(
-        data(&secret, ".env"),
-        format!("TOKEN={}\n", data(&secret, "token"))
-    );
+    assert_eq!(data(&secret, ".env"), format!("TOKEN={}\n", data(&secret, "token")));
 }
 
 #[tokio::test]
@@ -185,16 +167,14 @@ async fn a_suspended_resource_mints_nothing_until_it_is_resumed() {
     case.condition("voice", "Ready", "False", "Suspended").await;
     case.settle().await;
     assert_eq!(case.calls().len(), 0);
-    case.patch("voice", json!({"spec": {"suspend": false}}))
-        .await;
+    case.patch("voice", json!({"spec": {"suspend": false}})).await;
     case.revision("voice", 1).await;
     case.patch(
         "voice",
         json!({"spec": {"suspend": true, "openai": {"model": "gpt-realtime-2.1-mini"}}}),
     )
     .await;
-    case.condition("voice", "Renewing", "False", "Suspended")
-        .await;
+    case.condition("voice", "Renewing", "False", "Suspended").await;
     case.condition("voice", "Ready", "True", "Issued").await;
     assert_eq!(case.calls().len(), 1, "the token stays and runs out");
 }

@@ -62,9 +62,7 @@ impl std::ops::Deref for ClusterRef {
 pub async fn world() -> &'static World {
     static WORLD: OnceCell<World> = OnceCell::const_new();
     WORLD
-        .get_or_init(async || {
-            World::new(ClusterRef::Shared(cluster::shared().await.unwrap()), &[]).await
-        })
+        .get_or_init(async || World::new(ClusterRef::Shared(cluster::shared().await.unwrap()), &[]).await)
         .await
 }
 
@@ -134,12 +132,7 @@ impl World {
     }
 }
 
-async fn start_operator(
-    cluster: &Cluster,
-    standin: &StandIn,
-    platform: &Namespace,
-    args: &[&str],
-) -> Operator {
+async fn start_operator(cluster: &Cluster, standin: &StandIn, platform: &Namespace, args: &[&str]) -> Operator {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_realtime-token-operator"));
     let mut builder = Operator::builder(binary, cluster.kubeconfig())
         .namespace(platform.name())
@@ -219,10 +212,7 @@ impl Case<'_> {
             &kube::core::ApiResource::erase::<RealtimeToken>(&()),
         );
         let created = api
-            .create(
-                &PostParams::default(),
-                &serde_json::from_value(token).unwrap(),
-            )
+            .create(&PostParams::default(), &serde_json::from_value(token).unwrap())
             .await?;
         Ok(created.try_parse().unwrap())
     }
@@ -235,11 +225,7 @@ impl Case<'_> {
     }
 
     /// Waits for a RealtimeToken whose status fits.
-    pub async fn status_when(
-        &self,
-        name: &str,
-        fits: impl Fn(&RealtimeTokenStatus) -> bool,
-    ) -> RealtimeTokenStatus {
+    pub async fn status_when(&self, name: &str, fits: impl Fn(&RealtimeTokenStatus) -> bool) -> RealtimeTokenStatus {
         let fits = |token: &RealtimeToken| token.status.as_ref().is_some_and(&fits);
         wait::object_when(&self.tokens(), name, SOON, fits)
             .await
@@ -250,9 +236,7 @@ impl Case<'_> {
 
     /// Waits for a condition.
     pub async fn condition(&self, name: &str, type_: &str, status: &str, reason: &str) -> String {
-        let found = self
-            .status_when(name, |s| holds(s, type_, status, reason))
-            .await;
+        let found = self.status_when(name, |s| holds(s, type_, status, reason)).await;
         found
             .conditions
             .into_iter()
@@ -264,9 +248,7 @@ impl Case<'_> {
     /// Waits for a Secret of a revision.
     pub async fn revision(&self, secret: &str, revision: i64) -> Secret {
         let fits = |secret: &Secret| annotation(secret, "revision") == Some(&revision.to_string());
-        wait::object_when(&self.secrets(), secret, SOON, fits)
-            .await
-            .unwrap()
+        wait::object_when(&self.secrets(), secret, SOON, fits).await.unwrap()
     }
 
     /// Waits for a Secret that fits.
@@ -296,9 +278,7 @@ impl Case<'_> {
 
     /// Has the provider fail for this test alone.
     pub fn fail(&self, fault: Fault) {
-        self.world
-            .standin
-            .fail_always_for(Scope::Key(self.key.clone()), fault);
+        self.world.standin.fail_always_for(Scope::Key(self.key.clone()), fault);
     }
 
     /// Waits for an Event about a RealtimeToken.
@@ -308,11 +288,7 @@ impl Case<'_> {
             let events = api.list(&ListParams::default()).await?;
             Ok(events.into_iter().find(|event| {
                 event.reason.as_deref() == Some(reason)
-                    && event
-                        .regarding
-                        .as_ref()
-                        .and_then(|about| about.name.as_deref())
-                        == Some(name)
+                    && event.regarding.as_ref().and_then(|about| about.name.as_deref()) == Some(name)
             }))
         })
         .await
@@ -344,9 +320,13 @@ pub async fn put_secret(api: &Api<Secret>, name: &str, key: &str, value: &str) {
         )])),
         ..Secret::default()
     };
-    api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret.name_any()}, "data": secret.data,
-    })))
+    api.patch(
+        name,
+        &PatchParams::apply("test").force(),
+        &Patch::Apply(&json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret.name_any()}, "data": secret.data,
+        })),
+    )
     .await
     .unwrap();
 }
@@ -359,20 +339,12 @@ pub fn holds(status: &RealtimeTokenStatus, type_: &str, value: &str, reason: &st
 }
 
 pub fn annotation<'a>(secret: &'a Secret, name: &str) -> Option<&'a String> {
-    secret
-        .annotations()
-        .get(&format!("realtime-token.dev/{name}"))
+    secret.annotations().get(&format!("realtime-token.dev/{name}"))
 }
 
 pub fn data(secret: &Secret, key: &str) -> String {
     let data = secret.data.as_ref().unwrap();
-    String::from_utf8(
-        data.get(key)
-            .unwrap_or_else(|| panic!("no key {key}"))
-            .0
-            .clone(),
-    )
-    .unwrap()
+    String::from_utf8(data.get(key).unwrap_or_else(|| panic!("no key {key}")).0.clone()).unwrap()
 }
 
 pub fn token_json(secret: &Secret) -> Value {

@@ -97,14 +97,8 @@ async fn nothing_leaks() {
     assert!(tokens.len() > 10, "{}", tokens.len());
 
     written += &String::from_utf8_lossy(&log.text.lock().unwrap());
-    assert!(
-        written.contains("the provider answered"),
-        "the log was heard"
-    );
-    assert!(
-        written.contains("starting new connection"),
-        "reqwest was heard"
-    );
+    assert!(written.contains("the provider answered"), "the log was heard");
+    assert!(written.contains("starting new connection"), "reqwest was heard");
     let mut secrets = vec![
         KEY.to_owned(),
         "canary-7c1e5a".into(),
@@ -154,10 +148,7 @@ fn faults() -> Vec<Fault> {
             200,
             json!({"value": token, "token": token, "signed_url": token}).to_string(),
         ),
-        status(
-            200,
-            json!({"value": token, "expires_at": token}).to_string(),
-        ),
+        status(200, json!({"value": token, "expires_at": token}).to_string()),
         status(200, format!("\"{token}\"")),
         Fault::Redirect(format!("http://127.0.0.1:1/?key={KEY}")),
         Fault::Garbage,

@@ -66,10 +66,7 @@ async fn prints_the_file_of_the_secret() {
             r#"{{"provider":"openai","token":"{token}","expiresAt":{expires_at},"config":{{"model":"gpt-realtime-2.1"}}}}"#
         )
     );
-    assert_eq!(
-        desk.standin.calls()[0].json()["expires_after"]["seconds"],
-        60
-    );
+    assert_eq!(desk.standin.calls()[0].json()["expires_after"]["seconds"], 60);
 
     let block = json!({"agentId": "agent_1", "endpoint": desk.standin.url()});
     let args = desk.args(
@@ -113,8 +110,7 @@ async fn an_endpoint_must_be_allowed_here_too() {
     .await
     .unwrap_err();
     assert!(
-        error.to_string().starts_with("--allow-endpoint: ")
-            && error.to_string().contains("no scheme"),
+        error.to_string().starts_with("--allow-endpoint: ") && error.to_string().contains("no scheme"),
         "{error}"
     );
     assert_eq!(desk.standin.count(), 0);

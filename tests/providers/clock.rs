@@ -26,21 +26,11 @@ async fn skew_both_ways() {
         standin.set_clock_skew(skew);
 
         // The provider states a time by its clock: published as it is, translated for the schedule.
-        for (ask, life) in [
-            (openai(&standin, json!({})), 1800),
-            (conversation(&standin), 900),
-        ] {
+        for (ask, life) in [(openai(&standin, json!({})), 1800), (conversation(&standin), 900)] {
             let now = Timestamp::now();
-            let minted = client(&standin)
-                .mint(&ask, &credential(&ask), now)
-                .await
-                .unwrap();
+            let minted = client(&standin).mint(&ask, &credential(&ask), now).await.unwrap();
             assert_eq!(minted.issued_at, now);
-            assert_eq!(
-                minted.expires_at.subsec_nanosecond(),
-                0,
-                "as the provider stated it"
-            );
+            assert_eq!(minted.expires_at.subsec_nanosecond(), 0, "as the provider stated it");
             assert_close(minted.expires_at, now + secs(skew + life));
             assert_close(minted.usable_until, now + secs(life));
         }
@@ -48,10 +38,7 @@ async fn skew_both_ways() {
         // The provider states nothing: counted from our sending, translated for publication.
         let ask = elevenlabs(&standin, json!({}));
         let now = Timestamp::now();
-        let minted = client(&standin)
-            .mint(&ask, &credential(&ask), now)
-            .await
-            .unwrap();
+        let minted = client(&standin).mint(&ask, &credential(&ask), now).await.unwrap();
         assert_eq!(minted.usable_until, now + secs(900));
         assert_close(minted.expires_at, now + secs(900 + skew));
     }
@@ -79,9 +66,7 @@ async fn lives_at_the_limits() {
     for (granted, accepted) in [(60, true), (1800, true), (2300, true), (2500, false)] {
         standin.set_life(Provider::OpenAi, Some(granted));
         let ask = openai(&standin, json!({}));
-        let minted = client(&standin)
-            .mint(&ask, &credential(&ask), Timestamp::now())
-            .await;
+        let minted = client(&standin).mint(&ask, &credential(&ask), Timestamp::now()).await;
         assert_eq!(
             minted.is_ok(),
             accepted,
@@ -91,9 +76,7 @@ async fn lives_at_the_limits() {
     for (granted, accepted) in [(7 * 86_400, true), (31 * 86_400, false)] {
         standin.set_life(Provider::ElevenLabs, Some(granted));
         let ask = conversation(&standin);
-        let minted = client(&standin)
-            .mint(&ask, &credential(&ask), Timestamp::now())
-            .await;
+        let minted = client(&standin).mint(&ask, &credential(&ask), Timestamp::now()).await;
         assert_eq!(minted.is_ok(), accepted, "{granted} s: {minted:?}");
     }
 }

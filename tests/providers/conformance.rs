@@ -2,9 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use realtime_token_operator::api::RealtimeTokenSpec;
-use realtime_token_operator::providers::{
-    Ask, ClientConfig, Credential, EndpointPolicy, Life, ProviderClient,
-};
+use realtime_token_operator::providers::{Ask, ClientConfig, Credential, EndpointPolicy, Life, ProviderClient};
 use realtime_token_operator::token::resolve::{block_of, expiration};
 use secrecy::ExposeSecret;
 use testkit::conformance::{self, Conformance};
@@ -51,11 +49,7 @@ async fn examples_are_minted() {
             // All of the value, or the secret part of a list.
             let value = minted.value.expose_secret();
             let listed = serde_json::from_str::<Vec<serde_json::Value>>(value).is_ok();
-            assert!(
-                value == issued || listed && value.contains(issued),
-                "{}",
-                file.field
-            );
+            assert!(value == issued || listed && value.contains(issued), "{}", file.field);
         }
     }
 }
@@ -123,11 +117,7 @@ async fn no_expiry_is_believed_beyond_what_was_asked_for() {
             let now = Timestamp::now();
             match client.mint(&ask, &credential, now).await {
                 Err(error) => {
-                    let expected = if describes(file) {
-                        "rejected"
-                    } else {
-                        "unavailable"
-                    };
+                    let expected = if describes(file) { "rejected" } else { "unavailable" };
                     assert_eq!(class(&error), expected, "{}: {error}", file.field);
                 }
                 Ok(minted) => {

@@ -22,12 +22,7 @@ async fn an_unlisted_endpoint_is_never_called() {
     let port = standin.addr().port();
     let other_scheme = format!("https://127.0.0.1:{port}");
     let other_host = format!("http://localhost:{port}");
-    for allowed in [
-        &[][..],
-        &[other_scheme.as_str()],
-        &[&other_host],
-        &["http://127.0.0.1"],
-    ] {
+    for allowed in [&[][..], &[other_scheme.as_str()], &[&other_host], &["http://127.0.0.1"]] {
         let ask = openai(&standin, json!({}));
         let error = client_for(allowed)
             .mint(&ask, &credential(&ask), Timestamp::now())
@@ -71,10 +66,7 @@ async fn redirects_are_not_followed() {
         // To a host that would answer, even to one that is listed.
         for target in [elsewhere.url(), standin.url()] {
             standin.clear();
-            standin.fail_next(
-                1,
-                Fault::Redirect(format!("{target}/v1/realtime/client_secrets")),
-            );
+            standin.fail_next(1, Fault::Redirect(format!("{target}/v1/realtime/client_secrets")));
             let error = mint(&standin, &ask).await.unwrap_err();
             assert_eq!(class(&error), "rejected");
             assert!(

@@ -55,20 +55,12 @@ async fn statuses() {
             standin.clear();
             standin.fail_next(1, Fault::status(status));
             let error = mint(&standin, &ask).await.unwrap_err();
-            assert_eq!(
-                (class(&error), error.reason()),
-                (expected, reason),
-                "{status}: {error}"
-            );
+            assert_eq!((class(&error), error.reason()), (expected, reason), "{status}: {error}");
             // A custom endpoint's words are not repeated, however harmless.
             let start = format!("The endpoint {} answered {status}. ", standin.url());
             assert!(error.to_string().starts_with(&start), "{error}");
             assert!(!error.to_string().contains("Stand-in"), "{error}");
-            assert_eq!(
-                standin.count(),
-                1,
-                "{status}: asking again is the schedule's business"
-            );
+            assert_eq!(standin.count(), 1, "{status}: asking again is the schedule's business");
         }
     }
 }
@@ -78,10 +70,7 @@ async fn a_wrong_key_is_a_rejected_credential() {
     let standin = start();
     for ask in [openai(&standin, json!({})), elevenlabs(&standin, json!({}))] {
         let wrong = Credential::new([("api-key", "sk-wrong".into())]);
-        let error = client(&standin)
-            .mint(&ask, &wrong, Timestamp::now())
-            .await
-            .unwrap_err();
+        let error = client(&standin).mint(&ask, &wrong, Timestamp::now()).await.unwrap_err();
         assert_eq!(error.reason(), Reason::CredentialRejected);
         assert!(error.to_string().contains("answered 401"), "{error}");
     }
@@ -112,52 +101,26 @@ async fn every_form_of_retry_after() {
         throttled(&standin, &[("retry-after-ms", "1500.0".into())]).await,
         Some(SignedDuration::from_millis(1500))
     );
-    assert_eq!(
-        throttled(&standin, &[("retry-after", "7".into())]).await,
-        secs(7)
-    );
-    assert_eq!(
-        throttled(&standin, &[("retry-after", "7.0".into())]).await,
-        secs(7)
-    );
+    assert_eq!(throttled(&standin, &[("retry-after", "7".into())]).await, secs(7));
+    assert_eq!(throttled(&standin, &[("retry-after", "7.0".into())]).await, secs(7));
     assert_eq!(
         throttled(&standin, &[("retry-after", "86400".into())]).await,
         secs(600),
         "capped"
     );
-    assert_eq!(
-        throttled(&standin, &[("retry-after", "0".into())]).await,
-        None
-    );
-    assert_eq!(
-        throttled(&standin, &[("retry-after", "-7".into())]).await,
-        None
-    );
-    assert_eq!(
-        throttled(&standin, &[("retry-after", "NaN".into())]).await,
-        None
-    );
-    assert_eq!(
-        throttled(&standin, &[("retry-after", date(in_secs(-30)))]).await,
-        None
-    );
+    assert_eq!(throttled(&standin, &[("retry-after", "0".into())]).await, None);
+    assert_eq!(throttled(&standin, &[("retry-after", "-7".into())]).await, None);
+    assert_eq!(throttled(&standin, &[("retry-after", "NaN".into())]).await, None);
+    assert_eq!(throttled(&standin, &[("retry-after", date(in_secs(-30)))]).await, None);
     assert_eq!(throttled(&standin, &[]).await, None);
-    let both = [
-        ("retry-after", "7".into()),
-        ("retry-after-ms", "250".into()),
-    ];
-    assert_eq!(
-        throttled(&standin, &both).await,
-        Some(SignedDuration::from_millis(250))
-    );
+    let both = [("retry-after", "7".into()), ("retry-after-ms", "250".into())];
+    assert_eq!(throttled(&standin, &both).await, Some(SignedDuration::from_millis(250)));
 
     for form in [
         ("retry-after", date(in_secs(60))),
         ("x-ratelimit-reset", in_secs(60).as_second().to_string()),
     ] {
-        let wait = throttled(&standin, std::slice::from_ref(&form))
-            .await
-            .unwrap();
+        let wait = throttled(&standin, std::slice::from_ref(&form)).await.unwrap();
         assert!((50..=60).contains(&wait.as_secs()), "{form:?}: {wait}");
     }
 }

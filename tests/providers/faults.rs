@@ -70,9 +70,7 @@ async fn an_error_whose_body_is_huge_keeps_its_class() {
             body: Some("x".repeat(1_000_000)),
         },
     );
-    let error = mint(&standin, &openai(&standin, json!({})))
-        .await
-        .unwrap_err();
+    let error = mint(&standin, &openai(&standin, json!({}))).await.unwrap_err();
     assert_eq!(class(&error), "throttled");
 }
 
@@ -104,20 +102,8 @@ async fn replies_that_are_none() {
         .await;
         assert_unavailable(&standin, &ask, Fault::Empty, "no JSON object").await;
         assert_unavailable(&standin, &ask, Fault::MissingToken, "holds no token in `").await;
-        assert_unavailable(
-            &standin,
-            &ask,
-            Fault::Oversize(65_536),
-            "more than 65536 bytes",
-        )
-        .await;
-        assert_unavailable(
-            &standin,
-            &ask,
-            Fault::Oversize(1_000_000),
-            "more than 65536 bytes",
-        )
-        .await;
+        assert_unavailable(&standin, &ask, Fault::Oversize(65_536), "more than 65536 bytes").await;
+        assert_unavailable(&standin, &ask, Fault::Oversize(1_000_000), "more than 65536 bytes").await;
     }
 }
 

@@ -1,11 +1,6 @@
 //! The provider adapters and their client, against a strict stand-in and against what the official SDKs send.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
 
 mod canary;
 mod cli;
@@ -52,10 +47,7 @@ fn client_with(standin: &StandIn, timeout: Duration) -> ProviderClient {
 }
 
 fn openai(standin: &StandIn, fields: Value) -> Ask {
-    let block = with(
-        json!({"model": "gpt-realtime-2.1", "endpoint": standin.url()}),
-        fields,
-    );
+    let block = with(json!({"model": "gpt-realtime-2.1", "endpoint": standin.url()}), fields);
     Ask {
         block: Block::OpenAi(serde_json::from_value(block).unwrap()),
         expiration: SignedDuration::from_secs(1800),
@@ -63,10 +55,7 @@ fn openai(standin: &StandIn, fields: Value) -> Ask {
 }
 
 fn elevenlabs(standin: &StandIn, fields: Value) -> Ask {
-    let block = with(
-        json!({"agentId": "agent_1", "endpoint": standin.url()}),
-        fields,
-    );
+    let block = with(json!({"agentId": "agent_1", "endpoint": standin.url()}), fields);
     Ask {
         block: Block::ElevenLabs(serde_json::from_value(block).unwrap()),
         expiration: SignedDuration::from_secs(900),
@@ -97,9 +86,7 @@ fn credential(ask: &Ask) -> Credential {
 }
 
 async fn mint(standin: &StandIn, ask: &Ask) -> Result<Minted, MintError> {
-    client(standin)
-        .mint(ask, &credential(ask), Timestamp::now())
-        .await
+    client(standin).mint(ask, &credential(ask), Timestamp::now()).await
 }
 
 fn class(error: &MintError) -> &'static str {

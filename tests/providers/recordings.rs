@@ -44,8 +44,7 @@ fn assert_same(call: &Call, ask: &Ask, recorded: &Value) {
         .filter(|(name, _)| !DROPPED.contains(&name.as_str()))
         .cloned()
         .collect();
-    let expected: BTreeMap<String, String> =
-        serde_json::from_value(recorded["headers"].clone()).unwrap();
+    let expected: BTreeMap<String, String> = serde_json::from_value(recorded["headers"].clone()).unwrap();
     assert_eq!(headers, expected, "{recorded}");
     assert_eq!(built_in_origin(ask), recorded["origin"], "{recorded}");
 }
@@ -103,10 +102,7 @@ async fn openai_sdk() {
             json!({"anchor": "created_at", "seconds": 600}),
         )]);
         body.extend(recorded["body"].as_object().unwrap().clone());
-        assert_eq!(
-            String::from_utf8_lossy(&call.body),
-            Value::Object(body).to_string()
-        );
+        assert_eq!(String::from_utf8_lossy(&call.body), Value::Object(body).to_string());
         seen += 1;
     }
     assert_eq!(seen, 4);
@@ -117,16 +113,14 @@ async fn elevenlabs_sdk() {
     let standin = start();
     let mut seen = 0;
     for mut recorded in recorded(include_str!("../recordings/elevenlabs.json")) {
-        let place =
-            json!({"branchId": "agtbrch_1", "versionId": "agtvrsn_1", "environment": "staging"});
+        let place = json!({"branchId": "agtbrch_1", "versionId": "agtvrsn_1", "environment": "staging"});
         let fields = match recorded["case"].as_str().unwrap() {
             "getSignedUrl minimal" => json!({}),
             "getSignedUrl all params" => place,
             "getWebrtcToken minimal" => json!({"kind": "ConversationToken"}),
-            "getWebrtcToken all params" => crate::with(
-                place,
-                json!({"kind": "ConversationToken", "participantName": "Bob B"}),
-            ),
+            "getWebrtcToken all params" => {
+                crate::with(place, json!({"kind": "ConversationToken", "participantName": "Bob B"}))
+            }
             // A kind that we don't offer.
             case if case.starts_with("single-use") => continue,
             other => panic!("a new recording: {other}"),

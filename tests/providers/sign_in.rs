@@ -13,11 +13,7 @@ use crate::start;
 
 const ENTRA: &str = "/contoso.onmicrosoft.com/oauth2/v2.0/token";
 
-async fn mint(
-    standin: &StandIn,
-    authority: &str,
-    client_secret: &str,
-) -> Result<Minted, MintError> {
+async fn mint(standin: &StandIn, authority: &str, client_secret: &str) -> Result<Minted, MintError> {
     let origin = standin.origin("azureOpenAI");
     let block: AzureOpenAi = serde_json::from_value(json!({
         "deployment": "my-deployment",
@@ -68,16 +64,7 @@ async fn a_wrong_client_secret_ends_the_mint() {
     let standin = start();
     let authority = standin.origin("azureOpenAI");
     let error = mint(&standin, &authority, "entra wrong").await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            MintError::Rejected {
-                credential: true,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, MintError::Rejected { credential: true, .. }), "{error}");
     assert!(!error.to_string().contains("entra wrong"), "{error}");
     assert_eq!(standin.count(), 1);
 }
@@ -89,9 +76,7 @@ async fn another_authority_must_be_listed() {
         .await
         .unwrap_err();
     assert!(
-        error
-            .to_string()
-            .contains("login.evil.example is not allowed"),
+        error.to_string().contains("login.evil.example is not allowed"),
         "{error}"
     );
     assert!(error.to_string().contains("--allow-endpoint"), "{error}");

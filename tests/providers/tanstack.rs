@@ -17,10 +17,7 @@ async fn adapters() {
     for case in file["cases"].as_array().unwrap() {
         let name = case["case"].as_str().unwrap();
         let ask = match name {
-            "openai default"
-            | "openai model gpt-realtime-2.1"
-            | "openai reply without session"
-            | "openai 401" => {
+            "openai default" | "openai model gpt-realtime-2.1" | "openai reply without session" | "openai 401" => {
                 let mut ask = openai(&standin, json!({}));
                 ask.expiration = SignedDuration::from_secs(600);
                 ask
@@ -51,11 +48,7 @@ async fn adapters() {
         assert_eq!(call.path, case["path"], "{name}");
         let mut expected = case["realtime_token"].clone();
         if expected.is_null() {
-            assert_eq!(
-                minted.as_ref().map_err(class).err(),
-                Some("rejected"),
-                "{name}"
-            );
+            assert_eq!(minted.as_ref().map_err(class).err(), Some("rejected"), "{name}");
             continue;
         }
         if expected["provider"] == "elevenlabs" {

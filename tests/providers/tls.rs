@@ -13,11 +13,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::{credential, openai, start};
 
-async fn mint(
-    front: &Front,
-    standin: &StandIn,
-    ca_bundle: Option<&str>,
-) -> Result<Minted, MintError> {
+async fn mint(front: &Front, standin: &StandIn, ca_bundle: Option<&str>) -> Result<Minted, MintError> {
     let origin = format!("https://localhost:{}", front.addr.port());
     let client = ProviderClient::new(&ClientConfig {
         ca_bundle: ca_bundle.map(|pem| pem.as_bytes().to_vec()),
@@ -25,10 +21,7 @@ async fn mint(
         ..ClientConfig::default()
     });
     let ask = openai(standin, json!({"endpoint": origin}));
-    client
-        .unwrap()
-        .mint(&ask, &credential(&ask), Timestamp::now())
-        .await
+    client.unwrap().mint(&ask, &credential(&ask), Timestamp::now()).await
 }
 
 #[tokio::test]
@@ -77,10 +70,7 @@ async fn a_server_without_tls() {
         ca: String::new(),
     };
     let error = mint(&plain, &standin, None).await.unwrap_err();
-    assert!(
-        error.to_string().contains("TLS with localhost failed"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("TLS with localhost failed"), "{error}");
 }
 
 #[test]
@@ -130,9 +120,7 @@ async fn through_proxy(front: &Front, spec: &Value, env: &[(&str, &str)]) -> std
 #[tokio::test]
 async fn a_built_in_host_behind_an_inspecting_proxy() {
     let standin = start();
-    let front = Front::inspecting_proxy(standin.addr(), "api.openai.com")
-        .await
-        .unwrap();
+    let front = Front::inspecting_proxy(standin.addr(), "api.openai.com").await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let ca = dir.path().join("ca.pem");
     std::fs::write(&ca, &front.ca).unwrap();
@@ -141,12 +129,7 @@ async fn a_built_in_host_behind_an_inspecting_proxy() {
 
     for trust in ["CA_BUNDLE", "SSL_CERT_FILE"] {
         standin.clear();
-        let output = through_proxy(
-            &front,
-            &spec,
-            &[(trust, ca), ("OPENAI_API_KEY", crate::OPENAI_KEY)],
-        )
-        .await;
+        let output = through_proxy(&front, &spec, &[(trust, ca), ("OPENAI_API_KEY", crate::OPENAI_KEY)]).await;
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{trust}: {stderr}");
         let json: Value = serde_json::from_slice(&output.stdout).unwrap();

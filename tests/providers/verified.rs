@@ -47,9 +47,7 @@ async fn verified_with(check: &str, spec: Value, secret: Value, key: &str) -> Va
     let token = minted.value.expose_secret();
     let jobs = json!([{"check": check, "token": token, "key": key, "now": now.as_second()}]);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/providers/verified.py");
-    let said = tokio::task::spawn_blocking(move || {
-        PYJWT.run(script.as_ref(), &[], jobs.to_string().as_bytes())
-    });
+    let said = tokio::task::spawn_blocking(move || PYJWT.run(script.as_ref(), &[], jobs.to_string().as_bytes()));
     let mut said: Value = serde_json::from_str(&said.await.unwrap().unwrap()).unwrap();
     said[0].take()
 }
@@ -57,28 +55,18 @@ async fn verified_with(check: &str, spec: Value, secret: Value, key: &str) -> Va
 #[tokio::test]
 async fn livekit() {
     let secret = json!({"LIVEKIT_API_KEY": "APIkey", "LIVEKIT_API_SECRET": "secretsecretsecretsecretsecret32"});
-    let spec =
-        json!({"livekit": {"identity": "user-1", "video": {"roomJoin": true, "room": "lobby"}}});
+    let spec = json!({"livekit": {"identity": "user-1", "video": {"roomJoin": true, "room": "lobby"}}});
     let said = verified("jwt", spec, secret, "LIVEKIT_API_SECRET").await;
     assert_eq!(said["header"]["alg"], "HS256");
     let claims = &said["claims"];
-    assert_eq!(
-        (&claims["iss"], &claims["sub"]),
-        (&json!("APIkey"), &json!("user-1"))
-    );
+    assert_eq!((&claims["iss"], &claims["sub"]), (&json!("APIkey"), &json!("user-1")));
     assert_eq!(claims["video"], json!({"roomJoin": true, "room": "lobby"}));
-    assert_eq!(
-        claims["exp"].as_i64().unwrap() - claims["nbf"].as_i64().unwrap(),
-        1800
-    );
+    assert_eq!(claims["exp"].as_i64().unwrap() - claims["nbf"].as_i64().unwrap(), 1800);
 }
 
 #[tokio::test]
 async fn twilio() {
-    let (account, key) = (
-        format!("AC{}", "a".repeat(32)),
-        format!("SK{}", "b".repeat(32)),
-    );
+    let (account, key) = (format!("AC{}", "a".repeat(32)), format!("SK{}", "b".repeat(32)));
     let secret = json!({
         "TWILIO_ACCOUNT_SID": account, "TWILIO_API_KEY": key,
         "TWILIO_API_SECRET": "a-secret-of-an-api-key-of-32-letters",
@@ -87,10 +75,7 @@ async fn twilio() {
     let said = verified("jwt", spec, secret, "TWILIO_API_SECRET").await;
     assert_eq!(said["header"]["cty"], "twilio-fpa;v=1");
     let claims = &said["claims"];
-    assert_eq!(
-        (&claims["iss"], &claims["sub"]),
-        (&json!(key), &json!(account))
-    );
+    assert_eq!((&claims["iss"], &claims["sub"]), (&json!(key), &json!(account)));
     assert_eq!(claims["jti"], format!("{key}-{}", claims["iat"]));
     assert_eq!(
         claims["grants"],
@@ -105,18 +90,14 @@ async fn daily() {
     let secret = json!({"api-key": "an-api-key-of-daily-of-32-letters"});
     let said = verified("jwt", spec, secret, "api-key").await;
     let claims = &said["claims"];
-    assert_eq!(
-        (&claims["r"], &claims["d"]),
-        (&json!("lobby"), &json!(domain))
-    );
+    assert_eq!((&claims["r"], &claims["d"]), (&json!("lobby"), &json!(domain)));
     assert_eq!(claims["o"], true);
 }
 
 #[tokio::test]
 async fn agora() {
     let secret = json!({"AGORA_APP_ID": "0123456789abcdef".repeat(2), "AGORA_APP_CERTIFICATE": "fe".repeat(16)});
-    let spec =
-        json!({"agora": {"rtc": {"channel": "lobby", "uid": 7}, "rtm": {"userId": "alice"}}});
+    let spec = json!({"agora": {"rtc": {"channel": "lobby", "uid": 7}, "rtm": {"userId": "alice"}}});
     let said = verified("agora", spec, secret.clone(), "AGORA_APP_CERTIFICATE").await;
     assert_eq!(said["app"], secret["AGORA_APP_ID"]);
     assert_eq!(said["expire"], 1800);

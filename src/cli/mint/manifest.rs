@@ -31,11 +31,7 @@ pub(super) fn parse(text: &str) -> Result<RealtimeTokenSpec, String> {
         return Err(format!("unknown field {unknown}"));
     }
     let mut spec = top.remove("spec").ok_or("has no spec")?;
-    hold_against(
-        &mut spec,
-        &schema().ok_or("the CRD has no schema for spec")?,
-        "spec",
-    )?;
+    hold_against(&mut spec, &schema().ok_or("the CRD has no schema for spec")?, "spec")?;
     serde_json::from_value(spec).map_err(|problem| format!("spec: {problem}"))
 }
 
@@ -47,12 +43,13 @@ pub(super) fn ask(spec: &RealtimeTokenSpec) -> Result<Ask, String> {
         return Err("set exactly one of credentials.secretRef and credentials.providerRef".into());
     }
     if block.has_account() && credentials.provider_ref.is_some() {
-        return Err("region, account and endpoint come from the ClusterRealtimeProvider when credentials.providerRef \
+        return Err(
+            "region, account and endpoint come from the ClusterRealtimeProvider when credentials.providerRef \
                     is set; remove them"
-            .into());
+                .into(),
+        );
     }
-    let expiration =
-        resolve::expiration(spec, &block, None).map_err(|blocked| blocked.to_string())?;
+    let expiration = resolve::expiration(spec, &block, None).map_err(|blocked| blocked.to_string())?;
     let provider = block.provider();
     provider
         .life()
@@ -94,11 +91,7 @@ fn first_line(problem: &impl std::fmt::Display) -> String {
 /// The schema of `spec`, as the API server gets it.
 fn schema() -> Option<JSONSchemaProps> {
     let version = RealtimeToken::crd().spec.versions.into_iter().next()?;
-    version
-        .schema?
-        .open_api_v3_schema?
-        .properties?
-        .remove("spec")
+    version.schema?.open_api_v3_schema?.properties?.remove("spec")
 }
 
 /// Refuses what the schema doesn't know or allow, and drops nulls as the API server does. Types, enums and required
@@ -130,10 +123,7 @@ fn hold_against(value: &mut Value, schema: &JSONSchemaProps, path: &str) -> Resu
                         .iter()
                         .flat_map(|known| known.keys().cloned())
                         .collect();
-                    return Err(format!(
-                        "unknown field {path}; known here are {}",
-                        known.join(", ")
-                    ));
+                    return Err(format!("unknown field {path}; known here are {}", known.join(", ")));
                 };
                 hold_against(value, schema, &path)?;
             }
@@ -147,24 +137,16 @@ fn hold_against(value: &mut Value, schema: &JSONSchemaProps, path: &str) -> Resu
         }
         Value::Number(number) => {
             let number = number.as_f64().unwrap_or(f64::NAN);
-            let (min, max) = (
-                schema.minimum.unwrap_or(f64::MIN),
-                schema.maximum.unwrap_or(f64::MAX),
-            );
+            let (min, max) = (schema.minimum.unwrap_or(f64::MIN), schema.maximum.unwrap_or(f64::MAX));
             if !(min..=max).contains(&number) {
                 return Err(format!("{path}: {number} is outside of {min} to {max}"));
             }
         }
         Value::String(text) => {
             let length = text.chars().count() as i64;
-            let (min, max) = (
-                schema.min_length.unwrap_or(0),
-                schema.max_length.unwrap_or(i64::MAX),
-            );
+            let (min, max) = (schema.min_length.unwrap_or(0), schema.max_length.unwrap_or(i64::MAX));
             if !(min..=max).contains(&length) {
-                return Err(format!(
-                    "{path}: {length} characters, where {min} to {max} are allowed"
-                ));
+                return Err(format!("{path}: {length} characters, where {min} to {max} are allowed"));
             }
         }
         Value::Null | Value::Bool(_) => {}
@@ -179,8 +161,7 @@ mod tests {
     use super::*;
     use crate::providers::Block;
 
-    const HEAD: &str =
-        "apiVersion: realtime-token.dev/v1alpha1\nkind: RealtimeToken\nmetadata: {name: voice}\n";
+    const HEAD: &str = "apiVersion: realtime-token.dev/v1alpha1\nkind: RealtimeToken\nmetadata: {name: voice}\n";
 
     fn asked(spec: &str) -> Result<Ask, String> {
         ask(&parse(&format!(
@@ -220,9 +201,7 @@ mod tests {
 
     #[test]
     fn a_session_is_passed_through_with_its_nulls_and_unknowns() {
-        let ask = asked(
-            "  openai: {model: m, session: {audio: {input: {turn_detection: null}}, brandNew: {x: 1}}}\n",
-        );
+        let ask = asked("  openai: {model: m, session: {audio: {input: {turn_detection: null}}, brandNew: {x: 1}}}\n");
         let Block::OpenAi(block) = ask.unwrap().block else {
             panic!()
         };
@@ -241,10 +220,7 @@ mod tests {
             ("just text", "not a Kubernetes object"),
             ("[1, 2]", "not a Kubernetes object"),
             ("a: [", "neither YAML nor JSON"),
-            (
-                "apiVersion: v1\nkind: Secret\n",
-                "is kind \"Secret\" of \"v1\"",
-            ),
+            ("apiVersion: v1\nkind: Secret\n", "is kind \"Secret\" of \"v1\""),
             (
                 "apiVersion: realtime-token.dev/v1\nkind: RealtimeToken\n",
                 "give a RealtimeToken of realtime-token.dev/v1alpha1",
@@ -291,17 +267,10 @@ mod tests {
             ),
         ] {
             let refused = refused(spec);
-            assert!(
-                refused.contains(&format!("unknown field {path};")),
-                "{refused}"
-            );
+            assert!(refused.contains(&format!("unknown field {path};")), "{refused}");
         }
-        assert!(
-            refused("  openai: {modle: m}\n")
-                .contains("endpoint, kind, model, organization, project")
-        );
-        let labels =
-            "  openai: {model: m}\n  target: {template: {metadata: {labels: {any: thing}}}}\n";
+        assert!(refused("  openai: {modle: m}\n").contains("endpoint, kind, model, organization, project"));
+        let labels = "  openai: {model: m}\n  target: {template: {metadata: {labels: {any: thing}}}}\n";
         assert!(asked(labels).is_ok());
     }
 
@@ -315,34 +284,19 @@ mod tests {
             ),
             ("  openai: {}\n", "missing field `model`"),
             ("  openai: {model: ''}\n", "spec.openai.model: 0 characters"),
-            (
-                "  openai: {model: m, kind: Text}\n",
-                "unknown variant `Text`",
-            ),
-            (
-                "  openai: {model: m}\n  expirationSeconds: 9\n",
-                "10 to 7200",
-            ),
-            (
-                "  openai: {model: m}\n  expirationSeconds: 7201\n",
-                "10 to 7200",
-            ),
+            ("  openai: {model: m, kind: Text}\n", "unknown variant `Text`"),
+            ("  openai: {model: m}\n  expirationSeconds: 9\n", "10 to 7200"),
+            ("  openai: {model: m}\n  expirationSeconds: 7201\n", "10 to 7200"),
             (
                 "  openai: {model: m}\n  expirationSeconds: 0\n",
                 "spec.expirationSeconds: 0 is outside of 1 to",
             ),
-            (
-                "  openai: {model: m}\n  expirationSeconds: '60'\n",
-                "expected i64",
-            ),
+            ("  openai: {model: m}\n  expirationSeconds: '60'\n", "expected i64"),
             (
                 "  openai: {model: m}\n  renewal: {renewBeforePercentage: 91}\n",
                 "spec.renewal.renewBeforePercentage: 91",
             ),
-            (
-                "  openai: {model: m, session: {voice: marin}}\n",
-                "audio.output.voice",
-            ),
+            ("  openai: {model: m, session: {voice: marin}}\n", "audio.output.voice"),
             (
                 "  elevenlabs: {agentId: a}\n  expirationSeconds: 900\n",
                 "remove the field",

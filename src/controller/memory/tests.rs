@@ -158,10 +158,7 @@ fn a_turn_keeps_the_memory_until_it_ends() {
     let turn = memories.turn(&name, &token).unwrap();
     memories.with(&name, &token, |memory| memory.minting = true);
     drop(turn);
-    assert!(
-        memories.turn(&name, &token).is_none(),
-        "a mint is under way"
-    );
+    assert!(memories.turn(&name, &token).is_none(), "a mint is under way");
     assert_eq!(known(), 1);
 }
 
@@ -174,11 +171,7 @@ fn a_write_that_landed_without_an_answer_is_recognised() {
     for other in [TargetState::Absent, stored(at(99))] {
         memory.recognise(&other);
         memory.let_go(at(1000));
-        assert_eq!(
-            memory.held.as_ref().unwrap().revision,
-            None,
-            "not stored yet, so kept"
-        );
+        assert_eq!(memory.held.as_ref().unwrap().revision, None, "not stored yet, so kept");
     }
     memory.recognise(&stored(at(100)));
     assert_eq!(memory.held.as_ref().unwrap().revision, Some(3));

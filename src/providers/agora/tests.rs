@@ -35,8 +35,7 @@ fn hex(bytes: &[u8]) -> String {
 /// zlib's output differs between libraries, so what it holds is compared.
 #[test]
 fn the_tokens_hold_what_those_of_the_sdk_hold() {
-    let file: Value =
-        serde_json::from_str(include_str!("../../../tests/recordings/agora.json")).unwrap();
+    let file: Value = serde_json::from_str(include_str!("../../../tests/recordings/agora.json")).unwrap();
     let vectors = file["vectors"].as_array().unwrap();
     assert!(vectors.len() >= 6);
     for vector in vectors {
@@ -88,14 +87,8 @@ fn a_token_that_opens_more_than_its_channel_is_bound_to_none() {
         let block: Agora = serde_json::from_value(block).unwrap();
         block.model().map(str::to_owned)
     };
-    assert_eq!(
-        model(json!({"rtc": {"channel": "c"}})).as_deref(),
-        Some("c")
-    );
-    assert_eq!(
-        model(json!({"rtc": {"channel": "c"}, "rtm": {"userId": "u"}})),
-        None
-    );
+    assert_eq!(model(json!({"rtc": {"channel": "c"}})).as_deref(), Some("c"));
+    assert_eq!(model(json!({"rtc": {"channel": "c"}, "rtm": {"userId": "u"}})), None);
 }
 
 #[test]

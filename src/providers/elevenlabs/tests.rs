@@ -16,17 +16,11 @@ fn block(fields: Value) -> ElevenLabs {
 
 fn path(fields: Value) -> String {
     let credential = Credential::new([("api-key", "xi-fake".into())]);
-    fixture::request(&block(fields), 0, &credential)
-        .unwrap()
-        .path
+    fixture::request(&block(fields), 0, &credential).unwrap().path
 }
 
 fn signed_url(account: Value, url: &str) -> Result<Answer, UnusableReply> {
-    fixture::answer(
-        &block(account),
-        0,
-        json!({"signed_url": url}).to_string().as_bytes(),
-    )
+    fixture::answer(&block(account), 0, json!({"signed_url": url}).to_string().as_bytes())
 }
 
 #[test]
@@ -44,10 +38,7 @@ fn queries_are_escaped_as_the_sdk_does() {
 #[test]
 fn what_is_published_is_not_sent() {
     let fields = json!({"voice": "v", "instructions": "i", "firstMessage": "f", "language": "l"});
-    assert_eq!(
-        path(fields),
-        "/v1/convai/conversation/get-signed-url?agent_id=agent_1"
-    );
+    assert_eq!(path(fields), "/v1/convai/conversation/get-signed-url?agent_id=agent_1");
 }
 
 #[test]
@@ -67,19 +58,13 @@ fn a_signed_url_stays_in_its_region() {
         ("Singapore", "api.sg.residency.elevenlabs.io"),
     ] {
         let url = format!("wss://{host}/v1/convai/conversation?agent_id=a");
-        assert!(
-            signed_url(json!({"region": region}), &url).is_ok(),
-            "{region}"
-        );
+        assert!(signed_url(json!({"region": region}), &url).is_ok(), "{region}");
         if region != "Global" {
             assert!(
                 signed_url(json!({"region": region}), GLOBAL).is_err(),
                 "{region} with the global host"
             );
-            assert!(
-                signed_url(json!({}), &url).is_err(),
-                "global with the host of {region}"
-            );
+            assert!(signed_url(json!({}), &url).is_err(), "global with the host of {region}");
         }
     }
 }
@@ -132,10 +117,7 @@ fn a_conversation_token_says_its_own_end() {
     // {"exp":1795336200}
     let reply = json!({"token": "e30.eyJleHAiOjE3OTUzMzYyMDB9.c2ln", "conversation_id": "conv_1"});
     let answer = fixture::answer(&block, 0, reply.to_string().as_bytes()).unwrap();
-    assert_eq!(
-        answer.expiry,
-        Expiry::At("2026-11-22T08:30:00Z".parse().unwrap())
-    );
+    assert_eq!(answer.expiry, Expiry::At("2026-11-22T08:30:00Z".parse().unwrap()));
 
     for token in ["opaque", "e30.e30.c2ln", "e30.%%.c2ln"] {
         let reply = json!({"token": token, "conversation_id": "conv_1", "exp": 1_795_336_200});
@@ -148,21 +130,12 @@ fn a_conversation_token_says_its_own_end() {
 fn a_reply_of_the_other_kind_is_refused() {
     assert!(fixture::answer(&block(json!({})), 0, br#"{"token":"a.b.c"}"#).is_err());
     let body = json!({"signed_url": GLOBAL}).to_string();
-    assert!(
-        fixture::answer(
-            &block(json!({"kind": "ConversationToken"})),
-            0,
-            body.as_bytes()
-        )
-        .is_err()
-    );
+    assert!(fixture::answer(&block(json!({"kind": "ConversationToken"})), 0, body.as_bytes()).is_err());
 }
 
 #[test]
 fn a_participant_belongs_to_a_conversation_token() {
-    let error = block(json!({"participantName": "Bob"}))
-        .validate()
-        .unwrap_err();
+    let error = block(json!({"participantName": "Bob"})).validate().unwrap_err();
     assert!(error.0.contains("ConversationToken"), "{error}");
     assert_eq!(
         block(json!({"participantName": "Bob", "kind": "ConversationToken"})).validate(),

@@ -7,9 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::super::placeholder::{self, Name, Text, check_params, plain_name, text_at};
 use super::super::{Credential, InvalidBlock, Mint, MintError};
 use super::{KEY, KEY_ID, PASSWORD, USERNAME};
-use crate::api::{
-    Http, HttpAuthKind, HttpExpiryFrom, HttpFormat, HttpMethod, HttpRequest, HttpResponse, HttpTtl,
-};
+use crate::api::{Http, HttpAuthKind, HttpExpiryFrom, HttpFormat, HttpMethod, HttpRequest, HttpResponse, HttpTtl};
 
 /// Headers that belong to the connection or to us.
 const OWN_HEADERS: [&str; 12] = [
@@ -61,10 +59,7 @@ pub(super) fn asks_for_an_instant(block: &Http) -> bool {
     let Some(Ok(texts)) = texts else {
         return false; // refused before anything was sent
     };
-    let mut lives = texts
-        .iter()
-        .flat_map(Text::names)
-        .filter(|name| name.says_life());
+    let mut lives = texts.iter().flat_map(Text::names).filter(|name| name.says_life());
     let mut any = false;
     lives.all(|name| {
         any = true;
@@ -91,8 +86,7 @@ pub(super) fn texts(request: &HttpRequest) -> Result<Vec<Text>, InvalidBlock> {
 }
 
 fn the_request(request: &HttpRequest) -> Result<(), InvalidBlock> {
-    let refuse =
-        |place: &str, problem: &str| Err(InvalidBlock(format!("http.request.{place}: {problem}")));
+    let refuse = |place: &str, problem: &str| Err(InvalidBlock(format!("http.request.{place}: {problem}")));
     let path = &request.path;
     if !path.starts_with('/') || path[1..].split('/').rev().skip(1).any(str::is_empty) {
         return refuse(
@@ -112,9 +106,7 @@ fn the_request(request: &HttpRequest) -> Result<(), InvalidBlock> {
         );
     }
     let secret = |text: &Text| text.names().any(|name| *name == Name::Credential);
-    for (place, text) in
-        std::iter::once(("path", path)).chain(request.query.values().map(|text| ("query", text)))
-    {
+    for (place, text) in std::iter::once(("path", path)).chain(request.query.values().map(|text| ("query", text))) {
         if secret(&text_at(text, place)?) {
             return refuse(
                 place,
@@ -135,15 +127,8 @@ fn the_request(request: &HttpRequest) -> Result<(), InvalidBlock> {
             .as_str()
             .to_owned(),
     };
-    if !auth
-        .prefix
-        .chars()
-        .all(|c| c == ' ' || c.is_ascii_graphic())
-    {
-        return refuse(
-            "auth.prefix",
-            "ASCII letters, digits, punctuation and spaces",
-        );
+    if !auth.prefix.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
+        return refuse("auth.prefix", "ASCII letters, digits, punctuation and spaces");
     }
     for name in request.headers.keys() {
         let place = format!("http.request.headers.{name}");
@@ -167,12 +152,9 @@ fn the_request(request: &HttpRequest) -> Result<(), InvalidBlock> {
 /// A header that a block may set.
 pub(super) fn header_name(name: &str, place: &str) -> Result<HeaderName, InvalidBlock> {
     let shown: String = place.chars().take(128).collect();
-    let name = HeaderName::try_from(name)
-        .map_err(|_| InvalidBlock(format!("{shown:?}: no name of a header")))?;
+    let name = HeaderName::try_from(name).map_err(|_| InvalidBlock(format!("{shown:?}: no name of a header")))?;
     if OWN_HEADERS.contains(&name.as_str()) {
-        return Err(InvalidBlock(format!(
-            "{shown}: belongs to the connection; remove it"
-        )));
+        return Err(InvalidBlock(format!("{shown}: belongs to the connection; remove it")));
     }
     Ok(name)
 }
@@ -187,9 +169,7 @@ fn the_ttl(ttl: &HttpTtl, response: &HttpResponse, asks: bool) -> Result<(), Inv
              documentation has it"
                 .into(),
         ),
-        (Some(_), None) if ttl.min_seconds.is_some() => {
-            refuse("minSeconds belongs to maxSeconds".into())
-        }
+        (Some(_), None) if ttl.min_seconds.is_some() => refuse("minSeconds belongs to maxSeconds".into()),
         (None, Some(max)) if ttl.min_seconds.is_some_and(|min| min > max) => {
             refuse("minSeconds is more than maxSeconds".into())
         }
@@ -206,8 +186,7 @@ fn the_ttl(ttl: &HttpTtl, response: &HttpResponse, asks: bool) -> Result<(), Inv
 }
 
 fn the_response(response: &HttpResponse) -> Result<(), InvalidBlock> {
-    let refuse =
-        |place: &str, problem: &str| Err(InvalidBlock(format!("http.response.{place}: {problem}")));
+    let refuse = |place: &str, problem: &str| Err(InvalidBlock(format!("http.response.{place}: {problem}")));
     let is_json = response.format == HttpFormat::Json;
     match (&response.token, is_json) {
         (None, true) => return refuse("token", "where the token is, such as /token"),
@@ -232,16 +211,10 @@ fn the_response(response: &HttpResponse) -> Result<(), InvalidBlock> {
     for key in response.outputs.keys() {
         let fits = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
         if key.is_empty() || key.len() > 253 || !key.chars().all(fits) {
-            return refuse(
-                "outputs",
-                "a key of a Secret has letters, digits, '-', '_' and '.'",
-            );
+            return refuse("outputs", "a key of a Secret has letters, digits, '-', '_' and '.'");
         }
         if OWN_KEYS.contains(&key.as_str()) {
-            return refuse(
-                &format!("outputs.{key}"),
-                "every Secret has that key; take another",
-            );
+            return refuse(&format!("outputs.{key}"), "every Secret has that key; take another");
         }
     }
     if response.expiry.is_empty() {
@@ -250,10 +223,7 @@ fn the_response(response: &HttpResponse) -> Result<(), InvalidBlock> {
     for source in &response.expiry {
         let is_reply = source.from == HttpExpiryFrom::Reply;
         if (source.pointer.is_some(), source.unit.is_some()) != (is_reply, is_reply) {
-            return refuse(
-                "expiry",
-                "from Reply has pointer and unit, the others have neither",
-            );
+            return refuse("expiry", "from Reply has pointer and unit, the others have neither");
         }
         if is_reply && !is_json {
             return refuse("expiry", "from Reply needs the format Json");

@@ -11,9 +11,7 @@ use super::super::clock::epoch_seconds;
 use super::super::wire::{rfc3339, seconds, seconds_text, sendable, text_token};
 use super::super::{Answer, Expiry, Mint, Provider as _, UnusableReply, jwt};
 use super::check::asks_for_an_instant;
-use crate::api::{
-    Http, HttpCombine, HttpExpiry, HttpExpiryFrom, HttpFormat, HttpResponse, HttpUnit,
-};
+use crate::api::{Http, HttpCombine, HttpExpiry, HttpExpiryFrom, HttpFormat, HttpResponse, HttpUnit};
 
 /// Token, end and further keys.
 pub(super) fn read(block: &Http, mint: &Mint<'_>, body: &[u8]) -> Result<Answer, UnusableReply> {
@@ -40,10 +38,7 @@ pub(super) fn read(block: &Http, mint: &Mint<'_>, body: &[u8]) -> Result<Answer,
         HttpCombine::Earliest => said.reduce(earlier),
     };
     let expiry = expiry.ok_or_else(|| {
-        UnusableReply(
-            "none of http.response.expiry is in it as described, and an expiry is never guessed"
-                .into(),
-        )
+        UnusableReply("none of http.response.expiry is in it as described, and an expiry is never guessed".into())
     })?;
     let longest = SignedDuration::from_secs(response.max_seconds);
     let lives = match expiry {
@@ -63,10 +58,7 @@ pub(super) fn read(block: &Http, mint: &Mint<'_>, body: &[u8]) -> Result<Answer,
 }
 
 /// More keys of the Secret.
-fn outputs(
-    response: &HttpResponse,
-    json: &Value,
-) -> Result<BTreeMap<Cow<'static, str>, SecretString>, UnusableReply> {
+fn outputs(response: &HttpResponse, json: &Value) -> Result<BTreeMap<Cow<'static, str>, SecretString>, UnusableReply> {
     let found = response.outputs.iter().map(|(key, pointer)| {
         let value = match json.pointer(pointer) {
             None | Some(Value::Null) => {
@@ -94,13 +86,7 @@ fn word(value: &Value, what: &str) -> Result<String, UnusableReply> {
     }
 }
 
-fn expiry(
-    block: &Http,
-    source: &HttpExpiry,
-    mint: &Mint<'_>,
-    json: &Value,
-    token: &str,
-) -> Option<Expiry> {
+fn expiry(block: &Http, source: &HttpExpiry, mint: &Mint<'_>, json: &Value, token: &str) -> Option<Expiry> {
     match source.from {
         // Where the request names an instant, the provider keeps it by its own clock.
         HttpExpiryFrom::Ttl if asks_for_an_instant(block) => Some(Expiry::At(mint.expires_at())),

@@ -76,10 +76,7 @@ fn values_stay_where_they_stand() {
         })),
         "key",
     );
-    assert_eq!(
-        request.path,
-        "/v1/a%2Fb%3Fc%23d%252e%20%C3%BC/token?q=x%26y%3Dz%2B%20w"
-    );
+    assert_eq!(request.path, "/v1/a%2Fb%3Fc%23d%252e%20%C3%BC/token?q=x%26y%3Dz%2B%20w");
     assert_eq!(request.bytes(), b"f=x%26y%3Dz%2B+w&ttl=900");
 }
 
@@ -95,11 +92,7 @@ fn the_key_goes_where_auth_says() {
     let basic = block(json!({"request": {"auth": {"kind": "Basic"}}}));
     basic.validate().unwrap();
     assert_eq!(
-        basic
-            .roles()
-            .iter()
-            .map(|role| role.key)
-            .collect::<Vec<_>>(),
+        basic.roles().iter().map(|role| role.key).collect::<Vec<_>>(),
         ["username", "password"]
     );
     let credential = Credential::new([("username", "u".into()), ("password", "p".into())]);
@@ -116,10 +109,7 @@ fn a_life_must_be_asked_for_or_stated() {
     let mute = json!({"request": {"json": {"ttl": 600}}});
     assert!(refused(mute.clone()).contains("never ends"));
     let mut fixed = mute;
-    merge(
-        &mut fixed,
-        &json!({"ttl": {"maxSeconds": null, "fixedSeconds": 600}}),
-    );
+    merge(&mut fixed, &json!({"ttl": {"maxSeconds": null, "fixedSeconds": 600}}));
     assert_eq!(block(fixed).validate(), Ok(()));
     for asks in [
         "{{ ttlSeconds }}s",
@@ -134,16 +124,10 @@ fn a_life_must_be_asked_for_or_stated() {
         (json!({"maxSeconds": null}), "set maxSeconds"),
         (json!({"fixedSeconds": 60}), "not both"),
         (json!({"minSeconds": 7200}), "more than maxSeconds"),
-        (
-            json!({"maxSeconds": 900_000}),
-            "more than http.response.maxSeconds",
-        ),
+        (json!({"maxSeconds": 900_000}), "more than http.response.maxSeconds"),
     ] {
         let said = refused(json!({ "ttl": ttl }));
-        assert!(
-            said.starts_with("http.ttl") && said.contains(reason),
-            "{said}"
-        );
+        assert!(said.starts_with("http.ttl") && said.contains(reason), "{said}");
     }
 }
 
@@ -168,34 +152,17 @@ fn ends_are_read_in_every_unit_and_in_order() {
     ] {
         let source = json!([{"pointer": "/end", "unit": unit}]);
         let reply = |end: Value| json!({"token": "t", "end": end});
-        assert_eq!(
-            read(source.clone(), "First", reply(value)),
-            Ok(expected),
-            "{unit}"
-        );
-        assert!(
-            read(source, "First", reply(json!(["x"]))).is_err(),
-            "{unit}"
-        );
+        assert_eq!(read(source.clone(), "First", reply(value)), Ok(expected), "{unit}");
+        assert!(read(source, "First", reply(json!(["x"]))).is_err(), "{unit}");
     }
-    let all =
-        json!([{"pointer": "/end", "unit": "EpochSeconds"}, {"from": "Jwt"}, {"from": "Ttl"}]);
+    let all = json!([{"pointer": "/end", "unit": "EpochSeconds"}, {"from": "Jwt"}, {"from": "Ttl"}]);
     // {"exp":800}
     let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjgwMH0.fake";
     let whole = json!({"token": jwt, "end": 850});
     assert_eq!(read(all.clone(), "First", whole.clone()), Ok(at(850)));
-    assert_eq!(
-        read(all.clone(), "First", json!({"token": jwt})),
-        Ok(at(800))
-    );
-    assert_eq!(
-        read(all.clone(), "First", json!({"token": "t"})),
-        Ok(after(900))
-    );
-    let earliest = Expiry::Earlier(
-        Timestamp::from_second(800).unwrap(),
-        SignedDuration::from_secs(900),
-    );
+    assert_eq!(read(all.clone(), "First", json!({"token": jwt})), Ok(at(800)));
+    assert_eq!(read(all.clone(), "First", json!({"token": "t"})), Ok(after(900)));
+    let earliest = Expiry::Earlier(Timestamp::from_second(800).unwrap(), SignedDuration::from_secs(900));
     assert_eq!(read(all, "Earliest", whole), Ok(earliest));
 }
 
@@ -222,19 +189,13 @@ fn replies_that_are_the_token() {
         ("Text", "", Err("its body is no token")),
         ("JsonString", "\"tok\"", Ok("tok")),
         ("JsonString", "tok", Err("its body is no JSON")),
-        (
-            "JsonString",
-            "{\"token\":\"tok\"}",
-            Err("its body is no token"),
-        ),
+        ("JsonString", "{\"token\":\"tok\"}", Err("its body is no token")),
     ] {
         let block = block(json!({"response": {"format": format, "token": null}}));
         block.validate().unwrap();
         let answer = answer(&block, 900, body.as_bytes());
         let read = answer.map(|it| secrecy::ExposeSecret::expose_secret(&it.value).to_owned());
-        let expected = token
-            .map(str::to_owned)
-            .map_err(|text| UnusableReply(text.into()));
+        let expected = token.map(str::to_owned).map_err(|text| UnusableReply(text.into()));
         assert_eq!(read, expected, "{format} {body:?}");
     }
 }
@@ -243,9 +204,7 @@ fn replies_that_are_the_token() {
 fn further_keys_are_texts_or_json() {
     let block = block(json!({"response": {"outputs": {"id": "/id", "ice.json": "/ice"}}}));
     let body = json!({"token": "t", "id": "s-1", "ice": [{"urls": "u"}]});
-    let found = answer(&block, 900, body.to_string().as_bytes())
-        .unwrap()
-        .outputs;
+    let found = answer(&block, 900, body.to_string().as_bytes()).unwrap().outputs;
     let text = |key: &str| secrecy::ExposeSecret::expose_secret(&found[key]).to_owned();
     assert_eq!(
         (text("id"), text("ice.json")),
@@ -253,8 +212,5 @@ fn further_keys_are_texts_or_json() {
     );
     let without = answer(&block, 900, br#"{"token":"t","id":null,"ice":[]}"#);
     let said = without.unwrap_err().0;
-    assert!(
-        said.contains("/id") && said.contains("outputs.id"),
-        "{said}"
-    );
+    assert!(said.contains("/id") && said.contains("outputs.id"), "{said}");
 }

@@ -91,14 +91,8 @@ fn every_token_ends() {
 #[test]
 fn what_is_ours_cannot_be_set() {
     for (changes, place) in [
-        (
-            json!({"claims": {"exp": 9_999_999_999_i64}}),
-            "jwt.claims.exp",
-        ),
-        (
-            json!({"claims": {"exp": "{{ expires }}"}}),
-            "jwt.claims.exp",
-        ),
+        (json!({"claims": {"exp": 9_999_999_999_i64}}), "jwt.claims.exp"),
+        (json!({"claims": {"exp": "{{ expires }}"}}), "jwt.claims.exp"),
         (json!({"claims": {"exp": null}}), "jwt.claims.exp"),
         (json!({"claims": {"iat": 1}}), "jwt.claims.iat"),
         (json!({"claims": {"nbf": 1}}), "jwt.claims.nbf"),
@@ -109,14 +103,8 @@ fn what_is_ours_cannot_be_set() {
         (json!({"header": {"alg": "none"}}), "jwt.header.alg"),
         (json!({"header": {"typ": "x"}}), "jwt.header.typ"),
         (json!({"header": {"crit": ["b64"]}}), "jwt.header.crit"),
-        (
-            json!({"claims": {"x": "{{ credential }}"}}),
-            "{{ credential }}",
-        ),
-        (
-            json!({"header": {"x": "{{ base64(credential) }}"}}),
-            "{{ credential }}",
-        ),
+        (json!({"claims": {"x": "{{ credential }}"}}), "{{ credential }}"),
+        (json!({"header": {"x": "{{ base64(credential) }}"}}), "{{ credential }}"),
         (json!({"claims": {"x": "y".repeat(20_000)}}), "jwt.claims"),
         (
             json!({"params": {"a": ["b"]}, "claims": {"x": "{{ params.a }}"}}),
@@ -138,18 +126,8 @@ fn what_is_ours_cannot_be_set() {
 fn no_life_beyond_the_limit() {
     let limited = block(json!({"maxSeconds": 600}));
     assert_eq!(limited.life().admit(SignedDuration::from_secs(600)), Ok(()));
-    assert!(
-        limited
-            .life()
-            .admit(SignedDuration::from_secs(601))
-            .is_err()
-    );
-    assert!(
-        block(json!({}))
-            .life()
-            .admit(SignedDuration::from_hours(25))
-            .is_err()
-    );
+    assert!(limited.life().admit(SignedDuration::from_secs(601)).is_err());
+    assert!(block(json!({})).life().admit(SignedDuration::from_hours(25)).is_err());
 }
 
 #[test]
@@ -157,39 +135,18 @@ fn the_key_fits_the_algorithm() {
     let pem = rcgen::KeyPair::generate().unwrap().serialize_pem();
     for (changes, key, reason) in [
         (json!({}), pem.as_str(), "choose RS256 or ES256"),
-        (
-            json!({"keyEncoding": "Base64"}),
-            "not base64!",
-            "is no base64",
-        ),
-        (
-            json!({"algorithm": "ES256"}),
-            "text",
-            "no private key in PEM",
-        ),
-        (
-            json!({"algorithm": "RS256"}),
-            pem.as_str(),
-            "can't sign RS256",
-        ),
+        (json!({"keyEncoding": "Base64"}), "not base64!", "is no base64"),
+        (json!({"algorithm": "ES256"}), "text", "no private key in PEM"),
+        (json!({"algorithm": "RS256"}), pem.as_str(), "can't sign RS256"),
         (json!({}), "", "missing or empty"),
     ] {
         let error = signed(&block(changes.clone()), key, 0, 600).unwrap_err();
         assert!(error.to_string().contains(reason), "{changes}: {error}");
         assert!(
-            matches!(
-                error,
-                MintError::Rejected {
-                    credential: true,
-                    ..
-                }
-            ),
+            matches!(error, MintError::Rejected { credential: true, .. }),
             "{error:?}"
         );
-        assert!(
-            key.is_empty() || !error.to_string().contains(key),
-            "{error}"
-        );
+        assert!(key.is_empty() || !error.to_string().contains(key), "{error}");
     }
     let plain = signed(&block(json!({})), "key", 0, 600).unwrap();
     let decoded = signed(&block(json!({"keyEncoding": "Base64"})), "a2V5", 0, 600).unwrap();

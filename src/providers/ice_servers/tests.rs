@@ -60,13 +60,9 @@ fn urls_are_a_list_and_the_legacy_url_is_dropped() {
     ]});
     let answer = super::super::fixture::answer(&block, 600, reply.to_string().as_bytes()).unwrap();
     let list: Value = serde_json::from_str(answer.value.expose_secret()).unwrap();
-    let expected =
-        json!([{"urls": ["stun:s"]}, {"urls": ["turn:t"], "username": "u", "credential": "p"}]);
+    let expected = json!([{"urls": ["stun:s"]}, {"urls": ["turn:t"], "username": "u", "credential": "p"}]);
     assert_eq!(list, expected);
-    assert_eq!(
-        answer.expiry,
-        Expiry::After(SignedDuration::from_secs(3600))
-    );
+    assert_eq!(answer.expiry, Expiry::After(SignedDuration::from_secs(3600)));
     assert_eq!(output(&answer, "username"), "u");
     assert_eq!(output(&answer, "credential"), "p");
 }

@@ -5,10 +5,7 @@ use crate::providers::Credential;
 
 fn signed(block: Value, key: &str, secret: &str, now: i64, ttl: i64) -> Result<String, MintError> {
     let block: LiveKit = serde_json::from_value(block).unwrap();
-    let credential = Credential::new([
-        ("LIVEKIT_API_KEY", key.into()),
-        ("LIVEKIT_API_SECRET", secret.into()),
-    ]);
+    let credential = Credential::new([("LIVEKIT_API_KEY", key.into()), ("LIVEKIT_API_SECRET", secret.into())]);
     let mint = Mint {
         expiration: SignedDuration::from_secs(ttl),
         credential: &credential,
@@ -24,8 +21,7 @@ fn signed(block: Value, key: &str, secret: &str, now: i64, ttl: i64) -> Result<S
 /// The tokens of the official SDKs, byte for byte where we write claims in the same order, else claim for claim.
 #[test]
 fn the_sdks_tokens() {
-    let file: Value =
-        serde_json::from_str(include_str!("../../../tests/recordings/livekit.json")).unwrap();
+    let file: Value = serde_json::from_str(include_str!("../../../tests/recordings/livekit.json")).unwrap();
     let claims_of = |jwt: &str| -> Value {
         use base64::Engine as _;
         let claims = jwt.split('.').nth(1).unwrap();
@@ -80,9 +76,7 @@ fn an_identity_and_a_room_to_join() {
     };
     assert!(refused(json!({"video": {"roomJoin": true, "room": "r"}})).contains("identity"));
     assert!(refused(json!({"identity": "i", "video": {"roomJoin": true}})).contains("every room"));
-    let typo = refused(
-        json!({"identity": "i", "video": {"roomJoin": true, "room": "r", "canPublishh": true}}),
-    );
+    let typo = refused(json!({"identity": "i", "video": {"roomJoin": true, "room": "r", "canPublishh": true}}));
     assert!(typo.contains("no grant \"canPublishh\""), "{typo}");
     let storage = json!({"egress": {"room": {"fileOutputs": [{"s3": {"accessKey": "AKIA", "bucket": "b"}}]}}});
     let storage = refused(json!({"roomConfig": storage}));
@@ -101,10 +95,7 @@ fn a_token_that_opens_more_than_its_room_is_bound_to_none() {
         let mut block = json!({"identity": "i", "video": {"roomJoin": true, "room": "shop-1"}});
         for (field, value) in more.as_object().unwrap() {
             match value.as_object().filter(|_| field == "video") {
-                Some(video) => block["video"]
-                    .as_object_mut()
-                    .unwrap()
-                    .extend(video.clone()),
+                Some(video) => block["video"].as_object_mut().unwrap().extend(video.clone()),
                 None => block[field] = value.clone(),
             }
         }

@@ -133,9 +133,7 @@ fn tools(tools: Option<&Value>) -> Result<(), InvalidBlock> {
     for (index, tool) in tools.iter().enumerate() {
         let function = tool.get("type").is_some_and(|kind| kind == "function");
         let found = match tool {
-            Value::Object(fields) if function => {
-                secret_in(fields.iter().filter(|(key, _)| *key != "parameters"))
-            }
+            Value::Object(fields) if function => secret_in(fields.iter().filter(|(key, _)| *key != "parameters")),
             _ => secret(tool),
         };
         if let Some(key) = found {
@@ -165,11 +163,7 @@ fn secret_in<'v>(mut fields: impl Iterator<Item = (&'v String, &'v Value)>) -> O
         let named = ["authorization", "headers"]
             .iter()
             .any(|name| key.eq_ignore_ascii_case(name));
-        if named {
-            Some(key.as_str())
-        } else {
-            secret(value)
-        }
+        if named { Some(key.as_str()) } else { secret(value) }
     })
 }
 

@@ -23,9 +23,7 @@ fn refusal(block: &OpenAi) -> String {
 
 #[test]
 fn ours_comes_first_and_wins() {
-    let block = with_session(
-        json!({"instructions": "hi", "model": "gpt-realtime-2.1", "type": "realtime"}),
-    );
+    let block = with_session(json!({"instructions": "hi", "model": "gpt-realtime-2.1", "type": "realtime"}));
     assert_eq!(block.validate(), Ok(()));
     let body = sent(&block);
     assert_eq!(
@@ -37,8 +35,7 @@ fn ours_comes_first_and_wins() {
 #[test]
 fn a_transcriptions_model_joins_what_is_there() {
     let session = json!({"audio": {"input": {"format": {"type": "audio/pcmu"}, "transcription": {"language": "de"}}}});
-    let block =
-        block(json!({"kind": "Transcription", "model": "gpt-live-transcribe", "session": session}));
+    let block = block(json!({"kind": "Transcription", "model": "gpt-live-transcribe", "session": session}));
     assert_eq!(block.validate(), Ok(()));
     assert_eq!(
         sent(&block)["session"],
@@ -58,10 +55,7 @@ fn a_transcription_without_audio_gets_it() {
     ] {
         let block = block(json!({"kind": "Transcription", "model": "m", "session": session}));
         assert_eq!(block.validate(), Ok(()));
-        assert_eq!(
-            sent(&block)["session"]["audio"]["input"]["transcription"]["model"],
-            "m"
-        );
+        assert_eq!(sent(&block)["session"]["audio"]["input"]["transcription"]["model"], "m");
     }
 }
 
@@ -84,16 +78,10 @@ fn what_contradicts_us_is_refused() {
             json!({"audio": {"input": {"transcription": {"model": "other"}}}}),
             "transcription.model",
         ),
-        (
-            "Translation",
-            json!({"type": "translation"}),
-            "session.type",
-        ),
+        ("Translation", json!({"type": "translation"}), "session.type"),
         ("Translation", json!({"model": "other"}), "session.model"),
     ] {
-        let refusal = refusal(&block(
-            json!({"kind": kind, "model": "m", "session": session}),
-        ));
+        let refusal = refusal(&block(json!({"kind": kind, "model": "m", "session": session})));
         assert!(
             refusal.contains(path) && refusal.contains("openai.session"),
             "{kind} {session}: {refusal}"
@@ -115,17 +103,9 @@ fn fields_of_the_beta_are_refused_with_their_new_place() {
 
 #[test]
 fn text_or_audio() {
-    assert!(
-        refusal(&with_session(
-            json!({"output_modalities": ["audio", "text"]})
-        ))
-        .contains("not both")
-    );
+    assert!(refusal(&with_session(json!({"output_modalities": ["audio", "text"]}))).contains("not both"));
     for one in [json!(["text"]), json!(["audio"]), json!([]), json!(null)] {
-        assert_eq!(
-            with_session(json!({"output_modalities": one})).validate(),
-            Ok(())
-        );
+        assert_eq!(with_session(json!({"output_modalities": one})).validate(), Ok(()));
     }
 }
 
@@ -137,10 +117,7 @@ fn keys_of_tools_are_refused_wherever_they_hide() {
         (mcp("headers", json!({"x-key": "canary"})), "headers"),
         (mcp("Authorization", json!("canary")), "Authorization"),
         (
-            mcp(
-                "nested",
-                json!([{"deep": {"headers": {"x-key": "canary"}}}]),
-            ),
+            mcp("nested", json!([{"deep": {"headers": {"x-key": "canary"}}}])),
             "headers",
         ),
         (
@@ -156,16 +133,11 @@ fn keys_of_tools_are_refused_wherever_they_hide() {
         let refusal = refusal(&with_session(
             json!({"tools": [{"type": "function", "name": "fine"}, tool]}),
         ));
-        assert!(
-            refusal.contains("tools[1]") && refusal.contains(key),
-            "{refusal}"
-        );
+        assert!(refusal.contains("tools[1]") && refusal.contains(key), "{refusal}");
         assert!(refusal.contains("can be read by its holder"), "{refusal}");
         assert!(!refusal.contains("canary"), "{refusal}");
     }
-    assert!(
-        refusal(&with_session(json!({"tools": {"authorization": "x"}}))).contains("must be a list")
-    );
+    assert!(refusal(&with_session(json!({"tools": {"authorization": "x"}}))).contains("must be a list"));
 }
 
 #[test]
@@ -200,8 +172,7 @@ fn account_headers_must_be_sendable() {
     for field in ["organization", "project", "safetyIdentifier"] {
         let block = block(json!({"model": "m", field: "line\nbreak"}));
         assert!(refusal(&block).contains(field));
-        let error =
-            fixture::request(&block, 0, &Credential::new([("api-key", "k".into())])).unwrap_err();
+        let error = fixture::request(&block, 0, &Credential::new([("api-key", "k".into())])).unwrap_err();
         assert!(error.to_string().contains(field), "{error}");
     }
 }
@@ -229,10 +200,7 @@ fn the_expiry_is_the_top_level_one() {
         json!({"value": "ek_1", "expires_at": 1_795_336_200_000_i64}),
     ] {
         assert!(
-            read(&block, reply.clone())
-                .unwrap_err()
-                .0
-                .contains("expires_at"),
+            read(&block, reply.clone()).unwrap_err().0.contains("expires_at"),
             "{reply}"
         );
     }
@@ -247,10 +215,7 @@ fn the_token_is_the_top_level_one() {
         json!({"client_secret": {"value": "ek_1"}, "expires_at": 1_795_336_200}),
     ] {
         assert!(
-            read(&block, reply.clone())
-                .unwrap_err()
-                .0
-                .contains("`value`"),
+            read(&block, reply.clone()).unwrap_err().0.contains("`value`"),
             "{reply}"
         );
     }
@@ -275,21 +240,12 @@ fn the_config_names_the_model() {
         let block = block(json!({"kind": kind, "model": "asked"}));
         Value::Object(read(&block, reply(given)).unwrap().config)
     };
-    assert_eq!(
-        model("Realtime", json!("granted")),
-        json!({"model": "granted"})
-    );
+    assert_eq!(model("Realtime", json!("granted")), json!({"model": "granted"}));
     for none in [json!(null), json!(""), json!(17), json!({})] {
         assert_eq!(model("Realtime", none), json!({"model": "asked"}));
     }
-    assert_eq!(
-        model("Transcription", json!("other")),
-        json!({"model": "asked"})
-    );
-    assert_eq!(
-        model("Translation", json!("other")),
-        json!({"model": "asked"})
-    );
+    assert_eq!(model("Transcription", json!("other")), json!({"model": "asked"}));
+    assert_eq!(model("Translation", json!("other")), json!({"model": "asked"}));
 }
 
 #[test]
@@ -307,18 +263,9 @@ fn regions_have_hosts_of_their_own() {
         }
     };
     assert_eq!(endpoint(json!({})), "https://api.openai.com");
-    assert_eq!(
-        endpoint(json!({"region": "Global"})),
-        "https://api.openai.com"
-    );
-    assert_eq!(
-        endpoint(json!({"region": "US"})),
-        "https://us.api.openai.com"
-    );
-    assert_eq!(
-        endpoint(json!({"region": "EU"})),
-        "https://eu.api.openai.com"
-    );
+    assert_eq!(endpoint(json!({"region": "Global"})), "https://api.openai.com");
+    assert_eq!(endpoint(json!({"region": "US"})), "https://us.api.openai.com");
+    assert_eq!(endpoint(json!({"region": "EU"})), "https://eu.api.openai.com");
     assert_eq!(
         endpoint(json!({"region": "EU", "endpoint": "https://gw.example"})),
         "custom https://gw.example"

@@ -42,11 +42,7 @@ fn every_shape() {
             "T",
             "body.0.x: M",
         ),
-        (
-            r#"{"err_code":"C","err_msg":"M","request_id":"R"}"#,
-            "C",
-            "M",
-        ),
+        (r#"{"err_code":"C","err_msg":"M","request_id":"R"}"#, "C", "M"),
         (
             r#"{"category":"C","message":"M","details":"D","request_id":"R"}"#,
             "C",
@@ -57,11 +53,7 @@ fn every_shape() {
             "C",
             "M",
         ),
-        (
-            r#"{"error_code":401,"error_type":"C","error_message":"M"}"#,
-            "C",
-            "M",
-        ),
+        (r#"{"error_code":401,"error_type":"C","error_message":"M"}"#, "C", "M"),
         (
             r#"{"code":20003,"message":"M","more_info":"I","status":401}"#,
             "20003",
@@ -90,11 +82,7 @@ fn every_shape() {
         (r#"{"error":"C","info":"M"}"#, "C", "M"),
         (r#"{"status":"error","message":"M"}"#, "error", "M"),
     ] {
-        assert_eq!(
-            told(shape),
-            (Some(code.into()), Some(message.into())),
-            "{shape}"
-        );
+        assert_eq!(told(shape), (Some(code.into()), Some(message.into())), "{shape}");
     }
     assert_eq!(told(r#"{"detail":"M"}"#), (None, Some("M".into())));
     assert_eq!(told(r#""M""#), (None, Some("M".into())));
@@ -107,10 +95,7 @@ fn the_request_id_is_found_inside_and_outside() {
         id(r#"{"detail":{"message":"M","request_id":"R"}}"#).as_deref(),
         Some("R")
     );
-    assert_eq!(
-        id(r#"{"err_msg":"M","request_id":"R"}"#).as_deref(),
-        Some("R")
-    );
+    assert_eq!(id(r#"{"err_msg":"M","request_id":"R"}"#).as_deref(), Some("R"));
 }
 
 #[test]

@@ -35,19 +35,11 @@ fn elevenlabs() -> Ask {
     }
 }
 
-fn answer(
-    ask: &Ask,
-    status: u16,
-    headers: &[(&'static str, &'static str)],
-    body: &str,
-) -> Result<Minted, MintError> {
+fn answer(ask: &Ask, status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Result<Minted, MintError> {
     let sent: Timestamp = SENT.parse().unwrap();
-    let headers = headers.iter().map(|(name, value)| {
-        (
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        )
-    });
+    let headers = headers
+        .iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
     let headers: HeaderMap = headers.collect();
     let clocks = Clocks::new(
         sent,
@@ -84,12 +76,7 @@ const WRONG_KEY: &str = r#"{"error":{"message":"Incorrect API key provided: sk-c
 #[test]
 fn the_whole_sentence() {
     assert_eq!(
-        refused(
-            &openai(json!({})),
-            401,
-            &[("x-request-id", "req_1")],
-            WRONG_KEY
-        ),
+        refused(&openai(json!({})), 401, &[("x-request-id", "req_1")], WRONG_KEY),
         "OpenAI answered 401 (invalid_api_key): Incorrect API key provided: [redacted]. You can find yours at \
          https://platform.openai.com/account/api-keys. Check the API key in the Secret. Request id req_1."
     );
@@ -130,22 +117,11 @@ fn a_custom_endpoint_is_quoted_by_status_alone() {
 #[test]
 fn codes_and_ids_that_are_none_are_left_out() {
     let body = r#"{"error":{"message":"m","code":"sk-canary"}}"#;
-    let text = refused(
-        &openai(json!({})),
-        400,
-        &[("x-request-id", "sk-canary")],
-        body,
-    );
-    assert_eq!(
-        text,
-        "OpenAI answered 400: m. Check the provider block of the spec."
-    );
+    let text = refused(&openai(json!({})), 400, &[("x-request-id", "sk-canary")], body);
+    assert_eq!(text, "OpenAI answered 400: m. Check the provider block of the spec.");
     let body = json!({"error": {"message": "m", "code": "two words"}}).to_string();
     let text = refused(&openai(json!({})), 400, &[("x-request-id", "a b")], &body);
-    assert_eq!(
-        text,
-        "OpenAI answered 400: m. Check the provider block of the spec."
-    );
+    assert_eq!(text, "OpenAI answered 400: m. Check the provider block of the spec.");
 }
 
 #[test]
@@ -165,9 +141,7 @@ fn classes_and_reasons() {
         };
         assert_eq!((got, error.reason()), (class, reason), "{status}");
         assert!(
-            error
-                .to_string()
-                .starts_with(&format!("OpenAI answered {status}. ")),
+            error.to_string().starts_with(&format!("OpenAI answered {status}. ")),
             "{error}"
         );
     }
@@ -175,19 +149,11 @@ fn classes_and_reasons() {
 
 #[test]
 fn a_throttled_reply_says_how_long() {
-    let wait = |headers: &[(&'static str, &'static str)]| match answer(
-        &openai(json!({})),
-        429,
-        headers,
-        "",
-    ) {
+    let wait = |headers: &[(&'static str, &'static str)]| match answer(&openai(json!({})), 429, headers, "") {
         Err(MintError::Throttled { retry_after, .. }) => retry_after,
         other => panic!("{other:?}"),
     };
-    assert_eq!(
-        wait(&[("retry-after", "7")]),
-        Some(SignedDuration::from_secs(7))
-    );
+    assert_eq!(wait(&[("retry-after", "7")]), Some(SignedDuration::from_secs(7)));
     assert_eq!(wait(&[]), None);
     // Without a Date of its own, from the arrival by our clock, 0.3 s after the sending.
     let date = wait(&[("retry-after", "Sun, 22 Nov 2026 08:00:30 GMT")]);
@@ -236,15 +202,9 @@ fn an_unusable_success_says_what_is_missing() {
     for (body, why) in [
         ("", "its body is no JSON object"),
         ("<!doctype html>sk-canary", "its body is no JSON object"),
-        (
-            r#"{"expires_at":1795336200}"#,
-            "it holds no token in `value`",
-        ),
+        (r#"{"expires_at":1795336200}"#, "it holds no token in `value`"),
         (r#"{"value":"ek_canary"}"#, "it states no `expires_at`"),
-        (
-            r#"{"value":"ek_canary","expires_at":1795334399}"#,
-            "already past",
-        ),
+        (r#"{"value":"ek_canary","expires_at":1795334399}"#, "already past"),
         (
             r#"{"value":"ek_canary","expires_at":1795336201000}"#,
             "it states no `expires_at`",

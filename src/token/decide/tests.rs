@@ -95,14 +95,11 @@ fn fresh() -> Sight {
 impl Sight {
     fn decide(&self) -> Decision {
         let renewal = Renewal::default();
-        let wanted = self
-            .wanted
-            .as_ref()
-            .map(|(fingerprint, key, renew)| Wanted {
-                fingerprint,
-                credential_revision: key,
-                renew_request: *renew,
-            });
+        let wanted = self.wanted.as_ref().map(|(fingerprint, key, renew)| Wanted {
+            fingerprint,
+            credential_revision: key,
+            renew_request: *renew,
+        });
         decide(&Observed {
             uid: UID,
             suspended: self.suspended,
@@ -228,8 +225,7 @@ fn the_order_of_the_questions() {
     };
     assert_eq!(conflict.reason, Reason::SecretConflict);
     assert!(
-        conflict.message.contains("(controlled by Certificate web)")
-            && conflict.message.contains("Delete that Secret"),
+        conflict.message.contains("(controlled by Certificate web)") && conflict.message.contains("Delete that Secret"),
         "{}",
         conflict.message
     );
@@ -308,11 +304,7 @@ fn a_token_at_hand_is_stored_instead_of_minting() {
         ("spec", "key", Some("now")),
     ] {
         sight.wanted = Ok(other);
-        assert_eq!(
-            waits(&sight.decide(), WaitReason::MinInterval),
-            at(10),
-            "{other:?}"
-        );
+        assert_eq!(waits(&sight.decide(), WaitReason::MinInterval), at(10), "{other:?}");
     }
 }
 
@@ -379,8 +371,5 @@ fn waits_end_when_a_condition_will_change() {
     sight.now = at(1710);
     assert_eq!(waits(&sight.decide(), WaitReason::Suspended), at(1800));
     sight.now = at(1800);
-    assert_eq!(
-        waits(&sight.decide(), WaitReason::Suspended),
-        at(1800) + MAX_WAIT
-    );
+    assert_eq!(waits(&sight.decide(), WaitReason::Suspended), at(1800) + MAX_WAIT);
 }

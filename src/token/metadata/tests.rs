@@ -109,11 +109,7 @@ fn reads_what_was_written() {
     );
     let nothing = view_of(&ObjectMeta::default());
     assert_eq!(
-        (
-            nothing.uid(),
-            nothing.resource_version(),
-            nothing.token_name()
-        ),
+        (nothing.uid(), nothing.resource_version(), nothing.token_name()),
         ("", "", None)
     );
 }
@@ -126,21 +122,8 @@ fn a_further_key_of_the_provider_is_one_of_ours() {
         secret["managedFields"] = json!([writes(MANAGER, "Update", owned)]);
         ours(&secret).intact
     };
-    assert!(with(&[
-        "token.json",
-        "token",
-        "expires-at",
-        "provider",
-        "url",
-        "room"
-    ]));
-    assert!(!with(&[
-        "token.json",
-        "token",
-        "expires-at",
-        "provider",
-        "room"
-    ]));
+    assert!(with(&["token.json", "token", "expires-at", "provider", "url", "room"]));
+    assert!(!with(&["token.json", "token", "expires-at", "provider", "room"]));
 }
 
 #[test]
@@ -168,24 +151,14 @@ fn an_edited_key_is_noticed() {
             &plain,
             true,
         ),
-        (
-            "owned together",
-            json!([us(&all), edit(&all)]),
-            &plain,
-            true,
-        ),
+        ("owned together", json!([us(&all), edit(&all)]), &plain, true),
         (
             "in two entries of ours",
             json!([us(&rest), us(&["token.json"])]),
             &plain,
             true,
         ),
-        (
-            "somebody else wrote it all",
-            json!([edit(&all)]),
-            &plain,
-            false,
-        ),
+        ("somebody else wrote it all", json!([edit(&all)]), &plain, false),
         (
             "our name, applied",
             json!([writes(MANAGER, "Apply", &all)]),
@@ -206,12 +179,7 @@ fn an_edited_key_is_noticed() {
             &env,
             false,
         ),
-        (
-            "a key of a former template",
-            json!([us(&more)]),
-            &plain,
-            true,
-        ),
+        ("a key of a former template", json!([us(&more)]), &plain, true),
         (
             "an entry without fields",
             json!([{"manager": MANAGER, "operation": "Update"}]),
@@ -291,10 +259,7 @@ fn lost_labels_and_owners_are_missed() {
     for target in [&delete, &retain] {
         assert_eq!(hash(&|_| {}, target), dress);
         assert_eq!(hash(&|s| s["labels"][NAME] = "other".into(), target), None);
-        assert_eq!(
-            hash(&|s| s["labels"][MANAGED_BY] = "Helm".into(), target),
-            None
-        );
+        assert_eq!(hash(&|s| s["labels"][MANAGED_BY] = "Helm".into(), target), None);
         assert_eq!(hash(&|s| s["labels"] = Value::Null, target), None);
     }
     let orphaned = |s: &mut Value| s["ownerReferences"] = json!([]);
@@ -309,14 +274,7 @@ fn keys_of_a_former_template_are_stale() {
         writes(
             MANAGER,
             "Update",
-            &[
-                "token.json",
-                "token",
-                "expires-at",
-                "provider",
-                ".env",
-                "old"
-            ]
+            &["token.json", "token", "expires-at", "provider", ".env", "old"]
         ),
         writes("kubectl-edit", "Update", &["note"]),
     ]);
@@ -328,10 +286,7 @@ fn keys_of_a_former_template_are_stale() {
     assert_eq!(stale(&secret, &new), ["old"]);
     assert_eq!(stale(&secret, &OWN_KEYS), [".env", "old"]);
     secret["managedFields"] = json!([]);
-    assert!(
-        stale(&secret, &OWN_KEYS).is_empty(),
-        "removes what may be a stranger's"
-    );
+    assert!(stale(&secret, &OWN_KEYS).is_empty(), "removes what may be a stranger's");
 }
 
 #[test]

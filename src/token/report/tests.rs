@@ -134,11 +134,7 @@ fn a_stored_token_is_told_of() {
         single_use: true,
         ..fresh()
     };
-    shared_badly.is(
-        ConditionType::FreshnessGuaranteed,
-        "False",
-        Reason::SingleUseToken,
-    );
+    shared_badly.is(ConditionType::FreshnessGuaranteed, "False", Reason::SingleUseToken);
 }
 
 #[test]
@@ -173,11 +169,7 @@ fn ready_ends_at_the_floor_and_says_why() {
         ..look(1)
     };
     short.is(ConditionType::Ready, "False", Reason::LifetimeTooShort);
-    short.is(
-        ConditionType::FreshnessGuaranteed,
-        "False",
-        Reason::LifetimeTooShort,
-    );
+    short.is(ConditionType::FreshnessGuaranteed, "False", Reason::LifetimeTooShort);
 }
 
 #[test]
@@ -219,11 +211,7 @@ fn without_a_token_of_ours_nothing_is_ready() {
             let scene = look(situation);
             scene.is(ConditionType::Ready, "False", reason);
             scene.is(ConditionType::Renewing, renewing, reason);
-            scene.is(
-                ConditionType::FreshnessGuaranteed,
-                "Unknown",
-                Reason::Pending,
-            );
+            scene.is(ConditionType::FreshnessGuaranteed, "Unknown", Reason::Pending);
             let status = scene.status();
             assert_eq!((status.secret_ref, status.expires_at), (None, None));
         }
@@ -252,10 +240,7 @@ fn who_waits_for_its_turn_has_not_failed() {
         ..fresh()
     };
     let mut status = waiting.status();
-    assert_eq!(
-        (status.failed_mint_attempts, &status.last_failure_time),
-        (None, &None)
-    );
+    assert_eq!((status.failed_mint_attempts, &status.last_failure_time), (None, &None));
     assert_eq!(status.next_attempt_time, Some(Time(at(40))));
     let mut token = token();
     token.status = Some(status.clone());
@@ -290,11 +275,7 @@ fn attempts_are_remembered_by_the_status() {
     };
     assert_eq!(after_restart.status(), failing.status());
     token.metadata.generation = Some(5);
-    assert_eq!(
-        super::attempts(&token),
-        None,
-        "another spec is another question"
-    );
+    assert_eq!(super::attempts(&token), None, "another spec is another question");
     token.metadata.generation = Some(4);
     for damaged in ["Unheard", ""] {
         let conditions = &mut token.status.as_mut().unwrap().conditions;

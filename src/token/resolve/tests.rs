@@ -154,37 +154,22 @@ fn a_borrower_brings_no_account_of_its_own() {
     ] {
         let mut spec = openai();
         spec["openai"][field] = value.into();
-        let reason = refused(
-            borrowed(&spec, &lent()),
-            "come from ClusterRealtimeProvider platform",
-        );
+        let reason = refused(borrowed(&spec, &lent()), "come from ClusterRealtimeProvider platform");
         assert_eq!(reason, Reason::InvalidSpec, "{field}");
     }
     let mut account = lent();
     account.as_object_mut().unwrap().remove("openai");
     account["elevenlabs"] = json!({});
-    for (field, value) in [
-        ("region", "US"),
-        ("endpoint", "https://gateway.example.com"),
-    ] {
+    for (field, value) in [("region", "US"), ("endpoint", "https://gateway.example.com")] {
         let mut spec = elevenlabs("SignedUrl");
         spec["elevenlabs"][field] = value.into();
-        let reason = refused(
-            borrowed(&spec, &account),
-            "come from ClusterRealtimeProvider",
-        );
+        let reason = refused(borrowed(&spec, &account), "come from ClusterRealtimeProvider");
         assert_eq!(reason, Reason::InvalidSpec, "{field}");
     }
     let other = borrowed(&openai(), &account);
-    assert_eq!(
-        refused(other, "is not an account of openai"),
-        Reason::InvalidSpec
-    );
+    assert_eq!(refused(other, "is not an account of openai"), Reason::InvalidSpec);
     let other = borrowed(&elevenlabs("SignedUrl"), &lent());
-    assert_eq!(
-        refused(other, "is not an account of elevenlabs"),
-        Reason::InvalidSpec
-    );
+    assert_eq!(refused(other, "is not an account of elevenlabs"), Reason::InvalidSpec);
 }
 
 #[test]
@@ -212,10 +197,7 @@ fn endpoints_are_checked_wherever_they_come_from() {
 fn exactly_one_of_each() {
     let both = json!({"openai": {"model": "m"}, "elevenlabs": {"agentId": "a"}});
     for block in [both, json!({})] {
-        let reason = refused(
-            resolved(&with_own_key(&block), None),
-            "exactly one provider block",
-        );
+        let reason = refused(resolved(&with_own_key(&block), None), "exactly one provider block");
         assert_eq!(reason, Reason::InvalidSpec);
     }
     let mut two = borrowing(&openai());

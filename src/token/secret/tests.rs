@@ -70,9 +70,7 @@ fn what_the_provider_adds_is_remembered() {
     let plain = content(&held, 1, at(0), &Target::default()).unwrap();
     assert!(!plain.annotations.contains_key(metadata::FURTHER_KEYS));
     for key in ["url", "room"] {
-        held.minted
-            .outputs
-            .insert(key.into(), "wss://lk.example".into());
+        held.minted.outputs.insert(key.into(), "wss://lk.example".into());
     }
     let content = content(&held, 1, at(0), &Target::default()).unwrap();
     assert_eq!(text(&content, "url"), "wss://lk.example");
@@ -82,8 +80,7 @@ fn what_the_provider_adds_is_remembered() {
 #[test]
 fn templates_are_further_keys() {
     let held = held("ek_1", 0, 0, None);
-    let target =
-        target(json!({"data": {".env": "TOKEN={{ token }}\n", "model": "{{ config.model }}"}}));
+    let target = target(json!({"data": {".env": "TOKEN={{ token }}\n", "model": "{{ config.model }}"}}));
     let content = content(&held, 1, at(0), &target).unwrap();
     assert_eq!(content.data.len(), 6);
     assert_eq!(text(&content, ".env"), "TOKEN=ek_1\n");
@@ -158,10 +155,7 @@ fn the_dress_has_our_labels_whatever_the_template_says() {
     assert_eq!(dress.labels[metadata::MANAGED_BY], metadata::MANAGER);
     assert_eq!(dress.labels[metadata::NAME], "voice");
     assert_eq!(dress.labels["team"], "a");
-    assert_eq!(
-        dress.annotations,
-        BTreeMap::from([("b".into(), "c".into())])
-    );
+    assert_eq!(dress.annotations, BTreeMap::from([("b".into(), "c".into())]));
 }
 
 #[test]

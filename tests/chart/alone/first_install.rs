@@ -28,15 +28,11 @@ async fn providers_of_values_come_with_the_second_step_and_then_with_the_first()
     for major in Major::ALL {
         let helm = stage.helm(major);
         let release = [RELEASE, CHART, "-n", NAMESPACE, "-f", &file];
-        let notes =
-            |verb: &str, more: &[&str]| helm.run([&[verb], &release[..], more].concat()).unwrap();
+        let notes = |verb: &str, more: &[&str]| helm.run([&[verb], &release[..], more].concat()).unwrap();
         let late = "The ClusterRealtimeProviders of your values are NOT there yet";
 
         let said = notes("install", &["--create-namespace"]);
-        assert!(
-            said.contains(late) && said.contains("Run `helm upgrade` now"),
-            "{said}"
-        );
+        assert!(said.contains(late) && said.contains("Run `helm upgrade` now"), "{said}");
         assert_eq!(providers(&stage).await, [""; 0]);
         assert!(!notes("upgrade", &[]).contains(late));
         assert_eq!(providers(&stage).await, ["openai"]);
@@ -59,11 +55,7 @@ async fn providers(stage: &Stage) -> Vec<String> {
     let all = wait::until("a list of ClusterRealtimeProviders", SOON, async || {
         Ok(api.list(&ListParams::default()).await.ok())
     });
-    all.await
-        .unwrap()
-        .iter()
-        .map(ResourceExt::name_any)
-        .collect()
+    all.await.unwrap().iter().map(ResourceExt::name_any).collect()
 }
 
 /// The pod of `helm test` as a process, with its arguments and its rights; only the operator is at another place here.
@@ -73,16 +65,11 @@ async fn the_pod_of_helms_test_may_see_what_it_needs() {
     let helm = stage.helm(Major::Four);
     let values = json!({"leaderElection": {"leaseDurationSeconds": 3}});
     stage
-        .namespace(
-            NAMESPACE,
-            json!({"pod-security.kubernetes.io/enforce": "restricted"}),
-        )
+        .namespace(NAMESPACE, json!({"pod-security.kubernetes.io/enforce": "restricted"}))
         .await;
     stage.install(&helm, NAMESPACE, &values);
 
-    let hooks = helm
-        .run(["get", "hooks", RELEASE, "-n", NAMESPACE])
-        .unwrap();
+    let hooks = helm.run(["get", "hooks", RELEASE, "-n", NAMESPACE]).unwrap();
     let pod: Value = serde_saphyr::from_str(hooks.trim_start_matches("---\n")).unwrap();
     // Where only restricted pods may be, it may be too.
     let admitted: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
@@ -132,10 +119,7 @@ async fn the_pod_of_helms_test_may_see_what_it_needs() {
         3,
         "{said}"
     );
-    assert!(
-        said.contains(&format!("keeps the Lease {RELEASE}")),
-        "{said}"
-    );
+    assert!(said.contains(&format!("keeps the Lease {RELEASE}")), "{said}");
     drop(operator);
     let (ok, said) = check("http://127.0.0.1:9", "1").await;
     assert!(!ok && said.contains("can't be reached"), "{said}");

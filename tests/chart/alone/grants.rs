@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use k8s_openapi::api::rbac::v1::{
-    ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, Subject,
-};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, Subject};
 use kube::{Api, Client, ResourceExt};
 use testkit::cluster::Audited;
 
@@ -26,10 +24,7 @@ impl Grant {
         request.verb == self.verb
             && request.group == self.group
             && request.resource == self.resource
-            && self
-                .namespace
-                .as_ref()
-                .is_none_or(|it| *it == request.namespace)
+            && self.namespace.as_ref().is_none_or(|it| *it == request.namespace)
             && self.name.as_ref().is_none_or(|it| *it == request.name)
     }
 }
@@ -61,12 +56,7 @@ pub async fn granted(client: &Client, namespace: &str, account: &str) -> BTreeSe
         if of_account(&binding.subjects) {
             let roles: Api<ClusterRole> = Api::all(client.clone());
             let role = roles.get(&binding.role_ref.name).await.unwrap();
-            all.extend(
-                role.rules
-                    .iter()
-                    .flatten()
-                    .flat_map(|rule| expand(None, rule)),
-            );
+            all.extend(role.rules.iter().flatten().flat_map(|rule| expand(None, rule)));
         }
     }
     let bindings: Api<RoleBinding> = Api::all(client.clone());

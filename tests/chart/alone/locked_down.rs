@@ -41,9 +41,7 @@ async fn a_cluster_that_allows_little() {
 
     // Whoever writes a Secret with its owners unchanged needs nothing more.
     let label = json!({"template": {"metadata": {"labels": {"app": "shop"}}}});
-    tenant
-        .patch("voice", json!({"spec": {"target": label}}))
-        .await;
+    tenant.patch("voice", json!({"spec": {"target": label}})).await;
     let labelled = |secret: &Secret| secret.labels().contains_key("app");
     tenant.secret("voice", labelled).await;
 
@@ -58,9 +56,7 @@ fn owned(secret: &Secret) -> bool {
 async fn owners_change_once_it_may_delete(stage: &Stage, helm: &Helm, tenant: &Tenant) {
     let policy = |policy: &str| json!({"spec": {"target": {"deletionPolicy": policy}}});
     tenant.patch("voice", policy("Retain")).await;
-    let message = tenant
-        .condition("voice", "Renewing", "True", "SecretWriteFailed")
-        .await;
+    let message = tenant.condition("voice", "Renewing", "True", "SecretWriteFailed").await;
     for part in ["cannot set an ownerRef", "rbac.deleteSecrets=true"] {
         assert!(message.contains(part), "{message}");
     }
@@ -77,11 +73,7 @@ async fn owners_change_once_it_may_delete(stage: &Stage, helm: &Helm, tenant: &T
     tenant
         .status("voice", |status| status.failed_mint_attempts.is_none())
         .await;
-    assert_eq!(
-        stage.standin.count(),
-        2,
-        "the first token, and the forced one"
-    );
+    assert_eq!(stage.standin.count(), 2, "the first token, and the forced one");
 }
 
 async fn its_pods_are_admitted(stage: &Stage, helm: &Helm) {
@@ -105,11 +97,7 @@ async fn its_pods_are_admitted(stage: &Stage, helm: &Helm) {
     pods.create(&dry_run, &test).await.unwrap();
     // It is looked at: the same pod with a little more is refused.
     let container = &mut pod.spec.as_mut().unwrap().containers[0];
-    container
-        .security_context
-        .as_mut()
-        .unwrap()
-        .allow_privilege_escalation = Some(true);
+    container.security_context.as_mut().unwrap().allow_privilege_escalation = Some(true);
     let refusal = pods.create(&dry_run, &pod).await.unwrap_err().to_string();
     assert!(refusal.contains("allowPrivilegeEscalation"), "{refusal}");
 }

@@ -7,9 +7,7 @@ use serde_json::json;
 use testkit::cluster::{Audited, Options};
 use testkit::helm::Major;
 
-use super::rights::{
-    all_is_allowed_and_used, lends_a_key, lives, loosen_the_crd, says_that_one_is_unreadable,
-};
+use super::rights::{all_is_allowed_and_used, lends_a_key, lives, loosen_the_crd, says_that_one_is_unreadable};
 use super::stage::Stage;
 
 const NAMESPACE: &str = "operators";
@@ -22,11 +20,7 @@ async fn only_the_namespaces_of_the_list_are_watched() {
     })
     .await;
     stage.namespace(NAMESPACE, json!({})).await;
-    let (shop, clinic, foreign) = tokio::join!(
-        stage.tenant("shop"),
-        stage.tenant("clinic"),
-        stage.tenant("foreign")
-    );
+    let (shop, clinic, foreign) = tokio::join!(stage.tenant("shop"), stage.tenant("clinic"), stage.tenant("foreign"));
     let helm = stage.helm(Major::Four);
     let mut values = json!({"watchNamespaces": ["shop", "clinic"], "clusterProviders": false});
     stage.install(&helm, NAMESPACE, &values);
@@ -36,10 +30,7 @@ async fn only_the_namespaces_of_the_list_are_watched() {
     foreign.create("voice", foreign.own()).await;
     tokio::join!(lives(&shop), lives(&clinic));
     loosen_the_crd(&stage).await;
-    tokio::join!(
-        says_that_one_is_unreadable(&shop),
-        says_that_one_is_unreadable(&clinic)
-    );
+    tokio::join!(says_that_one_is_unreadable(&shop), says_that_one_is_unreadable(&clinic));
 
     let mut requests = stage.asked_by_operator(NAMESPACE);
     requests.retain(|it| !it.resource.is_empty()); // the check asks which kinds are served
@@ -77,11 +68,7 @@ async fn only_the_namespaces_of_the_list_are_watched() {
     assert_eq!(everywhere, BTreeSet::from(cluster_wide));
     let names = requests.iter().filter(|it| it.resource == "namespaces");
     let names: BTreeSet<&str> = names.map(|it| &*it.name).collect();
-    assert_eq!(
-        names,
-        BTreeSet::from(["shop", "clinic"]),
-        "no other namespace by name"
-    );
+    assert_eq!(names, BTreeSet::from(["shop", "clinic"]), "no other namespace by name");
     print("clusterProviders: true", &requests);
     all_is_allowed_and_used(&stage, &operator, NAMESPACE).await;
 
@@ -112,10 +99,7 @@ fn print(mode: &str, requests: &[Audited]) {
         .filter(|it| matches!(&*it.verb, "list" | "watch"))
         .map(|it| {
             let path = it.uri.split('?').next().unwrap_or_default();
-            let selector = it
-                .uri
-                .split(['?', '&'])
-                .find(|part| part.contains("Selector="));
+            let selector = it.uri.split(['?', '&']).find(|part| part.contains("Selector="));
             format!("{:5} {path} {}", it.verb, selector.unwrap_or_default())
         })
         .collect();

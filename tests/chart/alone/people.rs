@@ -21,15 +21,7 @@ async fn who_may_do_what() {
     let tenant = stage.tenant("shop").await;
     for role in ["view", "edit", "admin"] {
         let (role, user) = (format!("--clusterrole={role}"), format!("--user={role}er"));
-        stage.kubectl(&[
-            "create",
-            "rolebinding",
-            &user[7..],
-            "-n",
-            "shop",
-            &role,
-            &user,
-        ]);
+        stage.kubectl(&["create", "rolebinding", &user[7..], "-n", "shop", &role, &user]);
     }
     // Somebody who administers all namespaces, and is no cluster-admin for that.
     stage.kubectl(&[
@@ -61,9 +53,7 @@ async fn who_may_do_what() {
         // What the operator says of a token is its own to say.
         let status = "realtimetokens.realtime-token.dev/status";
         stage.may("adminer", verb, status, false).await;
-        stage
-            .may("system:admin-of-the-cluster", verb, providers, true)
-            .await;
+        stage.may("system:admin-of-the-cluster", verb, providers, true).await;
     }
 
     // And so it is with real requests.
@@ -73,19 +63,13 @@ async fn who_may_do_what() {
     tokens.create(&PostParams::default(), &own).await.unwrap();
     let viewer = stage.somebody("viewer").await;
     let seen = Api::<RealtimeToken>::namespaced(viewer.clone(), "shop");
-    assert_eq!(
-        seen.list(&ListParams::default()).await.unwrap().items.len(),
-        1
-    );
+    assert_eq!(seen.list(&ListParams::default()).await.unwrap().items.len(), 1);
     let secrets = Api::<Secret>::namespaced(viewer.clone(), "shop");
     forbidden(secrets.get("openai").await);
     forbidden(secrets.list(&ListParams::default()).await);
     let suspend = Patch::Merge(json!({"spec": {"suspend": true}}));
     forbidden(seen.patch("voice", &PatchParams::default(), &suspend).await);
-    tokens
-        .patch("voice", &PatchParams::default(), &suspend)
-        .await
-        .unwrap();
+    tokens.patch("voice", &PatchParams::default(), &suspend).await.unwrap();
     let provider: ClusterRealtimeProvider = serde_json::from_value(json!({
         "apiVersion": "realtime-token.dev/v1alpha1", "kind": "ClusterRealtimeProvider", "metadata": {"name": "mine"},
         "spec": {"openai": {}, "credentials": {"secretRef": {"name": "openai"}}, "namespaceSelector": {}},
@@ -93,10 +77,7 @@ async fn who_may_do_what() {
     .unwrap();
     let lent = Api::<ClusterRealtimeProvider>::all(stage.somebody("all").await);
     forbidden(lent.create(&PostParams::default(), &provider).await);
-    tokens
-        .delete("voice", &DeleteParams::default())
-        .await
-        .unwrap();
+    tokens.delete("voice", &DeleteParams::default()).await.unwrap();
 }
 
 impl Stage {

@@ -37,14 +37,7 @@ async fn lives(major: Major) {
 
     // An older version, and tokens that live.
     let older = older_chart(&folder);
-    run(&[
-        "install",
-        RELEASE,
-        &older,
-        "-f",
-        &values,
-        "--create-namespace",
-    ]);
+    run(&["install", RELEASE, &older, "-f", &values, "--create-namespace"]);
     assert!(!columns(&stage).await.contains("Revision"));
     let mut operator = stage.operator(NAMESPACE).await;
     let tenant = stage.tenant("shop").await;
@@ -92,9 +85,7 @@ async fn lives(major: Major) {
     run(&["install", RELEASE, CHART, "-f", &values]);
     assert!(columns(&stage).await.contains("Revision"));
     let mut operator = stage.operator(NAMESPACE).await;
-    issued
-        .still_the_same("install over the CRDs that stayed")
-        .await;
+    issued.still_the_same("install over the CRDs that stayed").await;
     tenant.create("later", tenant.own()).await;
     tenant.revision("later", 1).await;
     issued.calls += 1;
@@ -130,9 +121,7 @@ async fn helm_4_takes_over_from_helm_3() {
     let (three, four) = (stage.helm(Major::Three), stage.helm(Major::Four));
     let values = stage.values(&json!({}));
     let install = ["install", RELEASE, CHART, "-n", NAMESPACE, "-f", &values];
-    three
-        .run([&install[..], &["--create-namespace"]].concat())
-        .unwrap();
+    three.run([&install[..], &["--create-namespace"]].concat()).unwrap();
     let mut operator = stage.operator(NAMESPACE).await;
     let tenant = stage.tenant("shop").await;
     for name in ["voice", "phone"] {
@@ -170,16 +159,10 @@ async fn adopted_by_another(stage: &Stage, helm: &Helm) {
         &values,
     ];
     let refusal = helm.refused(install).unwrap();
-    for part in [
-        "realtime-token.dev",
-        "release-namespace",
-        "elsewhere",
-        NAMESPACE,
-    ] {
+    for part in ["realtime-token.dev", "release-namespace", "elsewhere", NAMESPACE] {
         assert!(refusal.contains(part), "{refusal}");
     }
-    helm.run([&install[..], &["--take-ownership"]].concat())
-        .unwrap();
+    helm.run([&install[..], &["--take-ownership"]].concat()).unwrap();
 }
 
 /// What the tenants have, by the versions of their objects: one write, and it is another.
@@ -240,9 +223,7 @@ async fn roll(stage: &Stage, operator: &mut Operator, arg: &str) {
     let mut spec = tenant.own();
     spec["suspend"] = json!(true);
     tenant.create(&name, spec).await;
-    tenant
-        .condition(&name, "Renewing", "False", "Suspended")
-        .await;
+    tenant.condition(&name, "Renewing", "False", "Suspended").await;
 }
 
 async fn stop(operator: &mut Operator) {
@@ -270,15 +251,12 @@ async fn deployments(stage: &Stage) -> usize {
 
 /// The version of every object of the release.
 fn versions(stage: &Stage, helm: &Helm) -> BTreeMap<String, String> {
-    let manifest = helm
-        .run(["get", "manifest", RELEASE, "-n", NAMESPACE])
-        .unwrap();
+    let manifest = helm.run(["get", "manifest", RELEASE, "-n", NAMESPACE]).unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), manifest).unwrap();
     let file = file.path().to_str().unwrap();
     let list: Value =
-        serde_json::from_str(&stage.kubectl(&["get", "-f", file, "-o", "json", "-n", NAMESPACE]))
-            .unwrap();
+        serde_json::from_str(&stage.kubectl(&["get", "-f", file, "-o", "json", "-n", NAMESPACE])).unwrap();
     let items = list["items"].as_array().unwrap();
     assert!(items.len() > 8, "{list}");
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

@@ -47,15 +47,11 @@ pub async fn all_is_allowed_and_used(stage: &Stage, operator: &Operator, namespa
     let requests = stage.asked_by_operator(namespace);
     assert_eq!(forbidden(&requests), [""; 0]);
     let metrics = operator.metrics().await.unwrap();
-    let refused = metrics.lines().filter(|line| {
-        line.starts_with("realtime_token_api_requests_total") && line.contains("code=\"403\"")
-    });
+    let refused = metrics
+        .lines()
+        .filter(|line| line.starts_with("realtime_token_api_requests_total") && line.contains("code=\"403\""));
     assert_eq!(refused.collect::<Vec<_>>(), [""; 0]);
-    assert_eq!(
-        unused(&grants, &requests),
-        [""; 0],
-        "granted and never used"
-    );
+    assert_eq!(unused(&grants, &requests), [""; 0], "granted and never used");
 }
 
 /// A platform team's key, in its own namespace.
@@ -70,23 +66,16 @@ pub async fn lends_a_key(stage: &Stage, tenant: &Tenant, namespace: &str) {
     });
     let provider: ClusterRealtimeProvider = serde_json::from_value(provider).unwrap();
     let providers: Api<ClusterRealtimeProvider> = Api::all(stage.client.clone());
-    providers
-        .create(&PostParams::default(), &provider)
-        .await
-        .unwrap();
+    providers.create(&PostParams::default(), &provider).await.unwrap();
     // Twice the same, which makes one event with a count.
     let events = Tenant::new(stage.client.clone(), "default", String::new());
     for times in 1..=2 {
         events.event("platform", "CredentialNotFound", times).await;
         put_key(&stage.client, namespace, "platform", PLATFORM_KEY).await;
         ready(&providers).await;
-        let secrets =
-            Api::<k8s_openapi::api::core::v1::Secret>::namespaced(stage.client.clone(), namespace);
+        let secrets = Api::<k8s_openapi::api::core::v1::Secret>::namespaced(stage.client.clone(), namespace);
         if times == 1 {
-            secrets
-                .delete("platform", &DeleteParams::default())
-                .await
-                .unwrap();
+            secrets.delete("platform", &DeleteParams::default()).await.unwrap();
         }
     }
     tenant.create("lent", tenant.lent("platform")).await;
@@ -100,9 +89,7 @@ async fn ready(providers: &Api<ClusterRealtimeProvider>) {
             .into_iter()
             .any(|it| it.type_ == "Ready" && it.status == "True")
     };
-    wait::object_when(providers, "platform", SOON, ready)
-        .await
-        .unwrap();
+    wait::object_when(providers, "platform", SOON, ready).await.unwrap();
 }
 
 /// From the first token to the last: rotated, healed, forced, relabelled, deleted.
@@ -121,9 +108,7 @@ pub async fn lives(tenant: &Tenant) {
         tenant.event("voice", "SecretRecreated", times).await;
     }
     let label = json!({"template": {"metadata": {"labels": {"app": "shop"}}}});
-    tenant
-        .patch("voice", json!({"spec": {"target": label}}))
-        .await;
+    tenant.patch("voice", json!({"spec": {"target": label}})).await;
     tenant
         .secret("voice", |secret| secret.labels().contains_key("app"))
         .await;
@@ -146,16 +131,13 @@ pub async fn loosen_the_crd(stage: &Stage) {
         {"op": "remove", "path": "/spec/versions/0/schema/openAPIV3Schema/x-kubernetes-validations"},
     ]);
     let patch: Patch<()> = Patch::Json(serde_json::from_value(schema).unwrap());
-    crds.patch(name, &PatchParams::default(), &patch)
-        .await
-        .unwrap();
+    crds.patch(name, &PatchParams::default(), &patch).await.unwrap();
 }
 
 /// It is read once more before the operator says what is wrong with it.
 pub async fn says_that_one_is_unreadable(tenant: &Tenant) {
     let kind = ApiResource::erase::<RealtimeToken>(&());
-    let tokens =
-        Api::<DynamicObject>::namespaced_with(tenant.client.clone(), &tenant.namespace, &kind);
+    let tokens = Api::<DynamicObject>::namespaced_with(tenant.client.clone(), &tenant.namespace, &kind);
     let odd = json!({"openai": {"model": 5}, "credentials": {"secretRef": {"name": "openai"}}});
     let odd: DynamicObject = serde_json::from_value(Tenant::manifest("odd", odd)).unwrap();
     wait::until("the looser schema", SOON, async || {
@@ -179,39 +161,22 @@ async fn the_checks_can_fail(stage: &Stage, tenant: &Tenant, operator: &Operator
         "--resource=secrets",
     ]);
     let account = format!("--serviceaccount={NAMESPACE}:{RELEASE}");
-    stage.kubectl(&[
-        "create",
-        "rolebinding",
-        "more",
-        "-n",
-        "shop",
-        "--role=more",
-        &account,
-    ]);
+    stage.kubectl(&["create", "rolebinding", "more", "-n", "shop", "--role=more", &account]);
     let grants = granted(&stage.client, NAMESPACE, RELEASE).await;
     let unused = unused(&grants, &stage.asked_by_operator(NAMESPACE));
-    assert!(
-        unused.contains(&"delete secrets in shop".to_owned()),
-        "{unused:?}"
-    );
+    assert!(unused.contains(&"delete secrets in shop".to_owned()), "{unused:?}");
 
     let roles: Api<ClusterRole> = Api::all(stage.client.clone());
     let mut role = roles.get(RELEASE).await.unwrap();
     let rules = role.rules.as_mut().unwrap();
     rules.retain(|rule| rule.resources != Some(vec!["realtimetokens/status".to_owned()]));
-    roles
-        .replace(RELEASE, &PostParams::default(), &role)
-        .await
-        .unwrap();
+    roles.replace(RELEASE, &PostParams::default(), &role).await.unwrap();
     let mut missing = tenant.own();
     missing["credentials"]["secretRef"]["name"] = json!("nowhere");
     tenant.create("late", missing).await;
     wait::until("a refusal", SOON, async || {
         let refused = forbidden(&stage.asked_by_operator(NAMESPACE));
-        Ok(refused
-            .iter()
-            .any(|request| request.contains("/status"))
-            .then_some(()))
+        Ok(refused.iter().any(|request| request.contains("/status")).then_some(()))
     })
     .await
     .unwrap();
@@ -219,8 +184,7 @@ async fn the_checks_can_fail(stage: &Stage, tenant: &Tenant, operator: &Operator
     assert!(
         metrics
             .lines()
-            .any(|line| line.starts_with("realtime_token_api_requests_total")
-                && line.contains("code=\"403\"")),
+            .any(|line| line.starts_with("realtime_token_api_requests_total") && line.contains("code=\"403\"")),
         "{metrics}"
     );
 }

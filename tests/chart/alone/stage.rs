@@ -19,10 +19,7 @@ use testkit::workload::Workload;
 
 use super::tenant::Tenant;
 
-pub const CHART: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/charts/realtime-token-operator"
-);
+pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/realtime-token-operator");
 /// The release's name, and so that of its Deployment, ServiceAccount, Lease and roles.
 pub const RELEASE: &str = "realtime-token-operator";
 /// The keys that the provider accepts.
@@ -79,16 +76,7 @@ impl Stage {
     /// `helm upgrade --install`, as an automation would.
     pub fn install(&self, helm: &Helm, namespace: &str, values: &Value) {
         let values = self.values(values);
-        let args = [
-            "upgrade",
-            "--install",
-            RELEASE,
-            CHART,
-            "-n",
-            namespace,
-            "-f",
-            &values,
-        ];
+        let args = ["upgrade", "--install", RELEASE, CHART, "-n", namespace, "-f", &values];
         helm.run(args).unwrap();
     }
 
@@ -115,9 +103,7 @@ impl Stage {
     }
 
     pub async fn workload(&self, namespace: &str) -> Workload {
-        Workload::of(&self.cluster, namespace, RELEASE)
-            .await
-            .unwrap()
+        Workload::of(&self.cluster, namespace, RELEASE).await.unwrap()
     }
 
     /// The operator, as the Deployment in `namespace` has it now; ready.
@@ -134,9 +120,7 @@ impl Stage {
 
     /// The pod of `helm test`.
     pub fn test_pod(&self, helm: &Helm, namespace: &str) -> Pod {
-        let hooks = helm
-            .run(["get", "hooks", RELEASE, "-n", namespace])
-            .unwrap();
+        let hooks = helm.run(["get", "hooks", RELEASE, "-n", namespace]).unwrap();
         let mut pods: Vec<Pod> = serde_saphyr::from_multiple(&hooks).unwrap();
         assert_eq!(pods.len(), 1, "{hooks}");
         pods.remove(0)
@@ -193,11 +177,7 @@ pub async fn put_key(client: &Client, namespace: &str, name: &str, key: &str) {
         "data": {"api-key": k8s_openapi::ByteString(key.as_bytes().to_vec())},
     });
     Api::<Secret>::namespaced(client.clone(), namespace)
-        .patch(
-            name,
-            &PatchParams::apply("test").force(),
-            &Patch::Apply(secret),
-        )
+        .patch(name, &PatchParams::apply("test").force(), &Patch::Apply(secret))
         .await
         .unwrap();
 }

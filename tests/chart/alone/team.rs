@@ -22,16 +22,7 @@ async fn an_admin_of_a_namespace_installs_it_there() {
         "watchNamespaces": ["shop"], "clusterProviders": false, "crds": {"install": false},
     }));
     let helm = stage.helm(Major::Four);
-    let install = [
-        "upgrade",
-        "--install",
-        RELEASE,
-        CHART,
-        "-n",
-        "shop",
-        "-f",
-        &values,
-    ];
+    let install = ["upgrade", "--install", RELEASE, CHART, "-n", "shop", "-f", &values];
     let install = [&install[..], &["--kube-as-user", "lead"]].concat();
     // The admin of a namespace can't give what they don't have.
     let refusal = helm.refused(&install).unwrap();

@@ -61,10 +61,7 @@ impl Tenant {
 
     pub async fn create(&self, name: &str, spec: Value) {
         let token = serde_json::from_value(Self::manifest(name, spec)).unwrap();
-        self.tokens()
-            .create(&PostParams::default(), &token)
-            .await
-            .unwrap();
+        self.tokens().create(&PostParams::default(), &token).await.unwrap();
     }
 
     pub async fn patch(&self, name: &str, patch: Value) {
@@ -82,18 +79,11 @@ impl Tenant {
     }
 
     pub async fn delete(&self, name: &str) {
-        self.tokens()
-            .delete(name, &DeleteParams::default())
-            .await
-            .unwrap();
+        self.tokens().delete(name, &DeleteParams::default()).await.unwrap();
     }
 
     /// Waits until the status fits.
-    pub async fn status(
-        &self,
-        name: &str,
-        fits: impl Fn(&RealtimeTokenStatus) -> bool,
-    ) -> RealtimeTokenStatus {
+    pub async fn status(&self, name: &str, fits: impl Fn(&RealtimeTokenStatus) -> bool) -> RealtimeTokenStatus {
         let fits = |token: &RealtimeToken| token.status.as_ref().is_some_and(&fits);
         let token = wait::object_when(&self.tokens(), name, SOON, fits).await;
         token.unwrap().status.unwrap()
@@ -113,34 +103,27 @@ impl Tenant {
 
     /// Waits until a RealtimeToken says that its token of this revision is in the Secret.
     pub async fn revision(&self, name: &str, revision: i64) {
-        self.status(name, |status| status.revision == Some(revision))
-            .await;
+        self.status(name, |status| status.revision == Some(revision)).await;
     }
 
     /// Waits for a Secret that fits.
     pub async fn secret(&self, name: &str, fits: impl Fn(&Secret) -> bool) -> Secret {
-        wait::object_when(&self.secrets(), name, SOON, fits)
-            .await
-            .unwrap()
+        wait::object_when(&self.secrets(), name, SOON, fits).await.unwrap()
     }
 
     /// Waits until an Event has come so many times.
     pub async fn event(&self, name: &str, reason: &str, times: i32) {
         let api: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
-        wait::until(
-            &format!("{times} events {reason} of {name}"),
-            SOON,
-            async || {
-                let events = api.list(&ListParams::default()).await?;
-                let about = |event: &Event| {
-                    let regarding = event.regarding.as_ref().and_then(|it| it.name.as_deref());
-                    event.reason.as_deref() == Some(reason) && regarding == Some(name)
-                };
-                let came = |event: &Event| event.series.as_ref().map_or(1, |series| series.count);
-                let count: i32 = events.iter().filter(|it| about(it)).map(came).sum();
-                Ok((count >= times).then_some(()))
-            },
-        )
+        wait::until(&format!("{times} events {reason} of {name}"), SOON, async || {
+            let events = api.list(&ListParams::default()).await?;
+            let about = |event: &Event| {
+                let regarding = event.regarding.as_ref().and_then(|it| it.name.as_deref());
+                event.reason.as_deref() == Some(reason) && regarding == Some(name)
+            };
+            let came = |event: &Event| event.series.as_ref().map_or(1, |series| series.count);
+            let count: i32 = events.iter().filter(|it| about(it)).map(came).sum();
+            Ok((count >= times).then_some(()))
+        })
         .await
         .unwrap();
     }

@@ -69,10 +69,7 @@ impl Containerd {
         while !ctr(folder.path()).arg("version").output()?.status.success() {
             let said = || fs::read_to_string(folder.path().join("log")).unwrap_or_default();
             if let Some(status) = process.exited()? {
-                bail!(
-                    "containerd ended ({status}); it must run as root:\n{}",
-                    said()
-                );
+                bail!("containerd ended ({status}); it must run as root:\n{}", said());
             }
             ensure!(
                 started.elapsed() < Duration::from_secs(30),
@@ -127,8 +124,7 @@ pub struct Container<'a> {
 impl Container<'_> {
     /// Sets a variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.options
-            .extend(["--env".into(), format!("{name}={value}")]);
+        self.options.extend(["--env".into(), format!("{name}={value}")]);
         self
     }
 
@@ -152,10 +148,7 @@ impl Container<'_> {
         command
             .args(["run", "--rm", "--read-only", "--seccomp", "--cgroup", ""])
             // Not `--net-host`: it would also show this machine's resolv.conf.
-            .args([
-                "--with-ns",
-                &format!("network:/proc/{}/ns/net", std::process::id()),
-            ]);
+            .args(["--with-ns", &format!("network:/proc/{}/ns/net", std::process::id())]);
         // Every containerd of a machine keeps its containers' states in one place unless told otherwise.
         let states = self.containerd.folder.path().join("runc");
         command.arg("--runc-root").arg(states);

@@ -21,8 +21,8 @@ impl NameServer {
         // A resolv.conf can't name another port than 53. All of 127.0.0.0/8 is loopback: somewhere there it is free.
         let [.., high, low] = RandomState::new().hash_one(()).to_be_bytes();
         let address = Ipv4Addr::new(127, 53, high, low.clamp(1, 254));
-        let socket = UdpSocket::bind((address, 53))
-            .with_context(|| format!("listen on {address}:53, which needs root"))?;
+        let socket =
+            UdpSocket::bind((address, 53)).with_context(|| format!("listen on {address}:53, which needs root"))?;
         let asked = Arc::<Mutex<Vec<String>>>::default();
         let log = Arc::clone(&asked);
         std::thread::spawn(move || {
@@ -32,9 +32,7 @@ impl NameServer {
                     continue;
                 };
                 let found = names.get(&name);
-                log.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(name);
+                log.lock().unwrap_or_else(PoisonError::into_inner).push(name);
                 let _ = socket.send_to(&answer(&packet[..2], question, found, kind), from);
             }
         });
@@ -51,10 +49,7 @@ impl NameServer {
 
     /// The names that it was asked for.
     pub fn asked(&self) -> Vec<String> {
-        self.asked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -51,9 +51,7 @@ fn make() -> Result<Image> {
     let files = root.join("target/image/linux");
     let entry = format!("{PREFIX}{}", sources(&root)?);
     let cached = cache::entry(&entry, "the files of the image", |folder| {
-        cache::say(
-            "building the operator as a static release binary: about 4 minutes on two cores",
-        );
+        cache::say("building the operator as a static release binary: about 4 minutes on two cores");
         // For all clones: they differ in the operator, not in the crates below it.
         let target = cache::folder()?.join("image-target");
         run(Command::new(root.join("image/files")).env("CARGO_TARGET_DIR", target))?;
@@ -83,10 +81,7 @@ fn forget_old_ones() -> Result<()> {
 /// Runs `image/build` of this folder, which has the Dockerfile and the files that belong into the image.
 pub fn build(root: &Path, env: &[(&str, &str)]) -> Result<Image> {
     let said = run(Command::new(root.join("image/build")).envs(env.iter().copied()))?;
-    let line = said
-        .lines()
-        .last()
-        .context("image/build didn't say what it built")?;
+    let line = said.lines().last().context("image/build didn't say what it built")?;
     let mut words = line.split(' ');
     let mut next = || words.next().context("an archive, its digest and its name");
     Ok(Image {
@@ -119,12 +114,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         .args(["-a", "--no-target-directory"])
         .args([from, to])
         .status()?;
-    ensure!(
-        status.success(),
-        "can't copy {} to {}",
-        from.display(),
-        to.display()
-    );
+    ensure!(status.success(), "can't copy {} to {}", from.display(), to.display());
     Ok(())
 }
 
@@ -172,14 +162,8 @@ fn sources(root: &Path) -> Result<String> {
         root,
     )?;
     let here = root.display().to_string();
-    add(
-        "crates",
-        String::from_utf8(locked)?.replace(&here, "").as_bytes(),
-    );
-    Ok(hash.finalize()[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    add("crates", String::from_utf8(locked)?.replace(&here, "").as_bytes());
+    Ok(hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn output(program: &str, args: &[&str], folder: &Path) -> Result<Vec<u8>> {

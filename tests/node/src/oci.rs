@@ -40,27 +40,13 @@ impl Archive {
     pub fn open(archive: &Path) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let file = archive.to_str().context("a path that is text")?;
-        tar(&[
-            "-xf",
-            file,
-            "-C",
-            folder.path().to_str().unwrap_or_default(),
-        ])?;
-        let index: Value =
-            serde_json::from_slice(&std::fs::read(folder.path().join("index.json"))?)?;
-        let manifests = index["manifests"]
-            .as_array()
-            .context("an index of manifests")?;
+        tar(&["-xf", file, "-C", folder.path().to_str().unwrap_or_default()])?;
+        let index: Value = serde_json::from_slice(&std::fs::read(folder.path().join("index.json"))?)?;
+        let manifests = index["manifests"].as_array().context("an index of manifests")?;
         ensure!(manifests.len() == 1, "one image in the archive: {index}");
-        let digest = manifests[0]["digest"]
-            .as_str()
-            .context("a digest")?
-            .to_owned();
-        let manifest: Value =
-            serde_json::from_slice(&std::fs::read(blob(folder.path(), &digest)?)?)?;
-        let config = manifest["config"]["digest"]
-            .as_str()
-            .context("a configuration")?;
+        let digest = manifests[0]["digest"].as_str().context("a digest")?.to_owned();
+        let manifest: Value = serde_json::from_slice(&std::fs::read(blob(folder.path(), &digest)?)?)?;
+        let config = manifest["config"]["digest"].as_str().context("a configuration")?;
         let config = serde_json::from_slice(&std::fs::read(blob(folder.path(), config)?)?)?;
         Ok(Self {
             folder,
@@ -103,10 +89,7 @@ impl Archive {
     fn layer(&self) -> Result<PathBuf> {
         let layers = self.manifest["layers"].as_array().context("layers")?;
         ensure!(layers.len() == 1, "one layer: {}", self.manifest);
-        blob(
-            self.folder.path(),
-            layers[0]["digest"].as_str().context("a digest")?,
-        )
+        blob(self.folder.path(), layers[0]["digest"].as_str().context("a digest")?)
     }
 }
 

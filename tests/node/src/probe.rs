@@ -49,19 +49,12 @@ pub fn archive(folder: &Path) -> Result<PathBuf> {
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{layer}")]},
     });
     fs::write(folder.join("config.json"), config.to_string())?;
-    let manifest =
-        json!([{"Config": "config.json", "RepoTags": [PAUSE, IMAGE], "Layers": ["layer.tar"]}]);
+    let manifest = json!([{"Config": "config.json", "RepoTags": [PAUSE, IMAGE], "Layers": ["layer.tar"]}]);
     fs::write(folder.join("manifest.json"), manifest.to_string())?;
     run(
         &folder,
         "tar",
-        &[
-            "-cf",
-            "image.tar",
-            "manifest.json",
-            "config.json",
-            "layer.tar",
-        ],
+        &["-cf", "image.tar", "manifest.json", "config.json", "layer.tar"],
     )?;
     Ok(folder.join("image.tar"))
 }
@@ -97,9 +90,7 @@ pub fn looks(record: &Path) -> Result<Vec<Look>> {
     let mut looks = Vec::new();
     while let Some((head, after)) = line(rest) {
         let head = std::str::from_utf8(head)?;
-        let (at, length) = head
-            .split_once(' ')
-            .with_context(|| format!("a look {head:?}"))?;
+        let (at, length) = head.split_once(' ').with_context(|| format!("a look {head:?}"))?;
         let at = Timestamp::from_millisecond(at.parse()?)?;
         let content = if length == "-" {
             let Some((error, after)) = line(after) else {
@@ -137,19 +128,12 @@ mod tests {
     fn records_are_read_as_they_were_written() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let record = folder.path().join("record");
-        fs::write(
-            &record,
-            "1000 4\na\nb \n2000 -\nNo such file\n3000 0\n\n4000 9\nhalf",
-        )?;
+        fs::write(&record, "1000 4\na\nb \n2000 -\nNo such file\n3000 0\n\n4000 9\nhalf")?;
         let looks = looks(&record)?;
         let content: Vec<_> = looks.iter().map(|look| look.content.clone()).collect();
         assert_eq!(
             content,
-            [
-                Ok(b"a\nb ".to_vec()),
-                Err("No such file".to_owned()),
-                Ok(Vec::new())
-            ]
+            [Ok(b"a\nb ".to_vec()), Err("No such file".to_owned()), Ok(Vec::new())]
         );
         assert_eq!(looks[1].at, Timestamp::from_second(2)?);
         Ok(())

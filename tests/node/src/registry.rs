@@ -39,18 +39,12 @@ impl Registry {
         let at = folder.path().join("data").display().to_string();
         fs::write(
             &config,
-            CONFIG
-                .replace("FOLDER", &at)
-                .replace("ADDR", &addr.to_string()),
+            CONFIG.replace("FOLDER", &at).replace("ADDR", &addr.to_string()),
         )?;
         let log = folder.path().join("log");
         let out = fs::File::create(&log)?;
         let mut command = guard::command(&debian::program("docker-registry")?, Some(folder.path()));
-        command
-            .arg("serve")
-            .arg(&config)
-            .stdout(out.try_clone()?)
-            .stderr(out);
+        command.arg("serve").arg(&config).stdout(out.try_clone()?).stderr(out);
         let mut process = Guarded::spawn(&mut command)?;
         let started = Instant::now();
         while TcpStream::connect(addr).is_err() {

@@ -71,10 +71,7 @@ fn set(spec: &Value, path: &[String], value: &Value) -> Value {
 fn text(path: &str, length: u64) -> Value {
     let length = usize::try_from(length).unwrap();
     if path.ends_with(".endpoint") {
-        return json!(format!(
-            "https://{}",
-            "a".repeat(length.saturating_sub(8).max(1))
-        ));
+        return json!(format!("https://{}", "a".repeat(length.saturating_sub(8).max(1))));
     }
     json!("a".repeat(length))
 }
@@ -87,10 +84,7 @@ fn strings(path: &str, schema: &Value) -> (Vec<Value>, Vec<(Value, String)>) {
             variants.clone(),
             vec![
                 (json!("Nope"), supported.clone()),
-                (
-                    json!(variants[0].as_str().unwrap().to_lowercase()),
-                    supported,
-                ),
+                (json!(variants[0].as_str().unwrap().to_lowercase()), supported),
             ],
         );
     }
@@ -98,10 +92,7 @@ fn strings(path: &str, schema: &Value) -> (Vec<Value>, Vec<(Value, String)>) {
         schema["minLength"].as_u64().unwrap_or(0),
         schema["maxLength"].as_u64().unwrap(),
     );
-    let mut outside = vec![(
-        text(path, max + 1),
-        format!("may not be more than {max} bytes"),
-    )];
+    let mut outside = vec![(text(path, max + 1), format!("may not be more than {max} bytes"))];
     if min > 0 {
         assert_eq!(min, 1, "{path}");
         outside.push((json!(""), "should be at least 1 chars long".to_owned()));
@@ -123,10 +114,7 @@ fn integers(path: &str, schema: &Value) -> (Vec<Value>, Vec<(Value, String)>) {
         (json!(max + 1), at_most.clone()),
         (json!(i64::MAX), at_most),
         (json!(1.5), "must be of type int64: \"float64\"".to_owned()),
-        (
-            json!("60"),
-            "must be of type integer: \"string\"".to_owned(),
-        ),
+        (json!("60"), "must be of type integer: \"string\"".to_owned()),
     ];
     (inside, outside)
 }
@@ -152,11 +140,7 @@ fn values(path: &str, schema: &Value) -> (Vec<Value>, Vec<(Value, String)>) {
                 outside.push((of(min - 1), format!("should have at least {min} items")));
             }
             let (fit, unfit) = strings(path, &schema["items"]);
-            outside.extend(
-                unfit
-                    .into_iter()
-                    .map(|(value, said)| (json!([value]), said)),
-            );
+            outside.extend(unfit.into_iter().map(|(value, said)| (json!([value]), said)));
             (
                 fit.into_iter()
                     .map(|value| json!([value]))
@@ -167,19 +151,14 @@ fn values(path: &str, schema: &Value) -> (Vec<Value>, Vec<(Value, String)>) {
         }
         "object" if schema["additionalProperties"].is_object() => {
             let max = schema["maxProperties"].as_u64().unwrap();
-            let of = |count: u64| {
-                Value::Object((0..count).map(|n| (format!("k{n}"), json!("v"))).collect())
-            };
+            let of = |count: u64| Value::Object((0..count).map(|n| (format!("k{n}"), json!("v"))).collect());
             let (fit, unfit) = strings(path, &schema["additionalProperties"]);
             let mut outside: Vec<_> = unfit
                 .into_iter()
                 .map(|(value, said)| (json!({"k": value}), said))
                 .collect();
             outside.push((of(max + 1), format!("must have at most {max} items")));
-            outside.push((
-                json!({"k": 5}),
-                "must be of type string: \"integer\"".into(),
-            ));
+            outside.push((json!({"k": 5}), "must be of type string: \"integer\"".into()));
             (
                 fit.into_iter()
                     .map(|value| json!({"k": value}))
@@ -194,10 +173,7 @@ fn values(path: &str, schema: &Value) -> (Vec<Value>, Vec<(Value, String)>) {
     let (other, said) = match kind {
         "object" => (json!([1]), "must be of type object: \"array\"".to_owned()),
         "integer" => (json!({"a": 1}), "must be of type int64".to_owned()),
-        _ => (
-            json!({"a": 1}),
-            format!("must be of type {kind}: \"object\""),
-        ),
+        _ => (json!({"a": 1}), format!("must be of type {kind}: \"object\"")),
     };
     // An enum is compared before its type is looked at.
     if !schema["enum"].is_array() {
@@ -240,16 +216,8 @@ async fn every_bound_and_every_type() {
 async fn required_fields_are_named() {
     let desk = Desk::new().await;
     for (kind, change, field) in [
-        (
-            Kind::Token,
-            json!({"credentials": null}),
-            "spec.credentials",
-        ),
-        (
-            Kind::Token,
-            json!({"openai": {"model": null}}),
-            "spec.openai.model",
-        ),
+        (Kind::Token, json!({"credentials": null}), "spec.credentials"),
+        (Kind::Token, json!({"openai": {"model": null}}), "spec.openai.model"),
         (
             Kind::Token,
             json!({"openai": null, "elevenlabs": {}}),
@@ -265,11 +233,7 @@ async fn required_fields_are_named() {
             json!({"credentials": {"secretRef": null, "providerRef": {}}}),
             "spec.credentials.providerRef.name",
         ),
-        (
-            Kind::Provider,
-            json!({"credentials": null}),
-            "spec.credentials",
-        ),
+        (Kind::Provider, json!({"credentials": null}), "spec.credentials"),
         (
             Kind::Provider,
             json!({"credentials": {"secretRef": null}}),
@@ -289,7 +253,8 @@ async fn required_fields_are_named() {
         desk.refuses(kind, &merge(&kind.spec(), &change), field, "Required value")
             .await;
     }
-    let misspelt = json!({"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "in", "values": ["b"]}]}});
+    let misspelt =
+        json!({"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "in", "values": ["b"]}]}});
     let spec = merge(&Kind::Provider.spec(), &misspelt);
     let complaints = desk.admit(Kind::Provider, &spec).await.unwrap_err();
     let said = "supported values: \"In\", \"NotIn\", \"Exists\", \"DoesNotExist\"";
@@ -303,12 +268,7 @@ async fn null_means_left_out() {
     for kind in Kind::ALL {
         for leaf in leaves_of(kind) {
             let path = leaf.path.join(".");
-            if [
-                "openai.model",
-                "elevenlabs.agentId",
-                "rateLimit.requestsPerMinute",
-            ]
-            .contains(&path.as_str())
+            if ["openai.model", "elevenlabs.agentId", "rateLimit.requestsPerMinute"].contains(&path.as_str())
                 || path.starts_with("credentials.") && path.ends_with(".name")
             {
                 continue; // required

@@ -14,22 +14,12 @@ async fn each_provider_lets_pass_and_refuses() {
             desk.accepts(Kind::Token, &with_key(spec)).await;
         }
         for refused in &file.rules.refuse {
-            desk.refuses(
-                Kind::Token,
-                &with_key(&refused.spec),
-                &refused.at,
-                &refused.says,
-            )
-            .await;
+            desk.refuses(Kind::Token, &with_key(&refused.spec), &refused.at, &refused.says)
+                .await;
         }
         for refused in &file.rules.refuse_account {
-            desk.refuses(
-                Kind::Provider,
-                &with_key(&refused.spec),
-                &refused.at,
-                &refused.says,
-            )
-            .await;
+            desk.refuses(Kind::Provider, &with_key(&refused.spec), &refused.at, &refused.says)
+                .await;
         }
     }
 }

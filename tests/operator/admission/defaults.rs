@@ -35,10 +35,7 @@ async fn defaults_are_filled_in() {
         ),
         (
             Kind::Provider,
-            merge(
-                &Kind::Provider.spec(),
-                &json!({"rateLimit": {"requestsPerMinute": 60}}),
-            ),
+            merge(&Kind::Provider.spec(), &json!({"rateLimit": {"requestsPerMinute": 60}})),
             json!({"openai": {}, "credentials": secret, "rateLimit": {"requestsPerMinute": 60, "burst": 10}}),
         ),
     ] {
@@ -51,15 +48,9 @@ async fn defaults_are_filled_in() {
 #[tokio::test]
 async fn a_whole_number_may_be_written_with_a_fraction() {
     let desk = Desk::new().await;
-    let spec = merge(
-        &Kind::Token.spec(),
-        &json!({"renewal": {"minRemainingSeconds": 60.0}}),
-    );
+    let spec = merge(&Kind::Token.spec(), &json!({"renewal": {"minRemainingSeconds": 60.0}}));
     let created = desk.accepts(Kind::Token, &spec).await;
-    assert_eq!(
-        created["spec"]["renewal"]["minRemainingSeconds"].to_string(),
-        "60"
-    );
+    assert_eq!(created["spec"]["renewal"]["minRemainingSeconds"].to_string(), "60");
     serde_json::from_value::<RealtimeToken>(created).unwrap();
 }
 
@@ -89,10 +80,7 @@ async fn unknown_fields_are_named() {
             let url = format!("{}?dryRun=All&fieldValidation=Strict", desk.url(kind));
             let complaints = desk.send("POST", &url, &odd).await.unwrap_err();
             let expected = format!("unknown field \"{}.bogus\"", place[1..].replace('/', "."));
-            assert!(
-                complaints[0].text.contains(&expected),
-                "{expected}: {complaints:?}"
-            );
+            assert!(complaints[0].text.contains(&expected), "{expected}: {complaints:?}");
         }
     }
 
@@ -103,19 +91,11 @@ async fn unknown_fields_are_named() {
     );
     let request = http::Request::post(format!("{}?dryRun=All", desk.url(Kind::Token)))
         .header("content-type", "application/json")
-        .body(
-            object(Kind::Token, "voice", &odd)
-                .to_string()
-                .into_bytes()
-                .into(),
-        )
+        .body(object(Kind::Token, "voice", &odd).to_string().into_bytes().into())
         .unwrap();
     let answer = desk.client.send(request).await.unwrap();
     let warning = answer.headers()["warning"].to_str().unwrap().to_owned();
-    assert!(
-        warning.contains("unknown field \\\"spec.openai.modle\\\""),
-        "{warning}"
-    );
+    assert!(warning.contains("unknown field \\\"spec.openai.modle\\\""), "{warning}");
     let created = desk.accepts(Kind::Token, &odd).await;
     assert_eq!(
         created["spec"]["openai"],
@@ -129,9 +109,7 @@ async fn kubectl_get_shows_what_matters() {
     for (kind, narrow, wide) in [
         (
             Kind::Token,
-            &[
-                "Name", "Ready", "Provider", "Revision", "Renewal", "Expires", "Age",
-            ][..],
+            &["Name", "Ready", "Provider", "Revision", "Renewal", "Expires", "Age"][..],
             &["Secret", "Fresh", "Renewing", "Failures", "Message"][..],
         ),
         (
@@ -148,9 +126,7 @@ async fn kubectl_get_shows_what_matters() {
         let columns = |priority: i64| -> Vec<&str> {
             let columns = table["columnDefinitions"].as_array().unwrap().iter();
             let fitting = columns.filter(|column| column["priority"] == priority);
-            fitting
-                .map(|column| column["name"].as_str().unwrap())
-                .collect()
+            fitting.map(|column| column["name"].as_str().unwrap()).collect()
         };
         assert_eq!(columns(0), narrow);
         assert_eq!(columns(1), wide);
@@ -185,10 +161,7 @@ async fn kubectl_knows_the_short_names_and_explains() {
     for (field, says) in [
         ("rtt.spec.openai.session", "At most\n"),
         ("rtt.spec.renewal.minRemainingSeconds", "The floor"),
-        (
-            "rtt.spec.target.deletionPolicy",
-            "ENUM:\n    Delete\n    Retain\n",
-        ),
+        ("rtt.spec.target.deletionPolicy", "ENUM:\n    Delete\n    Retain\n"),
         ("crtp.spec.namespaceSelector", "Left out: none"),
     ] {
         let said = say(&["explain", field]);

@@ -11,31 +11,35 @@ use super::{Desk, Kind, merge};
 static ONE_BLOCK: LazyLock<String> = LazyLock::new(realtime_token_operator::api::one_block_message);
 const ONE_KEY: &str = "set exactly one of credentials.secretRef (a Secret of this namespace) and credentials.providerRef (a ClusterRealtimeProvider)";
 const OPENAI_LIFE: &str = "expirationSeconds: OpenAI client secrets live 10 to 7200 seconds";
-const ELEVENLABS_LIFE: &str =
-    "expirationSeconds: ElevenLabs fixes the lifetime of its tokens; remove the field";
+const ELEVENLABS_LIFE: &str = "expirationSeconds: ElevenLabs fixes the lifetime of its tokens; remove the field";
 const OPENAI_ACCOUNT: &str = "openai.region, organization, project and endpoint come from the ClusterRealtimeProvider when credentials.providerRef is set; remove them";
 const ELEVENLABS_ACCOUNT: &str = "elevenlabs.region and endpoint come from the ClusterRealtimeProvider when credentials.providerRef is set; remove them";
 const PARTICIPANT: &str = "elevenlabs.participantName belongs to kind ConversationToken";
-const RENEW_BEFORE: &str =
-    "set at most one of renewal.renewBeforePercentage and renewal.renewBeforeSeconds";
+const RENEW_BEFORE: &str = "set at most one of renewal.renewBeforePercentage and renewal.renewBeforeSeconds";
 const NAME: &str = "a name has lower-case letters, digits, '-' and '.', and begins and ends with a letter or digit";
 const KEY: &str = "a key of a Secret has letters, digits, '-', '_' and '.'; this is the key's name, not its value";
 const HEADER: &str = "sent as a header: ASCII letters, digits and punctuation, no spaces";
 const ENDPOINT: &str = "an endpoint is scheme, host and, if it isn't the default, port, such as https://gateway.example.com; no path, query or user";
 const LABEL_KEY: &str = "target.template.metadata.labels: a key has letters, digits, '-', '_' and '.', begins and ends with a letter or digit, and may have a domain and '/' before it";
-const LABEL_VALUE: &str = "a label's value has letters, digits, '-', '_' and '.', and begins and ends with a letter or digit";
-const LABEL_RESERVED: &str = "target.template.metadata.labels: keys below kubernetes.io, k8s.io and realtime-token.dev are reserved";
+const LABEL_VALUE: &str =
+    "a label's value has letters, digits, '-', '_' and '.', and begins and ends with a letter or digit";
+const LABEL_RESERVED: &str =
+    "target.template.metadata.labels: keys below kubernetes.io, k8s.io and realtime-token.dev are reserved";
 const ANNOTATION_KEY: &str = "target.template.metadata.annotations: a key has letters, digits, '-', '_' and '.', begins and ends with a letter or digit, and may have a domain and '/' before it";
-const ANNOTATION_RESERVED: &str = "target.template.metadata.annotations: keys below kubernetes.io, k8s.io and realtime-token.dev are reserved";
-const DATA_KEY: &str = "target.template.data: a key of a Secret has letters, digits, '-', '_' and '.', and does not begin with '..'";
+const ANNOTATION_RESERVED: &str =
+    "target.template.metadata.annotations: keys below kubernetes.io, k8s.io and realtime-token.dev are reserved";
+const DATA_KEY: &str =
+    "target.template.data: a key of a Secret has letters, digits, '-', '_' and '.', and does not begin with '..'";
 const DATA_RESERVED: &str =
     "target.template.data: token.json, token, expires-at and provider are the operator's own keys";
-const SELECTOR: &str = "namespaceSelector.matchExpressions: In and NotIn need values, Exists and DoesNotExist have none";
-const LONG_NAME: &str =
-    "metadata.name: at most 63 characters, since it becomes a label of the Secret";
-const IMMUTABLE: &str = "target.name is immutable: to write to another Secret, delete the RealtimeToken and create it anew";
+const SELECTOR: &str =
+    "namespaceSelector.matchExpressions: In and NotIn need values, Exists and DoesNotExist have none";
+const LONG_NAME: &str = "metadata.name: at most 63 characters, since it becomes a label of the Secret";
+const IMMUTABLE: &str =
+    "target.name is immutable: to write to another Secret, delete the RealtimeToken and create it anew";
 
-const KEY_SECRET: &str = "the token can't go into the Secret that holds the key: set target.name, or name the RealtimeToken otherwise";
+const KEY_SECRET: &str =
+    "the token can't go into the Secret that holds the key: set target.name, or name the RealtimeToken otherwise";
 
 type Refusal = (Value, &'static str, &'static str);
 
@@ -52,10 +56,7 @@ fn and(one: Value, other: Value) -> Value {
     let (mut one, other) = (one, other);
     for (key, value) in other.as_object().unwrap() {
         let before = one.get(key).filter(|before| before.is_object());
-        one[key] = before.map_or_else(
-            || value.clone(),
-            |before| and(before.clone(), value.clone()),
-        );
+        one[key] = before.map_or_else(|| value.clone(), |before| and(before.clone(), value.clone()));
     }
     one
 }
@@ -96,9 +97,7 @@ fn accepted() -> Vec<Value> {
         template(
             json!({"labels": {"app": "", "example.com/team": "a_b.c-d", "my-k8s.io/x": "1", "k8s.io.example/x": "1"}}),
         ),
-        template(
-            json!({"annotations": {"note": "any text\nwith lines", "realtime-token.dev.example/x": ""}}),
-        ),
+        template(json!({"annotations": {"note": "any text\nwith lines", "realtime-token.dev.example/x": ""}})),
         data(json!({".env": "", "LIVEKIT_TOKEN": "{{ token }}", "token.txt": "", "a..b": ""})),
         json!({"openai": {"session": {"any": [{"thing": null}]}}}),
     ]
@@ -107,16 +106,8 @@ fn accepted() -> Vec<Value> {
 fn refused() -> Vec<Refusal> {
     let mut rows = vec![
         (json!({"openai": null}), "spec", ONE_BLOCK.as_str()),
-        (
-            json!({"elevenlabs": {"agentId": "a"}}),
-            "spec",
-            ONE_BLOCK.as_str(),
-        ),
-        (
-            json!({"credentials": {"secretRef": null}}),
-            "spec.credentials",
-            ONE_KEY,
-        ),
+        (json!({"elevenlabs": {"agentId": "a"}}), "spec", ONE_BLOCK.as_str()),
+        (json!({"credentials": {"secretRef": null}}), "spec.credentials", ONE_KEY),
         (
             json!({"credentials": {"providerRef": {"name": "p"}}}),
             "spec.credentials",
@@ -130,10 +121,7 @@ fn refused() -> Vec<Refusal> {
             ELEVENLABS_LIFE,
         ),
         (
-            and(
-                elevenlabs(),
-                json!({"elevenlabs": {"participantName": "Bo"}}),
-            ),
+            and(elevenlabs(), json!({"elevenlabs": {"participantName": "Bo"}})),
             "spec.elevenlabs",
             PARTICIPANT,
         ),
@@ -160,11 +148,7 @@ fn refused() -> Vec<Refusal> {
             "spec.openai.organization",
             HEADER,
         ),
-        (
-            json!({"openai": {"project": "pröj"}}),
-            "spec.openai.project",
-            HEADER,
-        ),
+        (json!({"openai": {"project": "pröj"}}), "spec.openai.project", HEADER),
         (
             template(json!({"labels": {"a": "b c"}})),
             "spec.target.template.metadata.labels[a]",
@@ -182,20 +166,10 @@ fn refused() -> Vec<Refusal> {
         json!({"project": "proj_1"}),
         json!({"endpoint": "https://gw.example"}),
     ] {
-        rows.push((
-            and(by_provider(), json!({"openai": account})),
-            "spec",
-            OPENAI_ACCOUNT,
-        ));
+        rows.push((and(by_provider(), json!({"openai": account})), "spec", OPENAI_ACCOUNT));
     }
-    for account in [
-        json!({"region": "Global"}),
-        json!({"endpoint": "https://gw.example"}),
-    ] {
-        let spec = and(
-            and(elevenlabs(), by_provider()),
-            json!({"elevenlabs": account}),
-        );
+    for account in [json!({"region": "Global"}), json!({"endpoint": "https://gw.example"})] {
+        let spec = and(and(elevenlabs(), by_provider()), json!({"elevenlabs": account}));
         rows.push((spec, "spec", ELEVENLABS_ACCOUNT));
     }
     for name in [
@@ -251,11 +225,7 @@ fn refused() -> Vec<Refusal> {
         "realtime-token.dev/name",
         "sub.realtime-token.dev/x",
     ] {
-        rows.push((
-            template(json!({"labels": {key: "v"}})),
-            labels,
-            LABEL_RESERVED,
-        ));
+        rows.push((template(json!({"labels": {key: "v"}})), labels, LABEL_RESERVED));
         rows.push((
             template(json!({"annotations": {key: "v"}})),
             annotations,
@@ -263,15 +233,7 @@ fn refused() -> Vec<Refusal> {
         ));
     }
     let long = "a".repeat(64);
-    for key in [
-        "a b",
-        "-a",
-        "a/b/c",
-        "Example.com/x",
-        "/x",
-        "x/",
-        long.as_str(),
-    ] {
+    for key in ["a b", "-a", "a/b/c", "Example.com/x", "/x", "x/", long.as_str()] {
         rows.push((template(json!({"labels": {key: "v"}})), labels, LABEL_KEY));
         rows.push((
             template(json!({"annotations": {key: "v"}})),
@@ -281,18 +243,10 @@ fn refused() -> Vec<Refusal> {
     }
     let long = "a".repeat(254);
     for key in ["a b", "a/b", "ü", "..", "..a", ".", long.as_str()] {
-        rows.push((
-            data(json!({key: ""})),
-            "spec.target.template.data",
-            DATA_KEY,
-        ));
+        rows.push((data(json!({key: ""})), "spec.target.template.data", DATA_KEY));
     }
     for key in ["token.json", "token", "expires-at", "provider"] {
-        rows.push((
-            data(json!({key: ""})),
-            "spec.target.template.data",
-            DATA_RESERVED,
-        ));
+        rows.push((data(json!({key: ""})), "spec.target.template.data", DATA_RESERVED));
     }
     rows
 }
@@ -319,26 +273,14 @@ fn refused_providers() -> Vec<Refusal> {
     vec![
         (json!({"openai": null}), "spec", ONE_BLOCK.as_str()),
         (json!({"elevenlabs": {}}), "spec", ONE_BLOCK.as_str()),
-        (
-            secret(json!({"name": "Key"})),
-            "spec.credentials.secretRef.name",
-            NAME,
-        ),
-        (
-            secret(json!({"key": "a key"})),
-            "spec.credentials.secretRef.key",
-            KEY,
-        ),
+        (secret(json!({"name": "Key"})), "spec.credentials.secretRef.name", NAME),
+        (secret(json!({"key": "a key"})), "spec.credentials.secretRef.key", KEY),
         (
             json!({"openai": {"organization": "a b"}}),
             "spec.openai.organization",
             HEADER,
         ),
-        (
-            json!({"openai": {"project": "a b"}}),
-            "spec.openai.project",
-            HEADER,
-        ),
+        (json!({"openai": {"project": "a b"}}), "spec.openai.project", HEADER),
         (
             json!({"openai": {"endpoint": "gw.example"}}),
             "spec.openai.endpoint",
@@ -378,8 +320,7 @@ async fn each_rule_lets_pass_and_refuses() {
             desk.accepts(kind, &merge(&kind.spec(), &change)).await;
         }
         for (change, field, text) in refused {
-            desk.refuses(kind, &merge(&kind.spec(), &change), field, text)
-                .await;
+            desk.refuses(kind, &merge(&kind.spec(), &change), field, text).await;
         }
     }
 }
@@ -390,10 +331,7 @@ async fn a_name_must_fit_into_a_label() {
     let spec = Kind::Token.spec();
     let (fits, long) = ("a".repeat(63), "a".repeat(64));
     desk.admit_named(Kind::Token, &fits, &spec).await.unwrap();
-    let complaints = desk
-        .admit_named(Kind::Token, &long, &spec)
-        .await
-        .unwrap_err();
+    let complaints = desk.admit_named(Kind::Token, &long, &spec).await.unwrap_err();
     assert!(complaints[0].text.ends_with(LONG_NAME), "{complaints:?}");
     desk.admit_named(Kind::Provider, &long, &Kind::Provider.spec())
         .await
@@ -405,9 +343,7 @@ async fn the_key_is_not_overwritten() {
     let desk = Desk::new().await;
     let spec = Kind::Token.spec();
     let elsewhere = merge(&spec, &json!({"target": {"name": "other"}}));
-    desk.admit_named(Kind::Token, "key", &elsewhere)
-        .await
-        .unwrap();
+    desk.admit_named(Kind::Token, "key", &elsewhere).await.unwrap();
     let there = merge(&spec, &json!({"target": {"name": "key"}}));
     for (name, spec) in [("key", &spec), ("voice", &there)] {
         let complaints = desk.admit_named(Kind::Token, name, spec).await.unwrap_err();
@@ -415,33 +351,21 @@ async fn the_key_is_not_overwritten() {
     }
     // A ClusterRealtimeProvider's key is in another namespace.
     let by_provider = merge(&spec, &by_provider());
-    desk.admit_named(Kind::Token, "p", &by_provider)
-        .await
-        .unwrap();
+    desk.admit_named(Kind::Token, "p", &by_provider).await.unwrap();
 }
 
 #[tokio::test]
 async fn the_targets_name_is_immutable() {
     let desk = Desk::new().await;
     let url = desk.url(Kind::Token);
-    for (name, target) in [
-        ("implicit", json!({})),
-        ("explicit", json!({"name": "other"})),
-    ] {
-        let spec = merge(
-            &Kind::Token.spec(),
-            &json!({"suspend": true, "target": target}),
-        );
+    for (name, target) in [("implicit", json!({})), ("explicit", json!({"name": "other"}))] {
+        let spec = merge(&Kind::Token.spec(), &json!({"suspend": true, "target": target}));
         let object = super::object(Kind::Token, name, &spec);
         desk.send("POST", &url, &object).await.unwrap();
     }
     let change = async |name: &str, target: Value| {
-        desk.send(
-            "PATCH",
-            &format!("{url}/{name}"),
-            &json!({"spec": {"target": target}}),
-        )
-        .await
+        desk.send("PATCH", &format!("{url}/{name}"), &json!({"spec": {"target": target}}))
+            .await
     };
     for (name, target) in [
         ("implicit", json!({"name": "other"})),
@@ -458,10 +382,7 @@ async fn the_targets_name_is_immutable() {
     }
     // Writing down what holds anyway, taking it back, and changing the rest.
     for (name, target) in [
-        (
-            "implicit",
-            json!({"name": "implicit", "deletionPolicy": "Retain"}),
-        ),
+        ("implicit", json!({"name": "implicit", "deletionPolicy": "Retain"})),
         ("implicit", json!({"name": null})),
         ("implicit", Value::Null),
         (
@@ -478,11 +399,7 @@ async fn the_targets_name_is_immutable() {
 #[test]
 fn every_rule_is_tested() {
     fn collect(schema: &Value, messages: &mut BTreeSet<String>) {
-        for rule in schema["x-kubernetes-validations"]
-            .as_array()
-            .into_iter()
-            .flatten()
-        {
+        for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
             match (&rule["message"], &rule["messageExpression"]) {
                 (Value::String(message), Value::Null) => messages.extend([message.to_owned()]),
                 // Nothing else in it has double quotes.

@@ -62,32 +62,20 @@ async fn it_says_what_is_missing_and_then_that_all_is_well() {
         lines[0],
         "ok: the API server serves realtimetokens and clusterrealtimeproviders"
     );
-    assert_eq!(
-        lines[1],
-        format!("ok: {url}readyz says that the operator is ready")
-    );
+    assert_eq!(lines[1], format!("ok: {url}readyz says that the operator is ready"));
     assert!(lines[2].starts_with("ok: "), "{said}");
-    assert!(
-        lines[2].ends_with(" keeps the Lease realtime-token-operator"),
-        "{said}"
-    );
+    assert!(lines[2].ends_with(" keeps the Lease realtime-token-operator"), "{said}");
 
     let (ok, said) = check(&cluster, &url, "1", &["--lease-name", "another"]).await;
     assert!(!ok);
-    assert!(
-        said.starts_with("error: nobody keeps the Lease another:"),
-        "{said}"
-    );
+    assert!(said.starts_with("error: nobody keeps the Lease another:"), "{said}");
 
     // What the operator says of itself is passed on; and a Lease names a leader that is gone for ever.
     operator.kill().unwrap();
     let url = answering(["503 Service Unavailable", "200 OK"]).await;
     let (ok, said) = check(&cluster, &url, "1", &[]).await;
     assert!(!ok);
-    assert_eq!(
-        said,
-        "error: the operator isn't ready: waiting for Secrets\n"
-    );
+    assert_eq!(said, "error: the operator isn't ready: waiting for Secrets\n");
     let (ok, said) = check(&cluster, &url, "3", &lease).await;
     assert!(!ok);
     assert!(

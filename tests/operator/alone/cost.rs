@@ -18,23 +18,11 @@ const TOKENS: usize = 20;
 pub(super) fn requests(counts: &RequestCounts) -> BTreeMap<String, u64> {
     let mut found = BTreeMap::new();
     for (request, count) in counts.iter() {
-        let ours = [
-            "secrets",
-            "realtimetokens",
-            "clusterrealtimeproviders",
-            "events",
-        ];
+        let ours = ["secrets", "realtimetokens", "clusterrealtimeproviders", "events"];
         if ours.contains(&request.resource.as_str()) && request.verb != "WATCH" && count > 0 {
-            let subresource = if request.subresource.is_empty() {
-                ""
-            } else {
-                "/status"
-            };
+            let subresource = if request.subresource.is_empty() { "" } else { "/status" };
             *found
-                .entry(format!(
-                    "{} {}{subresource}",
-                    request.verb, request.resource
-                ))
+                .entry(format!("{} {}{subresource}", request.verb, request.resource))
                 .or_default() += count;
         }
     }
@@ -44,18 +32,14 @@ pub(super) fn requests(counts: &RequestCounts) -> BTreeMap<String, u64> {
 /// The API server counts a request a moment after it answered: waits until the counts stand still.
 pub(super) async fn counts(world: &World) -> RequestCounts {
     let mut last = String::new();
-    wait::until(
-        "request counts to stand still",
-        Duration::from_secs(20),
-        async || {
-            tokio::time::sleep(Duration::from_millis(400)).await; // polling a counter
-            let counts = world.cluster.apiserver_requests().await?;
-            let now = format!("{:?}", requests(&counts));
-            let still = now == last;
-            last = now;
-            Ok(still.then_some(counts))
-        },
-    )
+    wait::until("request counts to stand still", Duration::from_secs(20), async || {
+        tokio::time::sleep(Duration::from_millis(400)).await; // polling a counter
+        let counts = world.cluster.apiserver_requests().await?;
+        let now = format!("{:?}", requests(&counts));
+        let still = now == last;
+        last = now;
+        Ok(still.then_some(counts))
+    })
     .await
     .unwrap()
 }
@@ -121,24 +105,15 @@ async fn a_rotation_costs_one_call_and_two_writes_and_a_restart_nothing() {
 
     // One rotation of each, watched at the provider so that the tests' own requests stay out of the count.
     let before = counts(&world).await;
-    wait::until(
-        "one rotation of each",
-        Duration::from_secs(60),
-        async || Ok((case.calls().len() >= 2 * TOKENS).then_some(())),
-    )
+    wait::until("one rotation of each", Duration::from_secs(60), async || {
+        Ok((case.calls().len() >= 2 * TOKENS).then_some(()))
+    })
     .await
     .unwrap();
     let spent = requests(&counts(&world).await.since(&before));
-    assert_eq!(
-        case.calls().len(),
-        2 * TOKENS,
-        "one mint for each renewal that was due"
-    );
+    assert_eq!(case.calls().len(), 2 * TOKENS, "one mint for each renewal that was due");
     let writes = TOKENS as u64;
-    let expected = [
-        ("PATCH realtimetokens/status", writes),
-        ("PATCH secrets", writes),
-    ];
+    let expected = [("PATCH realtimetokens/status", writes), ("PATCH secrets", writes)];
     let reads = spent.get("GET secrets").copied().unwrap_or(0);
     assert!(
         reads <= 2,
@@ -148,12 +123,9 @@ async fn a_rotation_costs_one_call_and_two_writes_and_a_restart_nothing() {
         assert_eq!(spent.get(what), Some(&count), "{spent:?}");
     }
     assert!(
-        spent.keys().all(|key| [
-            "GET secrets",
-            "PATCH secrets",
-            "PATCH realtimetokens/status"
-        ]
-        .contains(&key.as_str())),
+        spent
+            .keys()
+            .all(|key| ["GET secrets", "PATCH secrets", "PATCH realtimetokens/status"].contains(&key.as_str())),
         "{spent:?}"
     );
 
@@ -168,10 +140,7 @@ async fn a_rotation_costs_one_call_and_two_writes_and_a_restart_nothing() {
         .filter(|key| !key.starts_with("GET") && !key.starts_with("LIST"))
         .collect();
     assert!(written.is_empty(), "{spent:?}");
-    assert!(
-        spent.get("GET secrets").copied().unwrap_or(0) <= 1,
-        "{spent:?}"
-    );
+    assert!(spent.get("GET secrets").copied().unwrap_or(0) <= 1, "{spent:?}");
     assert_eq!(case.calls().len(), minted);
     // And the restarted one goes on with the schedule.
     all_reach(&case, 3).await;

@@ -115,10 +115,7 @@ async fn a_leader_that_was_frozen_past_its_lease_writes_nothing_and_ends() {
     case.settle().await;
     let secret = case.secrets().get("voice").await.unwrap();
     assert_eq!(token_json(&secret), token_json(&stored));
-    assert_eq!(
-        secret.metadata.resource_version,
-        stored.metadata.resource_version
-    );
+    assert_eq!(secret.metadata.resource_version, stored.metadata.resource_version);
 }
 
 #[tokio::test]

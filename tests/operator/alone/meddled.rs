@@ -33,12 +33,7 @@ async fn strip_the_hash(case: &Case<'_>) {
             "[JSONPatch{op: 'remove', path: '/metadata/annotations/' + jsonpatch.escapeKey('realtime-token.dev/metadata-hash')}]",
         }}],
     });
-    create(
-        "MutatingAdmissionPolicy",
-        "mutatingadmissionpolicies",
-        policy,
-    )
-    .await;
+    create("MutatingAdmissionPolicy", "mutatingadmissionpolicies", policy).await;
     let namespace = json!({"kubernetes.io/metadata.name": case.namespace.name()});
     let binding = json!({
         "policyName": "strip",

@@ -17,9 +17,7 @@ async fn tokens_in_trouble_are_counted_by_reason() {
     case.create("refused", case.openai()).await;
     case.create("fine", case.elevenlabs("SignedUrl")).await;
     let count = |provider, ready, reason, count| {
-        format!(
-            "realtime_token_tokens{{provider=\"{provider}\",ready=\"{ready}\",reason=\"{reason}\"}} {count}\n"
-        )
+        format!("realtime_token_tokens{{provider=\"{provider}\",ready=\"{ready}\",reason=\"{reason}\"}} {count}\n")
     };
     let fine = count("elevenlabs", true, "Issued", 1);
     let refused = count("openai", false, "CredentialRejected", 1);
@@ -45,14 +43,10 @@ async fn a_late_token_counts_and_a_suspended_one_does_not() {
     }
     suspend(&case, true).await;
     case.fail(Fault::status(401));
-    case.condition("late", "Renewing", "True", "CredentialRejected")
-        .await;
+    case.condition("late", "Renewing", "True", "CredentialRejected").await;
     let asleep = case.status_when("asleep", |_| true).await;
     wait::until("the suspended one's renewal time", SOON, async || {
-        let due = asleep
-            .renewal_time
-            .as_ref()
-            .is_some_and(|due| due.0 < Timestamp::now());
+        let due = asleep.renewal_time.as_ref().is_some_and(|due| due.0 < Timestamp::now());
         Ok(due.then_some(()))
     })
     .await
@@ -66,17 +60,13 @@ async fn a_late_token_counts_and_a_suspended_one_does_not() {
     let swaps = "realtime_token_rotation_lateness_seconds_count";
     lines_appear(
         &world,
-        &[
-            format!("{swaps} 1\n"),
-            "freshness_violations_total 0\n".into(),
-        ],
+        &[format!("{swaps} 1\n"), "freshness_violations_total 0\n".into()],
     )
     .await;
 }
 
 async fn suspend(case: &Case<'_>, suspended: bool) {
-    case.patch("asleep", json!({"spec": {"suspend": suspended}}))
-        .await;
+    case.patch("asleep", json!({"spec": {"suspend": suspended}})).await;
 }
 
 /// Many mints in flight are told of the same limit.
@@ -93,9 +83,8 @@ async fn a_limit_is_counted_once() {
     let series = "realtime_token_provider_limited_seconds_total{provider=\"openai\"} ";
     let seconds = wait::until("the limit", SOON, async || {
         let metrics = world.operator.lock().await.metrics().await?;
-        let reported = metrics.contains(
-            "realtime_token_tokens{provider=\"openai\",ready=\"false\",reason=\"RateLimited\"} 8\n",
-        );
+        let reported =
+            metrics.contains("realtime_token_tokens{provider=\"openai\",ready=\"false\",reason=\"RateLimited\"} 8\n");
         let seconds = metrics.lines().find_map(|line| line.strip_prefix(series));
         Ok(seconds
             .filter(|_| reported)

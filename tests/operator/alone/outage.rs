@@ -23,16 +23,12 @@ async fn a_token_minted_during_an_outage_is_stored_after_it() {
     spec["expirationSeconds"] = json!(50);
     spec["renewal"] = json!({"minRemainingSeconds": 2, "propagationSeconds": 0});
     case.create("due", spec).await;
-    let status = case
-        .patiently("due", |status| status.renewal_time.is_some())
-        .await;
+    let status = case.patiently("due", |status| status.renewal_time.is_some()).await;
     let renewal = status.renewal_time.unwrap().0;
     // Its answer comes when nobody can store it.
-    case.world.standin.fail_next_for(
-        Scope::Key(case.key.clone()),
-        1,
-        Fault::Delay(Duration::from_secs(3)),
-    );
+    case.world
+        .standin
+        .fail_next_for(Scope::Key(case.key.clone()), 1, Fault::Delay(Duration::from_secs(3)));
     case.create("under-way", case.spec("under-way")).await;
     case.calls_of_reach("under-way", 1).await;
     let (case, other) = (case.leave(), other.leave());
@@ -42,10 +38,7 @@ async fn a_token_minted_during_an_outage_is_stored_after_it() {
 
     let case = case.enter(&world);
     let calls = case.calls_of_reach("due", 2).await;
-    assert!(
-        calls[1].time > stopped,
-        "the provider is there, so the mint is in time"
-    );
+    assert!(calls[1].time > stopped, "the provider is there, so the mint is in time");
     let case = case.leave();
     world.cluster.own().start_apiserver().await.unwrap();
     let back = Instant::now();
@@ -55,11 +48,7 @@ async fn a_token_minted_during_an_outage_is_stored_after_it() {
         let secret = case.recovered(name, revision).await;
         let calls = case.calls_of(name);
         assert_eq!(calls.len(), mints, "{name}: no mint because of the outage");
-        assert_eq!(
-            Some(data(&secret, "token")),
-            calls[mints - 1].token,
-            "{name}"
-        );
+        assert_eq!(Some(data(&secret, "token")), calls[mints - 1].token, "{name}");
     }
     assert!(
         back.elapsed() < Duration::from_secs(20),
@@ -77,9 +66,7 @@ async fn a_token_minted_during_an_outage_is_stored_after_it() {
     );
     assert_eq!(case.calls_of("due").len(), 2);
     other.assert_untouched(&quiet).await;
-    let status = other
-        .patiently("quiet", |status| status.revision == Some(1))
-        .await;
+    let status = other.patiently("quiet", |status| status.revision == Some(1)).await;
     assert_recovered(&status);
     assert_eq!(other.calls_of("quiet").len(), 1);
     case.assert_strict();

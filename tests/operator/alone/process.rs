@@ -34,8 +34,7 @@ async fn no_key_and_no_token_is_ever_told() {
     let case = world.case("canary").await;
     case.create("good", case.openai()).await;
     case.create("url", case.elevenlabs("SignedUrl")).await;
-    case.create("webrtc", case.elevenlabs("ConversationToken"))
-        .await;
+    case.create("webrtc", case.elevenlabs("ConversationToken")).await;
     for name in ["good", "url", "webrtc"] {
         case.revision(name, 1).await;
     }
@@ -57,20 +56,19 @@ async fn no_key_and_no_token_is_ever_told() {
         world.standin.heal();
         case.fail(fault);
         case.create(&name, case.openai()).await;
-        case.status_when(&name, |s| {
-            s.failed_mint_attempts.is_some_and(|failed| failed > 0)
-        })
-        .await;
+        case.status_when(&name, |s| s.failed_mint_attempts.is_some_and(|failed| failed > 0))
+            .await;
     }
 
     let mut secrets: Vec<String> = world.standin.issued();
     assert!(secrets.len() >= 4);
     // A signed URL is secret by its signature.
-    secrets.extend(secrets.clone().iter().filter_map(|token| {
-        token
-            .split_once("conversation_signature=")
-            .map(|(_, s)| s.to_owned())
-    }));
+    secrets.extend(
+        secrets
+            .clone()
+            .iter()
+            .filter_map(|token| token.split_once("conversation_signature=").map(|(_, s)| s.to_owned())),
+    );
     secrets.extend([case.key.clone(), case.xi_key.clone()]);
     let encoded = |secret: &String| {
         json!(k8s_openapi::ByteString(secret.as_bytes().to_vec()))
@@ -87,28 +85,16 @@ async fn no_key_and_no_token_is_ever_told() {
         ("metrics", operator.metrics().await.unwrap()),
         (
             "events",
-            format!(
-                "{:?}",
-                events.list(&ListParams::default()).await.unwrap().items
-            ),
+            format!("{:?}", events.list(&ListParams::default()).await.unwrap().items),
         ),
         (
             "resources",
-            format!(
-                "{:?}",
-                case.tokens()
-                    .list(&ListParams::default())
-                    .await
-                    .unwrap()
-                    .items
-            ),
+            format!("{:?}", case.tokens().list(&ListParams::default()).await.unwrap().items),
         ),
     ];
     for (where_, text) in said {
         assert!(text.len() > 100, "{where_} are there to be looked at");
-        let told = secrets
-            .iter()
-            .position(|secret| text.contains(secret.as_str()));
+        let told = secrets.iter().position(|secret| text.contains(secret.as_str()));
         assert_eq!(told, None, "{where_} tell a secret");
     }
 }
@@ -117,9 +103,7 @@ async fn no_key_and_no_token_is_ever_told() {
 async fn without_crds_it_says_so_and_goes_on_once_they_are_there() {
     let cluster = Cluster::start(Options::default()).await.unwrap();
     let binary = env!("CARGO_BIN_EXE_realtime-token-operator");
-    let mut operator = Operator::builder(binary, cluster.kubeconfig())
-        .start()
-        .unwrap();
+    let mut operator = Operator::builder(binary, cluster.kubeconfig()).start().unwrap();
     wait::until("the log to name what is missing", SOON, async || {
         let logs = operator.logs();
         Ok(logs.contains("ClusterRealtimeProviders: ").then_some(()))

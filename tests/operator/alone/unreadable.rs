@@ -64,9 +64,7 @@ async fn an_object_that_cannot_be_read_says_so_and_holds_up_nobody() {
         "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken", "metadata": {"name": "bare"},
     });
     let bare: DynamicObject = serde_json::from_value(bare).unwrap();
-    api.create(&kube::api::PostParams::default(), &bare)
-        .await
-        .unwrap();
+    api.create(&kube::api::PostParams::default(), &bare).await.unwrap();
     case.event("bare", "InvalidSpec").await;
 
     // Others go on, old ones and new ones, also after a restart with the odd ones in the list.
@@ -96,8 +94,7 @@ async fn loosen_the_crd(case: &Case<'_>) {
     let name = "realtimetokens.realtime-token.dev";
     let mut crd = serde_json::to_value(crds.get(name).await.unwrap()).unwrap();
     let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-    schema["properties"]["spec"] =
-        json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    schema["properties"]["spec"] = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     for strict in ["x-kubernetes-validations", "required"] {
         schema.as_object_mut().unwrap().remove(strict);
     }

@@ -24,8 +24,7 @@ async fn a_key_secret_that_is_missing_and_then_created() {
         text.contains(&format!("Secret {namespace}/late does not exist")),
         "{text}"
     );
-    let remedy =
-        format!("kubectl create secret generic late -n {namespace} --from-literal=api-key=");
+    let remedy = format!("kubectl create secret generic late -n {namespace} --from-literal=api-key=");
     assert!(text.contains(&remedy), "{text}");
     assert_eq!(status.failed_mint_attempts, None, "nothing was asked");
     case.settle().await;
@@ -34,10 +33,7 @@ async fn a_key_secret_that_is_missing_and_then_created() {
     let created = Timestamp::now();
     case.put_key("late", &case.key).await;
     let calls = case.calls_of_reach("voice", 1).await;
-    assert!(
-        calls[0].time.duration_since(created) < AT_ONCE,
-        "noticed at once"
-    );
+    assert!(calls[0].time.duration_since(created) < AT_ONCE, "noticed at once");
     case.recovered("voice", 1).await;
     assert_eq!(case.calls_of("voice").len(), 1);
     case.assert_strict();
@@ -64,10 +60,7 @@ async fn a_key_secret_without_the_key() {
         let status = case.not_issued(name, "CredentialNotFound").await;
         let text = message(&status, "Ready");
         assert!(
-            text.contains(&format!(
-                "Secret {}/key-{name} {words}",
-                case.namespace.name()
-            )),
+            text.contains(&format!("Secret {}/key-{name} {words}", case.namespace.name())),
             "{text}"
         );
         assert!(case.calls_of(name).is_empty());
@@ -100,11 +93,7 @@ async fn wrong_for_a_first_token() {
     assert!(!text.contains(&wrong), "{text}");
     assert_eq!(status.failed_mint_attempts, Some(1));
     case.settle().await;
-    assert_eq!(
-        case.calls_of("voice").len(),
-        1,
-        "a wrong key is not tried again"
-    );
+    assert_eq!(case.calls_of("voice").len(), 1, "a wrong key is not tried again");
 
     case.put_key("openai", &format!("{wrong}-too")).await;
     case.patiently("voice", |status| status.failed_mint_attempts == Some(2))
@@ -121,17 +110,9 @@ async fn wrong_for_a_first_token() {
         calls[2].time.duration_since(fixed) < AT_ONCE,
         "the right key is used at once"
     );
-    for (call, key) in calls
-        .iter()
-        .zip([&wrong, &format!("{wrong}-too"), &case.key])
-    {
+    for (call, key) in calls.iter().zip([&wrong, &format!("{wrong}-too"), &case.key]) {
         assert_eq!(call.api_key.as_ref(), Some(key));
-        assert_eq!(
-            call.complaint.is_some(),
-            *key != case.key,
-            "{:?}",
-            call.complaint
-        );
+        assert_eq!(call.complaint.is_some(), *key != case.key, "{:?}", call.complaint);
     }
 }
 
@@ -146,19 +127,13 @@ async fn wrong_for_a_renewal() {
     case.not_renewed("voice", "CredentialRejected", &old).await;
     case.put_key("openai", &case.key).await;
     let status = case
-        .patiently("voice", |status| {
-            holds(status, "Renewing", "False", "AwaitingRenewal")
-        })
+        .patiently("voice", |status| holds(status, "Renewing", "False", "AwaitingRenewal"))
         .await;
     crate::expect::assert_recovered(&status);
     case.settle().await;
     case.assert_untouched(&old).await;
     let calls = case.calls_of("voice");
-    assert_eq!(
-        calls.len(),
-        2,
-        "the first mint and one try of the wrong key"
-    );
+    assert_eq!(calls.len(), 2, "the first mint and one try of the wrong key");
     assert_eq!(calls[1].api_key.as_deref(), Some(wrong.as_str()));
     case.assert_strict();
 }
@@ -184,16 +159,11 @@ async fn deleted() {
     case.create("voice", case.spec("voice")).await;
     case.recovered("voice", 1).await;
     let old = case.revision("voice", 1).await;
-    case.secrets()
-        .delete("openai", &DeleteParams::default())
-        .await
-        .unwrap();
+    case.secrets().delete("openai", &DeleteParams::default()).await.unwrap();
     case.not_renewed("voice", "CredentialNotFound", &old).await;
     case.put_key("openai", &case.key).await;
-    case.patiently("voice", |status| {
-        holds(status, "Renewing", "False", "AwaitingRenewal")
-    })
-    .await;
+    case.patiently("voice", |status| holds(status, "Renewing", "False", "AwaitingRenewal"))
+        .await;
     case.settle().await;
     case.assert_untouched(&old).await;
     assert_eq!(
@@ -232,9 +202,7 @@ async fn what_is_no_change_of_the_key() {
         .unwrap();
     case.settle().await;
     // A mint that is put off would show as Renewing=True.
-    let status = case
-        .patiently("voice", |status| !status.conditions.is_empty())
-        .await;
+    let status = case.patiently("voice", |status| !status.conditions.is_empty()).await;
     crate::expect::assert_recovered(&status);
     case.assert_untouched(&old).await;
     assert_eq!(case.calls_of("voice").len(), 1);

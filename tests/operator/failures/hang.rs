@@ -28,29 +28,17 @@ async fn a_provider_that_hangs_holds_up_its_own_credential_only() {
     bystander.create("free", bystander.spec("free")).await;
     bystander.recovered("free", 1).await;
     let free = bystander.calls_of("free")[0].time.duration_since(created);
-    assert!(
-        free < AT_ONCE,
-        "another credential's mint came after {free:?}"
-    );
-    assert_eq!(
-        case.calls().len(),
-        IN_FLIGHT,
-        "no credential has more calls in flight"
-    );
+    assert!(free < AT_ONCE, "another credential's mint came after {free:?}");
+    assert_eq!(case.calls().len(), IN_FLIGHT, "no credential has more calls in flight");
 
     case.heal();
     let status = case
-        .patiently(stuck, |status| {
-            holds(status, "Renewing", "True", "MintFailed")
-        })
+        .patiently(stuck, |status| holds(status, "Renewing", "True", "MintFailed"))
         .await;
     let ended = Timestamp::now().duration_since(first.time).as_secs_f64();
     assert!((19.5..26.0).contains(&ended), "given up after {ended} s");
     let text = message(&status, "Ready");
-    assert!(
-        text.contains("no complete answer from 127.0.0.1 within 20 s"),
-        "{text}"
-    );
+    assert!(text.contains("no complete answer from 127.0.0.1 within 20 s"), "{text}");
     case.event(stuck, "MintFailed").await;
 
     join_all(names.iter().map(|name| case.recovered(name, 1))).await;

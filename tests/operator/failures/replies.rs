@@ -125,12 +125,7 @@ fn answers() -> Vec<Answer> {
             ["it holds no token", changed],
             Unavailable,
         ),
-        failed(
-            "no expiry",
-            Fault::MissingExpiry,
-            ["expires_at", changed],
-            Unavailable,
-        ),
+        failed("no expiry", Fault::MissingExpiry, ["expires_at", changed], Unavailable),
         failed(
             "text expiry",
             Fault::ExpiryAsString,
@@ -158,21 +153,15 @@ impl Answer {
         match self.class {
             Class::Rejected => case.fail(self.fault.clone()),
             Class::Unavailable | Class::Throttled(_) => {
-                case.world.standin.fail_next_for(
-                    Scope::Key(case.key.clone()),
-                    TIMES,
-                    self.fault.clone(),
-                );
+                case.world
+                    .standin
+                    .fail_next_for(Scope::Key(case.key.clone()), TIMES, self.fault.clone());
             }
         }
     }
 
     fn failures(&self) -> usize {
-        if self.class == Class::Rejected {
-            1
-        } else {
-            TIMES
-        }
+        if self.class == Class::Rejected { 1 } else { TIMES }
     }
 
     fn check_status(&self, case: &Case<'_>, status: &RealtimeTokenStatus) {
@@ -180,10 +169,7 @@ impl Answer {
         for words in self.says {
             assert!(text.contains(words), "no {words:?} in: {text}");
         }
-        assert!(
-            text.contains("attempt 1") || self.class != Class::Rejected,
-            "{text}"
-        );
+        assert!(text.contains("attempt 1") || self.class != Class::Rejected, "{text}");
         assert!(
             !text.contains(&case.key),
             "the answer repeats the key, the message must not"
@@ -192,17 +178,11 @@ impl Answer {
         let (last, next) = (last_failure(status), next_attempt(status));
         let before = status.revision.unwrap_or(0) as usize;
         let begun = case.calls_of("voice")[before].time;
-        assert!(
-            begun - seconds(1.0) < last && last <= Timestamp::now(),
-            "{last}"
-        );
+        assert!(begun - seconds(1.0) < last && last <= Timestamp::now(), "{last}");
         let pause = next.duration_since(last).as_secs();
         match self.class {
             // The first pause is at most a minute, of which half is by chance; times are cut to seconds.
-            Class::Rejected => assert!(
-                (29..=61).contains(&pause),
-                "{pause} s after the last failure"
-            ),
+            Class::Rejected => assert!((29..=61).contains(&pause), "{pause} s after the last failure"),
             Class::Unavailable => {
                 assert!((0..=5).contains(&pause), "{pause} s after the last failure")
             }
@@ -220,10 +200,7 @@ impl Answer {
                 Class::Throttled(wait) => (f64::from(wait), f64::from(wait)),
             };
             assert!(gap >= seconds(least), "asked again after {gap:?}");
-            assert!(
-                gap <= seconds(most) + AT_ONCE,
-                "asked again only after {gap:?}"
-            );
+            assert!(gap <= seconds(most) + AT_ONCE, "asked again only after {gap:?}");
         }
     }
 
@@ -239,11 +216,8 @@ impl Answer {
             assert_eq!(case.calls_of("voice").len(), 1, "not asked again");
             case.heal();
             let fixed = Timestamp::now();
-            case.patch(
-                "voice",
-                json!({"spec": {"openai": {"model": "gpt-realtime-mini"}}}),
-            )
-            .await;
+            case.patch("voice", json!({"spec": {"openai": {"model": "gpt-realtime-mini"}}}))
+                .await;
             let calls = case.calls_of_reach("voice", 2).await;
             assert!(
                 calls[1].time.duration_since(fixed) < AT_ONCE,
@@ -252,11 +226,7 @@ impl Answer {
         }
         case.recovered("voice", 1).await;
         let calls = case.calls_of("voice");
-        assert_eq!(
-            calls.len(),
-            self.failures() + 1,
-            "so many calls and no more"
-        );
+        assert_eq!(calls.len(), self.failures() + 1, "so many calls and no more");
         self.check_calls(&calls);
         case.assert_strict();
     }
@@ -273,9 +243,8 @@ impl Answer {
         assert_eq!(status.revision, Some(1));
         assert_eq!(
             status.issued_at.as_ref().map(|time| time.0),
-            crate::world::annotation(&old, "issued-at").map(|at| {
-                Timestamp::from_second(at.parse::<Timestamp>().unwrap().as_second()).unwrap()
-            })
+            crate::world::annotation(&old, "issued-at")
+                .map(|at| { Timestamp::from_second(at.parse::<Timestamp>().unwrap().as_second()).unwrap() })
         );
         if self.class == Class::Rejected {
             case.settle().await;
@@ -323,11 +292,8 @@ async fn a_spec_that_keeps_changing_is_asked_for_once_a_second() {
     case.create("voice", case.spec("voice")).await;
     case.not_issued("voice", "MintFailed").await;
     for turn in 0..40 {
-        case.patch(
-            "voice",
-            json!({"spec": {"openai": {"model": format!("model-{turn}")}}}),
-        )
-        .await;
+        case.patch("voice", json!({"spec": {"openai": {"model": format!("model-{turn}")}}}))
+            .await;
     }
     let calls = case.calls_of_reach("voice", 3).await;
     for pair in calls.windows(2) {

@@ -26,11 +26,7 @@ impl Says {
     }
 
     fn fault(&self, date: Option<Timestamp>) -> Fault {
-        let http_date = |date| {
-            DateTimePrinter::new()
-                .timestamp_to_rfc9110_string(&date)
-                .unwrap()
-        };
+        let http_date = |date| DateTimePrinter::new().timestamp_to_rfc9110_string(&date).unwrap();
         let header = match self {
             Self::Seconds(seconds) => Some(("retry-after", seconds.to_string())),
             Self::Millis(millis) => Some(("retry-after-ms", millis.to_string())),
@@ -76,14 +72,8 @@ async fn the_credential_waits(says: Says) {
     let wait = says.wait(date, told);
     let until = next_attempt(&status);
     // Times in a status are cut to seconds.
-    assert!(
-        until.duration_since(told) > wait - seconds(1.0),
-        "{until} after {told}"
-    );
-    assert!(
-        until.duration_since(told) < wait + AT_ONCE,
-        "{until} after {told}"
-    );
+    assert!(until.duration_since(told) > wait - seconds(1.0), "{until} after {told}");
+    assert!(until.duration_since(told) < wait + AT_ONCE, "{until} after {told}");
     assert_eq!(status.failed_mint_attempts, Some(1));
     let text = message(&status, "Ready");
     assert!(
@@ -92,19 +82,10 @@ async fn the_credential_waits(says: Says) {
     );
     assert!(text.contains(&until.to_string()), "says until when: {text}");
 
-    assert!(
-        message(&waiting, "Ready").contains("limited until"),
-        "{waiting:?}"
-    );
-    assert_eq!(
-        waiting.failed_mint_attempts, None,
-        "it waits and did not fail"
-    );
+    assert!(message(&waiting, "Ready").contains("limited until"), "{waiting:?}");
+    assert_eq!(waiting.failed_mint_attempts, None, "it waits and did not fail");
     assert_eq!(waiting.last_failure_time, None, "it waits and did not fail");
-    assert!(
-        next_attempt(&waiting) >= until - seconds(1.0),
-        "{waiting:?}"
-    );
+    assert!(next_attempt(&waiting) >= until - seconds(1.0), "{waiting:?}");
     assert!(case.calls_of("two").is_empty() || Timestamp::now() >= told + wait);
     let free = bystander.calls_of_reach("free", 1).await[0].time;
     let late = free.duration_since(created);
@@ -114,21 +95,14 @@ async fn the_credential_waits(says: Says) {
     case.recovered("one", 1).await;
     case.recovered("two", 1).await;
     let calls = case.calls();
-    assert_eq!(
-        calls.len(),
-        3,
-        "one that was told to wait, and one for each token"
-    );
+    assert_eq!(calls.len(), 3, "one that was told to wait, and one for each token");
     for call in &calls[1..] {
         let after = call.time.duration_since(told);
         assert!(
             after >= wait,
             "asked again {after:?} after a 429 with a wait of {wait:?}"
         );
-        assert!(
-            after <= wait + AT_ONCE,
-            "asked again only {after:?} after the 429"
-        );
+        assert!(after <= wait + AT_ONCE, "asked again only {after:?} after the 429");
     }
     case.assert_strict();
     bystander.assert_strict();
@@ -137,14 +111,8 @@ async fn the_credential_waits(says: Says) {
 #[tokio::test]
 async fn a_limited_credential_waits_as_long_as_it_is_told_and_nobody_else_does() {
     all(vec![
-        (
-            "seconds",
-            the_credential_waits(Says::Seconds(15)).boxed_local(),
-        ),
-        (
-            "millis",
-            the_credential_waits(Says::Millis(14_500)).boxed_local(),
-        ),
+        ("seconds", the_credential_waits(Says::Seconds(15)).boxed_local()),
+        ("millis", the_credential_waits(Says::Millis(14_500)).boxed_local()),
         ("date", the_credential_waits(Says::Date(18)).boxed_local()),
         ("nothing", the_credential_waits(Says::Nothing).boxed_local()),
     ])
@@ -170,11 +138,7 @@ async fn nothing_passes_a_limit() {
     case.recovered("new", 1).await;
     case.recovered("old", 2).await;
     let calls = case.calls();
-    assert_eq!(
-        calls.len(),
-        4,
-        "the first token, the 429, and one for each token"
-    );
+    assert_eq!(calls.len(), 4, "the first token, the 429, and one for each token");
     for call in &calls[2..] {
         let after = call.time.duration_since(told);
         assert!(after >= seconds(20.0), "asked again after {after:?}");

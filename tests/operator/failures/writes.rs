@@ -4,9 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use k8s_openapi::api::admissionregistration::v1::{
-    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
-};
+use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use realtime_token_operator::api::RealtimeTokenStatus;
@@ -66,10 +64,7 @@ impl<'a> Ban<'a> {
     async fn end(self) -> Instant {
         let ended = Instant::now();
         let bindings = cluster_wide::<ValidatingAdmissionPolicyBinding>(self.case);
-        bindings
-            .delete(&self.name, &DeleteParams::default())
-            .await
-            .unwrap();
+        bindings.delete(&self.name, &DeleteParams::default()).await.unwrap();
         self.in_force(false).await;
         ended
     }
@@ -93,10 +88,7 @@ impl<'a> Ban<'a> {
 /// No two tries were closer than a second.
 fn assert_spaced(status: &RealtimeTokenStatus, begun: Instant) {
     let (tries, elapsed) = (status.failed_mint_attempts.unwrap(), begun.elapsed());
-    assert!(
-        tries as u64 <= 1 + elapsed.as_secs(),
-        "{tries} tries in {elapsed:?}"
-    );
+    assert!(tries as u64 <= 1 + elapsed.as_secs(), "{tries} tries in {elapsed:?}");
 }
 
 async fn refused_for_a_first_token() {
@@ -110,15 +102,10 @@ async fn refused_for_a_first_token() {
         text.contains("can't be written (422)") && text.contains("no tokens today"),
         "{text}"
     );
-    assert!(
-        text.contains("The token is kept and will be written once"),
-        "{text}"
-    );
+    assert!(text.contains("The token is kept and will be written once"), "{text}");
     let failed = status.failed_mint_attempts.unwrap();
     let again = case
-        .patiently("voice", |s| {
-            s.failed_mint_attempts.is_some_and(|now| now > failed)
-        })
+        .patiently("voice", |s| s.failed_mint_attempts.is_some_and(|now| now > failed))
         .await;
     assert_spaced(&again, begun);
     let ended = ban.end().await;
@@ -142,10 +129,7 @@ async fn refused_for_a_renewal() {
     let ban = Ban::begin(&case, &["voice"]).await;
     case.force("voice", "now").await;
     let status = case.not_renewed("voice", "SecretWriteFailed", &old).await;
-    assert!(
-        message(&status, "Renewing").contains("no tokens today"),
-        "{status:?}"
-    );
+    assert!(message(&status, "Renewing").contains("no tokens today"), "{status:?}");
     ban.end().await;
     case.recovered("voice", 2).await;
     assert_eq!(case.calls_of("voice").len(), 2, "the token was kept");
@@ -159,10 +143,7 @@ async fn refused_with_a_quotation() {
     case.create("quoted", case.spec("quoted")).await;
     let status = case.not_issued("quoted", "SecretWriteFailed").await;
     let text = message(&status, "Ready");
-    assert!(
-        text.contains("quotes the Secret's data and is withheld"),
-        "{text}"
-    );
+    assert!(text.contains("quotes the Secret's data and is withheld"), "{text}");
     ban.end().await;
     case.recovered("quoted", 1).await;
     case.assert_strict();
@@ -175,16 +156,13 @@ async fn refused_for_a_label() {
     case.recovered("voice", 1).await;
     let old = case.revision("voice", 1).await;
     let ban = Ban::begin(&case, &["voice"]).await;
-    let labels =
-        json!({"spec": {"target": {"template": {"metadata": {"labels": {"team": "voice"}}}}}});
+    let labels = json!({"spec": {"target": {"template": {"metadata": {"labels": {"team": "voice"}}}}}});
     let begun = Instant::now();
     case.patch("voice", labels).await;
     let status = case.not_renewed("voice", "SecretWriteFailed", &old).await;
     let failed = status.failed_mint_attempts.unwrap();
     let again = case
-        .patiently("voice", |s| {
-            s.failed_mint_attempts.is_some_and(|now| now > failed)
-        })
+        .patiently("voice", |s| s.failed_mint_attempts.is_some_and(|now| now > failed))
         .await;
     assert_spaced(&again, begun);
     ban.end().await;
@@ -213,10 +191,8 @@ async fn somebody_who_writes_to_the_secret_all_the_time_costs_no_mint() {
     case.create("voice", case.spec("voice")).await;
     case.recovered("voice", 1).await;
     case.force("voice", "now").await;
-    case.patiently("voice", |status| {
-        holds(status, "Renewing", "True", "Pending")
-    })
-    .await;
+    case.patiently("voice", |status| holds(status, "Renewing", "True", "Pending"))
+        .await;
 
     let done = AtomicBool::new(false);
     let meddle = async |hand: &str| {
@@ -237,16 +213,9 @@ async fn somebody_who_writes_to_the_secret_all_the_time_costs_no_mint() {
         secret
     };
     let (left, right, secret) = tokio::join!(meddle("left"), meddle("right"), renewed);
-    assert!(
-        left > 5 && right > 5,
-        "{left} and {right} edits are no test"
-    );
+    assert!(left > 5 && right > 5, "{left} and {right} edits are no test");
     assert_eq!(annotation(&secret, "revision").unwrap(), "2");
     case.settle().await;
-    assert_eq!(
-        case.calls_of("voice").len(),
-        2,
-        "one mint for each that was due"
-    );
+    assert_eq!(case.calls_of("voice").len(), 2, "one mint for each that was due");
     case.assert_strict();
 }

@@ -33,10 +33,7 @@ async fn namespaces_come_and_go_by_their_labels() {
     let status = case
         .patiently("voice", |s| !s.conditions.is_empty() && selected(s))
         .await;
-    assert!(
-        holds(&status, "Ready", "False", "NamespaceNotAllowed"),
-        "{status:?}"
-    );
+    assert!(holds(&status, "Ready", "False", "NamespaceNotAllowed"), "{status:?}");
     let text = message(&status, "Ready");
     assert!(
         text.contains(case.namespace.name()) && text.contains("voice=yes"),
@@ -53,10 +50,7 @@ async fn namespaces_come_and_go_by_their_labels() {
     let labelled = Timestamp::now();
     case.label_namespace("voice", Some("yes")).await;
     let calls = case.calls_of_reach("voice", 1).await;
-    assert!(
-        calls[0].time.duration_since(labelled) < AT_ONCE,
-        "noticed at once"
-    );
+    assert!(calls[0].time.duration_since(labelled) < AT_ONCE, "noticed at once");
     case.recovered("voice", 1).await;
     let old = case.revision("voice", 1).await;
 
@@ -65,19 +59,11 @@ async fn namespaces_come_and_go_by_their_labels() {
     case.force("voice", "now").await;
     case.settle().await;
     case.assert_untouched(&old).await;
-    assert_eq!(
-        case.calls_of("voice").len(),
-        1,
-        "no mint for a namespace that may not"
-    );
+    assert_eq!(case.calls_of("voice").len(), 1, "no mint for a namespace that may not");
 
     case.label_namespace("voice", Some("yes")).await;
     case.recovered("voice", 2).await;
-    assert_eq!(
-        case.calls_of("voice").len(),
-        2,
-        "what was asked for meanwhile, once"
-    );
+    assert_eq!(case.calls_of("voice").len(), 2, "what was asked for meanwhile, once");
     case.assert_strict();
 }
 
@@ -86,8 +72,7 @@ async fn an_empty_selector_is_everybody_and_expressions_work() {
     let case = world().await.case("everybody").await;
     case.lent(case.account()).await;
     let name = case.namespace.name();
-    let not_here =
-        json!([{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [name]}]);
+    let not_here = json!([{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [name]}]);
     case.patch_provider(json!({"namespaceSelector": {"matchExpressions": not_here}}))
         .await;
     let old = case.revision("voice", 1).await;
@@ -115,25 +100,17 @@ async fn a_provider_that_is_missing_then_there_then_gone() {
         text.contains(&format!("no ClusterRealtimeProvider {}", case.provider())),
         "{text}"
     );
-    assert!(
-        text.contains("kubectl get clusterrealtimeproviders"),
-        "{text}"
-    );
+    assert!(text.contains("kubectl get clusterrealtimeproviders"), "{text}");
     assert!(case.calls_of("voice").is_empty());
     let created = Timestamp::now();
     case.create_provider(case.account()).await;
     let calls = case.calls_of_reach("voice", 1).await;
-    assert!(
-        calls[0].time.duration_since(created) < AT_ONCE,
-        "noticed at once"
-    );
+    assert!(calls[0].time.duration_since(created) < AT_ONCE, "noticed at once");
     case.recovered("voice", 1).await;
     let old = case.revision("voice", 1).await;
 
     let api: Api<ClusterRealtimeProvider> = cluster_wide(&case);
-    api.delete(case.provider(), &DeleteParams::default())
-        .await
-        .unwrap();
+    api.delete(case.provider(), &DeleteParams::default()).await.unwrap();
     case.not_renewed("voice", "ProviderNotFound", &old).await;
     case.create_provider(case.account()).await;
     case.recovered("voice", 1).await;

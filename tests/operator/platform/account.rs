@@ -28,10 +28,7 @@ async fn the_key_is_the_platforms() {
     case.create("new", case.tenant("new")).await;
     case.not_issued("new", "CredentialNotFound").await;
     case.settle().await;
-    assert!(
-        case.calls_of("new").is_empty(),
-        "the tenant's Secret is not used"
-    );
+    assert!(case.calls_of("new").is_empty(), "the tenant's Secret is not used");
 
     case.put_platform_key(&case.key).await;
     case.recovered("new", 1).await;
@@ -87,22 +84,13 @@ async fn other_headers() {
     let mut account = case.account();
     account["openai"]["project"] = json!("proj-1");
     case.lent(account).await;
-    assert_eq!(
-        case.calls_of("voice")[0].header("openai-project"),
-        Some("proj-1")
-    );
-    assert_eq!(
-        case.calls_of("voice")[0].header("openai-organization"),
-        None
-    );
-    case.patch_provider(json!({"openai": {"organization": "org-2"}}))
-        .await;
+    assert_eq!(case.calls_of("voice")[0].header("openai-project"), Some("proj-1"));
+    assert_eq!(case.calls_of("voice")[0].header("openai-organization"), None);
+    case.patch_provider(json!({"openai": {"organization": "org-2"}})).await;
     case.recovered("voice", 2).await;
     // What the token isn't made of.
-    case.patch_provider(
-        json!({"rateLimit": {"requestsPerMinute": 600}, "policy": {"maxExpirationSeconds": 7200}}),
-    )
-    .await;
+    case.patch_provider(json!({"rateLimit": {"requestsPerMinute": 600}, "policy": {"maxExpirationSeconds": 7200}}))
+        .await;
     case.settle().await;
     case.recovered("voice", 2).await;
     let calls = case.calls_of("voice");

@@ -73,10 +73,7 @@ async fn a_foreign_secret_can_not_be_named() {
     for (token, reference) in &admitted {
         if reference.get("secretRef").is_some() {
             case.recovered(token, 1).await;
-            assert_eq!(
-                case.calls_of(token)[0].api_key.as_ref(),
-                Some(&case.spare_key)
-            );
+            assert_eq!(case.calls_of(token)[0].api_key.as_ref(), Some(&case.spare_key));
         }
     }
     assert!(victim.calls().is_empty(), "the victim's key was sent");
@@ -99,14 +96,24 @@ async fn the_account_side_is_the_platforms_alone() {
     for (field, value) in openai {
         let mut spec = case.tenant("voice");
         spec["openai"][field] = value;
-        refused(&case, spec, "come from the ClusterRealtimeProvider when credentials.providerRef is set; remove them").await;
+        refused(
+            &case,
+            spec,
+            "come from the ClusterRealtimeProvider when credentials.providerRef is set; remove them",
+        )
+        .await;
     }
     for (field, value) in [("region", json!("US")), ("endpoint", standin)] {
         let spec = json!({
             "elevenlabs": {"kind": "SignedUrl", "agentId": "agent_1", field: value},
             "credentials": {"providerRef": {"name": case.provider()}},
         });
-        refused(&case, spec, "come from the ClusterRealtimeProvider when credentials.providerRef is set; remove them").await;
+        refused(
+            &case,
+            spec,
+            "come from the ClusterRealtimeProvider when credentials.providerRef is set; remove them",
+        )
+        .await;
     }
 }
 
@@ -129,22 +136,10 @@ async fn a_namespace_field_is_unknown() {
         "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken", "metadata": {"name": "voice"}, "spec": spec,
     });
     let resource = kube::core::ApiResource::erase::<RealtimeToken>(&());
-    let api = kube::Api::<DynamicObject>::namespaced_with(
-        case.namespace.client(),
-        case.namespace.name(),
-        &resource,
-    );
+    let api = kube::Api::<DynamicObject>::namespaced_with(case.namespace.client(), case.namespace.name(), &resource);
     let strict = PatchParams::apply("test").validation_strict();
-    let error = api
-        .patch("voice", &strict, &Patch::Apply(token))
-        .await
-        .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("credentials.secretRef.namespace"),
-        "{error}"
-    );
+    let error = api.patch("voice", &strict, &Patch::Apply(token)).await.unwrap_err();
+    assert!(error.to_string().contains("credentials.secretRef.namespace"), "{error}");
 }
 
 /// A CRD of an older version may let through what the rules refuse today.

@@ -10,8 +10,7 @@ use crate::world::world;
 async fn models_by_pattern() {
     let case = world().await.case("models").await;
     let mut account = case.account();
-    account["policy"] =
-        json!({"allowedModels": ["gpt-realtime-2*", "exact", "what?", "[ab]c", "*-mini"]});
+    account["policy"] = json!({"allowedModels": ["gpt-realtime-2*", "exact", "what?", "[ab]c", "*-mini"]});
     case.put_platform_key(&case.key).await;
     case.create_provider(account).await;
     let allowed = [
@@ -46,15 +45,10 @@ async fn models_by_pattern() {
         create(&format!("denied-{n}"), model).await;
     }
     for (n, model) in denied.iter().enumerate() {
-        let status = case
-            .not_issued(&format!("denied-{n}"), "ModelNotAllowed")
-            .await;
+        let status = case.not_issued(&format!("denied-{n}"), "ModelNotAllowed").await;
         let text = message(&status, "Ready");
         assert!(text.starts_with(&format!("{model} is not among")), "{text}");
-        assert!(
-            text.contains("gpt-realtime-2*, exact, what?, [ab]c, *-mini"),
-            "{text}"
-        );
+        assert!(text.contains("gpt-realtime-2*, exact, what?, [ab]c, *-mini"), "{text}");
     }
     for n in 0..allowed.len() {
         case.recovered(&format!("allowed-{n}"), 1).await;
@@ -96,19 +90,13 @@ async fn lives_of_openai() {
     let status = case.not_issued("more", "ExpirationNotAllowed").await;
     let text = message(&status, "Ready");
     assert!(
-        text.contains("901")
-            && text.contains("maxExpirationSeconds 900")
-            && text.contains("ask for less"),
+        text.contains("901") && text.contains("maxExpirationSeconds 900") && text.contains("ask for less"),
         "{text}"
     );
     for (name, granted) in [("default", 900), ("less", 600), ("equal", 900)] {
         case.recovered(name, 1).await;
         let calls = case.calls_of(name);
-        assert_eq!(
-            calls[0].json()["expires_after"]["seconds"],
-            granted,
-            "{name}"
-        );
+        assert_eq!(calls[0].json()["expires_after"]["seconds"], granted, "{name}");
     }
     assert!(case.calls_of("more").is_empty());
 
@@ -117,10 +105,7 @@ async fn lives_of_openai() {
     case.recovered("more", 1).await;
     // The default follows the maximum, up to half an hour: that is another token.
     case.recovered("default", 2).await;
-    assert_eq!(
-        case.calls_of("default")[1].json()["expires_after"]["seconds"],
-        1800
-    );
+    assert_eq!(case.calls_of("default")[1].json()["expires_after"]["seconds"], 1800);
     assert_eq!(case.calls_of("less").len(), 1);
     case.assert_strict();
 }
@@ -146,8 +131,7 @@ async fn lives_of_elevenlabs() {
     case.patch_provider(json!({"policy": {"maxExpirationSeconds": 900}}))
         .await;
     case.revision("signedurl", 1).await;
-    case.held_up("conversationtoken", "ExpirationNotAllowed")
-        .await;
+    case.held_up("conversationtoken", "ExpirationNotAllowed").await;
     case.patch_provider(json!({"policy": {"maxExpirationSeconds": null}}))
         .await;
     case.revision("conversationtoken", 1).await;
@@ -191,17 +175,12 @@ async fn endpoints_that_the_operator_was_not_told_of() {
     case.create_provider(account).await;
     case.create("voice", case.tenant("voice")).await;
     for endpoint in &unlisted {
-        case.patch_provider(json!({"openai": {"endpoint": endpoint}}))
-            .await;
+        case.patch_provider(json!({"openai": {"endpoint": endpoint}})).await;
         let told = |s: &realtime_token_operator::api::RealtimeTokenStatus| {
-            !s.conditions.is_empty()
-                && message(s, "Ready").contains(&format!("the endpoint {endpoint} is not allowed"))
+            !s.conditions.is_empty() && message(s, "Ready").contains(&format!("the endpoint {endpoint} is not allowed"))
         };
         let status = case.patiently("voice", told).await;
-        assert!(
-            message(&status, "Ready").contains("--allow-endpoint"),
-            "{status:?}"
-        );
+        assert!(message(&status, "Ready").contains("--allow-endpoint"), "{status:?}");
     }
     case.not_issued("voice", "EndpointNotAllowed").await;
     // The same of a namespace's own.
@@ -210,8 +189,7 @@ async fn endpoints_that_the_operator_was_not_told_of() {
     case.create("own", own).await;
     case.not_issued("own", "EndpointNotAllowed").await;
     assert!(case.calls().is_empty());
-    case.patch_provider(json!({"openai": {"endpoint": listed}}))
-        .await;
+    case.patch_provider(json!({"openai": {"endpoint": listed}})).await;
     case.recovered("voice", 1).await;
     case.assert_strict();
 }

@@ -14,11 +14,7 @@ fn assert_rate(times: &[Timestamp], per_minute: i64, burst: usize) {
             // On a busy machine a call may come in a bit later than it was allowed, and the next one not.
             let window = end.duration_since(*start) + seconds(1.0);
             let allowed = burst as f64 + window.as_secs_f64() * per_minute as f64 / 60.0;
-            assert!(
-                (n + 1) as f64 <= allowed,
-                "{} calls in {window:?}: {times:?}",
-                n + 1
-            );
+            assert!((n + 1) as f64 <= allowed, "{} calls in {window:?}: {times:?}", n + 1);
         }
     }
 }
@@ -31,21 +27,13 @@ async fn no_more_than_the_rate() {
     case.put_platform_key(&case.key).await;
     case.create_provider(account).await;
     let names: Vec<String> = (0..7).map(|n| format!("voice-{n}")).collect();
-    join_all(
-        names
-            .iter()
-            .map(|name| case.create(name, case.tenant(name))),
-    )
-    .await;
+    join_all(names.iter().map(|name| case.create(name, case.tenant(name)))).await;
     join_all(names.iter().map(|name| case.recovered(name, 1))).await;
     let times: Vec<Timestamp> = case.calls().iter().map(|call| call.time).collect();
     assert_eq!(times.len(), names.len());
     assert_rate(&times, 60, 2);
     let took = times[6].duration_since(times[0]);
-    assert!(
-        took < seconds(5.0) + AT_ONCE,
-        "the rate is used: {took:?} for 7 calls"
-    );
+    assert!(took < seconds(5.0) + AT_ONCE, "the rate is used: {took:?} for 7 calls");
     case.assert_strict();
 }
 
@@ -71,18 +59,12 @@ async fn a_first_token_goes_before_renewals() {
     .unwrap();
     case.create("new", case.tenant("new")).await;
     case.recovered("new", 1).await;
-    let order: Vec<String> = spare()
-        .into_iter()
-        .map(|call| call.identity.unwrap())
-        .collect();
+    let order: Vec<String> = spare().into_iter().map(|call| call.identity.unwrap()).collect();
     let place = order
         .iter()
         .position(|identity| *identity == case.identity("new"))
         .unwrap();
-    assert!(
-        place <= 2,
-        "who has no token waited for {place} renewals: {order:?}"
-    );
+    assert!(place <= 2, "who has no token waited for {place} renewals: {order:?}");
     for name in old {
         case.recovered(name, 2).await;
     }

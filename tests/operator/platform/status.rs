@@ -22,10 +22,7 @@ async fn warned(case: &Case<'_>, reason: &str) {
     wait::until(&format!("event {reason}"), PATIENCE, async || {
         let events = api.list(&ListParams::default()).await?;
         Ok(events.into_iter().find(|event| {
-            let about = event
-                .regarding
-                .as_ref()
-                .and_then(|about| about.name.as_deref());
+            let about = event.regarding.as_ref().and_then(|about| about.name.as_deref());
             about == Some(case.provider()) && event.reason.as_deref() == Some(reason)
         }))
     })
@@ -71,8 +68,7 @@ async fn from_missing_to_accepted_to_rejected_and_back() {
     );
 
     case.patch_provider(json!({"namespaceSelector": {}})).await;
-    case.provider_status(|s| s.observed_generation == Some(2))
-        .await;
+    case.provider_status(|s| s.observed_generation == Some(2)).await;
     case.create("voice", case.tenant("voice")).await;
     case.provider_status(|s| says(s, "CredentialValid", "True", "CredentialAccepted"))
         .await;
@@ -91,10 +87,7 @@ async fn from_missing_to_accepted_to_rejected_and_back() {
         "the key is there: {status:?}"
     );
     let text = &status.conditions[1].message;
-    assert!(
-        text.contains("answered 401") && !text.contains(&wrong),
-        "{text}"
-    );
+    assert!(text.contains("answered 401") && !text.contains(&wrong), "{text}");
     warned(&case, "CredentialRejected").await;
 
     case.put_platform_key(&case.spare_key).await;
@@ -129,19 +122,13 @@ async fn a_limit_shows_while_it_holds() {
     let until = status.rate_limit.unwrap().limited_until.unwrap().0;
     let told = case.calls_of("voice")[0].time;
     let wait = until.duration_since(told);
-    assert!(
-        wait > seconds(7.0) && wait < seconds(11.0),
-        "limited for {wait:?}"
-    );
+    assert!(wait > seconds(7.0) && wait < seconds(11.0), "limited for {wait:?}");
     case.not_issued("voice", "RateLimited").await;
     // Who waits is told of the ClusterRealtimeProvider; where the platform team keeps its key is not their business.
     case.create("next", case.tenant("next")).await;
     let waiting = case.not_issued("next", "RateLimited").await;
     let text = message(&waiting, "Ready");
-    let named = format!(
-        "the key of ClusterRealtimeProvider {} is limited",
-        case.provider()
-    );
+    let named = format!("the key of ClusterRealtimeProvider {} is limited", case.provider());
     assert!(text.starts_with(&named), "{text}");
     case.provider_status(|s| s.rate_limit.is_none()).await;
     assert!(

@@ -32,10 +32,7 @@ pub fn cells(file: &Conformance) -> (Cell, Cell) {
                 false => "as signed".to_owned(),
             }),
         ),
-        Err(problem) => (
-            Err(problem),
-            Err("there is no token to compare with".into()),
-        ),
+        Err(problem) => (Err(problem), Err("there is no token to compare with".into())),
     }
 }
 
@@ -118,8 +115,8 @@ impl<'a> Desk<'a> {
         if !output.status.success() {
             return Err(format!("{said}; {:?}", self.standin.complaints()));
         }
-        let json: Value = serde_json::from_slice(&output.stdout)
-            .map_err(|problem| format!("standard output: {problem}"))?;
+        let json: Value =
+            serde_json::from_slice(&output.stdout).map_err(|problem| format!("standard output: {problem}"))?;
         let token = json["token"].as_str().unwrap_or_default();
         let issued = self.standin.issued();
         if self.file.is_asked() && !issued.last().is_some_and(|own| token.contains(own)) {
@@ -149,10 +146,7 @@ impl<'a> Desk<'a> {
         if !output.status.success() || !err.is_empty() {
             return Err(err);
         }
-        for said in [
-            &said,
-            &String::from_utf8_lossy(&with_key.stdout).into_owned(),
-        ] {
+        for said in [&said, &String::from_utf8_lossy(&with_key.stdout).into_owned()] {
             let leaked = self.env.iter().find(|(_, _, value)| said.contains(value));
             if let Some((name, ..)) = leaked {
                 return Err(format!("shows the value of {name}"));
@@ -192,10 +186,7 @@ impl<'a> Desk<'a> {
         };
         let (head, body) = explained.split_once("\n\n").unwrap_or((explained, ""));
         // A comment before it, of a mint of two requests.
-        let head: Vec<_> = head
-            .lines()
-            .skip_while(|line| !line.contains(" http"))
-            .collect();
+        let head: Vec<_> = head.lines().skip_while(|line| !line.contains(" http")).collect();
         let first = format!(
             "{} {}{}",
             call.method,
@@ -273,13 +264,7 @@ fn same_claims(said: &str, token: &str) -> Result<(), String> {
     if !said.starts_with("signed here") || minted != explained {
         return Err(format!("minted {minted:?}, explained {said}"));
     }
-    if said.contains(
-        token
-            .rsplit('.')
-            .next()
-            .filter(|it| it.len() > 8)
-            .unwrap_or("\0"),
-    ) {
+    if said.contains(token.rsplit('.').next().filter(|it| it.len() > 8).unwrap_or("\0")) {
         return Err("it shows the signature".into());
     }
     Ok(())

@@ -26,9 +26,7 @@ pub async fn all(case: &Case<'_>, files: &[Conformance]) -> BTreeMap<String, Cel
             let calls_now = file.calls(&case.world.standin).len();
             match calls_now == calls {
                 true => Ok("2 tokens".to_owned()),
-                false => Err(format!(
-                    "{calls_now} calls in the end, {calls} after two mints"
-                )),
+                false => Err(format!("{calls_now} calls in the end, {calls} after two mints")),
             }
         });
         (file.field.clone(), cell)
@@ -63,8 +61,7 @@ async fn twice(case: &Case<'_>, file: &Conformance) -> Result<usize, String> {
     if let Ok(rest) = rest.try_into() {
         tokio::time::sleep(rest).await;
     }
-    let asked =
-        json!({"metadata": {"annotations": {"realtime-token.dev/renew-requested-at": "once"}}});
+    let asked = json!({"metadata": {"annotations": {"realtime-token.dev/renew-requested-at": "once"}}});
     case.patch(name, asked).await;
     let second = revision(case, name, 2).await?;
     handed_out(case, file, &second)?;
@@ -94,15 +91,13 @@ async fn revision(case: &Case<'_>, name: &str, number: i64) -> Result<Secret, St
 
 /// The Secret agrees with itself, and holds what the stand-in handed out.
 fn handed_out(case: &Case<'_>, file: &Conformance, secret: &Secret) -> Result<(), String> {
-    let json: serde_json::Value = serde_json::from_str(&text(secret, "token.json"))
-        .map_err(|problem| format!("token.json: {problem}"))?;
+    let json: serde_json::Value =
+        serde_json::from_str(&text(secret, "token.json")).map_err(|problem| format!("token.json: {problem}"))?;
     let (token, ends) = (text(secret, "token"), text(secret, "expires-at"));
     if json["token"] != token || json["provider"] != text(secret, "provider") || token.is_empty() {
         return Err("the keys of the Secret disagree".into());
     }
-    let ends: Timestamp = ends
-        .parse()
-        .map_err(|problem| format!("expires-at: {problem}"))?;
+    let ends: Timestamp = ends.parse().map_err(|problem| format!("expires-at: {problem}"))?;
     if ends < Timestamp::now() || json["expiresAt"] != ends.as_millisecond() {
         return Err(format!("expires at {ends}"));
     }
@@ -115,7 +110,5 @@ fn handed_out(case: &Case<'_>, file: &Conformance, secret: &Secret) -> Result<()
 
 fn text(secret: &Secret, key: &str) -> String {
     let value = secret.data.as_ref().and_then(|data| data.get(key));
-    value.map_or_else(String::new, |value| {
-        String::from_utf8_lossy(&value.0).into_owned()
-    })
+    value.map_or_else(String::new, |value| String::from_utf8_lossy(&value.0).into_owned())
 }

@@ -90,11 +90,9 @@ pub fn node() -> Result<PathBuf> {
 fn cached(program: Program) -> Result<PathBuf> {
     let name = program.name;
     let source = Source::read(Path::new(SOURCE), program)?;
-    let entry = cache::entry(
-        &format!("{name}-{}", source.key),
-        source.program.what,
-        |folder| source.build(&folder.join(name)),
-    )?;
+    let entry = cache::entry(&format!("{name}-{}", source.key), source.program.what, |folder| {
+        source.build(&folder.join(name))
+    })?;
     Ok(entry.join(name))
 }
 
@@ -116,14 +114,7 @@ impl Source {
         let (modules, sums) = (read("go.mod")?, read("go.sum")?);
         let ldflags = ldflags(&modules)?;
         let mut hash = Sha256::new();
-        for part in [
-            &main,
-            &modules,
-            &sums,
-            &ldflags,
-            env::consts::OS,
-            env::consts::ARCH,
-        ] {
+        for part in [&main, &modules, &sums, &ldflags, env::consts::OS, env::consts::ARCH] {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
@@ -149,9 +140,7 @@ impl Source {
         } = self.program;
         let go = match Command::new("go").arg("version").output() {
             Ok(it) => String::from_utf8_lossy(&it.stdout).trim().to_owned(),
-            Err(_) => bail!(
-                "{what} must be built and Go isn't on the PATH: install Go 1.26 or newer, {other_ways}"
-            ),
+            Err(_) => bail!("{what} must be built and Go isn't on the PATH: install Go 1.26 or newer, {other_ways}"),
         };
         cache::say(&format!(
             "building {what}: about {minutes} minutes on two cores, once per machine; kept in {}",
@@ -191,10 +180,7 @@ impl Source {
             ));
         }
         fs::remove_file(&log)?;
-        cache::say(&format!(
-            "{what}: built in {} s",
-            started.elapsed().as_secs()
-        ));
+        cache::say(&format!("{what}: built in {} s", started.elapsed().as_secs()));
         Ok(())
     }
 }

@@ -21,9 +21,7 @@ pub fn entry(name: &str, what: &str, make: impl FnOnce(&Path) -> Result<()>) -> 
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            say(&format!(
-                "another process is getting {what}; waiting for it"
-            ));
+            say(&format!("another process is getting {what}; waiting for it"));
             lock.lock()?;
         }
         Err(TryLockError::Error(error)) => return Err(error.into()),
@@ -45,15 +43,13 @@ pub fn entry(name: &str, what: &str, make: impl FnOnce(&Path) -> Result<()>) -> 
 pub fn folder() -> Result<PathBuf> {
     let caches = match env::var_os("XDG_CACHE_HOME").filter(|it| !it.is_empty()) {
         Some(it) => PathBuf::from(it),
-        None => PathBuf::from(
-            env::var_os("HOME")
-                .context("no place for a cache: neither XDG_CACHE_HOME nor HOME is set")?,
-        )
-        .join(".cache"),
+        None => {
+            PathBuf::from(env::var_os("HOME").context("no place for a cache: neither XDG_CACHE_HOME nor HOME is set")?)
+                .join(".cache")
+        }
     };
     let folder = caches.join("realtime-token-operator");
-    fs::create_dir_all(&folder)
-        .with_context(|| format!("create the cache folder {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("create the cache folder {}", folder.display()))?;
     Ok(folder)
 }
 

@@ -213,10 +213,7 @@ pub struct SignIn {
 }
 
 /// Providers with a face of their own in the stand-in, in place of [`Conformance::standin`].
-const FACES: [(&str, Provider); 2] = [
-    ("openai", Provider::OpenAi),
-    ("elevenlabs", Provider::ElevenLabs),
-];
+const FACES: [(&str, Provider); 2] = [("openai", Provider::OpenAi), ("elevenlabs", Provider::ElevenLabs)];
 
 impl Conformance {
     /// Whether the provider is asked for the token of the example, and not just the key.
@@ -230,10 +227,7 @@ impl Conformance {
         spec["credentials"] = json!({"secretRef": {"name": secret}});
         if self.is_asked() {
             let origin = standin.origin(&self.field).into();
-            let named = self
-                .standin
-                .as_ref()
-                .and_then(|play| play.origin.as_deref());
+            let named = self.standin.as_ref().and_then(|play| play.origin.as_deref());
             match named.and_then(|pointer| spec.pointer_mut(pointer)) {
                 Some(named) => *named = origin,
                 None => spec[&self.field]["endpoint"] = origin,
@@ -273,17 +267,14 @@ pub fn all() -> anyhow::Result<Vec<Conformance>> {
 
 /// The recording of a provider.
 pub fn recording(field: &str) -> anyhow::Result<Value> {
-    let path = folder()
-        .with_file_name("recordings")
-        .join(format!("{field}.json"));
+    let path = folder().with_file_name("recordings").join(format!("{field}.json"));
     let text = std::fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
     Ok(serde_json::from_str(&text)?)
 }
 
 fn read(path: &Path) -> anyhow::Result<Conformance> {
     let text = std::fs::read_to_string(path)?;
-    let mut file: Conformance =
-        serde_saphyr::from_str(&text).with_context(|| format!("{}", path.display()))?;
+    let mut file: Conformance = serde_saphyr::from_str(&text).with_context(|| format!("{}", path.display()))?;
     for request in &mut file.requests {
         if let Some(name) = &request.example {
             let text = std::fs::read_to_string(example(name)).with_context(|| name.clone())?;
@@ -291,11 +282,7 @@ fn read(path: &Path) -> anyhow::Result<Conformance> {
             request.spec = manifest["spec"].clone();
         }
     }
-    file.field = path
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    file.field = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Ok(file)
 }
 

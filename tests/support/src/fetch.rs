@@ -14,14 +14,7 @@ pub async fn get(addr: SocketAddr, path: &str) -> Result<String> {
         .build()?;
     let answer = client.get(&url).send().await?;
     let status = answer.status();
-    let body = answer
-        .text()
-        .await
-        .with_context(|| format!("read the body of {url}"))?;
-    ensure!(
-        status.is_success(),
-        "{url} answered {status}: {}",
-        body.trim()
-    );
+    let body = answer.text().await.with_context(|| format!("read the body of {url}"))?;
+    ensure!(status.is_success(), "{url} answered {status}: {}", body.trim());
     Ok(body)
 }

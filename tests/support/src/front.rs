@@ -73,10 +73,7 @@ async fn serve(
         while !head.ends_with(b"\r\n\r\n") {
             head.push(stream.read_u8().await?);
         }
-        ensure!(
-            head.starts_with(expected.as_bytes()),
-            "asked for another host"
-        );
+        ensure!(head.starts_with(expected.as_bytes()), "asked for another host");
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
     }
     let mut tls = acceptor.accept(stream).await?;

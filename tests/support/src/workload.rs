@@ -55,9 +55,7 @@ impl Workload {
         let container = container.clone();
         let folder = tempfile::tempdir()?;
         let account = pod.service_account_name.as_deref().unwrap_or("default");
-        let kubeconfig = cluster
-            .kubeconfig_of(namespace, account, folder.path())
-            .await?;
+        let kubeconfig = cluster.kubeconfig_of(namespace, account, folder.path()).await?;
         let workload = Self {
             deployment,
             client,
@@ -111,15 +109,12 @@ impl Workload {
 
     fn port(&self) -> Result<i32> {
         let ports = self.container.ports.as_deref().unwrap_or_default();
-        let port = ports
-            .iter()
-            .find(|port| port.name.as_deref() == Some("http"));
+        let port = ports.iter().find(|port| port.name.as_deref() == Some("http"));
         Ok(port.context("no port is called http")?.container_port)
     }
 
     fn listens_on_the_port(&self, arg: &str) -> bool {
-        self.port()
-            .is_ok_and(|port| arg == format!("--listen=0.0.0.0:{port}"))
+        self.port().is_ok_and(|port| arg == format!("--listen=0.0.0.0:{port}"))
     }
 
     async fn value(&self, variable: &EnvVar, pod: &str) -> Result<String> {
@@ -136,10 +131,7 @@ impl Workload {
         match field {
             Some("metadata.name") => Ok(pod.to_owned()),
             Some("metadata.namespace") => Ok(self.namespace.clone()),
-            _ => bail!(
-                "{}: no test knows this source yet: {source:?}",
-                variable.name
-            ),
+            _ => bail!("{}: no test knows this source yet: {source:?}", variable.name),
         }
     }
 

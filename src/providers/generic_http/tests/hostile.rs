@@ -46,11 +46,7 @@ fn hostile_blocks_are_refused_with_place_and_reason() {
             "http.params.a",
             "1 to",
         ),
-        (
-            json!({"params": {"a": "1"}}),
-            "http.params.a",
-            "nothing uses it",
-        ),
+        (json!({"params": {"a": "1"}}), "http.params.a", "nothing uses it"),
         (
             json!({"request": {"json": {"x": "{{ params.a }}"}}}),
             "http.params.a",
@@ -169,27 +165,15 @@ fn hostile_blocks_are_refused_with_place_and_reason() {
             "http.request.form",
             "not both",
         ),
-        (
-            json!({"request": {"method": "GET"}}),
-            "http.request.method",
-            "no body",
-        ),
+        (json!({"request": {"method": "GET"}}), "http.request.method", "no body"),
         (
             json!({"request": {"auth": {"kind": "Basic"}, "json": {"k": "{{ credential }}"}}}),
             "http.request.auth.kind",
             "no {{ credential }}",
         ),
-        (
-            json!({"sideEffects": true}),
-            "http.sideEffects",
-            "by a timer",
-        ),
+        (json!({"sideEffects": true}), "http.sideEffects", "by a timer"),
         (json!({"endpoint": null}), "http.endpoint", "set it"),
-        (
-            json!({"response": {"token": null}}),
-            "http.response.token",
-            "such as",
-        ),
+        (json!({"response": {"token": null}}), "http.response.token", "such as"),
         (
             json!({"response": {"token": "token"}}),
             "http.response.token",

@@ -5,30 +5,25 @@ use proptest::prelude::*;
 use super::*;
 
 fn any_time() -> impl Strategy<Value = Timestamp> {
-    (-4000i64..8000, 0i64..1000)
-        .prop_map(|(second, millis)| at(second) + SignedDuration::from_millis(millis))
+    (-4000i64..8000, 0i64..1000).prop_map(|(second, millis)| at(second) + SignedDuration::from_millis(millis))
 }
 
 fn any_target() -> impl Strategy<Value = TargetState> {
     let word = prop::sample::select(vec!["a", "b"]);
-    let issued = (any_time(), 1i64..8000, word.clone(), word, any::<bool>()).prop_map(
-        |(at, life, fingerprint, key, forced)| Issued {
-            fingerprint: fingerprint.into(),
-            credential_revision: key.into(),
-            renew_request: forced.then(|| "now".into()),
-            ..issued(at, life)
-        },
-    );
+    let issued =
+        (any_time(), 1i64..8000, word.clone(), word, any::<bool>()).prop_map(|(at, life, fingerprint, key, forced)| {
+            Issued {
+                fingerprint: fingerprint.into(),
+                credential_revision: key.into(),
+                renew_request: forced.then(|| "now".into()),
+                ..issued(at, life)
+            }
+        });
     prop_oneof![
         Just(TargetState::Absent),
         Just(TargetState::Foreign("a stranger".into())),
-        (
-            prop::option::of(issued),
-            any::<bool>(),
-            any::<bool>(),
-            any_time()
-        )
-            .prop_map(|(issued, intact, dressed, renewal_time)| {
+        (prop::option::of(issued), any::<bool>(), any::<bool>(), any_time()).prop_map(
+            |(issued, intact, dressed, renewal_time)| {
                 TargetState::Ours(Box::new(Stored {
                     issued,
                     intact,
@@ -36,7 +31,8 @@ fn any_target() -> impl Strategy<Value = TargetState> {
                     renewal_time: Some(renewal_time),
                     ..ours(at(0), 1)
                 }))
-            }),
+            }
+        ),
     ]
 }
 
@@ -46,26 +42,18 @@ fn any_sight() -> impl Strategy<Value = Sight> {
         4 => (word(), word(), prop::option::of(Just("now"))).prop_map(Ok),
         1 => Just(Err(Blocked::new(Reason::ProviderNotFound, "none"))),
     ];
-    let held = (
-        any_time(),
-        1i64..8000,
-        word(),
-        word(),
-        prop::option::of(1i64..9),
-    )
-        .prop_map(|(at, life, fingerprint, key, revision)| Held {
+    let held = (any_time(), 1i64..8000, word(), word(), prop::option::of(1i64..9)).prop_map(
+        |(at, life, fingerprint, key, revision)| Held {
             fingerprint: fingerprint.into(),
             credential_revision: key.into(),
             ..held(at, life, revision)
-        });
+        },
+    );
     (
         any::<bool>(),
         any_target(),
         wanted,
-        prop::option::of(
-            (any_time(), prop::option::of(Just("a/b/")))
-                .prop_map(|(next, asked)| failing(next, asked)),
-        ),
+        prop::option::of((any_time(), prop::option::of(Just("a/b/"))).prop_map(|(next, asked)| failing(next, asked))),
         prop::option::of(held),
         prop::option::of(any_time()),
         any::<bool>(),

@@ -144,10 +144,8 @@ impl World {
     /// Reconciles until there is nothing to do now. Returns when there will be, and why.
     fn run(&mut self) -> (Timestamp, WaitReason) {
         for _ in 0..20 {
-            let over = |held: &Held| {
-                held.revision.is_some()
-                    && self.now.duration_since(held.minted.issued_at) >= MIN_INTERVAL
-            };
+            let over =
+                |held: &Held| held.revision.is_some() && self.now.duration_since(held.minted.issued_at) >= MIN_INTERVAL;
             if self.held.as_ref().is_some_and(over) {
                 self.held = None;
             }
@@ -166,10 +164,7 @@ impl World {
     }
 
     fn mint(&mut self, trigger: Trigger) {
-        let stored = self
-            .secret
-            .as_ref()
-            .and_then(|stored| stored.issued.as_ref());
+        let stored = self.secret.as_ref().and_then(|stored| stored.issued.as_ref());
         let before = self.tokens().last().map(|mint| mint.at);
         self.mints.push(Mint {
             at: self.now,
@@ -191,9 +186,7 @@ impl World {
             return;
         }
         let failed = self.attempts.as_ref().map_or(0, |known| known.failed) + 1;
-        let error = MintError::Unavailable {
-            message: String::new(),
-        };
+        let error = MintError::Unavailable { message: String::new() };
         let next = self.now + backoff::delay(&error, failed, UID, SignedDuration::ZERO);
         self.attempts = Some(Attempts {
             failed,
@@ -255,8 +248,7 @@ impl World {
                 (self.held, self.last_mint) = (None, None);
             }
             Event::RestartedWithoutStatus => {
-                (self.held, self.last_mint, self.attempts, self.revision) =
-                    (None, None, None, None);
+                (self.held, self.last_mint, self.attempts, self.revision) = (None, None, None, None);
             }
             Event::StatusWiped => self.revision = None,
             Event::LabelsEdited => self.dress += 1,

@@ -19,12 +19,7 @@ fn whose_it_is() {
     let ours = Ok(());
     let cases = [
         ("ours", json!([mine]), &our_labels, ours),
-        (
-            "ours by uid, whatever the labels",
-            json!([mine]),
-            &none,
-            ours,
-        ),
+        ("ours by uid, whatever the labels", json!([mine]), &none, ours),
         ("ours, labelled otherwise", json!([mine]), &other_name, ours),
         ("ours among owners", json!([app, mine]), &our_labels, ours),
         (
@@ -59,12 +54,7 @@ fn whose_it_is() {
         ),
         ("retained", json!([]), &our_labels, ours),
         ("retained, owned by an app", json!([app]), &our_labels, ours),
-        (
-            "uncontrolled",
-            json!([same_uid_uncontrolled]),
-            &our_labels,
-            ours,
-        ),
+        ("uncontrolled", json!([same_uid_uncontrolled]), &our_labels, ours),
         (
             "retained from another name",
             json!([]),
@@ -77,24 +67,14 @@ fn whose_it_is() {
             &no_name,
             Err("written for RealtimeToken of another name"),
         ),
-        (
-            "a stranger",
-            json!([]),
-            &none,
-            Err("not created by this operator"),
-        ),
+        ("a stranger", json!([]), &none, Err("not created by this operator")),
         (
             "a stranger with our name",
             json!([]),
             &name_only,
             Err("not created by this operator"),
         ),
-        (
-            "Helm's",
-            json!([]),
-            &by_helm,
-            Err("not created by this operator"),
-        ),
+        ("Helm's", json!([]), &by_helm, Err("not created by this operator")),
         (
             "a stranger, owned by an app",
             json!([app]),

@@ -10,18 +10,10 @@ fn stands_still(scene: &mut Scene<'_>, later: Timestamp) {
     // As the API server gives it back.
     let stored = serde_json::to_string(&first).unwrap();
     scene.prior = serde_json::from_str(&stored).unwrap();
-    assert_eq!(
-        scene.prior, first,
-        "changes on the way to the API server and back"
-    );
+    assert_eq!(scene.prior, first, "changes on the way to the API server and back");
     assert_eq!(scene.status(), first);
     scene.now = later;
-    assert_eq!(
-        scene.status(),
-        first,
-        "{:?} moves with time",
-        scene.situation
-    );
+    assert_eq!(scene.status(), first, "{:?} moves with time", scene.situation);
     assert_eq!(new_failure(&first, &scene.status()), None);
 }
 
@@ -76,12 +68,8 @@ proptest! {
 
 #[test]
 fn a_transition_is_dated_when_the_status_flips_and_only_then() {
-    let transition = |status: &RealtimeTokenStatus, type_| {
-        find(&status.conditions, type_)
-            .unwrap()
-            .last_transition_time
-            .0
-    };
+    let transition =
+        |status: &RealtimeTokenStatus, type_| find(&status.conditions, type_).unwrap().last_transition_time.0;
     let first = fresh().status();
     assert_eq!(transition(&first, ConditionType::Ready), at(60));
     let renewed = Scene {
@@ -92,11 +80,7 @@ fn a_transition_is_dated_when_the_status_flips_and_only_then() {
     };
     let second = renewed.status();
     assert_ne!(second.conditions[0].reason, first.conditions[0].reason);
-    assert_eq!(
-        transition(&second, ConditionType::Ready),
-        at(60),
-        "True stays True"
-    );
+    assert_eq!(transition(&second, ConditionType::Ready), at(60), "True stays True");
     let attempts = failing(1);
     let failing = Scene {
         prior: second,
@@ -106,11 +90,7 @@ fn a_transition_is_dated_when_the_status_flips_and_only_then() {
     };
     let third = failing.status();
     assert_eq!(transition(&third, ConditionType::Ready), at(60));
-    assert_eq!(
-        transition(&third, ConditionType::Renewing),
-        at(1300),
-        "whole seconds"
-    );
+    assert_eq!(transition(&third, ConditionType::Renewing), at(1300), "whole seconds");
     let expired = Scene {
         prior: third,
         now: at(1801),
@@ -125,14 +105,8 @@ fn a_transition_is_dated_when_the_status_flips_and_only_then() {
         now: at(1900),
         ..fresh()
     };
-    assert_eq!(
-        transition(&recovered.status(), ConditionType::Ready),
-        at(1900)
-    );
-    assert_eq!(
-        transition(&recovered.status(), ConditionType::Renewing),
-        at(1900)
-    );
+    assert_eq!(transition(&recovered.status(), ConditionType::Ready), at(1900));
+    assert_eq!(transition(&recovered.status(), ConditionType::Renewing), at(1900));
 }
 
 #[test]

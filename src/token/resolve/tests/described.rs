@@ -37,10 +37,7 @@ fn a_token_brings_params_and_nothing_else() {
             json!({"http": {"params": {"app": "a", "b": "c"}}}),
             "http.params.b: nothing uses it",
         ),
-        (
-            json!({"http": {"params": {"app": ".."}}}),
-            "would leave the path",
-        ),
+        (json!({"http": {"params": {"app": ".."}}}), "would leave the path"),
         (
             json!({"http": {"params": {"app": "a"}, "reuse": "Multi"}}),
             "remove them here",
@@ -58,8 +55,5 @@ fn lives_are_held_against_the_description() {
         with_own_key(&json!({"jwt": jwt, "expirationSeconds": seconds}))
     };
     assert!(resolved(&jwt(600), None).is_ok());
-    assert_eq!(
-        refused(resolved(&jwt(601), None), "1 to 600"),
-        Reason::InvalidSpec
-    );
+    assert_eq!(refused(resolved(&jwt(601), None), "1 to 600"), Reason::InvalidSpec);
 }

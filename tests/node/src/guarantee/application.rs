@@ -85,11 +85,9 @@ impl Application {
                 },
             }),
         };
-        spec["credentials"] =
-            json!({"secretRef": {"name": format!("{}-key", self.name), "key": "api-key"}});
+        spec["credentials"] = json!({"secretRef": {"name": format!("{}-key", self.name), "key": "api-key"}});
         if let Some((floor, propagation)) = terms.renewal {
-            spec["renewal"] =
-                json!({"minRemainingSeconds": floor, "propagationSeconds": propagation});
+            spec["renewal"] = json!({"minRemainingSeconds": floor, "propagationSeconds": propagation});
         }
         json!({
             "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
@@ -146,9 +144,7 @@ impl Application {
 
     /// Waits until the pod of each reads the `n`th token.
     pub async fn all_read(all: &[Self], stage: &Stage, n: usize) -> Result<()> {
-        try_join_all(all.iter().map(|it| it.reads(stage, n)))
-            .await
-            .map(drop)
+        try_join_all(all.iter().map(|it| it.reads(stage, n))).await.map(drop)
     }
 
     /// Waits until its pod reads the `n`th token.
@@ -183,8 +179,6 @@ impl Application {
     /// The status of a condition: `True`, `False` or `Unknown`.
     pub async fn condition(&self, stage: &Stage, kind: &str) -> Result<String> {
         let path = format!("-o=jsonpath={{.status.conditions[?(@.type=='{kind}')].status}}");
-        stage
-            .kubectl(&["get", "rtt", &self.name, "-n", NAMESPACE, &path])
-            .await
+        stage.kubectl(&["get", "rtt", &self.name, "-n", NAMESPACE, &path]).await
     }
 }

@@ -87,11 +87,7 @@ fn check(looks: &[Look], minted: &[Minted], provider: Provider, terms: Terms) ->
             index + 1
         );
         if index == before.index {
-            ensure!(
-                look.content == before.content,
-                "{at}: token {} changed",
-                index + 1
-            );
+            ensure!(look.content == before.content, "{at}: token {} changed", index + 1);
         } else {
             ensure!(
                 index == before.index + 1,
@@ -104,9 +100,7 @@ fn check(looks: &[Look], minted: &[Minted], provider: Provider, terms: Terms) ->
                 "{at}: it ends no later than the one before"
             );
             figures.rotations += 1;
-            figures
-                .delays
-                .push(seconds(at.duration_since(minted[index].at)));
+            figures.delays.push(seconds(at.duration_since(minted[index].at)));
         }
         let life = seconds(look.expires_at.duration_since(at));
         ensure!(
@@ -116,9 +110,7 @@ fn check(looks: &[Look], minted: &[Minted], provider: Provider, terms: Terms) ->
             terms.floor()
         );
         figures.least = figures.least.min(life);
-        figures.longest_gap = figures
-            .longest_gap
-            .max(seconds(at.duration_since(before.at)));
+        figures.longest_gap = figures.longest_gap.max(seconds(at.duration_since(before.at)));
     }
     ensure!(
         figures.rotations + 1 == minted.len(),
@@ -143,17 +135,13 @@ fn read<'a>(look: &'a Look, minted: &[Minted], provider: Provider) -> Result<Rea
     let at = look.at;
     let content = look.content.as_deref();
     let content = content.map_err(|error| anyhow::anyhow!("{at}: no token: {error}"))?;
-    let json: Value = serde_json::from_slice(content)
-        .with_context(|| format!("{at}: {} bytes that are no JSON", content.len()))?;
+    let json: Value =
+        serde_json::from_slice(content).with_context(|| format!("{at}: {} bytes that are no JSON", content.len()))?;
     let name = match provider {
         Provider::OpenAi => "openai",
         _ => "elevenlabs",
     };
-    ensure!(
-        json["provider"] == name,
-        "{at}: of provider {}",
-        json["provider"]
-    );
+    ensure!(json["provider"] == name, "{at}: of provider {}", json["provider"]);
     let token = json["token"].as_str().context("no token")?;
     let index = minted.iter().position(|it| it.token == token);
     let index = index.with_context(|| format!("{at}: a token that nobody minted for it"))?;

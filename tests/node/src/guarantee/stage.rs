@@ -26,10 +26,7 @@ use crate::{
 const RELEASE: &str = "realtime-token-operator";
 /// Where the applications are.
 pub(super) const NAMESPACE: &str = "shop";
-const CHART: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../charts/realtime-token-operator"
-);
+const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/realtime-token-operator");
 
 /// For everything that isn't measured. The machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(240);
@@ -85,11 +82,7 @@ impl Stage {
             ..standin::Options::default()
         })?;
         standin.set_life(standin::Provider::ElevenLabs, Some(terms.life));
-        let stage = Self {
-            node,
-            standin,
-            terms,
-        };
+        let stage = Self { node, standin, terms };
         stage.install(&image.name).await?;
         stage.kubectl(&["create", "namespace", NAMESPACE]).await?;
         Ok(stage)
@@ -128,14 +121,7 @@ impl Stage {
         let url = format!("--set=helmTest.operatorUrl=http://{address}:8080");
         let patience = format!("--timeout={}s", PATIENCE.as_secs());
         let tested = tokio::task::spawn_blocking(move || {
-            helm.run([
-                "upgrade",
-                RELEASE,
-                CHART,
-                &namespace,
-                "--reuse-values",
-                &url,
-            ])?;
+            helm.run(["upgrade", RELEASE, CHART, &namespace, "--reuse-values", &url])?;
             // What its pod says is on stderr.
             let test = ["test", RELEASE, &namespace, &patience];
             anyhow::Ok(helm.command(test).output()?)
@@ -211,16 +197,10 @@ impl Stage {
 
     /// Replaces the operator's pods as an upgrade does, and waits until a new one leads.
     pub async fn restart(&self) -> Result<()> {
-        let before: Vec<String> = self
-            .pods()
-            .await?
-            .iter()
-            .map(ResourceExt::name_any)
-            .collect();
+        let before: Vec<String> = self.pods().await?.iter().map(ResourceExt::name_any).collect();
         let deployment = format!("deployment/{RELEASE}");
         let namespace = format!("--namespace={RELEASE}");
-        self.kubectl(&["rollout", "restart", &deployment, &namespace])
-            .await?;
+        self.kubectl(&["rollout", "restart", &deployment, &namespace]).await?;
         let patience = format!("--timeout={}s", PATIENCE.as_secs());
         self.kubectl(&["rollout", "status", &deployment, &namespace, &patience])
             .await?;
@@ -237,15 +217,8 @@ impl Stage {
         self.node.kill_pod(&uid)?;
         let namespace = format!("--namespace={RELEASE}");
         let name = leader.name_any();
-        self.kubectl(&[
-            "delete",
-            "pod",
-            &name,
-            &namespace,
-            "--grace-period=0",
-            "--force",
-        ])
-        .await?;
+        self.kubectl(&["delete", "pod", &name, &namespace, "--grace-period=0", "--force"])
+            .await?;
         self.leader(|it| it.name_any() != name).await?;
         Ok(crashed.elapsed())
     }

@@ -39,14 +39,10 @@ impl Kubelet {
                 .arg("kubelet")
                 .arg(format!("--config={config}"))
                 .arg(format!("--kubeconfig={}", kubeconfig.display()))
-                .arg(format!(
-                    "--root-dir={}",
-                    machine.folder.join("kubelet").display()
-                ))
+                .arg(format!("--root-dir={}", machine.folder.join("kubelet").display()))
                 .arg(format!("--hostname-override={NAME}"));
         })?;
-        let kubeconfig =
-            cluster.component_kubeconfig("scheduler", "system:kube-scheduler", None)?;
+        let kubeconfig = cluster.component_kubeconfig("scheduler", "system:kube-scheduler", None)?;
         let scheduler = process::start(machine, "scheduler", &binary, |command| {
             command
                 .arg("kube-scheduler")
@@ -79,20 +75,9 @@ impl Kubelet {
 }
 
 /// Writes the kubelet's configuration; where it is.
-fn config(
-    machine: &Machine,
-    runtime: &Runtime,
-    cluster: &Cluster,
-    sync: Option<Duration>,
-) -> Result<String> {
+fn config(machine: &Machine, runtime: &Runtime, cluster: &Cluster, sync: Option<Duration>) -> Result<String> {
     let folder = |name: &str| machine.folder.join(name).display().to_string();
-    let pki = |name: &str| {
-        cluster
-            .kubeconfig()
-            .with_file_name(name)
-            .display()
-            .to_string()
-    };
+    let pki = |name: &str| cluster.kubeconfig().with_file_name(name).display().to_string();
     let mut config = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",

@@ -83,7 +83,8 @@ impl Machine {
 
     /// Kills every process of a pod.
     pub(super) fn kill_pod(&self, uid: &str) -> Result<()> {
-        let script = "find /sys/fs/cgroup/pids/$1 -path \"*/pod$2/*\" -name cgroup.procs -exec cat {} + | xargs kill -KILL";
+        let script =
+            "find /sys/fs/cgroup/pids/$1 -path \"*/pod$2/*\" -name cgroup.procs -exec cat {} + | xargs kill -KILL";
         let status = Command::new("/bin/sh")
             .args(["-c", script, "kill", &self.name, uid])
             .status()?;

@@ -128,9 +128,6 @@ impl Runtime {
 
 fn ctr(socket: &Path) -> Command {
     let mut command = Command::new("ctr");
-    command
-        .arg("--address")
-        .arg(socket)
-        .args(["--namespace", "k8s.io"]);
+    command.arg("--address").arg(socket).args(["--namespace", "k8s.io"]);
     command
 }

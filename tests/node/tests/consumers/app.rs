@@ -51,13 +51,7 @@ impl App {
 
     /// Starts its server on a token's file: the server, and its base URL.
     pub async fn start(&self, token: &Path) -> (Script, String) {
-        let args = [
-            "--prod",
-            "--static",
-            "../client",
-            "--entry",
-            "dist/server/server.js",
-        ];
+        let args = ["--prod", "--static", "../client", "--entry", "dist/server/server.js"];
         let mut command = self.tool("srvx/bin/srvx.mjs", &args);
         command.args(["--host", "127.0.0.1", "--port", "0"]);
         command.env("REALTIME_TOKEN_FILE", token);
@@ -152,10 +146,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let name = entry.file_name();
-        if ["node_modules", "dist", ".tanstack"]
-            .iter()
-            .any(|it| name == *it)
-        {
+        if ["node_modules", "dist", ".tanstack"].iter().any(|it| name == *it) {
             continue;
         }
         if entry.file_type()?.is_dir() {

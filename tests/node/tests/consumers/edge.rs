@@ -39,11 +39,7 @@ impl Edge {
                 tokio::spawn(session(stream, standin.clone(), seen.clone()));
             }
         });
-        Self {
-            addr,
-            bearers,
-            server,
-        }
+        Self { addr, bearers, server }
     }
 
     /// What stands where `wss://api.openai.com/v1/realtime` would.
@@ -63,10 +59,7 @@ impl Drop for Edge {
     }
 }
 
-#[allow(
-    clippy::result_large_err,
-    reason = "the callback's type is tungstenite's"
-)]
+#[allow(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
 async fn session(stream: TcpStream, standin: StandIn, seen: Arc<Mutex<Vec<String>>>) {
     let admit = |request: &Request, response: Response| match redeem(request, &standin) {
         Ok(bearer) => {
@@ -86,11 +79,7 @@ async fn session(stream: TcpStream, standin: StandIn, seen: Arc<Mutex<Vec<String
     let mut answers = vec![json!({"type": "session.created"})];
     loop {
         for answer in answers.drain(..) {
-            if socket
-                .send(Message::text(answer.to_string()))
-                .await
-                .is_err()
-            {
+            if socket.send(Message::text(answer.to_string())).await.is_err() {
                 return;
             }
         }

@@ -68,16 +68,10 @@ async fn tanstacks_client_gets_each_token_once_from_the_server_function() {
         }
     }
     // It was handed five tokens by five calls: had it asked twice between two rotations, a revision would be missing.
-    assert!(
-        opened == tokens[..1],
-        "not one session, opened with the first token"
-    );
+    assert!(opened == tokens[..1], "not one session, opened with the first token");
     world.standin.redeem(tokens.last().unwrap()).unwrap();
     let rest = client.finish().await;
-    assert!(
-        !rest.iter().any(|it| it.contains("error")),
-        "an error at the end"
-    );
+    assert!(!rest.iter().any(|it| it.contains("error")), "an error at the end");
 
     let mut stranger = app.client(&["stranger", &url, &app.function_id()]);
     let refused = event_named(&mut stranger, "error").await;
@@ -100,10 +94,7 @@ async fn the_page_talks_in_a_browser_and_refreshes_its_token() {
     page.type_line("talk").await;
 
     let given = event_named(&mut page, "token").await;
-    assert!(
-        given["body"].as_str().unwrap().contains(&first),
-        "not what is mounted"
-    );
+    assert!(given["body"].as_str().unwrap().contains(&first), "not what is mounted");
     team.renew("page", "now").await;
     let session = event_named(&mut page, "session").await;
     assert!(session["bearer"] == *first, "opened with something else");
@@ -112,10 +103,7 @@ async fn the_page_talks_in_a_browser_and_refreshes_its_token() {
 
     let second = mounted(&team, &volume, "page", 2).await;
     let given = event_named(&mut page, "token").await;
-    assert!(
-        given["body"].as_str().unwrap().contains(&second),
-        "not what is mounted"
-    );
+    assert!(given["body"].as_str().unwrap().contains(&second), "not what is mounted");
     let rest = page.finish().await;
     assert_eq!(rest.len(), 1, "more than the page's text at the end");
     let text = "Stop\\n\\nconnected, listening\\n\\nassistant: hello";
@@ -142,10 +130,7 @@ async fn below_a_minute_tanstacks_client_asks_without_pause_and_the_server_funct
         event_named(&mut client, "token").await;
     }
     let took = started.elapsed();
-    assert!(
-        took < Duration::from_secs(10),
-        "50 calls in {took:?} are no tight loop"
-    );
+    assert!(took < Duration::from_secs(10), "50 calls in {took:?} are no tight loop");
 
     let (_server, url) = app.start(&file).await;
     let mut client = app.client(&["start", &url, &app.function_id()]);
@@ -184,14 +169,9 @@ async fn token_json_is_tanstacks_type_and_the_example_is_what_is_committed() {
     assert!(wrong.contains("TS2322"), "{wrong}");
 
     let routes = "src/routeTree.gen.ts";
-    let committed =
-        std::fs::read_to_string(Path::new(EXAMPLES).join("tanstack-start").join(routes));
+    let committed = std::fs::read_to_string(Path::new(EXAMPLES).join("tanstack-start").join(routes));
     let built = std::fs::read_to_string(app.folder.join(routes));
-    assert_eq!(
-        built.unwrap(),
-        committed.unwrap(),
-        "commit the new {routes}"
-    );
+    assert_eq!(built.unwrap(), committed.unwrap(), "commit the new {routes}");
     for server_only in ["token.json", "x-forwarded-user", "node:fs"] {
         assert!(
             !app.browser_bundle().contains(server_only),
@@ -213,8 +193,7 @@ async fn plain_python_reads_the_token_anew_for_each_session() {
     let requirements = folder.join("requirements.txt");
     let name = std::fs::read_to_string(&requirements).unwrap();
     let packages = cache::entry(&name.trim().replace("==", "-"), "websockets", |target| {
-        let pip =
-            "-m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target";
+        let pip = "-m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target";
         let mut command = Command::new("python3");
         command
             .args(pip.split(' '))
@@ -307,10 +286,7 @@ async fn rereads(mut consumer: Command, name: &str) {
 
     let bearers = edge.bearers();
     assert_eq!(bearers.len(), 2, "one session a line");
-    assert!(
-        bearers[0] != bearers[1],
-        "the second session has the first's token"
-    );
+    assert!(bearers[0] != bearers[1], "the second session has the first's token");
     assert!(bearers[1] == second, "not the token that is mounted");
     consumer.finish().await;
 }

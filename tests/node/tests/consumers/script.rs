@@ -53,19 +53,13 @@ impl Script {
         match timeout(within, self.lines.recv()).await {
             Ok(Some(line)) => line,
             Ok(None) => panic!("it ended; it complained:\n{}", self.complaints()),
-            Err(_) => panic!(
-                "nothing for {within:?}; it complained:\n{}",
-                self.complaints()
-            ),
+            Err(_) => panic!("nothing for {within:?}; it complained:\n{}", self.complaints()),
         }
     }
 
     pub async fn type_line(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().unwrap();
-        stdin
-            .write_all(format!("{line}\n").as_bytes())
-            .await
-            .unwrap();
+        stdin.write_all(format!("{line}\n").as_bytes()).await.unwrap();
     }
 
     /// Ends its input, and waits for it to end well.

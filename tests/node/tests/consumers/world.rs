@@ -62,15 +62,9 @@ impl World {
         for (name, key) in [("openai", "sk-test-fake"), ("elevenlabs", "xi-fake")] {
             let secret = json!({"metadata": {"name": name}, "stringData": {"api-key": key}});
             let secret = serde_json::from_value(secret).unwrap();
-            secrets
-                .create(&PostParams::default(), &secret)
-                .await
-                .unwrap();
+            secrets.create(&PostParams::default(), &secret).await.unwrap();
         }
-        Team {
-            namespace,
-            world: self,
-        }
+        Team { namespace, world: self }
     }
 }
 
@@ -123,9 +117,7 @@ impl Team<'_> {
     /// The `token.json` of a revision, once it is stored.
     pub async fn token_json(&self, name: &str, revision: u32) -> String {
         let revision = revision.to_string();
-        let fits = |secret: &Secret| {
-            secret.annotations().get("realtime-token.dev/revision") == Some(&revision)
-        };
+        let fits = |secret: &Secret| secret.annotations().get("realtime-token.dev/revision") == Some(&revision);
         let secret = wait::object_when(&self.secrets(), name, SOON, fits).await;
         let data = secret.unwrap().data.unwrap();
         String::from_utf8(data["token.json"].0.clone()).unwrap()

@@ -90,9 +90,7 @@ async fn crash(stage: &Stage, steady: &[Application]) -> Result<Duration> {
 /// The provider only fails from before the application's renewal until `OUTAGE` after.
 async fn outage(stage: &Stage, application: &Application) -> Result<()> {
     let scope = Scope::Key(application.key.clone());
-    stage
-        .standin
-        .fail_always_for(scope.clone(), Fault::status(503));
+    stage.standin.fail_always_for(scope.clone(), Fault::status(503));
     let calls = || stage.standin.calls_with_key(&application.key);
     wait::until("the first failure", PATIENCE, async || {
         let failed = calls().iter().any(|it| it.status == Some(503));

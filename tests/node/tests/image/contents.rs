@@ -17,10 +17,7 @@ fn the_binary_the_roots_the_licence_and_nothing_else() -> Result<()> {
     let archive = Archive::open(&image()?.archive)?;
     let created = archive.config["created"].as_str().unwrap().to_owned();
     let entries = archive.entries()?;
-    let seen: Vec<_> = entries
-        .iter()
-        .map(|it| (it.path.as_str(), it.mode.as_str()))
-        .collect();
+    let seen: Vec<_> = entries.iter().map(|it| (it.path.as_str(), it.mode.as_str())).collect();
     assert_eq!(
         seen,
         [
@@ -36,10 +33,7 @@ fn the_binary_the_roots_the_licence_and_nothing_else() -> Result<()> {
     );
     for entry in &entries {
         assert_eq!(entry.owner, "0/0", "what runs can't change it: {entry:?}");
-        assert_eq!(
-            entry.modified, created,
-            "one time for everything: {entry:?}"
-        );
+        assert_eq!(entry.modified, created, "one time for everything: {entry:?}");
     }
     Ok(())
 }
@@ -62,20 +56,12 @@ fn its_configuration() -> Result<()> {
     let version = of_cargo_toml("version")?;
     let tag = format!(":{version}");
     assert!(image.name.ends_with(&tag), "{}", image.name);
-    let git = Command::new("git")
-        .args(["-C", ROOT, "rev-parse", "HEAD"])
-        .output()?;
+    let git = Command::new("git").args(["-C", ROOT, "rev-parse", "HEAD"]).output()?;
     let commit = String::from_utf8(git.stdout)?;
     let labels = &config["Labels"];
-    let revision = labels["org.opencontainers.image.revision"]
-        .as_str()
-        .unwrap();
+    let revision = labels["org.opencontainers.image.revision"].as_str().unwrap();
     assert!(
-        revision.starts_with(if git.status.success() {
-            commit.trim()
-        } else {
-            "unknown"
-        }),
+        revision.starts_with(if git.status.success() { commit.trim() } else { "unknown" }),
         "{revision} isn't {commit}"
     );
     assert_eq!(
@@ -117,10 +103,7 @@ fn the_binary_needs_nothing_and_tells_nothing_of_where_it_was_built() -> Result<
         ensure!(output.status.success(), "readelf {what} failed");
         Ok(String::from_utf8(output.stdout)?)
     };
-    assert!(
-        !readelf("--program-headers")?.contains("INTERP"),
-        "a loader"
-    );
+    assert!(!readelf("--program-headers")?.contains("INTERP"), "a loader");
     assert!(!readelf("--dynamic")?.contains("NEEDED"), "libraries");
     assert!(
         readelf("--file-header")?.contains("DYN"),
@@ -130,10 +113,7 @@ fn the_binary_needs_nothing_and_tells_nothing_of_where_it_was_built() -> Result<
 
     let bytes = fs::read(&binary)?;
     let contains = |text: &str| bytes.windows(text.len()).any(|it| it == text.as_bytes());
-    assert!(
-        contains("/crates/hyper-"),
-        "a panic names its place in a crate"
-    );
+    assert!(contains("/crates/hyper-"), "a panic names its place in a crate");
     let here = Path::new(ROOT).canonicalize()?.display().to_string();
     for place in [
         here.as_str(),
@@ -165,10 +145,7 @@ fn the_roots_are_certificates() -> Result<()> {
     assert!((100..250).contains(&subjects.len()), "{subjects:#?}");
     // Two that much of the world's certificates come from.
     for root in ["ISRG Root X1", "GTS Root R1"] {
-        assert!(
-            subjects.iter().any(|subject| subject.ends_with(root)),
-            "{subjects:#?}"
-        );
+        assert!(subjects.iter().any(|subject| subject.ends_with(root)), "{subjects:#?}");
     }
     Ok(())
 }

@@ -21,9 +21,7 @@ use super::reproducible::{elsewhere, pretend_arm64};
 
 /// `skopeo …`, to its good end.
 fn skopeo(args: &[&str]) -> Result<String> {
-    let output = Command::new(debian::program("skopeo")?)
-        .args(args)
-        .output()?;
+    let output = Command::new(debian::program("skopeo")?).args(args).output()?;
     ensure!(
         output.status.success(),
         "skopeo {}: {}",
@@ -56,10 +54,7 @@ fn pushed_pulled_by_digest_and_run() -> Result<()> {
         .run(&["/realtime-token-operator", "--version"])?;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let (_, version) = image.name.rsplit_once(':').unwrap();
-    assert_eq!(
-        ended.out.trim(),
-        format!("realtime-token-operator {version}")
-    );
+    assert_eq!(ended.out.trim(), format!("realtime-token-operator {version}"));
     Ok(())
 }
 
@@ -71,22 +66,11 @@ fn one_name_for_two_architectures() -> Result<()> {
     let storage = folder.path().join("storage").display().to_string();
     let buildah = |args: &[&str]| -> Result<()> {
         let output = Command::new(debian::program("buildah")?)
-            .args([
-                "--root",
-                &storage,
-                "--runroot",
-                &storage,
-                "--storage-driver",
-                "vfs",
-            ])
+            .args(["--root", &storage, "--runroot", &storage, "--storage-driver", "vfs"])
             .args(args)
             .output()?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(
-            output.status.success(),
-            "buildah {}: {said}",
-            args.join(" ")
-        );
+        ensure!(output.status.success(), "buildah {}: {said}", args.join(" "));
         Ok(())
     };
     buildah(&["manifest", "create", "operator"])?;
@@ -98,17 +82,9 @@ fn one_name_for_two_architectures() -> Result<()> {
         expected.push((built.digest, platform.to_owned()));
     }
     let name = format!("docker://{}/operator:both", registry.addr());
-    buildah(&[
-        "manifest",
-        "push",
-        "--all",
-        "--tls-verify=false",
-        "operator",
-        &name,
-    ])?;
+    buildah(&["manifest", "push", "--all", "--tls-verify=false", "operator", &name])?;
 
-    let index: Value =
-        serde_json::from_str(&skopeo(&["inspect", "--tls-verify=false", "--raw", &name])?)?;
+    let index: Value = serde_json::from_str(&skopeo(&["inspect", "--tls-verify=false", "--raw", &name])?)?;
     let manifests = index["manifests"].as_array().context("an index")?;
     let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
     let seen: Vec<_> = manifests
@@ -136,9 +112,7 @@ async fn the_chart_is_pushed_and_installed_by_digest_with_the_image_by_digest() 
         let charts = format!("oci://{}/charts-{major:?}", registry.addr()).to_lowercase();
         let packed = helm.run(["package", &chart, "--destination", &folder])?;
         let (_, archive) = packed.trim().rsplit_once(": ").context(packed.clone())?;
-        let pushed = helm
-            .command(["push", archive, &charts, "--plain-http"])
-            .output()?;
+        let pushed = helm.command(["push", archive, &charts, "--plain-http"]).output()?;
         let said = String::from_utf8([pushed.stdout, pushed.stderr].concat())?;
         ensure!(pushed.status.success(), "{said}");
         let chart_digest = said.lines().find_map(|line| line.strip_prefix("Digest: "));
@@ -156,12 +130,7 @@ async fn the_chart_is_pushed_and_installed_by_digest_with_the_image_by_digest() 
         let release = namespace.name();
         let with = |first: &[&str]| -> Vec<String> {
             let rest = ["--namespace", release].into_iter().chain(values);
-            first
-                .iter()
-                .copied()
-                .chain(rest)
-                .map(str::to_owned)
-                .collect()
+            first.iter().copied().chain(rest).map(str::to_owned).collect()
         };
         let name = format!("{charts}/realtime-token-operator");
         let version = of_chart("version")?;
@@ -174,10 +143,7 @@ async fn the_chart_is_pushed_and_installed_by_digest_with_the_image_by_digest() 
             "--plain-http",
         ]))?;
         let local = helm.run(with(&["template", release, &chart]))?;
-        assert_eq!(
-            remote, local,
-            "{major:?}: the chart over there is another one"
-        );
+        assert_eq!(remote, local, "{major:?}: the chart over there is another one");
 
         let pinned = format!("{name}@{chart_digest}");
         helm.run(with(&["install", release, &pinned, "--plain-http"]))?;
@@ -187,22 +153,15 @@ async fn the_chart_is_pushed_and_installed_by_digest_with_the_image_by_digest() 
             .items
             .first()
             .and_then(|it| it.spec.as_ref()?.template.spec.as_ref());
-        let installed = pods.context("no Deployment")?.containers[0]
-            .image
-            .as_deref();
-        assert_eq!(
-            installed,
-            Some(format!("{repository}@{digest}").as_str()),
-            "{major:?}"
-        );
+        let installed = pods.context("no Deployment")?.containers[0].image.as_deref();
+        assert_eq!(installed, Some(format!("{repository}@{digest}").as_str()), "{major:?}");
         helm.run(["uninstall", release, "--namespace", release])?;
     }
     Ok(())
 }
 
 fn of_chart(field: &str) -> Result<String> {
-    let chart =
-        std::fs::read_to_string(format!("{ROOT}/charts/realtime-token-operator/Chart.yaml"))?;
+    let chart = std::fs::read_to_string(format!("{ROOT}/charts/realtime-token-operator/Chart.yaml"))?;
     let start = format!("{field}: ");
     let value = chart.lines().find_map(|line| line.strip_prefix(&start));
     Ok(value.context("Chart.yaml")?.to_owned())

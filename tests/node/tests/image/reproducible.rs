@@ -37,11 +37,7 @@ fn two_folders_one_digest() -> Result<()> {
     let (one, two) = (elsewhere()?, elsewhere()?);
     fs::write(two.path().join("target/notes"), "not for the image")?;
     let mut digests = Vec::new();
-    for (folder, time) in [
-        (&one, "1700000000"),
-        (&two, "1700000000"),
-        (&two, "1700000001"),
-    ] {
+    for (folder, time) in [(&one, "1700000000"), (&two, "1700000000"), (&two, "1700000001")] {
         let built = build(folder.path(), &[("SOURCE_DATE_EPOCH", time)])?;
         assert_eq!(Archive::open(&built.archive)?.digest, built.digest);
         digests.push(built.digest);

@@ -49,11 +49,7 @@ fn it_helps_and_prints_the_crds() -> Result<()> {
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<_>>()?;
     files.sort();
-    let mut printed: Vec<&str> = crds
-        .out
-        .split("---\n")
-        .filter(|it| !it.is_empty())
-        .collect();
+    let mut printed: Vec<&str> = crds.out.split("---\n").filter(|it| !it.is_empty()).collect();
     printed.sort_by_key(|crd| crd.lines().find(|line| line.starts_with("  name: ")));
     assert_eq!(printed.len(), files.len(), "{}", crds.err);
     for (printed, file) in printed.into_iter().zip(files) {
@@ -100,10 +96,7 @@ async fn a_token_over_tls_from_a_host_that_has_a_name() -> Result<()> {
         });
         let mut container = containerd
             .container(&image()?.name)
-            .mount(
-                &file("resolv.conf", &names.resolv_conf())?,
-                "/etc/resolv.conf",
-            )
+            .mount(&file("resolv.conf", &names.resolv_conf())?, "/etc/resolv.conf")
             .mount(&file("token.yaml", &manifest.to_string())?, "/token.yaml")
             .env("OPENAI_API_KEY", KEY)
             .env("ALLOW_ENDPOINTS", &origin);
@@ -116,36 +109,24 @@ async fn a_token_over_tls_from_a_host_that_has_a_name() -> Result<()> {
     };
 
     let minted = mint("gateway.ai", Some(&front.ca))?;
-    assert_eq!(
-        minted.code,
-        Some(0),
-        "{minted:?} asked: {:?}",
-        names.asked()
-    );
+    assert_eq!(minted.code, Some(0), "{minted:?} asked: {:?}", names.asked());
     let token: Value = serde_json::from_str(&minted.out)?;
     assert_eq!(token["token"], standin.issued()[0]);
     let asked = names.asked();
-    assert!(
-        asked.contains(&"gateway.ai.svc.cluster.local".to_owned()),
-        "{asked:?}"
-    );
+    assert!(asked.contains(&"gateway.ai.svc.cluster.local".to_owned()), "{asked:?}");
 
     // Without the bundle there are Mozilla's roots, which don't know the gateway's CA.
     let untrusted = mint("gateway.ai", None)?;
     assert_eq!(untrusted.code, Some(1), "{untrusted:?}");
     assert!(
-        untrusted
-            .err
-            .contains("the certificate of gateway.ai is not trusted"),
+        untrusted.err.contains("the certificate of gateway.ai is not trusted"),
         "{untrusted:?}"
     );
 
     let nowhere = mint("nowhere.ai", Some(&front.ca))?;
     assert_eq!(nowhere.code, Some(1), "{nowhere:?}");
     assert!(
-        nowhere
-            .err
-            .contains("the name nowhere.ai can't be resolved"),
+        nowhere.err.contains("the name nowhere.ai can't be resolved"),
         "{nowhere:?}"
     );
     assert_eq!(standin.count(), 1);
@@ -174,35 +155,24 @@ async fn it_serves_as_nobody_on_a_read_only_root() -> Result<()> {
         .env("WATCH_NAMESPACES", platform.name())
         .env("LISTEN", &listen);
     let running = container.start(&[])?;
-    let pid = wait::until(
-        "an operator that is ready",
-        Duration::from_secs(30),
-        async || {
-            let answer = fetch::get(listen.parse()?, "/readyz").await?;
-            Ok(running.pid().filter(|_| !answer.is_empty()))
-        },
-    )
+    let pid = wait::until("an operator that is ready", Duration::from_secs(30), async || {
+        let answer = fetch::get(listen.parse()?, "/readyz").await?;
+        Ok(running.pid().filter(|_| !answer.is_empty()))
+    })
     .await?;
 
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let of = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
-        line.unwrap_or_default()
-            .split_whitespace()
-            .next()
-            .unwrap_or_default()
+        line.unwrap_or_default().split_whitespace().next().unwrap_or_default()
     };
     assert_eq!((of("Uid:"), of("Gid:")), ("65532", "65532"));
     assert_eq!(of("CapPrm:"), "0000000000000000");
     assert_eq!(of("CapBnd:"), "0000000000000000");
     assert_eq!((of("NoNewPrivs:"), of("Seccomp:")), ("1", "2"));
     let mounts = fs::read_to_string(format!("/proc/{pid}/mounts"))?;
-    let root = mounts
-        .lines()
-        .find(|line| line.split(' ').nth(1) == Some("/"));
-    let options = root
-        .and_then(|line| line.split(' ').nth(3))
-        .unwrap_or_default();
+    let root = mounts.lines().find(|line| line.split(' ').nth(1) == Some("/"));
+    let options = root.and_then(|line| line.split(' ').nth(3)).unwrap_or_default();
     assert!(options.split(',').any(|it| it == "ro"), "{root:?}");
     println!("memory at rest: {} kB", of("VmRSS:"));
 

@@ -5,8 +5,7 @@ use serde_json::Value;
 
 use super::server::Prometheus;
 
-const DASHBOARD: &str =
-    include_str!("../../../../charts/realtime-token-operator/files/dashboard.json");
+const DASHBOARD: &str = include_str!("../../../../charts/realtime-token-operator/files/dashboard.json");
 
 /// One query of a panel.
 pub struct Query {
@@ -69,9 +68,7 @@ fn filled_in(expression: &str, variables: &[(String, String)]) -> String {
 }
 
 fn list(value: &Value) -> Result<&Vec<Value>> {
-    value
-        .as_array()
-        .with_context(|| format!("no list: {value}"))
+    value.as_array().with_context(|| format!("no list: {value}"))
 }
 
 fn text(value: &Value) -> Result<&str> {

@@ -30,17 +30,11 @@ const PATIENCE: Duration = Duration::from_secs(240);
 async fn the_dashboard_has_data_and_the_alerts_tell_what_is_wrong() {
     let scene = Scene::start().await.unwrap();
     let operators = [scene.leader.http_addr(), scene.standby.http_addr()];
-    let prometheus = Prometheus::start(Path::new(ALERTS), &operators)
-        .await
-        .unwrap();
+    let prometheus = Prometheus::start(Path::new(ALERTS), &operators).await.unwrap();
     both_are_scraped(&prometheus).await.unwrap();
     every_query_has_data(&prometheus).await.unwrap();
-    the_panels_are_right(&prometheus, scene.team.name())
-        .await
-        .unwrap();
-    the_alerts_are_right(&prometheus, scene.team.name())
-        .await
-        .unwrap();
+    the_panels_are_right(&prometheus, scene.team.name()).await.unwrap();
+    the_alerts_are_right(&prometheus, scene.team.name()).await.unwrap();
     promtool_is_content(&scene.leader.metrics().await.unwrap());
     promtool_is_content(&scene.standby.metrics().await.unwrap());
 }
@@ -64,20 +58,16 @@ fn has_data(series: &[Value]) -> bool {
 }
 
 async fn every_query_has_data(prometheus: &Prometheus) -> Result<()> {
-    wait::until(
-        "data for every query of the dashboard",
-        PATIENCE,
-        async || {
-            let mut empty = Vec::new();
-            for query in dashboard::queries(prometheus).await? {
-                if !has_data(&prometheus.query(&query.expression).await?) {
-                    empty.push(format!("{}: {}", query.panel, query.expression));
-                }
+    wait::until("data for every query of the dashboard", PATIENCE, async || {
+        let mut empty = Vec::new();
+        for query in dashboard::queries(prometheus).await? {
+            if !has_data(&prometheus.query(&query.expression).await?) {
+                empty.push(format!("{}: {}", query.panel, query.expression));
             }
-            ensure!(empty.is_empty(), "no data for\n{}", empty.join("\n"));
-            Ok(Some(()))
-        },
-    )
+        }
+        ensure!(empty.is_empty(), "no data for\n{}", empty.join("\n"));
+        Ok(Some(()))
+    })
     .await
 }
 
@@ -172,8 +162,5 @@ fn promtool_is_content(metrics: &str) {
     let output = promtool.wait_with_output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
-    assert!(
-        output.status.success() && said.is_empty(),
-        "{said}\n{metrics}"
-    );
+    assert!(output.status.success() && said.is_empty(), "{said}\n{metrics}");
 }

@@ -96,13 +96,7 @@ impl Scene {
         self.create("url", url).await?;
         self.create("overdue", short(BROKEN)).await?;
         for name in ["voice", "another", "url", "overdue"] {
-            wait::object_when(
-                &self.team.api::<Secret>(),
-                name,
-                Duration::from_secs(60),
-                |_| true,
-            )
-            .await?;
+            wait::object_when(&self.team.api::<Secret>(), name, Duration::from_secs(60), |_| true).await?;
         }
         self.standin
             .fail_always_for(Scope::Key(BROKEN.into()), Fault::status(500));
@@ -113,8 +107,7 @@ impl Scene {
     async fn create(&self, name: &str, spec: Value) -> Result<()> {
         let kind = GroupVersionKind::gvk("realtime-token.dev", "v1alpha1", "RealtimeToken");
         let kind = ApiResource::from_gvk(&kind);
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.team.client(), self.team.name(), &kind);
+        let api: Api<DynamicObject> = Api::namespaced_with(self.team.client(), self.team.name(), &kind);
         let mut token = DynamicObject::new(name, &kind);
         token.data = json!({"spec": spec});
         api.create(&PostParams::default(), &token).await?;

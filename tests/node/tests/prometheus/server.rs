@@ -41,10 +41,7 @@ impl Prometheus {
         let mut command = guard::command(&program, Some(folder.path()));
         command
             .arg(format!("--config.file={}", config.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                folder.path().join("data").display()
-            ))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address={addr}"))
             .arg("--log.level=warn")
             .stdout(fs::File::create(&log)?)
@@ -93,10 +90,7 @@ impl Prometheus {
     /// The targets that are scraped.
     pub async fn targets(&self) -> Result<Vec<Value>> {
         let data = self.api("targets").await?;
-        Ok(data["activeTargets"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default())
+        Ok(data["activeTargets"].as_array().cloned().unwrap_or_default())
     }
 
     async fn api(&self, path: &str) -> Result<Value> {

@@ -23,10 +23,7 @@ use testkit::{
     workload::Workload,
 };
 
-const CHART: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../charts/realtime-token-operator"
-);
+const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/realtime-token-operator");
 const RELEASE: &str = "realtime-token-operator";
 /// The API server is at 127.0.0.1, the provider at localhost.
 const NO_PROXY: &str = "127.0.0.1,.svc";
@@ -41,9 +38,7 @@ async fn keys_go_through_the_proxy_and_the_kubernetes_api_past_it() {
     let site = Site::start(&origin, &provider.ca).await;
 
     let operator = site.operator(proxy.way()).await;
-    let token = site
-        .token("voice", &origin, |status| status["revision"] == 1)
-        .await;
+    let token = site.token("voice", &origin, |status| status["revision"] == 1).await;
     assert!(token["expiresAt"].is_string());
     assert_eq!(standin.complaints(), [""; 0]);
     let tunnel = format!("localhost:{}", provider.addr.port());
@@ -59,7 +54,8 @@ async fn keys_go_through_the_proxy_and_the_kubernetes_api_past_it() {
     site.trust(&stranger.ca).await;
     let operator = site.operator(proxy.way()).await;
     let said = site.failure("distrustful", &origin).await;
-    let distrust = "the certificate of localhost is not trusted: if a proxy of yours signs it, add its CA with --ca-bundle";
+    let distrust =
+        "the certificate of localhost is not trusted: if a proxy of yours signs it, add its CA with --ca-bundle";
     assert!(said.contains(distrust), "{said}");
     assert_eq!(standin.count(), 1, "no key went there");
     drop(operator);
@@ -162,21 +158,13 @@ impl Site {
             origin: origin.to_owned(),
         };
         let namespaces: Api<Namespace> = Api::all(site.client.clone());
-        let operators: Namespace =
-            serde_json::from_value(json!({"metadata": {"name": "operators"}})).unwrap();
-        namespaces
-            .create(&PostParams::default(), &operators)
-            .await
-            .unwrap();
+        let operators: Namespace = serde_json::from_value(json!({"metadata": {"name": "operators"}})).unwrap();
+        namespaces.create(&PostParams::default(), &operators).await.unwrap();
         site.trust(ca).await;
-        let key =
-            json!({"metadata": {"name": "openai"}, "stringData": {"api-key": "sk-test-fake"}});
+        let key = json!({"metadata": {"name": "openai"}, "stringData": {"api-key": "sk-test-fake"}});
         let secrets: Api<Secret> = Api::namespaced(site.client.clone(), "default");
         secrets
-            .create(
-                &PostParams::default(),
-                &serde_json::from_value(key).unwrap(),
-            )
+            .create(&PostParams::default(), &serde_json::from_value(key).unwrap())
             .await
             .unwrap();
         site
@@ -188,11 +176,7 @@ impl Site {
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "corporate-ca"}, "data": {"ca.crt": ca},
         });
         Api::<ConfigMap>::namespaced(self.client.clone(), "operators")
-            .patch(
-                "corporate-ca",
-                &PatchParams::apply("platform"),
-                &Patch::Apply(map),
-            )
+            .patch("corporate-ca", &PatchParams::apply("platform"), &Patch::Apply(map))
             .await
             .unwrap();
     }
@@ -212,20 +196,9 @@ impl Site {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), values.to_string()).unwrap();
         let file = file.path().to_str().unwrap();
-        let args = [
-            "upgrade",
-            "--install",
-            RELEASE,
-            CHART,
-            "-n",
-            "operators",
-            "-f",
-            file,
-        ];
+        let args = ["upgrade", "--install", RELEASE, CHART, "-n", "operators", "-f", file];
         self.helm.run(args).unwrap();
-        let workload = Workload::of(&self.cluster, "operators", RELEASE)
-            .await
-            .unwrap();
+        let workload = Workload::of(&self.cluster, "operators", RELEASE).await.unwrap();
         let builder = workload
             .operator(built::operator().unwrap(), "operator-0")
             .await
@@ -243,11 +216,7 @@ impl Site {
             "data": {"url": k8s_openapi::ByteString(url.into_bytes())},
         });
         Api::<Secret>::namespaced(self.client.clone(), "operators")
-            .patch(
-                "proxy",
-                &PatchParams::apply("platform"),
-                &Patch::Apply(secret),
-            )
+            .patch("proxy", &PatchParams::apply("platform"), &Patch::Apply(secret))
             .await
             .unwrap();
         let from = json!({"secretKeyRef": {"name": "proxy", "key": "url"}});
@@ -274,11 +243,7 @@ impl Site {
 
     /// What a RealtimeToken says that gets none.
     async fn failure(&self, name: &str, origin: &str) -> String {
-        let failed = |status: &Value| {
-            status["failedMintAttempts"]
-                .as_i64()
-                .is_some_and(|it| it > 0)
-        };
+        let failed = |status: &Value| status["failedMintAttempts"].as_i64().is_some_and(|it| it > 0);
         let status = self.token(name, origin, failed).await;
         let conditions = status["conditions"].as_array().unwrap();
         let ready = conditions.iter().find(|it| it["type"] == "Ready").unwrap();

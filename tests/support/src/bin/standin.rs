@@ -61,9 +61,7 @@ fn log(call: &Call) {
         .status
         .map_or_else(|| "none".to_owned(), |status| status.to_string());
     let (time, method) = (call.time, &call.method);
-    print(format_args!(
-        "{time} {provider} {method} {path} -> {status}"
-    ));
+    print(format_args!("{time} {provider} {method} {path} -> {status}"));
 }
 
 /// Unlike `println!` it survives a reader that went away.

@@ -60,13 +60,8 @@ async fn serves_counts_survives_an_outage_and_leaves_nothing_behind() -> Result<
 
     let before = cluster.apiserver_requests().await?;
     let secrets = namespace.api::<Secret>();
-    secrets
-        .create(&PostParams::default(), &secret("one"))
-        .await?;
-    wait::object_when(&secrets, "one", Duration::from_secs(10), |it| {
-        it.metadata.uid.is_some()
-    })
-    .await?;
+    secrets.create(&PostParams::default(), &secret("one")).await?;
+    wait::object_when(&secrets, "one", Duration::from_secs(10), |it| it.metadata.uid.is_some()).await?;
     // The count follows the answer by a moment.
     wait::until("the count", Duration::from_secs(5), async || {
         let new = cluster.apiserver_requests().await?.since(&before);
@@ -151,10 +146,7 @@ async fn a_killed_run_leaves_nothing_behind() -> Result<()> {
     run.wait()?;
     let said = said.context("the run ended before its cluster was up")?;
     let (folder, pids) = said.split_once(' ').context("no pids")?;
-    let pids = pids
-        .split(' ')
-        .map(str::parse)
-        .collect::<Result<Vec<u32>, _>>()?;
+    let pids = pids.split(' ').map(str::parse).collect::<Result<Vec<u32>, _>>()?;
     assert_eq!(pids.len(), 3);
     wait::until("the servers' end", Duration::from_secs(10), async || {
         for &pid in &pids {
@@ -179,11 +171,6 @@ async fn shares_a_cluster_and_hangs() -> Result<()> {
     wait::object_when(&accounts, "default", Duration::from_secs(20), |_| true).await?;
     let folder = cluster.kubeconfig().parent().context("no folder")?;
     let pids: Vec<String> = cluster.pids().iter().map(ToString::to_string).collect();
-    writeln!(
-        std::io::stdout(),
-        "SHARED {} {}",
-        folder.display(),
-        pids.join(" ")
-    )?;
+    writeln!(std::io::stdout(), "SHARED {} {}", folder.display(), pids.join(" "))?;
     std::future::pending().await
 }

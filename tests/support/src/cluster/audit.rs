@@ -88,8 +88,7 @@ fn parse(text: &str) -> Result<Vec<Audited>> {
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     let mut all: Vec<Audited> = Vec::new();
     for line in whole.lines() {
-        let event: Event =
-            serde_json::from_str(line).with_context(|| format!("an audit event: {line}"))?;
+        let event: Event = serde_json::from_str(line).with_context(|| format!("an audit event: {line}"))?;
         let id = event.id.clone();
         match places.get(&id) {
             Some(&place) => all[place] = audited(event),
@@ -116,10 +115,7 @@ fn audited(event: Event) -> Audited {
         namespace: object.namespace,
         name: object.name,
         uri: event.uri,
-        code: event
-            .response_status
-            .and_then(|status| status.code)
-            .unwrap_or_default(),
+        code: event.response_status.and_then(|status| status.code).unwrap_or_default(),
     }
 }
 

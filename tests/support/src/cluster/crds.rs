@@ -26,17 +26,13 @@ pub(super) async fn apply(client: Client, folder: &Path) -> Result<()> {
     let mut names = Vec::new();
     for file in files {
         let text = fs::read_to_string(&file)?;
-        let crds: Vec<CustomResourceDefinition> = serde_saphyr::from_multiple(&text)
-            .with_context(|| format!("{} isn't a CRD", file.display()))?;
+        let crds: Vec<CustomResourceDefinition> =
+            serde_saphyr::from_multiple(&text).with_context(|| format!("{} isn't a CRD", file.display()))?;
         for crd in crds {
             let name = crd.name_any();
-            api.patch(
-                &name,
-                &PatchParams::apply("testkit").force(),
-                &Patch::Apply(&crd),
-            )
-            .await
-            .with_context(|| format!("apply {name} of {}", file.display()))?;
+            api.patch(&name, &PatchParams::apply("testkit").force(), &Patch::Apply(&crd))
+                .await
+                .with_context(|| format!("apply {name} of {}", file.display()))?;
             names.push(name);
         }
     }

@@ -20,12 +20,7 @@ use super::Cluster;
 
 impl Cluster {
     /// Writes a kubeconfig with the rights of a service account into `folder`: with a token as its pod would get it.
-    pub async fn kubeconfig_of(
-        &self,
-        namespace: &str,
-        account: &str,
-        folder: &Path,
-    ) -> Result<PathBuf> {
+    pub async fn kubeconfig_of(&self, namespace: &str, account: &str, folder: &Path) -> Result<PathBuf> {
         let request = TokenRequest {
             spec: TokenRequestSpec {
                 expiration_seconds: Some(3600),

@@ -95,12 +95,7 @@ impl Local {
     }
 
     /// The kubeconfig of another user than the one with every right.
-    pub(super) fn component_kubeconfig(
-        &self,
-        name: &str,
-        user: &str,
-        group: Option<&str>,
-    ) -> Result<PathBuf> {
+    pub(super) fn component_kubeconfig(&self, name: &str, user: &str, group: Option<&str>) -> Result<PathBuf> {
         self.pki.kubeconfig(name, user, group, self.apiserver_addr)
     }
 
@@ -138,18 +133,9 @@ impl Local {
             ("client-ca-file", file("ca.crt").into()),
             ("tls-cert-file", file("serving.crt").into()),
             ("tls-private-key-file", file("serving.key").into()),
-            (
-                "service-account-issuer",
-                "https://kubernetes.default.svc".into(),
-            ),
-            (
-                "service-account-key-file",
-                file("service-accounts.pub").into(),
-            ),
-            (
-                "service-account-signing-key-file",
-                file("service-accounts.key").into(),
-            ),
+            ("service-account-issuer", "https://kubernetes.default.svc".into()),
+            ("service-account-key-file", file("service-accounts.pub").into()),
+            ("service-account-signing-key-file", file("service-accounts.key").into()),
             ("service-cluster-ip-range", SERVICE_RANGE.into()),
             // For the logs of pods.
             ("kubelet-certificate-authority", file("ca.crt").into()),
@@ -199,10 +185,7 @@ impl Local {
             ("tls-private-key-file", file("serving.key").into()),
             ("leader-elect", "false".into()),
             ("root-ca-file", file("ca.crt").into()),
-            (
-                "service-account-private-key-file",
-                file("service-accounts.key").into(),
-            ),
+            ("service-account-private-key-file", file("service-accounts.key").into()),
             ("controllers", controllers.into()),
         ]);
         let name = "kube-controller-manager";
@@ -217,11 +200,7 @@ impl Local {
     }
 }
 
-async fn start_etcd(
-    binary: &ControlPlaneBinary,
-    folder: &Path,
-    addr: SocketAddr,
-) -> Result<Server> {
+async fn start_etcd(binary: &ControlPlaneBinary, folder: &Path, addr: SocketAddr) -> Result<Server> {
     let clients = format!("http://{addr}");
     let peers = format!("http://{}", ports::free()?);
     let flags = flags([

@@ -124,12 +124,7 @@ impl Cluster {
 
     /// A kubeconfig of a user with a certificate, as the components of a cluster have one, written as `<name>.kubeconfig` beside the one with every right, where also `ca.crt`
     /// and the servers' `serving.crt` and `serving.key` are. Only a cluster of our own can make users.
-    pub fn component_kubeconfig(
-        &self,
-        name: &str,
-        user: &str,
-        group: Option<&str>,
-    ) -> Result<PathBuf> {
+    pub fn component_kubeconfig(&self, name: &str, user: &str, group: Option<&str>) -> Result<PathBuf> {
         let local = self.local.as_ref();
         let local = local.context("the cluster that CLUSTER names makes no users for us")?;
         local.component_kubeconfig(name, user, group)
@@ -162,11 +157,7 @@ impl Cluster {
     }
 
     /// A new namespace with labels.
-    pub async fn labelled_namespace(
-        &self,
-        prefix: &str,
-        labels: &[(&str, &str)],
-    ) -> Result<Namespace> {
+    pub async fn labelled_namespace(&self, prefix: &str, labels: &[(&str, &str)]) -> Result<Namespace> {
         let config = self.config().await?;
         let sweep = self.local.is_none().then(|| config.clone());
         Namespace::create(Client::try_from(config)?, prefix, labels, sweep).await
@@ -209,24 +200,18 @@ impl Cluster {
 
     /// The pids of the servers that this cluster runs.
     pub fn pids(&self) -> Vec<u32> {
-        self.local
-            .as_ref()
-            .map(local::Local::pids)
-            .unwrap_or_default()
+        self.local.as_ref().map(local::Local::pids).unwrap_or_default()
     }
 
     /// The end of each server's log, for the message of a test that fails.
     pub fn log_tails(&self) -> String {
-        self.local
-            .as_ref()
-            .map(local::Local::log_tails)
-            .unwrap_or_default()
+        self.local.as_ref().map(local::Local::log_tails).unwrap_or_default()
     }
 
     fn own(&mut self) -> Result<&mut local::Local> {
-        self.local.as_mut().context(
-            "the cluster that CLUSTER names isn't ours to stop; unset CLUSTER for this test",
-        )
+        self.local
+            .as_mut()
+            .context("the cluster that CLUSTER names isn't ours to stop; unset CLUSTER for this test")
     }
 }
 
@@ -238,11 +223,7 @@ async fn connect(kubeconfig: &Path) -> Result<Config> {
     config.default_retry = false;
     // The environment's proxy is for the world outside, not for this machine.
     let here = ["127.0.0.1", &local::SERVICE_ADDRESS.to_string()];
-    if config
-        .cluster_url
-        .host()
-        .is_some_and(|it| here.contains(&it))
-    {
+    if config.cluster_url.host().is_some_and(|it| here.contains(&it)) {
         config.proxy_url = None;
     }
     Ok(config)

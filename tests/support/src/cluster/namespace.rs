@@ -22,9 +22,7 @@ impl Namespace {
         labels: &[(&str, &str)],
         sweep: Option<Config>,
     ) -> Result<Self> {
-        let labels = labels
-            .iter()
-            .map(|(key, value)| (key.to_string(), value.to_string()));
+        let labels = labels.iter().map(|(key, value)| (key.to_string(), value.to_string()));
         let object = Object {
             metadata: ObjectMeta {
                 // The API server makes the name unique, across processes too.
@@ -42,11 +40,7 @@ impl Namespace {
             .metadata
             .name
             .context("the API server created a namespace without a name")?;
-        Ok(Self {
-            name,
-            client,
-            sweep,
-        })
+        Ok(Self { name, client, sweep })
     }
 
     /// Its name.
@@ -82,9 +76,7 @@ impl Drop for Namespace {
         let name = std::mem::take(&mut self.name);
         // Drop can't wait in the test's own runtime, hence a thread with another one. Best effort.
         let sweeper = std::thread::spawn(move || -> Result<()> {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async { delete(Client::try_from(config)?, &name).await })
         });
         let _ = sweeper.join();

@@ -9,8 +9,7 @@ use std::{
 use anyhow::Result;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 
 use super::local::SERVICE_ADDRESS;
@@ -32,14 +31,9 @@ impl Pki {
     /// Writes `ca.crt`, `serving.crt`, `serving.key`, `service-accounts.key` and `service-accounts.pub` into `folder`.
     pub(super) fn create(folder: &Path) -> Result<Self> {
         let mut params = CertificateParams::default();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "test cluster");
+        params.distinguished_name.push(DnType::CommonName, "test cluster");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![
-            KeyUsagePurpose::DigitalSignature,
-            KeyUsagePurpose::KeyCertSign,
-        ];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign];
         let key = KeyPair::generate()?;
         let authority_pem = params.self_signed(&key)?.pem();
         let pki = Self {
@@ -116,20 +110,12 @@ current-context: test
         )
     }
 
-    fn issue(
-        &self,
-        name: &str,
-        group: Option<&str>,
-        hosts: &[&str],
-        usage: ExtendedKeyUsagePurpose,
-    ) -> Result<Pair> {
+    fn issue(&self, name: &str, group: Option<&str>, hosts: &[&str], usage: ExtendedKeyUsagePurpose) -> Result<Pair> {
         let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(hosts)?;
         params.distinguished_name.push(DnType::CommonName, name);
         if let Some(group) = group {
-            params
-                .distinguished_name
-                .push(DnType::OrganizationName, group);
+            params.distinguished_name.push(DnType::OrganizationName, group);
         }
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage];

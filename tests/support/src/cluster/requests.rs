@@ -35,8 +35,7 @@ impl RequestCounts {
             .lines()
             .filter_map(|line| line.strip_prefix("apiserver_request_total{"));
         for line in series {
-            let (request, count) =
-                parse_series(line).with_context(|| format!("apiserver_request_total{{{line}"))?;
+            let (request, count) = parse_series(line).with_context(|| format!("apiserver_request_total{{{line}"))?;
             *counts.entry(request).or_default() += count;
         }
         Ok(Self(counts))

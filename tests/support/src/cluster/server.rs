@@ -37,8 +37,8 @@ impl Server {
             .current_dir(folder)
             .stdout(output.try_clone()?)
             .stderr(output);
-        let process = guard::Guarded::spawn(&mut command)
-            .with_context(|| format!("start {name} from {}", program.display()))?;
+        let process =
+            guard::Guarded::spawn(&mut command).with_context(|| format!("start {name} from {}", program.display()))?;
         Ok(Self { name, process, log })
     }
 
@@ -62,11 +62,7 @@ impl Server {
         let started = Instant::now();
         loop {
             if let Some(status) = self.process.exited()? {
-                bail!(
-                    "{} ended ({status}) as it started.\n{}",
-                    self.name,
-                    self.log_tail()
-                );
+                bail!("{} ended ({status}) as it started.\n{}", self.name, self.log_tail());
             }
             let answer = tokio::time::timeout(Duration::from_secs(5), check()).await;
             let seen = match answer {

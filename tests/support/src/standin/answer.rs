@@ -57,11 +57,7 @@ pub(super) fn answer(
 
     // These answer for the provider: nothing is minted.
     let instead = match &fault {
-        Some(Fault::Status {
-            code,
-            headers,
-            body,
-        }) => {
+        Some(Fault::Status { code, headers, body }) => {
             let mut answer = refused(&Refusal::new(*code, fault_message(*code, api_key)));
             if let Some(body) = body {
                 answer.body = body.clone().into_bytes();

@@ -67,11 +67,7 @@ const fn single_use(path: &'static str) -> Route {
 }
 
 fn envelope(refusal: &Refusal, request_id: &str) -> Value {
-    let Refusal {
-        status,
-        param,
-        message,
-    } = refusal;
+    let Refusal { status, param, message } = refusal;
     let (kind, code) = match status {
         // Validation answers in the words of FastAPI.
         422 => {
@@ -97,11 +93,7 @@ fn envelope(refusal: &Refusal, request_id: &str) -> Value {
 
 fn signed_url(asked: &Asked, minting: &Minting) -> Result<Minted, Refusal> {
     // Everything but what RFC 3986 calls unreserved.
-    const QUERY: &AsciiSet = &NON_ALPHANUMERIC
-        .remove(b'-')
-        .remove(b'.')
-        .remove(b'_')
-        .remove(b'~');
+    const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     let agent_id = agent_id(asked)?;
     flag(asked, "debug_events_request")?;
     let single_use = flag(asked, "include_conversation_id")?;
@@ -112,9 +104,7 @@ fn signed_url(asked: &Asked, minting: &Minting) -> Result<Minted, Refusal> {
     };
     let agent_id = utf8_percent_encode(&agent_id, QUERY);
     let signature = format!("cvtkn_{}", minting.random("signature"));
-    let url = format!(
-        "wss://{host}/v1/convai/conversation?agent_id={agent_id}&conversation_signature={signature}"
-    );
+    let url = format!("wss://{host}/v1/convai/conversation?agent_id={agent_id}&conversation_signature={signature}");
     Ok(minted("signed_url", url, single_use, minting))
 }
 

@@ -32,9 +32,7 @@ pub(super) fn headers(asked: &Asked, known: &[&Value]) -> Result<(), Refusal> {
             ));
         }
     }
-    let names = known
-        .iter()
-        .map(|known| names(known["headers"].as_object()));
+    let names = known.iter().map(|known| names(known["headers"].as_object()));
     match in_all(names).find(|name| asked.header(name).is_none()) {
         Some(name) => Err(Refusal::bad(name.clone(), format!("missing header {name}"))),
         None => Ok(()),
@@ -76,10 +74,7 @@ pub(super) fn query(asked: &Asked, known: &[&Value]) -> Result<(), Refusal> {
         }
     }
     match in_all(known.iter().map(keys)).find(|key| !seen.contains(key.as_str())) {
-        Some(key) => Err(Refusal::bad(
-            key.clone(),
-            format!("missing query key {key}"),
-        )),
+        Some(key) => Err(Refusal::bad(key.clone(), format!("missing query key {key}"))),
         None => Ok(()),
     }
 }
@@ -93,14 +88,9 @@ pub(super) fn same_shape(body: &Value, known: &[&Value], place: &str) -> Result<
         let place = format!("{place}/{key}");
         let theirs: Vec<&Value> = known.iter().filter_map(|known| known.get(key)).collect();
         if theirs.is_empty() {
-            return Err(Refusal::bad(
-                place.clone(),
-                format!("unknown field {place}"),
-            ));
+            return Err(Refusal::bad(place.clone(), format!("unknown field {place}")));
         }
-        let same = |other: &&Value| {
-            std::mem::discriminant(*other) == std::mem::discriminant(value) || other.is_null()
-        };
+        let same = |other: &&Value| std::mem::discriminant(*other) == std::mem::discriminant(value) || other.is_null();
         if !theirs.iter().any(same) {
             let message = format!("field {place} has another type than {}", theirs[0]);
             return Err(Refusal::bad(place, message));

@@ -112,9 +112,7 @@ impl StandIn {
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
 
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let listener = {
             let _entered = handle.enter();
@@ -128,10 +126,7 @@ impl StandIn {
             let listener = std::net::TcpListener::bind((addr.ip(), 0))?;
             listener.set_nonblocking(true)?;
             origins.insert(recorded.field, listener.local_addr()?);
-            keys.push((
-                Provider::Recorded(recorded.field),
-                recorded.play.key.clone(),
-            ));
+            keys.push((Provider::Recorded(recorded.field), recorded.play.key.clone()));
             let listener = {
                 let _entered = handle.enter();
                 tokio::net::TcpListener::from_std(listener)?
@@ -146,12 +141,10 @@ impl StandIn {
         let count = desk.ledger.count_watch();
         let desk = Arc::new(Mutex::new(desk));
         let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new()
-            .name("stand-in".to_owned())
-            .spawn({
-                let desk = Arc::clone(&desk);
-                move || runtime.block_on(server::serve(listeners, desk, stopped))
-            })?;
+        let thread = std::thread::Builder::new().name("stand-in".to_owned()).spawn({
+            let desk = Arc::clone(&desk);
+            move || runtime.block_on(server::serve(listeners, desk, stopped))
+        })?;
 
         Ok(Self {
             desk,
@@ -178,11 +171,7 @@ impl StandIn {
 
     /// Every base URL, for `--allow-endpoint`.
     pub fn origins(&self) -> Vec<String> {
-        let own = self
-            .server
-            .origins
-            .values()
-            .map(|addr| format!("http://{addr}"));
+        let own = self.server.origins.values().map(|addr| format!("http://{addr}"));
         std::iter::once(self.url()).chain(own).collect()
     }
 
@@ -197,11 +186,7 @@ impl StandIn {
     }
 
     /// Replaces the API keys a provider accepts (at first `sk-test-fake` and `xi-fake`).
-    pub fn accept_keys<K: Into<String>>(
-        &self,
-        provider: Provider,
-        keys: impl IntoIterator<Item = K>,
-    ) {
+    pub fn accept_keys<K: Into<String>>(&self, provider: Provider, keys: impl IntoIterator<Item = K>) {
         let keys = keys.into_iter().map(Into::into).collect();
         self.desk().keys.insert(provider, keys);
     }

@@ -105,12 +105,9 @@ fn expires_after(after: &Value) -> Result<i64, Refusal> {
     let Some(seconds) = after.get("seconds") else {
         return Ok(DEFAULT_SECONDS);
     };
-    let whole = seconds
-        .as_i64()
-        .filter(|seconds| (10..=7200).contains(seconds));
+    let whole = seconds.as_i64().filter(|seconds| (10..=7200).contains(seconds));
     whole.ok_or_else(|| {
-        let message =
-            format!("expires_after.seconds must be an integer from 10 to 7200, not {seconds}");
+        let message = format!("expires_after.seconds must be an integer from 10 to 7200, not {seconds}");
         Refusal::bad("expires_after.seconds", message)
     })
 }

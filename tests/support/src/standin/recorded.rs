@@ -31,12 +31,7 @@ pub(super) fn all() -> anyhow::Result<Vec<Recorded>> {
         .map(|(field, play)| {
             let mut requests = play.also.clone();
             if let Ok(recording) = conformance::recording(&field) {
-                requests.extend(
-                    recording["requests"]
-                        .as_array()
-                        .cloned()
-                        .unwrap_or_default(),
-                );
+                requests.extend(recording["requests"].as_array().cloned().unwrap_or_default());
             }
             requests.retain(|known| !play.wrong_paths.iter().any(|wrong| wrong == path(known)));
             anyhow::ensure!(
@@ -45,11 +40,7 @@ pub(super) fn all() -> anyhow::Result<Vec<Recorded>> {
             );
             // A handful of names, for as long as the tests run.
             let field: &'static str = field.leak();
-            Ok(Recorded {
-                field,
-                play,
-                requests,
-            })
+            Ok(Recorded { field, play, requests })
         })
         .collect()
 }
@@ -84,9 +75,10 @@ impl Recorded {
             let (method, path) = (&asked.method, &asked.path);
             return Err(Refusal::new(404, format!("there is no {method} {path}")));
         }
-        let both = self.play.sign_in.as_ref().is_some_and(|first| {
-            asked.header(&first.header).is_some() && asked.header(&self.play.header).is_some()
-        });
+        let both =
+            self.play.sign_in.as_ref().is_some_and(|first| {
+                asked.header(&first.header).is_some() && asked.header(&self.play.header).is_some()
+            });
         if both {
             let header = &self.play.header;
             let message = format!("{header} beside an access token: send one of them");
@@ -115,10 +107,7 @@ impl Recorded {
     }
 
     fn body(&self, asked: &Asked, known: &[&Value]) -> Result<Value, Refusal> {
-        let raw: Vec<&str> = known
-            .iter()
-            .filter_map(|known| known["body_raw"].as_str())
-            .collect();
+        let raw: Vec<&str> = known.iter().filter_map(|known| known["body_raw"].as_str()).collect();
         let json: Vec<&Value> = known
             .iter()
             .map(|known| &known["body"])
@@ -139,29 +128,18 @@ impl Recorded {
         }
         if !raw.is_empty() {
             let form = |text: &str| -> Vec<(String, String)> {
-                let pairs = text
-                    .split('&')
-                    .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+                let pairs = text.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
                 let decode = |text: &str| {
                     percent_decode_str(&text.replace('+', " "))
                         .decode_utf8_lossy()
                         .into_owned()
                 };
-                pairs
-                    .map(|(key, value)| (decode(key), decode(value)))
-                    .collect()
+                pairs.map(|(key, value)| (decode(key), decode(value))).collect()
             };
-            let fields: Vec<_> = raw
-                .iter()
-                .flat_map(|raw| form(raw))
-                .map(|(key, _)| key)
-                .collect();
+            let fields: Vec<_> = raw.iter().flat_map(|raw| form(raw)).map(|(key, _)| key).collect();
             let sent = form(&String::from_utf8_lossy(&asked.body));
             if let Some((key, _)) = sent.iter().find(|(key, _)| !fields.contains(key)) {
-                return Err(Refusal::bad(
-                    key.clone(),
-                    format!("unknown form field {key}"),
-                ));
+                return Err(Refusal::bad(key.clone(), format!("unknown form field {key}")));
             }
             let sent: Value = sent
                 .into_iter()
@@ -223,9 +201,7 @@ impl Recorded {
             let place = self.play.ttl.clone().unwrap_or_default();
             Refusal::bad(
                 place.clone(),
-                format!(
-                    "no life in {place}: without it the real one would last for ever or too short"
-                ),
+                format!("no life in {place}: without it the real one would last for ever or too short"),
             )
         })?;
         let expires_at = minting.expires_at(life);
@@ -242,12 +218,7 @@ impl Recorded {
                 }
                 minting.jwt(&claims)
             }
-            false => format!(
-                "{}standin-{}-{}",
-                self.play.prefix,
-                self.field,
-                minting.random("token")
-            ),
+            false => format!("{}standin-{}-{}", self.play.prefix, self.field, minting.random("token")),
         };
         // An end in other words than seconds of the epoch is bent as those are.
         let stated = |usual: Value, bent: i64| match minting.fault {
@@ -266,16 +237,11 @@ impl Recorded {
                 "{{ttl}}" => stated(ttl.into(), ttl * 1_000_000),
                 "{{ttl_text}}" => stated(ttl.to_string().into(), ttl * 1_000_000),
                 "{{exp}}" => seconds.clone(),
-                "{{exp_ms}}" => stated(
-                    expires_at.as_millisecond().into(),
-                    expires_at.as_millisecond() * 1000,
-                ),
+                "{{exp_ms}}" => stated(expires_at.as_millisecond().into(), expires_at.as_millisecond() * 1000),
                 "{{exp_rfc3339}}" if matches!(minting.fault, Some(Fault::ExpiryInPast)) => {
                     Some(past.to_string().into())
                 }
-                "{{exp_rfc3339}}" => {
-                    stated(expires_at.to_string().into(), expires_at.as_millisecond())
-                }
+                "{{exp_rfc3339}}" => stated(expires_at.to_string().into(), expires_at.as_millisecond()),
                 text if text.contains("{{token}}") && withheld => None,
                 text => Some(text.replace("{{token}}", &token).into()),
             }

@@ -57,22 +57,14 @@ pub(super) async fn serve(
 async fn accept(listener: TcpListener, recorded: Option<Arc<Recorded>>, desk: Arc<Mutex<Desk>>) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(connection(
-                stream,
-                Arc::clone(&desk),
-                recorded.clone(),
-            ))),
+            Ok((stream, _)) => drop(tokio::spawn(connection(stream, Arc::clone(&desk), recorded.clone()))),
             // Out of file descriptors, most likely: wait for some to come back.
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
 }
 
-async fn connection(
-    mut stream: TcpStream,
-    desk: Arc<Mutex<Desk>>,
-    recorded: Option<Arc<Recorded>>,
-) {
+async fn connection(mut stream: TcpStream, desk: Arc<Mutex<Desk>>, recorded: Option<Arc<Recorded>>) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| exchange(request, Arc::clone(&desk), recorded.clone()));
     let served = hyper::server::conn::http1::Builder::new()
@@ -152,10 +144,7 @@ impl Desk {
                 let keys = &self.keys[&Provider::Recorded(recorded.field)];
                 recorded.answer(asked, keys, &minting)
             }
-            (None, None) => Err(Refusal::new(
-                404,
-                format!("no provider has the path {}", asked.path),
-            )),
+            (None, None) => Err(Refusal::new(404, format!("no provider has the path {}", asked.path))),
             (Some(face), None) => face.answer(asked, &self.keys[&face.provider], &minting),
         };
         let complaint = verdict.as_ref().err().map(Refusal::to_string);

@@ -24,9 +24,7 @@ fn minted(seconds: &[f64]) -> Vec<Minted> {
 
 fn content(index: usize, expires_at: f64) -> String {
     let expires_at = at(expires_at).as_millisecond();
-    format!(
-        r#"{{"provider":"openai","token":"ek_{index}","expiresAt":{expires_at},"config":{{}}}}"#
-    )
+    format!(r#"{{"provider":"openai","token":"ek_{index}","expiresAt":{expires_at},"config":{{}}}}"#)
 }
 
 fn look(second: f64, content: impl Into<String>) -> Look {
@@ -77,10 +75,7 @@ fn what_is_torn_missing_or_strange_is_refused() {
         (look(2.0, ""), "no JSON"),
         (look(2.0, changed), "token 1 changed"),
         (look(2.0, content(7, 165.0)), "nobody minted"),
-        (
-            look(2.0, content(0, 165.0).replace("openai", "xai")),
-            "of provider",
-        ),
+        (look(2.0, content(0, 165.0).replace("openai", "xai")), "of provider"),
         (look(2.0, content(0, 175.0)), "10.0 s off"),
         (
             Look {
@@ -103,10 +98,7 @@ fn tokens_come_in_their_turn_and_none_too_many() {
     back.push(look(88.0, content(0, 165.0)));
     assert!(refusal(&back, &[0.0, 80.0]).contains("token 1 after 2"));
     let said = refusal(&rotated(), &[0.0, 80.0, 160.0]);
-    assert!(
-        said.contains("3 tokens were minted, but its pod read 2"),
-        "{said}"
-    );
+    assert!(said.contains("3 tokens were minted, but its pod read 2"), "{said}");
     assert!(refusal(&rotated()[2..], &[0.0, 80.0]).contains("began with token 2"));
     let early = [look(1.0, content(0, 165.0)), look(21.0, content(1, 185.0))];
     assert!(refusal(&early, &[0.0, 20.0]).contains("20.0 s after the one before"));

@@ -70,15 +70,12 @@ impl Journal {
     pub(crate) fn take_in(&mut self, scene: &Scene) -> Vec<Change> {
         let mut news = Vec::new();
         for token in &scene.tokens {
-            let known = self
-                .known
-                .entry(token.name.clone())
-                .or_insert_with(|| Known {
-                    revision: 0,
-                    since: Instant::now(),
-                    trouble: None,
-                    last: None,
-                });
+            let known = self.known.entry(token.name.clone()).or_insert_with(|| Known {
+                revision: 0,
+                since: Instant::now(),
+                trouble: None,
+                last: None,
+            });
             let mut tell = |time: Timestamp, what: String, note: Option<String>| {
                 let change = Change {
                     time,
@@ -107,11 +104,7 @@ impl Journal {
                 }
             }
             if token.revision != known.revision {
-                let what = if token.revision == 1 {
-                    "Issued"
-                } else {
-                    "Renewed"
-                };
+                let what = if token.revision == 1 { "Issued" } else { "Renewed" };
                 let time = token.issued_at.unwrap_or_else(Timestamp::now);
                 tell(time, what.to_owned(), None);
                 known.revision = token.revision;

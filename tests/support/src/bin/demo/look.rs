@@ -85,17 +85,9 @@ impl Lookout {
 
     pub(crate) async fn look(&self) -> Result<Scene> {
         let all = ListParams::default();
-        let objects = self
-            .tokens
-            .list(&all)
-            .await
-            .context("list RealtimeTokens")?;
+        let objects = self.tokens.list(&all).await.context("list RealtimeTokens")?;
         // Metadata only: tokens are none of the demo's business.
-        let secrets = self
-            .secrets
-            .list_metadata(&all)
-            .await
-            .context("list Secrets")?;
+        let secrets = self.secrets.list_metadata(&all).await.context("list Secrets")?;
         let events = self.events.list(&all).await.context("list Events")?.items;
         let mut tokens = Vec::new();
         for object in objects {
@@ -112,8 +104,7 @@ impl Lookout {
 fn token(object: DynamicObject, hash: Option<String>) -> Result<Token> {
     let name = object.name_any();
     let status = match object.data.get("status") {
-        Some(status) => Status::deserialize(status)
-            .with_context(|| format!("the status of RealtimeToken {name}"))?,
+        Some(status) => Status::deserialize(status).with_context(|| format!("the status of RealtimeToken {name}"))?,
         None => Status::default(),
     };
     let asked = |it: &&str| object.data["spec"].get(it).is_some();
@@ -121,10 +112,7 @@ fn token(object: DynamicObject, hash: Option<String>) -> Result<Token> {
     let at = |time: Option<Time>| time.map(|it| it.0);
     Ok(Token {
         name,
-        provider: status
-            .provider
-            .or(asked.map(str::to_owned))
-            .unwrap_or_default(),
+        provider: status.provider.or(asked.map(str::to_owned)).unwrap_or_default(),
         revision: status.revision,
         issued_at: at(status.issued_at),
         usable_until: at(status.usable_until),

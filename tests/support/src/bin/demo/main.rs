@@ -62,9 +62,7 @@ fn play(flags: &Flags) -> Result<ExitCode> {
     let props = Props::gather(&flags.operator)?;
     let dumb = env::var_os("TERM").is_some_and(|it| it == "dumb");
     let terminal = std::io::stdout().is_terminal() && !dumb;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
@@ -106,10 +104,7 @@ async fn perform(props: Props, terminal: bool, watching: &Cell<bool>) -> Result<
     stage.operator.sigterm()?;
     let status = stage.operator.wait_exit(Duration::from_secs(15)).await?;
     if !status.success() {
-        bail!(
-            "the operator didn't stop cleanly ({status}).\n{}",
-            stage.log_tail()
-        );
+        bail!("the operator didn't stop cleanly ({status}).\n{}", stage.log_tail());
     }
     show::say("Every token was issued and rotated twice; the operator stopped cleanly.");
     Ok(())

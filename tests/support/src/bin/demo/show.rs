@@ -104,12 +104,8 @@ pub(crate) fn remarks(tokens: &[Token]) -> impl Iterator<Item = String> {
     tokens.iter().filter_map(|token| {
         let reason = &token.condition("FreshnessGuaranteed")?.reason;
         let because = match reason.as_str() {
-            "LifetimeTooShort" => {
-                "40 s can't outlast a kubelet's delay; the default of 30 min does"
-            }
-            "SingleUseToken" => {
-                "a conversation token serves one session; a signed URL can be shared"
-            }
+            "LifetimeTooShort" => "40 s can't outlast a kubelet's delay; the default of 30 min does",
+            "SingleUseToken" => "a conversation token serves one session; a signed URL can be shared",
             _ => return None,
         };
         let name = &token.name;
@@ -135,9 +131,7 @@ fn header(bar: usize) -> String {
 fn columns(bar: usize, cells: [&str; 7]) -> String {
     let [name, provider, revision, life, renewal, hash, event] = cells;
     let life_width = bar + 6;
-    format!(
-        "{name:<5}  {provider:<10}  {revision:>3}  {life:<life_width$}  {renewal:<12}  {hash:<HASH$}  {event}"
-    )
+    format!("{name:<5}  {provider:<10}  {revision:>3}  {life:<life_width$}  {renewal:<12}  {hash:<HASH$}  {event}")
 }
 
 fn row(bar: usize, token: &Token, journal: &Journal) -> (u8, String) {

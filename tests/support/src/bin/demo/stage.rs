@@ -55,9 +55,7 @@ impl Props {
             );
         }
         let kubectl = kubectl::kubectl()?;
-        let cluster = env::var_os("CLUSTER")
-            .filter(|it| !it.is_empty())
-            .map(PathBuf::from);
+        let cluster = env::var_os("CLUSTER").filter(|it| !it.is_empty()).map(PathBuf::from);
         if cluster.is_none() {
             build::control_plane()?;
         }
@@ -86,10 +84,7 @@ impl Stage {
         let cluster = open_cluster(props.cluster).await?;
         cluster.apply_crds(format!("{REPOSITORY}/crds")).await?;
         let namespace = cluster.namespace("rtt-demo").await?;
-        say(&format!(
-            "applied crds/, created namespace {}",
-            namespace.name()
-        ));
+        say(&format!("applied crds/, created namespace {}", namespace.name()));
 
         let standin = StandIn::start(standin::Options::default())?;
         standin.set_recording(Recording::Counts);
@@ -138,10 +133,7 @@ impl Stage {
         } else {
             self.kubectl.display().to_string()
         };
-        let kubectl = format!(
-            "{kubectl} --kubeconfig {}",
-            self.cluster.kubeconfig().display()
-        );
+        let kubectl = format!("{kubectl} --kubeconfig {}", self.cluster.kubeconfig().display());
         let (namespace, metrics) = (self.namespace.name(), self.operator.http_addr());
         let here = format!("{kubectl} --namespace {namespace}");
         format!(
@@ -163,18 +155,14 @@ impl Stage {
         let logs = self.operator.logs();
         let lines: Vec<&str> = logs.lines().collect();
         let from = lines.len().saturating_sub(20);
-        format!(
-            "The end of the operator's log:\n{}",
-            lines[from..].join("\n")
-        )
+        format!("The end of the operator's log:\n{}", lines[from..].join("\n"))
     }
 
     fn manifests(&self) -> Result<Vec<(String, String)>> {
         let url = self._standin.url();
         let read = |name: &str| {
             let file = format!("examples/demo/{name}.yaml");
-            let text = fs::read_to_string(format!("{REPOSITORY}/{file}"))
-                .with_context(|| format!("read {file}"))?;
+            let text = fs::read_to_string(format!("{REPOSITORY}/{file}")).with_context(|| format!("read {file}"))?;
             Ok((file, text.replace(PLACEHOLDER, &url)))
         };
         ["openai", "elevenlabs"].into_iter().map(read).collect()
@@ -226,9 +214,7 @@ async fn open_cluster(named: Option<PathBuf>) -> Result<Cluster> {
     })
     .await?;
     let took = started.elapsed().as_secs_f64();
-    say(&format!(
-        "a Kubernetes API server is ready after {took:.1} s"
-    ));
+    say(&format!("a Kubernetes API server is ready after {took:.1} s"));
     Ok(cluster)
 }
 

@@ -58,21 +58,9 @@ const TRANSLATION: Shape = &[
     ("/audio/output", &["language"]),
 ];
 
-const INPUT: &[&str] = &[
-    "format",
-    "transcription",
-    "noise_reduction",
-    "turn_detection",
-];
+const INPUT: &[&str] = &["format", "transcription", "noise_reduction", "turn_detection"];
 const FORMAT: &[&str] = &["type", "rate"];
-const TRANSCRIBER: &[&str] = &[
-    "model",
-    "language",
-    "languages",
-    "keywords",
-    "prompt",
-    "delay",
-];
+const TRANSCRIBER: &[&str] = &["model", "language", "languages", "keywords", "prompt", "delay"];
 const NOISE_REDUCTION: &[&str] = &["type", "strength"];
 const TURN_DETECTION: &[&str] = &[
     "type",
@@ -201,9 +189,7 @@ fn check_tools(session: &Value) -> Result<(), Refusal> {
             Some("mcp") => {
                 let place_of_label = place("/server_label");
                 require(has("server_label"), session, &place_of_label, "a label")?;
-                let reachable = ["server_url", "connector_id", "tunnel_id"]
-                    .into_iter()
-                    .any(has);
+                let reachable = ["server_url", "connector_id", "tunnel_id"].into_iter().any(has);
                 let expected = "set, or else connector_id or tunnel_id";
                 require(reachable, session, &place("/server_url"), expected)?;
             }

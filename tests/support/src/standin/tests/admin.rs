@@ -42,10 +42,7 @@ async fn a_call_is_recorded_whole() {
     let reply = ask.send(&standin).await;
     let call = standin.calls().remove(0);
     assert_eq!(call.provider, Some(Provider::OpenAi));
-    assert_eq!(
-        (call.method.as_str(), call.path.as_str()),
-        ("POST", ask.path.as_str())
-    );
+    assert_eq!((call.method.as_str(), call.path.as_str()), ("POST", ask.path.as_str()));
     assert_eq!(call.header("content-type"), Some("application/json"));
     assert_eq!(call.json(), ask.body);
     assert_eq!(call.api_key.as_deref(), Some("sk-test-fake"));
@@ -107,10 +104,7 @@ async fn the_skew_shifts_date_and_expiry_together() {
         standin.set_clock_skew(skew);
         let reply = Ask::client_secret().send(&standin).await;
         let date = reply.headers["date"].to_str().unwrap();
-        let date = DateTimeParser::new()
-            .parse_timestamp(date)
-            .unwrap()
-            .as_second();
+        let date = DateTimeParser::new().parse_timestamp(date).unwrap().as_second();
         assert!((date - skew - Timestamp::now().as_second()).abs() <= 2);
         assert_eq!(reply.json()["expires_at"], date + 600);
     }
@@ -125,10 +119,7 @@ async fn latency_and_host() {
     let reply = Ask::signed_url().send(&standin).await.json();
     assert!(before.elapsed() >= Duration::from_millis(60));
     let url = reply["signed_url"].as_str().unwrap();
-    assert!(
-        url.starts_with("wss://api.eu.residency.elevenlabs.io/v1/"),
-        "{url}"
-    );
+    assert!(url.starts_with("wss://api.eu.residency.elevenlabs.io/v1/"), "{url}");
 }
 
 #[tokio::test]
@@ -150,12 +141,7 @@ async fn tokens_are_redeemed_by_their_rules() {
         assert!(standin.redeem(&token).is_err(), "{}", ask.path);
         standin.set_clock_skew(0);
     }
-    assert!(
-        standin
-            .redeem("ek_forged")
-            .unwrap_err()
-            .contains("no such token")
-    );
+    assert!(standin.redeem("ek_forged").unwrap_err().contains("no such token"));
 }
 
 /// With paused time a timer of the test itself would fire at once.
@@ -166,25 +152,14 @@ async fn waiting_for_calls_under_paused_time() {
     let caller = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(50));
         let mut stream = TcpStream::connect(addr).unwrap();
-        stream
-            .write_all(b"GET /v1/x HTTP/1.1\r\nhost: a\r\n\r\n")
-            .unwrap();
+        stream.write_all(b"GET /v1/x HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
         stream
     });
-    standin
-        .wait_for_calls(1, Duration::from_secs(10))
-        .await
-        .unwrap();
+    standin.wait_for_calls(1, Duration::from_secs(10)).await.unwrap();
     drop(caller.join().unwrap());
 
-    let error = standin
-        .wait_for_calls(2, Duration::from_millis(30))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the stand-in saw 1 of 2 expected calls within 30ms"
-    );
+    let error = standin.wait_for_calls(2, Duration::from_millis(30)).await.unwrap_err();
+    assert_eq!(error.to_string(), "the stand-in saw 1 of 2 expected calls within 30ms");
 }
 
 #[tokio::test]
@@ -198,20 +173,8 @@ async fn it_stops_and_another_takes_its_place() {
         "a clone keeps it alive"
     );
     clone.stop();
-    assert!(
-        Ask::signed_url()
-            .attempt(&clone)
-            .await
-            .err()
-            .unwrap()
-            .is_connect()
-    );
-    assert!(
-        clone
-            .wait_for_calls(9, Duration::from_secs(5))
-            .await
-            .is_err()
-    );
+    assert!(Ask::signed_url().attempt(&clone).await.err().unwrap().is_connect());
+    assert!(clone.wait_for_calls(9, Duration::from_secs(5)).await.is_err());
 
     let options = Options {
         addr: clone.addr(),

@@ -19,10 +19,7 @@ async fn under(fault: Fault) -> Reply {
 async fn stalls(standin: &StandIn) {
     let ask = Ask::client_secret();
     let a_while_after_the_call = async {
-        standin
-            .wait_for_calls(1, Duration::from_secs(20))
-            .await
-            .unwrap();
+        standin.wait_for_calls(1, Duration::from_secs(20)).await.unwrap();
         tokio::time::sleep(Duration::from_millis(300)).await;
     };
     tokio::select! {
@@ -52,22 +49,14 @@ async fn status_shows_the_key_in_the_envelope() {
     standin.fail_next(1, Fault::status(429));
     let reply = Ask::signed_url().send(&standin).await.json();
     assert_eq!(reply["detail"]["code"], "rate_limit_exceeded");
-    assert!(
-        reply["detail"]["message"]
-            .as_str()
-            .unwrap()
-            .contains("xi-fake")
-    );
+    assert!(reply["detail"]["message"].as_str().unwrap().contains("xi-fake"));
 }
 
 #[tokio::test]
 async fn status_with_its_own_body_and_headers() {
     let fault = Fault::Status {
         code: 502,
-        headers: vec![(
-            "Date".to_owned(),
-            "Thu, 01 Jan 1970 00:00:00 GMT".to_owned(),
-        )],
+        headers: vec![("Date".to_owned(), "Thu, 01 Jan 1970 00:00:00 GMT".to_owned())],
         body: Some("bad gateway".to_owned()),
     };
     let reply = under(fault).await;
@@ -99,10 +88,7 @@ async fn half_a_body_and_a_dripping_one_stall_after_the_headers() {
         let standin = start();
         standin.fail_always(fault);
         stalls(&standin).await;
-        assert!(
-            standin.calls()[0].token.is_some(),
-            "the token is on its way"
-        );
+        assert!(standin.calls()[0].token.is_some(), "the token is on its way");
 
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let request = client.post(standin.url() + "/v1/realtime/client_secrets");
@@ -141,10 +127,7 @@ async fn bent_expiries() {
     let near = |seconds: i64, expected: i64| (seconds - expected).abs() <= 30;
 
     assert!(expiry(Fault::MissingExpiry).await.is_null());
-    assert!(near(
-        expiry(Fault::ExpiryInPast).await.as_i64().unwrap(),
-        now - 60
-    ));
+    assert!(near(expiry(Fault::ExpiryInPast).await.as_i64().unwrap(), now - 60));
     assert!(near(
         expiry(Fault::ExpiryAbsurd).await.as_i64().unwrap() / 1000,
         now + 600
@@ -224,11 +207,7 @@ async fn scopes_order_and_healing() {
     standin.fail_next(1, Fault::status(429));
     let openai = async || Ask::client_secret().send(&standin).await.status;
     let elevenlabs = async || Ask::signed_url().send(&standin).await.status;
-    assert_eq!(
-        openai().await,
-        401,
-        "counted faults come first, oldest first"
-    );
+    assert_eq!(openai().await, 401, "counted faults come first, oldest first");
     assert_eq!(elevenlabs().await, 429, "a counted fault for anyone");
     assert_eq!(elevenlabs().await, 503, "the latest lasting fault");
     assert_eq!(openai().await, 500);

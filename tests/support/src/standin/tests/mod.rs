@@ -38,9 +38,7 @@ impl Ask {
     pub(super) fn recorded(request: &Value) -> Self {
         let text = |field: &str| request[field].as_str().unwrap().to_owned();
         let headers = request["headers"].as_object().unwrap();
-        let header = |(name, value): (&String, &Value)| {
-            (name.to_lowercase(), value.as_str().unwrap().to_owned())
-        };
+        let header = |(name, value): (&String, &Value)| (name.to_lowercase(), value.as_str().unwrap().to_owned());
         let mut headers: BTreeMap<_, _> = headers.iter().map(header).collect();
         // The recordings drop this header; a note says that the empty POSTs carried it.
         if request["method"] == "POST" && request["body"].is_null() {

@@ -13,11 +13,7 @@ async fn refused(field: &str, case: &str, change: impl FnOnce(&mut Ask)) -> (u16
     let request = requests.find(|request| request["case"] == case).unwrap();
     let mut ask = Ask::recorded(request);
     let whole = ask.send_to(&standin.origin(field)).await;
-    assert!(
-        (200..300).contains(&whole.status),
-        "{field}: {}",
-        whole.text
-    );
+    assert!((200..300).contains(&whole.status), "{field}: {}", whole.text);
     change(&mut ask);
     let reply = ask.send_to(&standin.origin(field)).await;
     let error = reply.json()["error"].clone();

@@ -13,18 +13,8 @@ const TOKEN: &str = "getWebrtcToken minimal";
 const SINGLE_USE: &str = "single-use realtime_scribe";
 
 const ELEVENLABS_MUTATIONS: &[Mutation] = &[
-    (
-        SIGNED_URL,
-        |ask| remove(ask, "xi-api-key"),
-        401,
-        "xi-api-key",
-    ),
-    (
-        SIGNED_URL,
-        |ask| set(ask, "xi-api-key", "xi-wrong"),
-        401,
-        "xi-wrong",
-    ),
+    (SIGNED_URL, |ask| remove(ask, "xi-api-key"), 401, "xi-api-key"),
+    (SIGNED_URL, |ask| set(ask, "xi-api-key", "xi-wrong"), 401, "xi-wrong"),
     (
         SIGNED_URL,
         |ask| set(ask, "authorization", "Bearer x"),
@@ -46,12 +36,7 @@ const ELEVENLABS_MUTATIONS: &[Mutation] = &[
         400,
         "participant_name",
     ),
-    (
-        SIGNED_URL,
-        |ask| ask.path += "&agent_id=agent_2",
-        400,
-        "agent_id",
-    ),
+    (SIGNED_URL, |ask| ask.path += "&agent_id=agent_2", 400, "agent_id"),
     (
         SIGNED_URL,
         |ask| ask.path += "&include_conversation_id=1",
@@ -78,12 +63,7 @@ const ELEVENLABS_MUTATIONS: &[Mutation] = &[
         400,
         "content-type",
     ),
-    (
-        SINGLE_USE,
-        |ask| remove(ask, "content-length"),
-        400,
-        "content-length",
-    ),
+    (SINGLE_USE, |ask| remove(ask, "content-length"), 400, "content-length"),
     (
         SINGLE_USE,
         |ask| {
@@ -131,8 +111,7 @@ async fn a_missing_agent_id_is_a_validation_error() {
         ask.path = format!("/v1/convai/conversation/{path}");
         let reply = ask.send(&standin).await;
         assert_eq!(reply.status, 422);
-        let detail =
-            json!([{"loc": ["query", "agent_id"], "msg": "Field required", "type": "missing"}]);
+        let detail = json!([{"loc": ["query", "agent_id"], "msg": "Field required", "type": "missing"}]);
         assert_eq!(reply.json()["detail"], detail);
     }
     assert_eq!(standin.complaints(), ["422 Field required: agent_id"; 3]);
@@ -144,9 +123,7 @@ async fn a_repeated_header() {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let standin = start();
     let request = client.get(standin.url() + &ask.path);
-    let twice = request
-        .header("xi-api-key", "xi-fake")
-        .header("xi-api-key", "xi-fake");
+    let twice = request.header("xi-api-key", "xi-fake").header("xi-api-key", "xi-fake");
     assert_eq!(twice.send().await.unwrap().status(), 400);
     assert_eq!(standin.complaints(), ["400 header xi-api-key sent twice"]);
 }

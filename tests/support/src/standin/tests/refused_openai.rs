@@ -34,45 +34,20 @@ const MUTATIONS: &[Mutation] = &[
         400,
         "openai-beta",
     ),
-    (
-        REALTIME,
-        |ask| set(ask, "idempotency-key", "1"),
-        400,
-        "idempotency-key",
-    ),
+    (REALTIME, |ask| set(ask, "idempotency-key", "1"), 400, "idempotency-key"),
     (REALTIME, |ask| set(ask, "api-key", "1"), 400, "api-key"),
-    (
-        REALTIME,
-        |ask| remove(ask, "content-type"),
-        400,
-        "content-type",
-    ),
+    (REALTIME, |ask| remove(ask, "content-type"), 400, "content-type"),
     (
         REALTIME,
         |ask| set(ask, "content-type", "text/plain"),
         400,
         "text/plain",
     ),
-    (
-        REALTIME,
-        |ask| ask.path += "?model=gpt-realtime-2.1",
-        400,
-        "model",
-    ),
-    (
-        REALTIME,
-        |ask| ask.path += "/",
-        404,
-        "/v1/realtime/client_secrets/",
-    ),
+    (REALTIME, |ask| ask.path += "?model=gpt-realtime-2.1", 400, "model"),
+    (REALTIME, |ask| ask.path += "/", 404, "/v1/realtime/client_secrets/"),
     (REALTIME, |ask| ask.method = "PUT".to_owned(), 405, "PUT"),
     (REALTIME, |ask| ask.body = json!("{oops"), 400, "not JSON"),
-    (
-        REALTIME,
-        |ask| ask.body = json!([]),
-        400,
-        "body must be a JSON object",
-    ),
+    (REALTIME, |ask| ask.body = json!([]), 400, "body must be a JSON object"),
     (
         REALTIME,
         |ask| ask.body["model"] = json!("x"),
@@ -133,12 +108,7 @@ const MUTATIONS: &[Mutation] = &[
         400,
         "session.type",
     ),
-    (
-        REALTIME,
-        |ask| session(ask, "type", Value::Null),
-        400,
-        "session.type",
-    ),
+    (REALTIME, |ask| session(ask, "type", Value::Null), 400, "session.type"),
     (
         REALTIME,
         |ask| session(ask, "voice", json!("marin")),
@@ -151,12 +121,7 @@ const MUTATIONS: &[Mutation] = &[
         400,
         "session.temperature",
     ),
-    (
-        REALTIME,
-        |ask| session(ask, "model", json!("")),
-        400,
-        "session.model",
-    ),
+    (REALTIME, |ask| session(ask, "model", json!("")), 400, "session.model"),
     (
         REALTIME,
         |ask| session(ask, "output_modalities", json!(["text", "audio"])),
@@ -181,12 +146,7 @@ const MUTATIONS: &[Mutation] = &[
         400,
         "session.audio.output.speed",
     ),
-    (
-        REALTIME,
-        |ask| session(ask, "tools", json!({})),
-        400,
-        "session.tools",
-    ),
+    (REALTIME, |ask| session(ask, "tools", json!({})), 400, "session.tools"),
     (
         REALTIME,
         |ask| session(ask, "tools", json!([{"type": "x"}])),
@@ -223,24 +183,14 @@ const MUTATIONS: &[Mutation] = &[
         400,
         "session must be",
     ),
-    (
-        TRANSLATE,
-        |ask| ask.body = json!({}),
-        400,
-        "missing field session",
-    ),
+    (TRANSLATE, |ask| ask.body = json!({}), 400, "missing field session"),
     (
         TRANSLATE,
         |ask| session(ask, "type", json!("translation")),
         400,
         "session.type",
     ),
-    (
-        TRANSLATE,
-        |ask| session(ask, "model", json!(1)),
-        400,
-        "session.model",
-    ),
+    (TRANSLATE, |ask| session(ask, "model", json!(1)), 400, "session.model"),
 ];
 
 #[tokio::test]
