@@ -13,9 +13,9 @@ use k8s_openapi::api::coordination::v1::Lease;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::now;
 use crate::cluster::ClusterError;
 use crate::cluster::lease::LeaseLock;
-use crate::controller::now;
 use crate::health::Health;
 use crate::metrics::Metrics;
 

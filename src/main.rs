@@ -10,8 +10,8 @@ use realtime_token_operator::config::{Cli, Command, RunArgs};
 use realtime_token_operator::health::Health;
 use realtime_token_operator::leader::{Candidate, Terms};
 use realtime_token_operator::metrics::Metrics;
-use realtime_token_operator::providers::{ClientConfig, EndpointPolicy, ProviderClient};
-use realtime_token_operator::{api, cli, cluster, controller, server, telemetry};
+use realtime_token_operator::mint::{ClientConfig, EndpointPolicy, ProviderClient};
+use realtime_token_operator::{api, cli, clock, cluster, controller, server, telemetry};
 use tokio_util::sync::CancellationToken;
 
 type Failure = Box<dyn std::error::Error>;
@@ -134,7 +134,7 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
 /// A name that no other process has had: a container that starts again in the same pod is another.
 fn identity(pod_name: Option<&str>) -> String {
     let id = std::process::id();
-    let started = controller::now().as_millisecond();
+    let started = clock::now().as_millisecond();
     format!("{}_{id}-{started:x}", pod_name.unwrap_or("realtime-token-operator"))
 }
 

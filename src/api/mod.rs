@@ -3,6 +3,8 @@
 //! Doc comments here are what `kubectl explain` prints. Rules that the API server can check are CEL on the
 //! types; `crds/*.yaml` are generated from them (`realtime-token-operator crd`).
 
+#![warn(missing_docs)] // what people read with `kubectl explain`
+
 mod agora;
 mod assemblyai;
 mod azure_openai;

@@ -10,10 +10,11 @@ use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::api::RealtimeTokenSpec;
-use crate::providers::{
-    Ask, ClientConfig, ClientError, Credential, EndpointError, EndpointPolicy, MintError, Provider, ProviderClient,
-    explain, placeholders,
+use crate::mint::{
+    Ask, ClientConfig, ClientError, Credential, EndpointError, EndpointPolicy, ProviderClient, explain, placeholders,
 };
+use crate::providers::Provider;
+use crate::token::MintError;
 use crate::token::secret::token_json;
 
 /// No manifest, key or CA bundle is larger; what is must be another file than meant.
@@ -109,7 +110,7 @@ pub async fn mint(args: MintArgs) -> Result<String, MintCliError> {
         folder: args.credentials_dir.as_deref(),
         first_key: key_name(&spec),
     };
-    let now = crate::controller::now();
+    let now = crate::clock::now();
     if args.explain {
         let said = match explain(&ask, &placeholders(provider), &endpoints, now) {
             // Nothing but a private key signs as one.
@@ -139,7 +140,7 @@ fn ask(path: &Path) -> Result<(RealtimeTokenSpec, Ask), MintCliError> {
     let ask = manifest::ask(&spec).map_err(wrong)?;
     if let Some(reference) = &spec.credentials.provider_ref {
         let provider = ask.block.provider();
-        let env: Vec<_> = provider.roles().iter().map(|role| role.env).collect();
+        let env: Vec<_> = provider.secret_fields().iter().map(|role| role.env).collect();
         note(&format!(
             "ClusterRealtimeProvider {} can't be looked up without a cluster: taking the default host of {}, and the \
              key from {} or a file",
@@ -174,8 +175,8 @@ impl Files<'_> {
         provider: &dyn Provider,
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Credential, MintCliError> {
-        let several = provider.roles().len() > 1;
-        let values = provider.roles().iter().enumerate().map(|(nth, role)| {
+        let several = provider.secret_fields().len() > 1;
+        let values = provider.secret_fields().iter().enumerate().map(|(nth, role)| {
             let key = self.first_key.filter(|_| nth == 0).unwrap_or(role.key);
             let value = match self.file(nth, key)? {
                 Some(file) => Some(String::from_utf8_lossy(&file).into_owned()),
@@ -258,7 +259,7 @@ mod tests {
     }
 
     fn value(provider: &dyn Provider, nth: usize, credential: &Credential) -> String {
-        let value = credential.get(&provider.roles()[nth]).unwrap();
+        let value = credential.get(&provider.secret_fields()[nth]).unwrap();
         value.expose_secret().to_owned()
     }
 

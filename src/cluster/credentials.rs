@@ -20,9 +20,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{ClusterError, Name, bounded};
 use crate::api::Reason;
-use crate::providers::{Credential, Role};
-use crate::token::resolve::KeyRef;
-use crate::token::{Blocked, fingerprint};
+use crate::mint::{Credential, SecretField};
+use crate::resolve::KeyRef;
+use crate::token::{Blocked, hash};
 
 /// How long a key's value may stay in memory.
 const KEEP: Duration = Duration::from_secs(60);
@@ -75,7 +75,11 @@ impl Credentials {
     ///
     /// # Errors
     /// The outer one if the API server can't be asked, the inner one if the Secret or the key isn't there.
-    pub async fn revision(&self, key: &KeyRef, roles: &[Role]) -> Result<Result<String, Blocked>, ClusterError> {
+    pub async fn revision(
+        &self,
+        key: &KeyRef,
+        secret_fields: &[SecretField],
+    ) -> Result<Result<String, Blocked>, ClusterError> {
         let secret = self.watched(&Name::new(&key.namespace, &key.name));
         let version = match secret.settled().await {
             Ok(version) => version,
@@ -89,9 +93,10 @@ impl Credentials {
                 Err(error) => return Err(error),
             }
         }
-        Ok(read
-            .as_ref()
-            .map_or_else(|| Err(Missing::Secret.at(key)), |read| read.revision(key, roles)))
+        Ok(read.as_ref().map_or_else(
+            || Err(Missing::Secret.at(key)),
+            |read| read.revision(key, secret_fields),
+        ))
     }
 
     /// The credential itself with its revision, read anew if the last read is more than a minute ago.
@@ -101,7 +106,7 @@ impl Credentials {
     pub async fn credential(
         &self,
         key: &KeyRef,
-        roles: &'static [Role],
+        secret_fields: &'static [SecretField],
     ) -> Result<Result<(Credential, String), Blocked>, ClusterError> {
         let secret = self.watched(&Name::new(&key.namespace, &key.name));
         let version = match secret.settled().await {
@@ -120,9 +125,10 @@ impl Credentials {
                 Err(error) => return Err(error),
             }
         }
-        Ok(read
-            .as_ref()
-            .map_or_else(|| Err(Missing::Secret.at(key)), |read| read.credential(key, roles)))
+        Ok(read.as_ref().map_or_else(
+            || Err(Missing::Secret.at(key)),
+            |read| read.credential(key, secret_fields),
+        ))
     }
 
     /// Drops values that were kept long enough and watches that nobody looks at. To be called every few seconds.
@@ -172,7 +178,7 @@ impl Credentials {
             .collect();
         let hashes = values
             .iter()
-            .map(|(name, value)| (name.clone(), fingerprint::of_credential([value].into_iter())));
+            .map(|(name, value)| (name.clone(), hash::credential_revision([value].into_iter())));
         Ok(Read {
             version: secret.metadata.resource_version.unwrap_or_default(),
             at: Instant::now(),
@@ -209,16 +215,16 @@ impl KeySecret {
 
 impl Read {
     /// The Secret's key for a role: the first one's can be chosen, the others have their SDK's names.
-    fn keys<'a>(key: &'a KeyRef, roles: &'a [Role]) -> impl Iterator<Item = (&'a Role, &'a str)> {
-        roles
+    fn keys<'a>(key: &'a KeyRef, secret_fields: &'a [SecretField]) -> impl Iterator<Item = (&'a SecretField, &'a str)> {
+        secret_fields
             .iter()
             .enumerate()
             .map(|(n, role)| (role, if n == 0 { key.key.as_str() } else { role.key }))
     }
 
-    fn revision(&self, key: &KeyRef, roles: &[Role]) -> Result<String, Blocked> {
-        let mut hashes = Vec::with_capacity(roles.len());
-        for (_, name) in Self::keys(key, roles) {
+    fn revision(&self, key: &KeyRef, secret_fields: &[SecretField]) -> Result<String, Blocked> {
+        let mut hashes = Vec::with_capacity(secret_fields.len());
+        for (_, name) in Self::keys(key, secret_fields) {
             hashes.push(
                 self.hashes
                     .get(name)
@@ -229,9 +235,9 @@ impl Read {
         Ok(hashes.join("-"))
     }
 
-    fn credential(&self, key: &KeyRef, roles: &'static [Role]) -> Result<(Credential, String), Blocked> {
-        let revision = self.revision(key, roles)?;
-        let values = Self::keys(key, roles)
+    fn credential(&self, key: &KeyRef, secret_fields: &'static [SecretField]) -> Result<(Credential, String), Blocked> {
+        let revision = self.revision(key, secret_fields)?;
+        let values = Self::keys(key, secret_fields)
             .filter_map(|(role, name)| Some((role.key, self.values.as_ref()?.get(name)?.clone())));
         Ok((Credential::new(values), revision))
     }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::token::resolve::KeyRef;
+use crate::resolve::KeyRef;
 
 /// The last word of the provider on each credential.
 #[derive(Debug)]

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::core::PartialObjectMeta;
@@ -21,8 +20,8 @@ use crate::cluster::credentials::Credentials;
 use crate::cluster::events::Events;
 use crate::cluster::target::Targets;
 use crate::metrics::Metrics;
-use crate::providers::{EndpointPolicy, ProviderClient};
-use crate::token::resolve::KeyRef;
+use crate::mint::{EndpointPolicy, ProviderClient};
+use crate::resolve::KeyRef;
 
 /// What the operator looks after.
 #[derive(Clone, Debug)]
@@ -104,10 +103,4 @@ impl Context {
         self.memories.forget(name);
         self.budget().withdraw(name);
     }
-}
-
-/// The clock. Everything else takes the time as an argument.
-#[allow(clippy::disallowed_methods, reason = "the one place that reads the clock")]
-pub fn now() -> Timestamp {
-    Timestamp::now()
 }

@@ -9,14 +9,16 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::accounts::Verdict;
-use super::context::{Context, now};
+use super::context::Context;
 use crate::api::Reason;
 use crate::budget::Ending;
+use crate::clock::{now, whole_second};
 use crate::cluster::Name;
 use crate::metrics::outcome;
-use crate::providers::{Endpoint, MintError, Minted};
-use crate::token::resolve::Resolved;
+use crate::mint::Endpoint;
+use crate::resolve::Resolved;
 use crate::token::{Attempts, Held, backoff};
+use crate::token::{MintError, Minted};
 
 /// Above the HTTP client's own limit; what takes longer is stuck.
 const TIMEOUT: Duration = Duration::from_secs(45);
@@ -75,7 +77,10 @@ enum Failure {
 
 async fn mint(ctx: &Context, order: &Order) -> Result<Held, Failure> {
     let provider = order.resolved.ask.block.provider();
-    let credential = ctx.credentials.credential(&order.resolved.key, provider.roles()).await;
+    let credential = ctx
+        .credentials
+        .credential(&order.resolved.key, provider.secret_fields())
+        .await;
     let (credential, credential_revision) = match credential {
         Ok(Ok(credential)) => credential,
         Ok(Err(_)) => return Err(Failure::KeyGone),
@@ -178,7 +183,7 @@ fn attempts(order: &Order, error: &MintError, failed: u32, now: Timestamp, endin
     if let Ending::Throttled(until) = ending {
         next = next.max(until);
     }
-    let at = Timestamp::from_second(next.as_second()).unwrap_or(next);
+    let at = whole_second(next);
     Attempts {
         failed,
         last: now,

@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use self::accounts::Accounts;
 pub use self::cached::{Cached, Unreadable};
-pub use self::context::{Context, Scope, now};
+pub use self::context::{Context, Scope};
 use self::memory::Memories;
 use crate::budget::Budget;
 use crate::cluster::credentials::Credentials;
@@ -37,7 +37,7 @@ use crate::cluster::target::Targets;
 use crate::cluster::{ClusterError, Name};
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::providers::{EndpointPolicy, ProviderClient};
+use crate::mint::{EndpointPolicy, ProviderClient};
 
 /// What a reconcile may take at most; its requests are bounded on their own, this bounds the rest.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);

@@ -12,12 +12,13 @@ use kube::runtime::{Controller, watcher};
 use kube::{Resource, ResourceExt};
 
 use super::accounts::Account;
-use super::context::{Context, now};
+use super::context::Context;
 use crate::api::{ClusterRealtimeProvider, ClusterRealtimeProviderStatus, ConditionType, RateLimitStatus, Reason};
+use crate::clock::{now, whole_second};
 use crate::cluster::{ClusterError, status};
 use crate::providers::Block;
+use crate::resolve::KeyRef;
 use crate::token::Blocked;
-use crate::token::resolve::KeyRef;
 
 /// The stream that keeps the statuses; ends when `changes` does.
 pub(super) fn run(
@@ -44,7 +45,7 @@ async fn reconcile(provider: &ClusterRealtimeProvider, ctx: &Context) -> Result<
     let key = KeyRef::of_provider(&ctx.operator_namespace, provider);
     let found = ctx
         .credentials
-        .revision(&key, Block::account_roles(&provider.spec.accounts))
+        .revision(&key, Block::account_secret_fields(&provider.spec.accounts))
         .await?;
     let now = now();
     let account = ctx.accounts.get(&key);
@@ -98,7 +99,7 @@ fn describe(
         observed_generation: generation,
         last_transition_time: before(type_)
             .filter(|before| before.status == status)
-            .map_or_else(|| whole_second(now), |before| before.last_transition_time.clone()),
+            .map_or_else(|| Time(whole_second(now)), |before| before.last_transition_time.clone()),
     };
     let selected = match &provider.spec.namespace_selector {
         None => "; no namespace may use it until namespaceSelector is set",
@@ -147,11 +148,7 @@ fn describe(
             .limited_until
             .filter(|until| *until > now)
             .map(|until| RateLimitStatus {
-                limited_until: Some(whole_second(until)),
+                limited_until: Some(Time(whole_second(until))),
             }),
     }
-}
-
-fn whole_second(time: Timestamp) -> Time {
-    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
 }

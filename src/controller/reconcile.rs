@@ -7,19 +7,19 @@ use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 
-use super::context::{Context, now};
+use super::context::Context;
 use super::minting::{self, Order};
 use super::store;
 use crate::api::{RENEW_REQUESTED_AT, RealtimeToken, RealtimeTokenStatus, Reason};
 use crate::budget::{Admission, Priority};
+use crate::clock::{now, whole_second};
 use crate::cluster::{ClusterError, Name, status};
+use crate::resolve::{KeyRef, ResolveContext, Resolved, provider_of, resolve};
 use crate::token::metadata::SecretView;
 use crate::token::report::{self, Findings, Situation};
-use crate::token::resolve::{KeyRef, Resolved, Surroundings, provider_of, resolve};
 use crate::token::secret::{self, Dress};
 use crate::token::{
-    Attempts, Blocked, Decision, Held, Observed, TargetState, Trigger, WaitReason, Wanted, decide, fingerprint,
-    schedule,
+    Attempts, Blocked, Decision, Held, Observed, TargetState, Trigger, WaitReason, Wanted, decide, hash, schedule,
 };
 
 /// Somebody who was promised a turn asks again after this time in any case.
@@ -85,7 +85,7 @@ impl<'a> Scene<'a> {
         {
             match ctx
                 .credentials
-                .revision(&found.key, found.ask.block.provider().roles())
+                .revision(&found.key, found.ask.block.provider().secret_fields())
                 .await?
             {
                 Ok(revision) => credential_revision = revision,
@@ -230,7 +230,7 @@ impl<'a> Scene<'a> {
             }
             Admission::Limited(until) => {
                 self.ctx.budget_changed.notify_one();
-                let at = Timestamp::from_second(until.as_second()).unwrap_or(until);
+                let at = whole_second(until);
                 let failed = self.attempts.as_ref().map_or(0, |attempts| attempts.failed);
                 let waiting = Attempts {
                     failed,
@@ -344,7 +344,7 @@ fn resolve_here(ctx: &Context, token: &RealtimeToken) -> Result<Resolved, Blocke
     let none = std::collections::BTreeMap::new();
     resolve(
         token,
-        &Surroundings {
+        &ResolveContext {
             provider: provider.as_deref(),
             namespace_labels: labels
                 .as_deref()
@@ -384,6 +384,6 @@ fn renew_request(token: &RealtimeToken) -> Option<String> {
     Some(if value.len() <= 64 {
         value.clone()
     } else {
-        fingerprint::short(value.as_bytes())
+        hash::short(value.as_bytes())
     })
 }

@@ -7,11 +7,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
 use kube::runtime::controller::Action;
 
-use super::context::now;
 use super::reconcile::Scene;
 use crate::api::{DeletionPolicy, Reason};
+use crate::clock::now;
 use crate::cluster::ClusterError;
-use crate::providers::scrubbed;
+use crate::mint::scrubbed;
 use crate::token::metadata::SecretView;
 use crate::token::report::Situation;
 use crate::token::secret;
@@ -154,7 +154,7 @@ async fn refused(scene: Scene<'_>, code: u16, message: &str) -> Result<Action, C
         .wanted()
         .ok()
         .map(|wanted| decide::written_for(&wanted, &scene.dress.hash));
-    let error = crate::providers::MintError::Unavailable { message: String::new() };
+    let error = crate::token::MintError::Unavailable { message: String::new() };
     let next = scene.now + backoff::delay(&error, failed, scene.uid, SignedDuration::ZERO);
     let attempts = Attempts {
         failed,

@@ -3,7 +3,8 @@
 use kube::Resource;
 
 use super::cached::{Cached, Unreadable};
-use super::context::{Context, now};
+use super::context::Context;
+use crate::clock::now;
 use crate::cluster::{ClusterError, Name, status};
 use crate::token::report;
 

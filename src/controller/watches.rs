@@ -23,16 +23,17 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, mpsc};
 
 use super::cached::Cached;
-use super::context::{Context, now};
+use super::context::Context;
 use super::memory::Memories;
 use super::merged::merged;
 use super::{provider_status, tokio_stream_of};
 use crate::api::ClusterRealtimeProvider;
+use crate::clock::now;
 use crate::cluster::Name;
 use crate::cluster::target::SecretMeta;
 use crate::health::Health;
+use crate::resolve::KeyRef;
 use crate::token::metadata::{MANAGED_BY, MANAGER};
-use crate::token::resolve::KeyRef;
 
 const TIDY_EVERY: Duration = Duration::from_secs(10);
 const REWATCH_FIRST: Duration = Duration::from_millis(500);

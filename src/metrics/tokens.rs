@@ -15,8 +15,9 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
 use prometheus_client::metrics::MetricType;
 
 use crate::api::{ConditionType, RealtimeToken, Reason};
-use crate::controller::{Cached, now};
-use crate::token::resolve::provider_of;
+use crate::clock::now;
+use crate::controller::Cached;
+use crate::resolve::provider_of;
 
 /// The provider of a RealtimeToken that names none.
 const UNKNOWN: &str = "unknown";

@@ -7,18 +7,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use secrecy::ExposeSecret;
 
-use super::wire::secret;
-use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Role, Step,
-    UnusableReply,
-};
+use super::{AccountSide, Described, Facts, Life, Provider};
 use crate::api::{Agora, AgoraAccount, AgoraRole};
+use crate::mint::wire::secret;
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, SecretField, Step, UnusableReply};
+use crate::token::MintError;
 
-const CERTIFICATE: Role = Role {
+const CERTIFICATE: SecretField = SecretField {
     key: "AGORA_APP_CERTIFICATE",
     env: "AGORA_APP_CERTIFICATE",
 };
-const APP_ID: Role = Role {
+const APP_ID: SecretField = SecretField {
     key: "AGORA_APP_ID",
     env: "AGORA_APP_ID",
 };
@@ -26,7 +25,7 @@ const APP_ID: Role = Role {
 const FACTS: Facts = Facts {
     name: "agora",
     title: "Agora",
-    roles: &[CERTIFICATE, APP_ID],
+    secret_fields: &[CERTIFICATE, APP_ID],
     origins: &[],
     secret_prefixes: &[],
     config_has_model: false,
@@ -44,8 +43,8 @@ impl Described for Agora {
 }
 
 impl AccountSide for AgoraAccount {
-    fn roles(&self) -> &'static [Role] {
-        FACTS.roles
+    fn secret_fields(&self) -> &'static [SecretField] {
+        FACTS.secret_fields
     }
 }
 
@@ -55,7 +54,7 @@ impl Provider for Agora {
     }
 
     /// The channel, if that is all the token opens.
-    fn model(&self) -> Option<&str> {
+    fn policy_subject(&self) -> Option<&str> {
         let channel = self.rtc.as_ref()?.channel.as_str();
         self.rtm.is_none().then_some(channel)
     }
@@ -189,7 +188,7 @@ fn salt(nonce: [u8; 16]) -> u32 {
 }
 
 /// App id and certificate are 32 hexadecimal digits each; the SDK answers anything else with an empty token.
-fn hex32<'m>(mint: &'m Mint<'_>, role: &Role) -> Result<&'m str, MintError> {
+fn hex32<'m>(mint: &'m Mint<'_>, role: &SecretField) -> Result<&'m str, MintError> {
     let value = secret(mint.credential, role)?.expose_secret();
     if value.len() == 32 && value.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(value);

@@ -2,12 +2,11 @@
 //!
 //! The key stands bare in `Authorization`, without a scheme. The SDK sends a content type with its GET; ours doesn't.
 
-use super::wire::{no_expiry, reply_object, seconds, token};
-use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request,
-    Role, Step, UnusableReply,
-};
+use super::{AccountSide, Described, Facts, Life, Provider};
 use crate::api::{AssemblyAi, AssemblyAiAccount, AssemblyAiKind, AssemblyAiRegion};
+use crate::mint::wire::{no_expiry, reply_object, seconds, token};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply};
+use crate::token::MintError;
 
 const ORIGINS: [&str; 4] = [
     "https://streaming.assemblyai.com",
@@ -19,7 +18,7 @@ const ORIGINS: [&str; 4] = [
 const FACTS: Facts = Facts {
     name: "assemblyai",
     title: "AssemblyAI",
-    roles: &[Role {
+    secret_fields: &[SecretField {
         key: "api-key",
         env: "ASSEMBLYAI_API_KEY",
     }],
@@ -34,8 +33,8 @@ impl Described for AssemblyAi {
 }
 
 impl AccountSide for AssemblyAiAccount {
-    fn roles(&self) -> &'static [Role] {
-        FACTS.roles
+    fn secret_fields(&self) -> &'static [SecretField] {
+        FACTS.secret_fields
     }
 }
 
@@ -44,7 +43,7 @@ impl Provider for AssemblyAi {
         &FACTS
     }
 
-    fn model(&self) -> Option<&str> {
+    fn policy_subject(&self) -> Option<&str> {
         None
     }
 
@@ -88,7 +87,12 @@ impl Provider for AssemblyAi {
             ("expires_in_seconds", Some(&life)),
             ("max_session_duration_seconds", session.as_deref()),
         ]);
-        Ok(Step::Send(request.key(mint, &FACTS.roles[0], "authorization", "")?))
+        Ok(Step::Send(request.key(
+            mint,
+            &FACTS.secret_fields[0],
+            "authorization",
+            "",
+        )?))
     }
 
     fn read(&self, _: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {

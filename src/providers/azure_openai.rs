@@ -6,22 +6,21 @@
 use secrecy::ExposeSecret;
 use serde_json::json;
 
-use super::clock::epoch_seconds;
 use super::openai::session;
-use super::request::component;
-use super::wire::{no_expiry, reply_object, secret, token};
-use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request,
-    Role, Step, To, UnusableReply,
-};
+use super::{AccountSide, Described, Facts, Life, Provider};
 use crate::api::{AzureOpenAi, AzureOpenAiAccount, Entra, OpenAi, OpenAiAccount, OpenAiKind};
+use crate::mint::expiry::epoch_seconds;
+use crate::mint::request::component;
+use crate::mint::wire::{no_expiry, reply_object, secret, token};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, SecretField, Step, To, UnusableReply};
+use crate::token::MintError;
 
-const KEY: &[Role] = &[Role {
+const KEY: &[SecretField] = &[SecretField {
     key: "api-key",
     env: "AZURE_OPENAI_API_KEY",
 }];
 /// As Microsoft's own SDK for Entra names it.
-const CLIENT_SECRET: &[Role] = &[Role {
+const CLIENT_SECRET: &[SecretField] = &[SecretField {
     key: "AZURE_CLIENT_SECRET",
     env: "AZURE_CLIENT_SECRET",
 }];
@@ -32,7 +31,7 @@ const SCOPE: &str = "https://cognitiveservices.azure.com/.default";
 const FACTS: Facts = Facts {
     name: "azure-openai",
     title: "Azure OpenAI",
-    roles: KEY,
+    secret_fields: KEY,
     origins: &["https://*.openai.azure.com", AUTHORITY],
     secret_prefixes: &["ek-", "ek_"],
     config_has_model: true,
@@ -44,7 +43,7 @@ impl Described for AzureOpenAi {
 }
 
 impl AccountSide for AzureOpenAiAccount {
-    fn roles(&self) -> &'static [Role] {
+    fn secret_fields(&self) -> &'static [SecretField] {
         match self.entra {
             Some(_) => CLIENT_SECRET,
             None => KEY,
@@ -57,12 +56,12 @@ impl Provider for AzureOpenAi {
         &FACTS
     }
 
-    fn roles(&self) -> &'static [Role] {
-        self.account.roles()
+    fn secret_fields(&self) -> &'static [SecretField] {
+        self.account.secret_fields()
     }
 
     /// The deployment.
-    fn model(&self) -> Option<&str> {
+    fn policy_subject(&self) -> Option<&str> {
         Some(&self.deployment)
     }
 
@@ -154,8 +153,8 @@ fn sign_in(entra: &Entra, mint: &Mint<'_>) -> Result<Request, MintError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::EndpointPolicy;
     use super::*;
+    use crate::mint::EndpointPolicy;
 
     fn block(block: serde_json::Value) -> AzureOpenAi {
         serde_json::from_value(block).unwrap()

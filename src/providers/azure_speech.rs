@@ -4,12 +4,11 @@
 
 use jiff::SignedDuration;
 
-use super::wire::text_token;
-use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request,
-    Role, Step, UnusableReply, jwt,
-};
+use super::{AccountSide, Described, Facts, Life, Provider};
 use crate::api::{AzureSpeech, AzureSpeechAccount};
+use crate::mint::wire::text_token;
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply, claims};
+use crate::token::MintError;
 
 /// How long a token lives, by documentation.
 const LIFE: SignedDuration = SignedDuration::from_mins(10);
@@ -17,7 +16,7 @@ const LIFE: SignedDuration = SignedDuration::from_mins(10);
 const FACTS: Facts = Facts {
     name: "azure-speech",
     title: "Azure Speech",
-    roles: &[Role {
+    secret_fields: &[SecretField {
         key: "api-key",
         env: "AZURE_SPEECH_KEY",
     }],
@@ -35,8 +34,8 @@ impl Described for AzureSpeech {
 }
 
 impl AccountSide for AzureSpeechAccount {
-    fn roles(&self) -> &'static [Role] {
-        FACTS.roles
+    fn secret_fields(&self) -> &'static [SecretField] {
+        FACTS.secret_fields
     }
 }
 
@@ -45,7 +44,7 @@ impl Provider for AzureSpeech {
         &FACTS
     }
 
-    fn model(&self) -> Option<&str> {
+    fn policy_subject(&self) -> Option<&str> {
         None
     }
 
@@ -78,7 +77,7 @@ impl Provider for AzureSpeech {
             .header("accept", "*/*");
         Ok(Step::Send(request.key(
             mint,
-            &FACTS.roles[0],
+            &FACTS.secret_fields[0],
             "ocp-apim-subscription-key",
             "",
         )?))
@@ -86,10 +85,10 @@ impl Provider for AzureSpeech {
 
     fn read(&self, _: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
         let value = text_token(body)?;
-        if !jwt::looks_like_one(&value) {
+        if !claims::looks_like_one(&value) {
             return Err(UnusableReply("its body is no token".into()));
         }
-        let expiry = Expiry::no_later(jwt::expiry(&value), LIFE);
+        let expiry = Expiry::no_later(claims::expiry(&value), LIFE);
         let mut answer = Answer::new(value, expiry, self.config());
         // Clients go where it was issued.
         let account = &self.account;

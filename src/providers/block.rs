@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::{AccountSide, Described, Facts, Provider, Role};
+use super::{AccountSide, Described, Facts, Provider};
 use crate::api::*;
+use crate::mint::SecretField;
 
 /// No account of that provider, or one where there should be none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,8 +86,8 @@ macro_rules! blocks {
 
             /// The values that the account of a ClusterRealtimeProvider needs from its key Secret.
             #[must_use]
-            pub fn account_roles(accounts: &Accounts) -> &'static [Role] {
-                None$(.or(accounts.$field.as_ref().map(|account| account.roles())))*.unwrap_or_default()
+            pub fn account_secret_fields(accounts: &Accounts) -> &'static [SecretField] {
+                None$(.or(accounts.$field.as_ref().map(|account| account.secret_fields())))*.unwrap_or_default()
             }
         }
     };

@@ -2,12 +2,11 @@
 
 use serde_json::json;
 
-use super::wire::{reply_object, token};
-use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request,
-    Role, Step, UnusableReply, jwt,
-};
+use super::{AccountSide, Described, Facts, Life, Provider};
 use crate::api::{Cartesia, CartesiaAccount};
+use crate::mint::wire::{reply_object, token};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply, claims};
+use crate::token::MintError;
 
 /// The version of the API that this was written for; Cartesia wants one in every request.
 const VERSION: &str = "2026-08-14";
@@ -15,7 +14,7 @@ const VERSION: &str = "2026-08-14";
 const FACTS: Facts = Facts {
     name: "cartesia",
     title: "Cartesia",
-    roles: &[Role {
+    secret_fields: &[SecretField {
         key: "api-key",
         env: "CARTESIA_API_KEY",
     }],
@@ -30,8 +29,8 @@ impl Described for Cartesia {
 }
 
 impl AccountSide for CartesiaAccount {
-    fn roles(&self) -> &'static [Role] {
-        FACTS.roles
+    fn secret_fields(&self) -> &'static [SecretField] {
+        FACTS.secret_fields
     }
 }
 
@@ -40,7 +39,7 @@ impl Provider for Cartesia {
         &FACTS
     }
 
-    fn model(&self) -> Option<&str> {
+    fn policy_subject(&self) -> Option<&str> {
         None
     }
 
@@ -66,13 +65,13 @@ impl Provider for Cartesia {
         // Always with a life: Cartesia doesn't say what its default is.
         let body = json!({"grants": self.grants, "expires_in": mint.expiration.as_secs()});
         let request = Request::post_json("/access-token", &body).header("cartesia-version", VERSION);
-        Ok(Step::Send(request.bearer(mint, &FACTS.roles[0])?))
+        Ok(Step::Send(request.bearer(mint, &FACTS.secret_fields[0])?))
     }
 
     fn read(&self, mint: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
         let value = token(&mut reply_object(body)?, "token")?;
         // The reply states no end; the token, a JWT, does.
-        let expiry = Expiry::no_later(jwt::expiry(&value), mint.expiration);
+        let expiry = Expiry::no_later(claims::expiry(&value), mint.expiration);
         Ok(Step::Done(Answer::new(value, expiry, self.config())))
     }
 }

@@ -3,20 +3,22 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde_json::json;
 use testkit::conformance::{Conformance, all, recording};
 
-use super::clock::Clocks;
-use super::refusal::speaker;
-use super::reply::Reply;
 use super::*;
 use crate::api::{PROVIDER_FIELDS, RealtimeTokenSpec};
-use crate::token::resolve::{block_of, expiration};
+use crate::mint::expiry::Clocks;
+use crate::mint::refusal::responder;
+use crate::mint::reply::Reply;
+use crate::mint::*;
+use crate::resolve::{block_of, expiration};
+use crate::token::Minted;
 
 const NOW: i64 = 1_795_334_400;
 
@@ -35,8 +37,8 @@ fn ask(spec: &Value) -> Ask {
 }
 
 fn credential(ask: &Ask, secret: &Value) -> Credential {
-    let roles = ask.block.provider().roles().iter();
-    Credential::new(roles.map(|role| {
+    let secret_fields = ask.block.provider().secret_fields().iter();
+    Credential::new(secret_fields.map(|role| {
         let value = secret[role.key]
             .as_str()
             .unwrap_or_else(|| panic!("`secret` of the file lacks {}", role.key));
@@ -255,7 +257,7 @@ fn answered(
         headers,
         body: bytes(body),
         clocks: Clocks::new(sent, Duration::from_millis(100), None),
-        who: speaker(provider, &to),
+        who: responder(provider, &to),
     };
     match reply.read(provider, &mint, nth)? {
         Step::Done(answer) => reply.minted(provider, &mint, answer, sent),
@@ -285,7 +287,7 @@ fn explanations_say_what_is_sent_and_no_key() {
             }
             let endpoints = EndpointPolicy::parse(listed).unwrap();
             let said = explain(&ask, &credential, &endpoints, mint.now).unwrap();
-            for role in provider.roles() {
+            for role in provider.secret_fields() {
                 let value = credential.get(role).unwrap().expose_secret();
                 assert!(!said.contains(value), "{name}: {said}");
             }

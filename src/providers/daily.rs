@@ -3,18 +3,19 @@
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
-use super::sign::{Algorithm, jwt};
-use super::wire::{bounded, reply_object, secret, token};
-use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request,
-    Role, Step, UnusableReply, jwt as claims_of,
-};
+use super::{AccountSide, Described, Facts, Life, Provider};
 use crate::api::{Daily, DailyAccount, DailyRecording};
+use crate::mint::sign::{Algorithm, jwt};
+use crate::mint::wire::{bounded, reply_object, secret, token};
+use crate::mint::{
+    Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply, claims as claims_of,
+};
+use crate::token::MintError;
 
 const FACTS: Facts = Facts {
     name: "daily",
     title: "Daily",
-    roles: &[Role {
+    secret_fields: &[SecretField {
         key: "api-key",
         env: "DAILY_API_KEY",
     }],
@@ -29,8 +30,8 @@ impl Described for Daily {
 }
 
 impl AccountSide for DailyAccount {
-    fn roles(&self) -> &'static [Role] {
-        FACTS.roles
+    fn secret_fields(&self) -> &'static [SecretField] {
+        FACTS.secret_fields
     }
 }
 
@@ -40,7 +41,7 @@ impl Provider for Daily {
     }
 
     /// The room.
-    fn model(&self) -> Option<&str> {
+    fn policy_subject(&self) -> Option<&str> {
         Some(&self.room_name)
     }
 
@@ -65,7 +66,7 @@ impl Provider for Daily {
             None => {
                 let body = json!({"properties": self.properties(mint)});
                 let request = Request::post_json("/v1/meeting-tokens", &body);
-                Ok(Step::Send(request.bearer(mint, &FACTS.roles[0])?))
+                Ok(Step::Send(request.bearer(mint, &FACTS.secret_fields[0])?))
             }
         }
     }
@@ -145,7 +146,7 @@ impl Daily {
         }
         let permissions = self.permissions.clone();
         claims.extend(permissions.map(|permissions| ("p".to_owned(), permissions.into())));
-        let key = secret(mint.credential, &FACTS.roles[0])?.expose_secret();
+        let key = secret(mint.credential, &FACTS.secret_fields[0])?.expose_secret();
         let token = jwt(Algorithm::Hs256, key.as_bytes(), &header, &claims)?;
         Ok(Answer::new(token, Expiry::At(expires_at), self.config()))
     }

@@ -2,17 +2,16 @@
 
 use serde_json::json;
 
-use super::wire::{reply_object, seconds, token};
-use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, Life, Mint, MintError, Provider, Request, Role, Step,
-    UnusableReply, jwt,
-};
+use super::{AccountSide, Described, Facts, Life, Provider};
 use crate::api::{Deepgram, DeepgramAccount};
+use crate::mint::wire::{reply_object, seconds, token};
+use crate::mint::{Answer, Endpoint, Expiry, Mint, Request, SecretField, Step, UnusableReply, claims};
+use crate::token::MintError;
 
 const FACTS: Facts = Facts {
     name: "deepgram",
     title: "Deepgram",
-    roles: &[Role {
+    secret_fields: &[SecretField {
         key: "api-key",
         env: "DEEPGRAM_API_KEY",
     }],
@@ -28,8 +27,8 @@ impl Described for Deepgram {
 }
 
 impl AccountSide for DeepgramAccount {
-    fn roles(&self) -> &'static [Role] {
-        FACTS.roles
+    fn secret_fields(&self) -> &'static [SecretField] {
+        FACTS.secret_fields
     }
 }
 
@@ -38,7 +37,7 @@ impl Provider for Deepgram {
         &FACTS
     }
 
-    fn model(&self) -> Option<&str> {
+    fn policy_subject(&self) -> Option<&str> {
         None
     }
 
@@ -57,7 +56,7 @@ impl Provider for Deepgram {
         // The key goes behind `Token`; `Bearer` is for the token it grants.
         Ok(Step::Send(request.key(
             mint,
-            &FACTS.roles[0],
+            &FACTS.secret_fields[0],
             "authorization",
             "Token ",
         )?))
@@ -68,7 +67,7 @@ impl Provider for Deepgram {
         let value = token(&mut reply, "access_token")?;
         // The reply's own word, else the token's, else what was asked for.
         let stated = reply.get("expires_in").and_then(seconds);
-        let expiry = match (stated, jwt::expiry(&value)) {
+        let expiry = match (stated, claims::expiry(&value)) {
             (Some(stated), _) => Expiry::After(stated),
             (None, Some(exp)) => Expiry::At(exp),
             (None, None) => Expiry::After(mint.expiration),

@@ -4,12 +4,13 @@ use jiff::SignedDuration;
 use reqwest::Url;
 use serde_json::{Map, Value};
 
-use super::wire::{reply_object, token};
-use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request,
-    Role, Step, UnusableReply, endpoint, jwt,
-};
+use super::{AccountSide, Described, Facts, Life, Provider};
 use crate::api::{ElevenLabs, ElevenLabsAccount, ElevenLabsKind, ElevenLabsRegion};
+use crate::mint::wire::{reply_object, token};
+use crate::mint::{
+    Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply, claims, endpoint,
+};
+use crate::token::MintError;
 
 /// The API's hosts. Singapore, India and the EU are residency hosts; `api.eu.elevenlabs.io` is not a name of theirs.
 const ORIGINS: [&str; 5] = [
@@ -20,7 +21,7 @@ const ORIGINS: [&str; 5] = [
     "https://api.sg.residency.elevenlabs.io",
 ];
 
-const ROLES: &[Role] = &[Role {
+const ROLES: &[SecretField] = &[SecretField {
     key: "api-key",
     env: "ELEVENLABS_API_KEY",
 }];
@@ -31,7 +32,7 @@ const SIGNED_URL_LIFE: SignedDuration = SignedDuration::from_mins(15);
 const FACTS: Facts = Facts {
     name: "elevenlabs",
     title: "ElevenLabs",
-    roles: ROLES,
+    secret_fields: ROLES,
     origins: &ORIGINS,
     secret_prefixes: &["sk_", "xi-", "xi_", "cvtkn_", "sutkn_"],
     config_has_model: false,
@@ -43,7 +44,7 @@ impl Described for ElevenLabs {
 }
 
 impl AccountSide for ElevenLabsAccount {
-    fn roles(&self) -> &'static [Role] {
+    fn secret_fields(&self) -> &'static [SecretField] {
         ROLES
     }
 }
@@ -54,7 +55,7 @@ impl Provider for ElevenLabs {
     }
 
     /// The agent.
-    fn model(&self) -> Option<&str> {
+    fn policy_subject(&self) -> Option<&str> {
         Some(&self.agent_id)
     }
 
@@ -138,7 +139,7 @@ impl Provider for ElevenLabs {
             }
             ElevenLabsKind::ConversationToken => {
                 let value = token(&mut reply, "token")?;
-                let expiry = jwt::expiry(&value).ok_or_else(|| {
+                let expiry = claims::expiry(&value).ok_or_else(|| {
                     UnusableReply("its `token` is no JWT with an `exp`, and an expiry is never guessed".into())
                 })?;
                 (value, Expiry::At(expiry))

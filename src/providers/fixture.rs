@@ -1,8 +1,9 @@
 //! One step of a mint, for the tests of the adapters.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::*;
+use crate::mint::*;
 
 fn mint(expiration: i64, credential: &Credential) -> Mint<'_> {
     Mint {
@@ -13,14 +14,14 @@ fn mint(expiration: i64, credential: &Credential) -> Mint<'_> {
     }
 }
 
-pub(super) fn request(provider: &dyn Provider, expiration: i64, credential: &Credential) -> Result<Request, MintError> {
+pub(crate) fn request(provider: &dyn Provider, expiration: i64, credential: &Credential) -> Result<Request, MintError> {
     match provider.start(&mint(expiration, credential))? {
         Step::Send(request) => Ok(request),
         Step::Done(_) => panic!("nothing to send"),
     }
 }
 
-pub(super) fn answer(provider: &dyn Provider, expiration: i64, body: &[u8]) -> Result<Answer, UnusableReply> {
+pub(crate) fn answer(provider: &dyn Provider, expiration: i64, body: &[u8]) -> Result<Answer, UnusableReply> {
     match provider.read(&mint(expiration, &Credential::default()), 0, body)? {
         Step::Done(answer) => Ok(answer),
         Step::Send(_) => panic!("another request"),

@@ -8,17 +8,16 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::wire::{SESSION, bounded, reply_object, token};
-use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request,
-    Role, Step, UnusableReply,
-};
+use super::{AccountSide, Described, Facts, Life, Provider};
 use crate::api::{Gemini, GeminiAccount};
+use crate::mint::wire::{SESSION, bounded, reply_object, token};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply};
+use crate::token::MintError;
 
 const FACTS: Facts = Facts {
     name: "gemini",
     title: "Gemini",
-    roles: &[Role {
+    secret_fields: &[SecretField {
         key: "api-key",
         env: "GEMINI_API_KEY",
     }],
@@ -33,8 +32,8 @@ impl Described for Gemini {
 }
 
 impl AccountSide for GeminiAccount {
-    fn roles(&self) -> &'static [Role] {
-        FACTS.roles
+    fn secret_fields(&self) -> &'static [SecretField] {
+        FACTS.secret_fields
     }
 }
 
@@ -44,7 +43,7 @@ impl Provider for Gemini {
     }
 
     /// The model, if the token is locked to it: with a field mask only what is in the mask is.
-    fn model(&self) -> Option<&str> {
+    fn policy_subject(&self) -> Option<&str> {
         let mask = self.field_mask.as_deref();
         let locked = mask.is_none_or(|mask| mask.iter().any(|field| field == "model"));
         self.model.as_deref().filter(|_| locked)
@@ -109,7 +108,7 @@ impl Provider for Gemini {
         }
         // A header, never `?key=`, which lands in logs.
         let request = Request::post_json("/v1alpha/auth_tokens", &body);
-        let request = request.key(mint, &FACTS.roles[0], "x-goog-api-key", "")?;
+        let request = request.key(mint, &FACTS.secret_fields[0], "x-goog-api-key", "")?;
         Ok(Step::Send(request))
     }
 

@@ -2,18 +2,17 @@
 
 use jiff::SignedDuration;
 
-use super::wire::{reply_object, seconds, token};
-use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, Life, Mint, MintError, Provider, Request, Role, Step,
-    UnusableReply,
-};
+use super::{AccountSide, Described, Facts, Life, Provider};
 use crate::api::{Hume, HumeAccount};
+use crate::mint::wire::{reply_object, seconds, token};
+use crate::mint::{Answer, Endpoint, Expiry, Mint, Request, SecretField, Step, UnusableReply};
+use crate::token::MintError;
 
-const API_KEY: Role = Role {
+const API_KEY: SecretField = SecretField {
     key: "HUME_API_KEY",
     env: "HUME_API_KEY",
 };
-const SECRET_KEY: Role = Role {
+const SECRET_KEY: SecretField = SecretField {
     key: "HUME_SECRET_KEY",
     env: "HUME_SECRET_KEY",
 };
@@ -24,7 +23,7 @@ const LIFE: SignedDuration = SignedDuration::from_mins(30);
 const FACTS: Facts = Facts {
     name: "hume",
     title: "Hume",
-    roles: &[API_KEY, SECRET_KEY],
+    secret_fields: &[API_KEY, SECRET_KEY],
     origins: &["https://api.hume.ai"],
     secret_prefixes: &[],
     config_has_model: false,
@@ -36,8 +35,8 @@ impl Described for Hume {
 }
 
 impl AccountSide for HumeAccount {
-    fn roles(&self) -> &'static [Role] {
-        FACTS.roles
+    fn secret_fields(&self) -> &'static [SecretField] {
+        FACTS.secret_fields
     }
 }
 
@@ -46,7 +45,7 @@ impl Provider for Hume {
         &FACTS
     }
 
-    fn model(&self) -> Option<&str> {
+    fn policy_subject(&self) -> Option<&str> {
         None
     }
 
@@ -76,9 +75,9 @@ impl Provider for Hume {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Credential;
     use super::super::fixture::request;
     use super::*;
+    use crate::mint::Credential;
 
     /// `Authorization: Basic` splits the pair at the first colon.
     #[test]

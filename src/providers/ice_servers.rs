@@ -9,36 +9,35 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::request::component;
-use super::wire::{no_expiry, reply_object, seconds_text, secret};
-use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request,
-    Role, Step, UnusableReply,
-};
+use super::{AccountSide, Described, Facts, Life, Provider};
 use crate::api::{IceServers, IceServersAccount, IceServersKind};
+use crate::mint::request::component;
+use crate::mint::wire::{no_expiry, reply_object, seconds_text, secret};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply};
+use crate::token::MintError;
 
-const CLOUDFLARE: &[Role] = &[
-    Role {
+const CLOUDFLARE: &[SecretField] = &[
+    SecretField {
         key: "TURN_KEY_API_TOKEN",
         env: "TURN_KEY_API_TOKEN",
     },
-    Role {
+    SecretField {
         key: "TURN_KEY_ID",
         env: "TURN_KEY_ID",
     },
 ];
-const TWILIO: &[Role] = &[
-    Role {
+const TWILIO: &[SecretField] = &[
+    SecretField {
         key: "TWILIO_AUTH_TOKEN",
         env: "TWILIO_AUTH_TOKEN",
     },
-    Role {
+    SecretField {
         key: "TWILIO_ACCOUNT_SID",
         env: "TWILIO_ACCOUNT_SID",
     },
 ];
 /// Named as in coturn's own configuration.
-const COTURN: &[Role] = &[Role {
+const COTURN: &[SecretField] = &[SecretField {
     key: "static-auth-secret",
     env: "STATIC_AUTH_SECRET",
 }];
@@ -46,7 +45,7 @@ const COTURN: &[Role] = &[Role {
 const FACTS: Facts = Facts {
     name: "iceservers",
     title: "ICE servers",
-    roles: CLOUDFLARE,
+    secret_fields: CLOUDFLARE,
     origins: &["https://rtc.live.cloudflare.com", "https://api.twilio.com"],
     secret_prefixes: &[],
     config_has_model: false,
@@ -58,7 +57,7 @@ impl Described for IceServers {
 }
 
 impl AccountSide for IceServersAccount {
-    fn roles(&self) -> &'static [Role] {
+    fn secret_fields(&self) -> &'static [SecretField] {
         match self.kind.unwrap_or_default() {
             IceServersKind::Cloudflare => CLOUDFLARE,
             IceServersKind::Twilio => TWILIO,
@@ -80,11 +79,11 @@ impl Provider for IceServers {
         }
     }
 
-    fn roles(&self) -> &'static [Role] {
-        self.account.roles()
+    fn secret_fields(&self) -> &'static [SecretField] {
+        self.account.secret_fields()
     }
 
-    fn model(&self) -> Option<&str> {
+    fn policy_subject(&self) -> Option<&str> {
         None
     }
 

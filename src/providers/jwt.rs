@@ -1,82 +1,222 @@
-//! The expiry of a token that is a JWT.
+//! A JWT for a provider that has no block of its own: claims from a template, signed here. It always ends.
+
+use std::borrow::Cow;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jiff::Timestamp;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
-use super::clock::epoch_seconds;
+use super::{AccountSide, Described, Facts, Life, Provider};
+use crate::api::{Jwt, JwtAccount, JwtAlgorithm, JwtKeyEncoding};
+use crate::mint::placeholder::{KEY_ID, LARGEST, Name, Text, Values, check_params, filled, model, texts};
+use crate::mint::sign::{Algorithm, jwt};
+use crate::mint::wire::secret;
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, SecretField, Step, UnusableReply};
+use crate::token::MintError;
 
-/// The claims of a real token take hundreds of bytes.
-const LONGEST: usize = 16 * 1024;
+const KEY: SecretField = SecretField {
+    key: "signing-key",
+    env: "SIGNING_KEY",
+};
+const WITH_ID: &[SecretField] = &[KEY, KEY_ID];
 
-/// The `exp` claim. The signature isn't checked: the token comes from its issuer over TLS, the issuer's key is
-/// unknown, and a wrong `exp` hurts only whom it was issued to.
-pub(super) fn expiry(token: &str) -> Option<Timestamp> {
-    let mut parts = token.split('.');
-    let (_header, claims, _signature) = (parts.next()?, parts.next()?, parts.next()?);
-    if parts.next().is_some() || claims.len() > LONGEST {
-        return None;
-    }
-    let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
-    let claims: Map<String, Value> = serde_json::from_slice(&claims).ok()?;
-    epoch_seconds(claims.get("exp")?)
+const FACTS: Facts = Facts {
+    name: "jwt",
+    title: "Generic JWT",
+    secret_fields: &[KEY],
+    origins: &[],
+    secret_prefixes: &[],
+    config_has_model: true,
+    wrong_key_is_400: false,
+};
+
+/// A day, as most SDKs have it at most.
+const LONGEST_BY_DEFAULT: i64 = 86_400;
+/// What we set ourselves, each with the way to choose it.
+const OWN_CLAIMS: [(&str, &str); 3] = [
+    ("exp", "is always set, to now and expirationSeconds: a token must end"),
+    ("iat", "is set by jwt.iat and jwt.skewSeconds"),
+    ("nbf", "is set by jwt.nbf and jwt.skewSeconds"),
+];
+const OWN_HEADER: [(&str, &str); 4] = [
+    ("alg", "is set by jwt.algorithm"),
+    ("typ", "is set by jwt.typ"),
+    ("crit", "changes what a signature means"),
+    ("b64", "changes what a signature means"),
+];
+
+impl Described for Jwt {
+    const FACTS: &'static Facts = &FACTS;
 }
 
-/// Whether it has the form of a JWT, for replies that are nothing but one.
-pub(super) fn looks_like_one(token: &str) -> bool {
-    let base64url = |part: &str| {
-        !part.is_empty()
-            && part
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
-    };
-    token.split('.').count() == 3 && token.split('.').all(base64url)
+impl AccountSide for JwtAccount {
+    fn secret_fields(&self) -> &'static [SecretField] {
+        let texts = self.texts().unwrap_or_default();
+        let uses_id = texts.iter().flat_map(Text::names).any(|name| *name == Name::KeyId);
+        if uses_id { WITH_ID } else { FACTS.secret_fields }
+    }
+}
+
+impl JwtAccount {
+    fn parts(&self) -> impl Iterator<Item = (&'static str, &Map<String, Value>)> {
+        let header = self.header.iter().map(|part| ("jwt.header", part));
+        header.chain(self.claims.iter().map(|part| ("jwt.claims", part)))
+    }
+
+    fn texts(&self) -> Result<Vec<Text>, InvalidBlock> {
+        let mut found = Vec::new();
+        for (place, part) in self.parts() {
+            found.extend(texts(part, place)?);
+        }
+        Ok(found)
+    }
+
+    fn algorithm(&self) -> Result<Algorithm, InvalidBlock> {
+        match self.algorithm {
+            Some(JwtAlgorithm::HS256) => Ok(Algorithm::Hs256),
+            Some(JwtAlgorithm::HS384) => Ok(Algorithm::Hs384),
+            Some(JwtAlgorithm::HS512) => Ok(Algorithm::Hs512),
+            Some(JwtAlgorithm::RS256) => Ok(Algorithm::Rs256),
+            Some(JwtAlgorithm::ES256) => Ok(Algorithm::Es256),
+            None => Err(InvalidBlock("jwt.algorithm: set it".into())),
+        }
+    }
+
+    fn is_symmetric(&self) -> bool {
+        !matches!(self.algorithm, Some(JwtAlgorithm::RS256 | JwtAlgorithm::ES256))
+    }
+}
+
+impl Jwt {
+    fn header_and_claims(&self, mint: &Mint<'_>) -> Result<[Map<String, Value>; 2], MintError> {
+        let (account, values) = (
+            &self.account,
+            Values {
+                mint,
+                params: &self.params,
+                key: &KEY,
+            },
+        );
+        let fill = |part: &Option<Map<String, Value>>| match part {
+            Some(part) => filled(part, &values),
+            None => Ok(Map::new()),
+        };
+        let algorithm = account.algorithm()?;
+        let mut header = Map::from_iter([("alg".to_owned(), algorithm.name().into())]);
+        if account.typ.unwrap_or(true) {
+            header.insert("typ".into(), "JWT".into());
+        }
+        header.extend(fill(&account.header)?);
+
+        let mut claims = fill(&account.claims)?;
+        let since = mint.now.as_second() - account.skew_seconds.unwrap_or_default();
+        if account.iat.unwrap_or(true) {
+            claims.insert("iat".into(), since.into());
+        }
+        if account.nbf.unwrap_or_default() {
+            claims.insert("nbf".into(), since.into());
+        }
+        // Last, so that nothing can take its place.
+        claims.insert("exp".into(), mint.expires_at().as_second().into());
+        let size = Value::Object(claims.clone()).to_string().len();
+        if size > LARGEST {
+            return Err(InvalidBlock(format!(
+                "jwt.claims: {size} bytes of JSON once filled in, and at most {LARGEST} are allowed"
+            ))
+            .into());
+        }
+        Ok([header, claims])
+    }
+
+    fn key(&self, mint: &Mint<'_>) -> Result<Vec<u8>, MintError> {
+        let text = secret(mint.credential, &KEY)?.expose_secret();
+        let refuse = |problem: &str| {
+            Err(MintError::Rejected {
+                credential: true,
+                message: format!("{} in the Secret {problem}", KEY.key),
+            })
+        };
+        if self.account.is_symmetric() && text.contains("-----BEGIN") {
+            return refuse(
+                "is a key in PEM, and HS256, HS384 and HS512 sign with a text that both sides know: choose RS256 or ES256",
+            );
+        }
+        match self.account.key_encoding {
+            Some(JwtKeyEncoding::Base64) => match BASE64.decode(text) {
+                Ok(bytes) if !bytes.is_empty() => Ok(bytes),
+                _ => refuse("is no base64, which jwt.keyEncoding says it is"),
+            },
+            Some(JwtKeyEncoding::Text) | None => Ok(text.as_bytes().to_vec()),
+        }
+    }
+}
+
+impl Provider for Jwt {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    fn published(&self) -> Cow<'static, str> {
+        self.account.name.clone().map_or(FACTS.name.into(), Cow::Owned)
+    }
+
+    fn secret_fields(&self) -> &'static [SecretField] {
+        self.account.secret_fields()
+    }
+
+    fn policy_subject(&self) -> Option<&str> {
+        model(&self.params)
+    }
+
+    fn life(&self) -> Life {
+        Life::chosen(1, self.account.max_seconds.unwrap_or(LONGEST_BY_DEFAULT))
+    }
+
+    fn endpoint(&self) -> Endpoint<'_> {
+        Endpoint::Local
+    }
+
+    fn validate(&self) -> Result<(), InvalidBlock> {
+        let account = &self.account;
+        account.algorithm()?;
+        if account.key_encoding.is_some() && !account.is_symmetric() {
+            return Err(InvalidBlock(
+                "jwt.keyEncoding: RS256 and ES256 sign with a private key in PEM; remove it".into(),
+            ));
+        }
+        let claims = account.claims.as_ref();
+        let claims = claims.ok_or_else(|| InvalidBlock("jwt.claims: set them".into()))?;
+        for (names, place, own) in [
+            (Some(claims), "jwt.claims", OWN_CLAIMS.as_slice()),
+            (account.header.as_ref(), "jwt.header", &OWN_HEADER),
+        ] {
+            let set = |(name, _): &&(&str, &str)| names.is_some_and(|it| it.contains_key(*name));
+            if let Some((name, why)) = own.iter().find(set) {
+                return Err(InvalidBlock(format!("{place}.{name}: {why}; remove it")));
+            }
+        }
+        let texts = account.texts()?;
+        let names = texts.iter().flat_map(Text::names);
+        if names.clone().any(|name| *name == Name::Credential) {
+            return Err(InvalidBlock(
+                "jwt: {{ credential }} is the key that signs; whoever reads the token would have it".into(),
+            ));
+        }
+        check_params("jwt", &self.params, names)
+    }
+
+    fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
+        let [header, claims] = self.header_and_claims(mint)?;
+        let token = jwt(self.account.algorithm()?, &self.key(mint)?, &header, &claims)?;
+        let expiry = Expiry::At(mint.expires_at());
+        Ok(Step::Done(Answer::new(token, expiry, self.config())))
+    }
+
+    fn read(&self, _: &Mint<'_>, _: usize, _: &[u8]) -> Result<Step, UnusableReply> {
+        Err(UnusableReply("nothing was asked".into()))
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn token(claims: &str) -> String {
-        format!("eyJhbGciOiJIUzI1NiJ9.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
-    }
-
-    #[test]
-    fn reads_exp() {
-        let expected = Timestamp::from_second(1_795_336_200).ok();
-        assert_eq!(expiry(&token(r#"{"iss":"x","exp":1795336200}"#)), expected);
-        assert_eq!(expiry(&token(r#"{"exp":1795336200.0,"nested":{"exp":1}}"#)), expected);
-        // A claim that encodes to the letters in which base64url differs from base64.
-        assert_eq!(expiry(&token(r#"{"exp":1795336200,"name":"ü>?~ÿþ"}"#)), expected);
-    }
-
-    #[test]
-    fn the_form_of_one() {
-        assert!(looks_like_one("eyJhbGciOiJFUzI1NiJ9.eyJleHAiOjF9.fa-_ke"));
-        for token in ["", "opaque", "a.b", "a.b.c.d", "a..c", "a.b.c=", "a.<b>.c"] {
-            assert!(!looks_like_one(token), "{token}");
-        }
-    }
-
-    #[test]
-    fn refuses_everything_else() {
-        let whole = token(r#"{"exp":1795336200}"#);
-        for token in [
-            "".to_owned(),
-            "opaque".to_owned(),
-            "a.b".to_owned(),
-            "a.%%.c".to_owned(),
-            format!("{whole}.more"),
-            whole.replace('.', ""),
-            token(r#"{}"#),
-            token(r#"{"exp":"1795336200"}"#),
-            token(r#"{"exp":null}"#),
-            token("[1795336200]"),
-            token("not json"),
-            token(&format!(r#"{{"exp":1795336200,"padding":"{}"}}"#, "x".repeat(LONGEST))),
-        ] {
-            assert_eq!(expiry(&token), None, "{token:.60}");
-        }
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::InvalidBlock;
+use crate::mint::InvalidBlock;
 
 /// How a token's life is settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

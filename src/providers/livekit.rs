@@ -3,23 +3,22 @@
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
-use super::sign::{Algorithm, jwt};
-use super::wire::{bounded, secret};
-use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Role, Step,
-    UnusableReply,
-};
+use super::{AccountSide, Described, Facts, Life, Provider};
 use crate::api::{LiveKit, LiveKitAccount};
+use crate::mint::sign::{Algorithm, jwt};
+use crate::mint::wire::{bounded, secret};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, SecretField, Step, UnusableReply};
+use crate::token::MintError;
 
 const FACTS: Facts = Facts {
     name: "livekit",
     title: "LiveKit",
-    roles: &[
-        Role {
+    secret_fields: &[
+        SecretField {
             key: "LIVEKIT_API_SECRET",
             env: "LIVEKIT_API_SECRET",
         },
-        Role {
+        SecretField {
             key: "LIVEKIT_API_KEY",
             env: "LIVEKIT_API_KEY",
         },
@@ -35,8 +34,8 @@ impl Described for LiveKit {
 }
 
 impl AccountSide for LiveKitAccount {
-    fn roles(&self) -> &'static [Role] {
-        FACTS.roles
+    fn secret_fields(&self) -> &'static [SecretField] {
+        FACTS.secret_fields
     }
 }
 
@@ -46,7 +45,7 @@ impl Provider for LiveKit {
     }
 
     /// The room, if that is all the token opens.
-    fn model(&self) -> Option<&str> {
+    fn policy_subject(&self) -> Option<&str> {
         let further = [&self.sip, &self.inference, &self.agent, &self.observability];
         let beyond = self
             .video
@@ -105,7 +104,7 @@ impl Provider for LiveKit {
     }
 
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
-        let [key_secret, key_id] = FACTS.roles else {
+        let [key_secret, key_id] = FACTS.secret_fields else {
             return Err(InvalidBlock("livekit needs two values".into()).into());
         };
         let issuer = secret(mint.credential, key_id)?.expose_secret();

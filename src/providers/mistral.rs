@@ -2,12 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::wire::{no_expiry, reply_object, rfc3339, token};
-use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, Life, Mint, MintError, Provider, Request, Role, Step,
-    UnusableReply,
-};
+use super::{AccountSide, Described, Facts, Life, Provider};
 use crate::api::{Mistral, MistralAccount, MistralRegion};
+use crate::mint::wire::{no_expiry, reply_object, rfc3339, token};
+use crate::mint::{Answer, Endpoint, Expiry, Mint, Request, SecretField, Step, UnusableReply};
+use crate::token::MintError;
 
 const ORIGINS: [&str; 3] = [
     "https://api.mistral.ai",
@@ -18,7 +17,7 @@ const ORIGINS: [&str; 3] = [
 const FACTS: Facts = Facts {
     name: "mistral",
     title: "Mistral",
-    roles: &[Role {
+    secret_fields: &[SecretField {
         key: "api-key",
         env: "MISTRAL_API_KEY",
     }],
@@ -33,8 +32,8 @@ impl Described for Mistral {
 }
 
 impl AccountSide for MistralAccount {
-    fn roles(&self) -> &'static [Role] {
-        FACTS.roles
+    fn secret_fields(&self) -> &'static [SecretField] {
+        FACTS.secret_fields
     }
 }
 
@@ -43,7 +42,7 @@ impl Provider for Mistral {
         &FACTS
     }
 
-    fn model(&self) -> Option<&str> {
+    fn policy_subject(&self) -> Option<&str> {
         Some(&self.model)
     }
 
@@ -67,7 +66,7 @@ impl Provider for Mistral {
             body["ttl_seconds"] = mint.expiration.as_secs().into();
         }
         let request = Request::post_json("/v1/client/sessions", &body);
-        Ok(Step::Send(request.bearer(mint, &FACTS.roles[0])?))
+        Ok(Step::Send(request.bearer(mint, &FACTS.secret_fields[0])?))
     }
 
     fn read(&self, _: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {

@@ -1,12 +1,8 @@
-//! How to ask for a token and how to read the answer.
+//! The providers: the trait, the list and one small file each.
 //!
-//! A provider is one file with two pure functions, [`Provider::start`] and [`Provider::read`]; everything that
-//! touches the network is in [`ProviderClient`] and shared. Wire facts come from the providers' documentation and
-//! from requests recorded from their official SDKs (`tests/recordings`).
-//!
-//! The way of a mint: `endpoint` says where to, the provider's file what to send (built with `request`) or what to sign
-//! (with `sign`), `client` sends it, `reply` reads the answer with `clock` for its expiry, or turns it into a [`MintError`] with `refusal`, `scrub` and `retry_after`
-//! for what the provider said and `failure` for what the network did.
+//! A provider is two pure functions, [`Provider::start`] and [`Provider::read`]; everything that touches the network is
+//! in [`crate::mint`] and shared. Wire facts come from the providers' documentation and from requests recorded from
+//! their official SDKs (`tests/recordings`).
 
 mod agora;
 mod assemblyai;
@@ -14,69 +10,35 @@ mod azure_openai;
 mod azure_speech;
 mod block;
 mod cartesia;
-mod client;
-mod clock;
 #[cfg(test)]
 mod conformance;
-mod credential;
 mod daily;
 mod deepgram;
 mod elevenlabs;
-mod endpoint;
-mod error;
-mod explain;
-mod failure;
 #[cfg(test)]
 mod fixture;
 mod gemini;
-mod generic_http;
-mod generic_jwt;
+mod http;
 mod hume;
 mod ice_servers;
 mod jwt;
 mod life;
 mod livekit;
-mod mint;
 mod mistral;
 mod openai;
-mod placeholder;
-mod refusal;
-mod reply;
-mod request;
-mod resolver;
-mod retry_after;
-mod scrub;
-mod sign;
 mod soniox;
 mod speechmatics;
 mod twilio;
-mod wire;
 mod xai;
 
 use std::borrow::Cow;
 
-use jiff::SignedDuration;
 use serde_json::{Map, Value};
 
-pub use block::{AccountMismatch, Block};
-pub use client::{ClientConfig, ClientError, ProviderClient};
-pub use credential::{Credential, Role};
-pub use endpoint::{Endpoint, EndpointError, EndpointPolicy};
-pub use error::MintError;
-pub use explain::{explain, placeholders};
-pub use life::Life;
-pub use mint::{Answer, Expiry, Mint, Minted, Step};
-pub use request::{Body, Request, To};
-pub use scrub::scrubbed;
-
-/// What to ask of whom: a provider block with its account side filled in, and the life to ask for.
-#[derive(Clone, Debug)]
-pub struct Ask {
-    /// The provider block.
-    pub block: Block,
-    /// The life to ask for, where the provider lets us choose.
-    pub expiration: SignedDuration,
-}
+pub use self::block::{AccountMismatch, Block};
+pub use self::life::Life;
+use crate::mint::{Class, Endpoint, InvalidBlock, Mint, SecretField, Step, UnusableReply};
+use crate::token::MintError;
 
 /// A provider's wire format, free of I/O, clocks and random numbers.
 ///
@@ -102,20 +64,20 @@ pub trait Provider: Send + Sync {
     }
 
     /// The values that the provider needs from the key Secret. The first one's key can be chosen by `secretRef.key`.
-    fn roles(&self) -> &'static [Role] {
-        self.facts().roles
+    fn secret_fields(&self) -> &'static [SecretField] {
+        self.facts().secret_fields
     }
 
     /// What `policy.allowedModels` is held against: the model, the agent, the room. `None` if the token is bound to
     /// none; a policy with allowedModels then refuses it.
-    fn model(&self) -> Option<&str>;
+    fn policy_subject(&self) -> Option<&str>;
 
     /// How the token's life is settled.
     fn life(&self) -> Life;
 
     /// TanStack's `config`, as published unless the reply says more.
     fn config(&self) -> Map<String, Value> {
-        let model = self.facts().config_has_model.then(|| self.model()).flatten();
+        let model = self.facts().config_has_model.then(|| self.policy_subject()).flatten();
         model
             .map(|model| ("model".to_owned(), model.into()))
             .into_iter()
@@ -162,32 +124,6 @@ pub trait Provider: Send + Sync {
     fn read(&self, mint: &Mint<'_>, nth: usize, body: &[u8]) -> Result<Step, UnusableReply>;
 }
 
-/// What a status means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// The body holds the token.
-    Granted,
-    /// Too many requests: wait.
-    Throttled,
-    /// Out of order: try again.
-    Unavailable,
-    /// Asking again changes nothing.
-    Rejected,
-}
-
-impl Class {
-    /// What it means with all providers, unless they say otherwise.
-    #[must_use]
-    pub const fn usual(status: u16) -> Self {
-        match status {
-            200..=299 => Self::Granted,
-            429 => Self::Throttled,
-            408 | 409 | 500..=599 => Self::Unavailable,
-            _ => Self::Rejected,
-        }
-    }
-}
-
 /// The facts by type, where there is no block yet.
 pub trait Described {
     /// What never changes about the provider.
@@ -197,7 +133,7 @@ pub trait Described {
 /// The account side of a block, which a ClusterRealtimeProvider can hold.
 pub trait AccountSide {
     /// The values that the account needs from the key Secret.
-    fn roles(&self) -> &'static [Role];
+    fn secret_fields(&self) -> &'static [SecretField];
 }
 
 /// What never changes about a provider.
@@ -208,30 +144,21 @@ pub struct Facts {
     /// The name in messages.
     pub title: &'static str,
     /// The values from the key Secret, unless they depend on the block.
-    pub roles: &'static [Role],
+    pub secret_fields: &'static [SecretField],
     /// The origins that its keys are sent to without being listed; `*` stands for a name of the customer's.
     pub origins: &'static [&'static str],
     /// How its keys and tokens begin, in lower case, so that its error messages can be scrubbed of them.
     pub secret_prefixes: &'static [&'static str],
-    /// Whether `model` of TanStack's `config` is what [`Provider::model`] names.
+    /// Whether `model` of TanStack's `config` is what [`Provider::policy_subject`] names.
     pub config_has_model: bool,
     /// Whether it answers 400 for a wrong key as well.
     pub wrong_key_is_400: bool,
 }
 
-/// A provider block that can't be asked for, with what to do about it.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{0}")]
-pub struct InvalidBlock(pub String);
-
-/// A 2xx reply that holds no usable token. The text is ours and quotes nothing of the reply.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{0}")]
-pub struct UnusableReply(pub String);
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mint::Credential;
 
     #[test]
     fn debug_hides_the_key() {

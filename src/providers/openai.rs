@@ -1,17 +1,16 @@
 //! OpenAI Realtime client secrets, for sessions of all three kinds.
 
-pub(super) mod session;
+pub(crate) mod session;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
-use super::clock::epoch_seconds;
-use super::wire::{reply_object, sendable, token};
-use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request,
-    Role, Step, UnusableReply,
-};
+use super::{AccountSide, Described, Facts, Life, Provider};
 use crate::api::{OpenAi, OpenAiAccount, OpenAiKind, OpenAiRegion};
+use crate::mint::expiry::epoch_seconds;
+use crate::mint::wire::{reply_object, sendable, token};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply};
+use crate::token::MintError;
 
 /// The hosts that serve Realtime. The SDK knows more regions; their hosts don't.
 const ORIGINS: [&str; 3] = [
@@ -20,7 +19,7 @@ const ORIGINS: [&str; 3] = [
     "https://eu.api.openai.com",
 ];
 
-const ROLES: &[Role] = &[Role {
+const ROLES: &[SecretField] = &[SecretField {
     key: "api-key",
     env: "OPENAI_API_KEY",
 }];
@@ -28,7 +27,7 @@ const ROLES: &[Role] = &[Role {
 const FACTS: Facts = Facts {
     name: "openai",
     title: "OpenAI",
-    roles: ROLES,
+    secret_fields: ROLES,
     origins: &ORIGINS,
     secret_prefixes: &["sk-", "sk_", "ek-", "ek_"],
     config_has_model: true,
@@ -40,7 +39,7 @@ impl Described for OpenAi {
 }
 
 impl AccountSide for OpenAiAccount {
-    fn roles(&self) -> &'static [Role] {
+    fn secret_fields(&self) -> &'static [SecretField] {
         ROLES
     }
 }
@@ -50,7 +49,7 @@ impl Provider for OpenAi {
         &FACTS
     }
 
-    fn model(&self) -> Option<&str> {
+    fn policy_subject(&self) -> Option<&str> {
         Some(&self.model)
     }
 

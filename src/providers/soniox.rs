@@ -2,12 +2,11 @@
 
 use serde_json::json;
 
-use super::wire::{no_expiry, reply_object, rfc3339, token};
-use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, Life, Mint, MintError, Provider, Request, Role, Step,
-    UnusableReply,
-};
+use super::{AccountSide, Described, Facts, Life, Provider};
 use crate::api::{Soniox, SonioxAccount, SonioxKind, SonioxRegion};
+use crate::mint::wire::{no_expiry, reply_object, rfc3339, token};
+use crate::mint::{Answer, Endpoint, Expiry, Mint, Request, SecretField, Step, UnusableReply};
+use crate::token::MintError;
 
 /// The API's hosts. The one of the US has no region in its name.
 const ORIGINS: [&str; 3] = [
@@ -19,7 +18,7 @@ const ORIGINS: [&str; 3] = [
 const FACTS: Facts = Facts {
     name: "soniox",
     title: "Soniox",
-    roles: &[Role {
+    secret_fields: &[SecretField {
         key: "api-key",
         env: "SONIOX_API_KEY",
     }],
@@ -34,8 +33,8 @@ impl Described for Soniox {
 }
 
 impl AccountSide for SonioxAccount {
-    fn roles(&self) -> &'static [Role] {
-        FACTS.roles
+    fn secret_fields(&self) -> &'static [SecretField] {
+        FACTS.secret_fields
     }
 }
 
@@ -44,7 +43,7 @@ impl Provider for Soniox {
         &FACTS
     }
 
-    fn model(&self) -> Option<&str> {
+    fn policy_subject(&self) -> Option<&str> {
         None
     }
 
@@ -87,7 +86,7 @@ impl Provider for Soniox {
             body["max_session_duration_seconds"] = seconds.into();
         }
         let request = Request::post_json("/v1/auth/temporary-api-key", &body);
-        Ok(Step::Send(request.bearer(mint, &FACTS.roles[0])?))
+        Ok(Step::Send(request.bearer(mint, &FACTS.secret_fields[0])?))
     }
 
     fn read(&self, _: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {

@@ -6,17 +6,16 @@
 
 use serde_json::json;
 
-use super::wire::{reply_object, token};
-use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request,
-    Role, Step, UnusableReply, jwt,
-};
+use super::{AccountSide, Described, Facts, Life, Provider};
 use crate::api::{Speechmatics, SpeechmaticsAccount, SpeechmaticsKind};
+use crate::mint::wire::{reply_object, token};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply, claims};
+use crate::token::MintError;
 
 const FACTS: Facts = Facts {
     name: "speechmatics",
     title: "Speechmatics",
-    roles: &[Role {
+    secret_fields: &[SecretField {
         key: "api-key",
         env: "SPEECHMATICS_API_KEY",
     }],
@@ -31,8 +30,8 @@ impl Described for Speechmatics {
 }
 
 impl AccountSide for SpeechmaticsAccount {
-    fn roles(&self) -> &'static [Role] {
-        FACTS.roles
+    fn secret_fields(&self) -> &'static [SecretField] {
+        FACTS.secret_fields
     }
 }
 
@@ -41,7 +40,7 @@ impl Provider for Speechmatics {
         &FACTS
     }
 
-    fn model(&self) -> Option<&str> {
+    fn policy_subject(&self) -> Option<&str> {
         None
     }
 
@@ -75,7 +74,7 @@ impl Provider for Speechmatics {
             body["client_ref"] = client.as_str().into();
         }
         let request = Request::post_json("/v1/api_keys", &body).query(&[("type", Some(kind))]);
-        Ok(Step::Send(request.bearer(mint, &FACTS.roles[0])?))
+        Ok(Step::Send(request.bearer(mint, &FACTS.secret_fields[0])?))
     }
 
     fn read(&self, mint: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
@@ -87,16 +86,16 @@ impl Provider for Speechmatics {
             );
         }
         // The reply states no end: it is what was asked for, unless the key, a JWT, ends before.
-        let expiry = Expiry::no_later(jwt::expiry(&value), mint.expiration);
+        let expiry = Expiry::no_later(claims::expiry(&value), mint.expiration);
         Ok(Step::Done(Answer::new(value, expiry, self.config())))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Credential;
     use super::super::fixture::request;
     use super::*;
+    use crate::mint::Credential;
 
     /// Without it the key would be a permanent one.
     #[test]

@@ -3,23 +3,22 @@
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
-use super::sign::{Algorithm, jwt};
-use super::wire::{bounded, secret};
-use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Role, Step,
-    UnusableReply,
-};
+use super::{AccountSide, Described, Facts, Life, Provider};
 use crate::api::{Twilio, TwilioAccount};
+use crate::mint::sign::{Algorithm, jwt};
+use crate::mint::wire::{bounded, secret};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, SecretField, Step, UnusableReply};
+use crate::token::MintError;
 
-const KEY_SECRET: Role = Role {
+const KEY_SECRET: SecretField = SecretField {
     key: "TWILIO_API_SECRET",
     env: "TWILIO_API_SECRET",
 };
-const KEY_SID: Role = Role {
+const KEY_SID: SecretField = SecretField {
     key: "TWILIO_API_KEY",
     env: "TWILIO_API_KEY",
 };
-const ACCOUNT_SID: Role = Role {
+const ACCOUNT_SID: SecretField = SecretField {
     key: "TWILIO_ACCOUNT_SID",
     env: "TWILIO_ACCOUNT_SID",
 };
@@ -27,7 +26,7 @@ const ACCOUNT_SID: Role = Role {
 const FACTS: Facts = Facts {
     name: "twilio",
     title: "Twilio",
-    roles: &[KEY_SECRET, KEY_SID, ACCOUNT_SID],
+    secret_fields: &[KEY_SECRET, KEY_SID, ACCOUNT_SID],
     origins: &[],
     secret_prefixes: &[],
     config_has_model: false,
@@ -39,8 +38,8 @@ impl Described for Twilio {
 }
 
 impl AccountSide for TwilioAccount {
-    fn roles(&self) -> &'static [Role] {
-        FACTS.roles
+    fn secret_fields(&self) -> &'static [SecretField] {
+        FACTS.secret_fields
     }
 }
 
@@ -50,7 +49,7 @@ impl Provider for Twilio {
     }
 
     /// The video room, if that is all the token opens.
-    fn model(&self) -> Option<&str> {
+    fn policy_subject(&self) -> Option<&str> {
         let more = self.voice.is_some()
             || self.chat.is_some()
             || self.data_sync.is_some()
@@ -168,7 +167,7 @@ fn given<const N: usize>(members: [(&str, Option<Value>); N]) -> Map<String, Val
 }
 
 /// Twilio's identifiers have a prefix and 32 hexadecimal digits. A token with another is refused only when it is used.
-fn sid<'m>(mint: &'m Mint<'_>, role: &Role, prefix: &str) -> Result<&'m str, MintError> {
+fn sid<'m>(mint: &'m Mint<'_>, role: &SecretField, prefix: &str) -> Result<&'m str, MintError> {
     let value = secret(mint.credential, role)?.expose_secret();
     let digits = value.strip_prefix(prefix).unwrap_or_default();
     if digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
@@ -188,11 +187,11 @@ mod tests {
     use jiff::{SignedDuration, Timestamp};
 
     use super::*;
-    use crate::providers::Credential;
+    use crate::mint::Credential;
 
     fn minted(block: Value, values: [&str; 3]) -> Result<String, MintError> {
         let block: Twilio = serde_json::from_value(block).unwrap();
-        let keys = FACTS.roles.iter().map(|role| role.key);
+        let keys = FACTS.secret_fields.iter().map(|role| role.key);
         let credential = Credential::new(keys.zip(values.map(Into::into)));
         let mint = Mint {
             expiration: SignedDuration::from_secs(3600),
@@ -227,9 +226,9 @@ mod tests {
             block.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             serde_json::from_value(block).unwrap()
         };
-        assert_eq!(block(json!({})).model(), Some("r1"));
+        assert_eq!(block(json!({})).policy_subject(), Some("r1"));
         for more in ["voice", "chat", "dataSync", "taskRouter", "player"] {
-            assert_eq!(block(json!({more: {}})).model(), None, "{more}");
+            assert_eq!(block(json!({more: {}})).policy_subject(), None, "{more}");
         }
     }
 

@@ -5,19 +5,18 @@
 
 use serde_json::{Map, Value, json};
 
-use super::clock::epoch_seconds_or_millis;
-use super::wire::{no_expiry, reply_object, token};
-use super::{
-    AccountSide, Answer, Described, Endpoint, Expiry, Facts, InvalidBlock, Life, Mint, MintError, Provider, Request,
-    Role, Step, UnusableReply,
-};
+use super::{AccountSide, Described, Facts, Life, Provider};
 use crate::api::{Xai, XaiAccount};
+use crate::mint::expiry::epoch_seconds_or_millis;
+use crate::mint::wire::{no_expiry, reply_object, token};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply};
+use crate::token::MintError;
 
 const FACTS: Facts = Facts {
     // TanStack's name for it.
     name: "grok",
     title: "xAI",
-    roles: &[Role {
+    secret_fields: &[SecretField {
         key: "api-key",
         env: "XAI_API_KEY",
     }],
@@ -32,8 +31,8 @@ impl Described for Xai {
 }
 
 impl AccountSide for XaiAccount {
-    fn roles(&self) -> &'static [Role] {
-        FACTS.roles
+    fn secret_fields(&self) -> &'static [SecretField] {
+        FACTS.secret_fields
     }
 }
 
@@ -43,7 +42,7 @@ impl Provider for Xai {
     }
 
     /// None: whoever holds the token names the model as they connect.
-    fn model(&self) -> Option<&str> {
+    fn policy_subject(&self) -> Option<&str> {
         None
     }
 
@@ -85,7 +84,7 @@ impl Provider for Xai {
             body["session"] = json!(session);
         }
         let request = Request::post_json("/v1/realtime/client_secrets", &body);
-        Ok(Step::Send(request.bearer(mint, &FACTS.roles[0])?))
+        Ok(Step::Send(request.bearer(mint, &FACTS.secret_fields[0])?))
     }
 
     fn read(&self, _: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {

@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::fingerprint::uniform;
-use crate::providers::MintError;
+use super::hash::uniform;
+use crate::token::MintError;
 
 /// No two attempts are closer.
 pub const SHORTEST: SignedDuration = SignedDuration::from_secs(1);

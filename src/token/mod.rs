@@ -4,18 +4,19 @@
 
 pub mod backoff;
 pub mod decide;
-pub mod fingerprint;
+pub mod hash;
 pub mod metadata;
+mod minted;
 pub mod report;
-pub mod resolve;
 pub mod schedule;
 pub mod secret;
 pub mod template;
 
 use jiff::Timestamp;
 
+pub use self::minted::{MintError, Minted};
+
 use crate::api::{Reason, Renewal};
-use crate::providers::Minted;
 
 /// Everything that [`decide::decide`] looks at.
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{Attempts, Blocked, Issued, TargetState, schedule};
 use crate::api::{ConditionType, RealtimeToken, RealtimeTokenStatus, Reason, SecretName};
+use crate::clock::whole_second;
 
 /// What a report is made of.
 #[derive(Clone, Debug)]
@@ -306,11 +307,6 @@ fn issued(target: &TargetState) -> Option<&Issued> {
         TargetState::Ours(stored) => stored.issued.as_ref().filter(|_| stored.intact),
         TargetState::Absent | TargetState::Foreign(_) => None,
     }
-}
-
-/// The API's timestamps have whole seconds; cutting here keeps a status equal to its copy from the API server.
-fn whole_second(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 #[cfg(test)]

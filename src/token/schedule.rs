@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::fingerprint::uniform;
+use super::hash::uniform;
 use crate::api::Renewal;
 
 /// Time kept for retries after the renewal time has come.

@@ -10,9 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Held, fingerprint, metadata, template};
+use super::{Held, hash, metadata, template};
 use crate::api::{DeletionPolicy, Target};
-use crate::providers::Minted;
+use crate::token::Minted;
 
 /// The parts of a Secret that a new token replaces. Has no `Debug`: it holds the token.
 pub struct Content {
@@ -84,7 +84,7 @@ pub fn content(
 ) -> Result<Content, template::TemplateError> {
     let minted = &held.minted;
     let json = token_json(minted);
-    let hash = fingerprint::short(json.expose_secret().as_bytes());
+    let hash = hash::short(json.expose_secret().as_bytes());
     let mut data = BTreeMap::from([
         ("token.json".to_owned(), bytes(json.expose_secret())),
         ("token".to_owned(), bytes(minted.value.expose_secret())),
@@ -146,7 +146,7 @@ pub fn dress(token_name: &str, target: &Target) -> Dress {
     Dress {
         labels,
         annotations: template.annotations,
-        hash: fingerprint::short(&hash),
+        hash: hash::short(&hash),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `target.template.data`, rendered by MiniJinja with bounds on work and size.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -7,8 +8,9 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, context};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
 
-use crate::providers::{Minted, Provider};
+use crate::token::Minted;
 
 /// Instructions that one template may execute.
 const FUEL: u64 = 20_000;
@@ -76,17 +78,21 @@ pub fn render(
 ///
 /// # Errors
 /// The first template that fails.
-pub fn check(templates: &BTreeMap<String, String>, provider: &dyn Provider) -> Result<(), TemplateError> {
+pub fn check(
+    templates: &BTreeMap<String, String>,
+    provider: Cow<'static, str>,
+    config: Map<String, Value>,
+) -> Result<(), TemplateError> {
     if templates.is_empty() {
         return Ok(());
     }
     let example = Minted {
-        provider: provider.published(),
+        provider,
         value: SecretString::from("example"),
         issued_at: Timestamp::UNIX_EPOCH,
         usable_until: Timestamp::UNIX_EPOCH,
         expires_at: Timestamp::UNIX_EPOCH,
-        config: provider.config(),
+        config,
         outputs: BTreeMap::new(),
     };
     render(templates, &example).map(|_| ())
@@ -115,21 +121,18 @@ mod tests {
     use super::*;
 
     fn checked(template: &str) -> Result<(), TemplateError> {
-        let block: crate::api::OpenAi = serde_json::from_str(r#"{"model":"m"}"#).unwrap();
-        check(&BTreeMap::from([("k".to_owned(), template.to_owned())]), &block)
+        let templates = BTreeMap::from([("k".to_owned(), template.to_owned())]);
+        let config = r#"{"model": "m", "providerOptions": {"agentId": "agent_1"}}"#;
+        check(&templates, "openai".into(), serde_json::from_str(config).unwrap())
     }
 
     #[test]
     fn the_config_is_the_providers_own() {
-        assert_eq!(checked("{{ config.model }}"), Ok(()));
+        assert_eq!(
+            checked("{{ config.model }}/{{ config.providerOptions.agentId }}"),
+            Ok(())
+        );
         assert!(checked("{{ config.model.agentId.x }}").is_err());
-        let block = r#"{"agentId":"agent_1","voice":"v1"}"#;
-        let block: crate::api::ElevenLabs = serde_json::from_str(block).unwrap();
-        let templates = BTreeMap::from([(
-            "k".to_owned(),
-            "{{ config.voice }}/{{ config.providerOptions.agentId }}".to_owned(),
-        )]);
-        assert_eq!(check(&templates, &block), Ok(()));
     }
 
     #[test]

@@ -41,7 +41,7 @@ fn is_test(place: &str) -> bool {
     place.contains("tests") || place == "providers/conformance.rs"
 }
 
-/// `api/azure_openai.rs`, `providers/azure_openai/sign.rs` of `azureOpenAI`; `providers/generic_http.rs` of `http`.
+/// `api/azure_openai.rs`, `providers/azure_openai/sign.rs` of `azureOpenAI`; `providers/http.rs` of `http`.
 fn own(place: &str, field: &str) -> bool {
     let plain = |text: &str| text.replace(['_', '-'], "").to_lowercase();
     let mut parts = place.splitn(2, '/').skip(1);

@@ -7,8 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use realtime_token_operator::api::{PROVIDER_FIELDS, PROVIDER_SUMMARIES, RealtimeTokenSpec, block_rules, crds};
-use realtime_token_operator::providers::{Endpoint, Life};
-use realtime_token_operator::token::resolve::{block_of, expiration};
+use realtime_token_operator::mint::Endpoint;
+use realtime_token_operator::providers::Life;
+use realtime_token_operator::resolve::{block_of, expiration};
 use serde_json::{Value, json};
 use testkit::conformance::{self, Conformance};
 
@@ -99,7 +100,7 @@ struct Variant {
     made: String,
     life: String,
     single_use: Option<&'static str>,
-    roles: Vec<(&'static str, &'static str)>,
+    secret_fields: Vec<(&'static str, &'static str)>,
 }
 
 impl Variant {
@@ -138,12 +139,16 @@ impl Variant {
             made,
             life,
             single_use: provider.single_use(),
-            roles: provider.roles().iter().map(|role| (role.key, role.env)).collect(),
+            secret_fields: provider
+                .secret_fields()
+                .iter()
+                .map(|role| (role.key, role.env))
+                .collect(),
         }
     }
 
     fn keys(&self) -> String {
-        let keys: Vec<_> = self.roles.iter().map(|(key, _)| format!("`{key}`")).collect();
+        let keys: Vec<_> = self.secret_fields.iter().map(|(key, _)| format!("`{key}`")).collect();
         if keys.is_empty() {
             "none".into()
         } else {
@@ -242,17 +247,17 @@ impl Schemas {
         }
 
         page += "\n## The key Secret\n\n";
-        let mut roles: Vec<_> = Vec::new();
-        for role in variants.iter().flat_map(|variant| &variant.roles) {
-            if !roles.contains(role) {
-                roles.push(*role);
+        let mut secret_fields: Vec<_> = Vec::new();
+        for role in variants.iter().flat_map(|variant| &variant.secret_fields) {
+            if !secret_fields.contains(role) {
+                secret_fields.push(*role);
             }
         }
-        if roles.is_empty() {
+        if secret_fields.is_empty() {
             page += "None.\n";
         } else {
             page += "| Key | Environment variable of `mint` |\n|---|---|\n";
-            for (key, env) in &roles {
+            for (key, env) in &secret_fields {
                 page += &format!("| `{key}` | `{env}` |\n");
             }
             page += "\n`credentials.secretRef.key` gives the first key another name.\n";

@@ -6,7 +6,7 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use realtime_token_operator::providers::{Credential, Mint, Step};
+use realtime_token_operator::mint::{Credential, Mint, Step};
 use serde_json::json;
 use testkit::standin::{Fault, Provider};
 use tracing_subscriber::fmt::format::FmtSpan;

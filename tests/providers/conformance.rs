@@ -2,8 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 use realtime_token_operator::api::RealtimeTokenSpec;
-use realtime_token_operator::providers::{Ask, ClientConfig, Credential, EndpointPolicy, Life, ProviderClient};
-use realtime_token_operator::token::resolve::{block_of, expiration};
+use realtime_token_operator::mint::{Ask, ClientConfig, Credential, EndpointPolicy, ProviderClient};
+use realtime_token_operator::providers::Life;
+use realtime_token_operator::resolve::{block_of, expiration};
 use secrecy::ExposeSecret;
 use testkit::conformance::{self, Conformance};
 use testkit::standin::{Fault, StandIn};
@@ -24,8 +25,8 @@ fn ask(file: &Conformance, standin: &StandIn) -> (Ask, Credential) {
     let spec: RealtimeTokenSpec = serde_json::from_value(spec).unwrap();
     let block = block_of(&spec).unwrap();
     let expiration = expiration(&spec, &block, None).unwrap();
-    let roles = block.provider().roles().iter();
-    let values = roles.map(|role| (role.key, file.secret[role.key].as_str().unwrap().into()));
+    let secret_fields = block.provider().secret_fields().iter();
+    let values = secret_fields.map(|role| (role.key, file.secret[role.key].as_str().unwrap().into()));
     let credential = Credential::new(values);
     (Ask { block, expiration }, credential)
 }

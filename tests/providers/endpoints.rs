@@ -1,7 +1,7 @@
 //! Where keys go, and where they don't.
 
 use jiff::Timestamp;
-use realtime_token_operator::providers::{ClientConfig, EndpointPolicy, ProviderClient};
+use realtime_token_operator::mint::{ClientConfig, EndpointPolicy, ProviderClient};
 use serde_json::json;
 use testkit::standin::Fault;
 

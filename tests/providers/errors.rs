@@ -2,7 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use realtime_token_operator::api::Reason;
-use realtime_token_operator::providers::{Credential, MintError};
+use realtime_token_operator::mint::Credential;
+use realtime_token_operator::token::MintError;
 use serde_json::json;
 use testkit::standin::{Fault, StandIn};
 

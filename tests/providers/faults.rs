@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use realtime_token_operator::api::Reason;
-use realtime_token_operator::providers::Ask;
+use realtime_token_operator::mint::Ask;
 use serde_json::json;
 use testkit::standin::{Fault, StandIn};
 

@@ -18,9 +18,9 @@ mod verified;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use realtime_token_operator::providers::{
-    Ask, Block, ClientConfig, Credential, EndpointPolicy, MintError, Minted, ProviderClient,
-};
+use realtime_token_operator::mint::{Ask, ClientConfig, Credential, EndpointPolicy, ProviderClient};
+use realtime_token_operator::providers::Block;
+use realtime_token_operator::token::{MintError, Minted};
 use serde_json::{Value, json};
 use testkit::standin::{Options, StandIn};
 
@@ -82,7 +82,7 @@ fn credential(ask: &Ask) -> Credential {
     } else {
         ELEVENLABS_KEY
     };
-    Credential::new([(provider.roles()[0].key, key.into())])
+    Credential::new([(provider.secret_fields()[0].key, key.into())])
 }
 
 async fn mint(standin: &StandIn, ask: &Ask) -> Result<Minted, MintError> {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
-use realtime_token_operator::providers::{Ask, Block, Endpoint};
+use realtime_token_operator::mint::{Ask, Endpoint};
+use realtime_token_operator::providers::Block;
 use serde_json::{Map, Value, json};
 use testkit::standin::{Call, StandIn};
 

@@ -2,9 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 use realtime_token_operator::api::AzureOpenAi;
-use realtime_token_operator::providers::{
-    Ask, Block, ClientConfig, Credential, EndpointPolicy, MintError, Minted, ProviderClient,
-};
+use realtime_token_operator::mint::{Ask, ClientConfig, Credential, EndpointPolicy, ProviderClient};
+use realtime_token_operator::providers::Block;
+use realtime_token_operator::token::{MintError, Minted};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use testkit::standin::StandIn;

@@ -3,9 +3,8 @@
 use std::process::Stdio;
 
 use jiff::Timestamp;
-use realtime_token_operator::providers::{
-    ClientConfig, ClientError, EndpointPolicy, MintError, Minted, ProviderClient,
-};
+use realtime_token_operator::mint::{ClientConfig, ClientError, EndpointPolicy, ProviderClient};
+use realtime_token_operator::token::{MintError, Minted};
 use serde_json::{Value, json};
 use testkit::front::Front;
 use testkit::standin::{Fault, StandIn};

@@ -7,8 +7,8 @@ use testkit::pypi::Library;
 
 use crate::{client, start};
 use realtime_token_operator::api::RealtimeTokenSpec;
-use realtime_token_operator::providers::{Ask, Credential};
-use realtime_token_operator::token::resolve::{block_of, expiration};
+use realtime_token_operator::mint::{Ask, Credential};
+use realtime_token_operator::resolve::{block_of, expiration};
 
 const PYJWT: Library = Library {
     name: "pyjwt-2.15.1-cryptography-50.0.2",
@@ -34,8 +34,8 @@ async fn verified_with(check: &str, spec: Value, secret: Value, key: &str) -> Va
     let block = block_of(&spec).unwrap();
     block.provider().validate().unwrap();
     let expiration = expiration(&spec, &block, None).unwrap();
-    let roles = block.provider().roles().iter();
-    let values = roles.map(|role| (role.key, secret[role.key].as_str().unwrap().into()));
+    let secret_fields = block.provider().secret_fields().iter();
+    let values = secret_fields.map(|role| (role.key, secret[role.key].as_str().unwrap().into()));
     let credential = Credential::new(values);
     let now = Timestamp::now();
     let standin = start();

@@ -8,8 +8,8 @@ use kube::{CustomResourceExt, Resource};
 use serde_json::Value;
 
 use crate::api::{RealtimeToken, RealtimeTokenSpec};
-use crate::providers::Ask;
-use crate::token::resolve;
+use crate::mint::Ask;
+use crate::resolve;
 
 /// Reads the one RealtimeToken of a text.
 pub(super) fn parse(text: &str) -> Result<RealtimeTokenSpec, String> {

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::providers::Minted;
+use crate::token::Minted;
 use crate::token::{Issued, Stored};
 
 fn at(second: i64) -> Timestamp {

@@ -2,7 +2,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::providers::Credential;
+use crate::mint::Credential;
 
 fn block(inputs: &Value) -> Agora {
     let mut block = json!({});
@@ -85,7 +85,7 @@ fn a_token_can_be_inflated_again() {
 fn a_token_that_opens_more_than_its_channel_is_bound_to_none() {
     let model = |block: Value| {
         let block: Agora = serde_json::from_value(block).unwrap();
-        block.model().map(str::to_owned)
+        block.policy_subject().map(str::to_owned)
     };
     assert_eq!(model(json!({"rtc": {"channel": "c"}})).as_deref(), Some("c"));
     assert_eq!(model(json!({"rtc": {"channel": "c"}, "rtm": {"userId": "u"}})), None);

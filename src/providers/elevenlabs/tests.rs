@@ -1,7 +1,8 @@
 use serde_json::json;
 
-use super::super::{Credential, fixture};
+use super::super::fixture;
 use super::*;
+use crate::mint::Credential;
 
 const GLOBAL: &str = "wss://api.elevenlabs.io/v1/convai/conversation?agent_id=agent_1&conversation_signature=cvtkn_abc";
 

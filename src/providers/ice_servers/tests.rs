@@ -1,7 +1,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
-use crate::providers::Credential;
+use crate::mint::Credential;
 
 fn coturn(block: Value, ttl: i64) -> Answer {
     let mut block: IceServers = serde_json::from_value(block).unwrap();

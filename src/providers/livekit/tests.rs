@@ -1,7 +1,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
-use crate::providers::Credential;
+use crate::mint::Credential;
 
 fn signed(block: Value, key: &str, secret: &str, now: i64, ttl: i64) -> Result<String, MintError> {
     let block: LiveKit = serde_json::from_value(block).unwrap();
@@ -100,7 +100,7 @@ fn a_token_that_opens_more_than_its_room_is_bound_to_none() {
             }
         }
         let block: LiveKit = serde_json::from_value(block).unwrap();
-        block.model().map(str::to_owned)
+        block.policy_subject().map(str::to_owned)
     };
     for within in [
         json!({}),

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::super::wire::{SESSION, bounded};
 use super::InvalidBlock;
 use crate::api::{OpenAi, OpenAiKind};
+use crate::mint::wire::{SESSION, bounded};
 
 /// What CEL can't see in a session.
 pub(in crate::providers) fn check(block: &OpenAi) -> Result<(), InvalidBlock> {

@@ -1,7 +1,8 @@
 use serde_json::json;
 
-use super::super::{Credential, fixture};
+use super::super::fixture;
 use super::*;
+use crate::mint::Credential;
 
 fn block(value: Value) -> OpenAi {
     serde_json::from_value(value).unwrap()

@@ -5,7 +5,7 @@ mod life;
 
 use super::*;
 use crate::api::Renewal;
-use crate::providers::Minted;
+use crate::token::Minted;
 use crate::token::{Attempts, Blocked, Issued, Stored};
 
 const UID: &str = "6f0c3a5e-9d51-4f4e-8f57-3b0d6a4f1c11";

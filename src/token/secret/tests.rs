@@ -57,10 +57,7 @@ fn the_keys_agree() {
     assert_eq!(text(&content, "provider"), "openai");
     let expires_at: Timestamp = text(&content, "expires-at").parse().unwrap();
     assert_eq!(expires_at.as_millisecond(), 1_795_336_201_500);
-    assert_eq!(
-        content.hash,
-        fingerprint::short(text(&content, "token.json").as_bytes())
-    );
+    assert_eq!(content.hash, hash::short(text(&content, "token.json").as_bytes()));
     assert_eq!(content.annotations[metadata::CONTENT_HASH], content.hash);
 }
 

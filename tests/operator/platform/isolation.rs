@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use kube::api::{DynamicObject, Patch, PatchParams};
 use realtime_token_operator::api::{ClusterRealtimeProvider, RealtimeToken, Reason};
-use realtime_token_operator::providers::EndpointPolicy;
-use realtime_token_operator::token::resolve::{Surroundings, resolve};
+use realtime_token_operator::mint::EndpointPolicy;
+use realtime_token_operator::resolve::{ResolveContext, resolve};
 use serde_json::{Value, json};
 
 use crate::world::{put_secret, world};
@@ -161,7 +161,7 @@ fn the_core_refuses_what_admission_would() {
             "ClusterRealtimeProvider",
             json!({provider: {}, "credentials": {"secretRef": {"name": "key"}}, "namespaceSelector": {}}),
         );
-        let around = Surroundings {
+        let around = ResolveContext {
             provider: Some(&platform),
             namespace_labels: &BTreeMap::new(),
             operator_namespace: "platform",

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use realtime_token_operator::api::RealtimeTokenSpec;
-use realtime_token_operator::token::resolve::block_of;
+use realtime_token_operator::resolve::block_of;
 use serde_json::{Value, json};
 use testkit::conformance::Conformance;
 use testkit::standin::{Call, Options, StandIn};
@@ -58,8 +58,8 @@ impl<'a> Desk<'a> {
         std::fs::write(folder.path().join("token.yaml"), manifest.to_string()).unwrap();
         let spec: RealtimeTokenSpec = serde_json::from_value(spec).unwrap();
         let block = block_of(&spec).unwrap();
-        let roles = block.provider().roles().iter();
-        let env = roles
+        let secret_fields = block.provider().secret_fields().iter();
+        let env = secret_fields
             .map(|role| {
                 let value = file.secret[role.key].as_str().unwrap_or_default();
                 (role.env, role.key, value.to_owned())

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::providers::MintError;
+use crate::token::MintError;
 use crate::token::backoff;
 
 /// What happens to a RealtimeToken.

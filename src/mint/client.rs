@@ -1,0 +1,341 @@
+//! The one HTTP client of all providers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::CONTENT_LENGTH;
+use hyper_util::client::proxy::matcher::Matcher;
+use jiff::Timestamp;
+use reqwest::{Certificate, Response, Url};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio::time::Instant;
+use tracing::{debug, instrument};
+
+use super::endpoint;
+use super::expiry::Clocks;
+use super::failure::{Limits, failure};
+use super::refusal::{Responder, responder};
+use super::reply::{Reply, signed};
+use super::resolver::GuardedResolver;
+use super::retry_after::date;
+use super::{Ask, Body, Credential, EndpointPolicy, Mint, Request, Step, To};
+use crate::providers::Block;
+use crate::token::{MintError, Minted};
+
+/// OpenAI's reply echoes the session config, at most 48 KiB of it; the other providers' are a few lines.
+const REPLY_CAP: usize = 64 * 1024;
+/// An access token, then the token itself.
+const MOST_REQUESTS: usize = 2;
+/// What is read of an error's body; the rest is noise.
+const ERROR_CAP: usize = 4 * 1024;
+
+/// Who asks.
+pub(crate) const AGENT: &str = concat!("realtime-token-operator/", env!("CARGO_PKG_VERSION"));
+
+/// How to reach the providers.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// How long a connection may take, TLS included.
+    pub connect_timeout: Duration,
+    /// How long a mint may take, from the name's resolution to the reply's last byte.
+    pub timeout: Duration,
+    /// Certificates in PEM to trust beside the platform's, for proxies that look into TLS.
+    pub ca_bundle: Option<Vec<u8>>,
+    /// Where keys may be sent.
+    pub endpoints: EndpointPolicy,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            timeout: Duration::from_secs(20),
+            ca_bundle: None,
+            endpoints: EndpointPolicy::default(),
+        }
+    }
+}
+
+/// A client that can't be built.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The CA bundle is unusable.
+    #[error("the CA bundle holds no certificate or an unusable one: it must be a file of PEM certificates")]
+    CaBundle,
+    /// TLS can't be set up.
+    #[error(
+        "can't set up TLS: {0}. The trusted certificates come from the system, or from the file that SSL_CERT_FILE names"
+    )]
+    Tls(String),
+}
+
+/// Mints tokens. Cheap to clone; clones share connections.
+#[derive(Clone)]
+pub struct ProviderClient {
+    http: reqwest::Client,
+    endpoints: EndpointPolicy,
+    /// As reqwest sees them, to say which of them fails.
+    proxies: Arc<Matcher>,
+    limits: Limits,
+}
+
+impl ProviderClient {
+    /// A client for all providers. The environment's proxies (`HTTPS_PROXY`, `NO_PROXY`) apply.
+    ///
+    /// # Errors
+    /// An unusable CA bundle, or no trusted certificate at all.
+    pub fn new(config: &ClientConfig) -> Result<Self, ClientError> {
+        Self::guarding(config, guarded_hosts(&config.endpoints))
+    }
+
+    fn guarding(config: &ClientConfig, hosts: impl Iterator<Item = String>) -> Result<Self, ClientError> {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(AGENT)
+            .connect_timeout(config.connect_timeout)
+            .timeout(config.timeout)
+            // A redirect would carry the key to a host that nobody checked.
+            .redirect(reqwest::redirect::Policy::none())
+            // Whether and when to ask again is the schedule's business; a hidden second request may mint twice.
+            .retry(reqwest::retry::never())
+            .https_only(!config.endpoints.lists_plain_http())
+            .dns_resolver(GuardedResolver::new(hosts).except(config.endpoints.hosts()));
+        if let Some(pem) = &config.ca_bundle {
+            builder = builder.tls_certs_merge(certificates(pem)?);
+        }
+        let http = builder.build().map_err(|error| ClientError::Tls(innermost(&error)))?;
+        let limits = Limits {
+            connect: config.connect_timeout,
+            total: config.timeout,
+        };
+        Ok(Self {
+            http,
+            endpoints: config.endpoints.clone(),
+            proxies: Arc::new(Matcher::from_env()),
+            limits,
+        })
+    }
+
+    /// Asks once. `now` is our clock as the request is sent.
+    ///
+    /// # Errors
+    /// Why there is no token, by what helps.
+    #[instrument(name = "mint", skip_all, fields(provider = ask.block.provider().name()))]
+    pub async fn mint(&self, ask: &Ask, credential: &Credential, now: Timestamp) -> Result<Minted, MintError> {
+        let provider = ask.block.provider();
+        let endpoint = self.endpoints.check(&provider.endpoint())?;
+        let mint = Mint {
+            expiration: ask.expiration,
+            credential,
+            now,
+            nonce: nonce()?,
+        };
+        let began = Instant::now();
+        let mut step = provider.start(&mint)?;
+        for nth in 0..MOST_REQUESTS {
+            let request = match step {
+                Step::Send(request) => request,
+                Step::Done(answer) => return signed(provider, &mint, answer),
+            };
+            let origin = match &request.to {
+                To::Endpoint => endpoint.clone(),
+                To::Service { origin, built_in, .. } => Some(self.endpoints.check_service(origin, *built_in)?),
+            };
+            let origin = origin.ok_or_else(no_origin)?;
+            let who = responder(provider, &request.to);
+            let sent = if nth == 0 { now } else { now + began.elapsed() };
+            let reply = self.exchange(&origin, request, who, sent).await?;
+            match reply.read(provider, &mint, nth)? {
+                Step::Done(answer) => return reply.minted(provider, &mint, answer, sent),
+                next => step = next,
+            }
+        }
+        Err(no_origin())
+    }
+
+    /// The proxy on the way to this origin, without its credentials.
+    fn proxy(&self, origin: &Url) -> Option<String> {
+        let proxy = self.proxies.intercept(&origin.as_str().parse().ok()?)?;
+        let authority = proxy.uri().authority()?.as_str();
+        authority.rsplit('@').next().map(str::to_owned)
+    }
+
+    async fn exchange(
+        &self,
+        origin: &Url,
+        request: Request,
+        who: Responder,
+        now: Timestamp,
+    ) -> Result<Reply, MintError> {
+        let host = origin.host_str().unwrap_or_default();
+        let failed = |error: reqwest::Error| failure(&error, host, self.proxy(origin).as_deref(), self.limits);
+
+        let url = format!("{}{}", origin.as_str().trim_end_matches('/'), request.path);
+        let mut call = self.http.request(request.method, url).headers(request.headers);
+        call = match request.body {
+            Body::None => call,
+            Body::Empty => call.header(CONTENT_LENGTH, 0).body(Vec::new()),
+            Body::Bytes(body) => call.body(body),
+        };
+        let sent = Instant::now();
+        let mut response = call.send().await.map_err(failed)?;
+        let elapsed = sent.elapsed();
+
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        let millis = elapsed.as_millis();
+        debug!(status = status.as_u16(), millis, "the provider answered");
+
+        let body = if status.is_success() {
+            let (body, whole) = read(&mut response, REPLY_CAP).await.map_err(failed)?;
+            if !whole {
+                let message = format!(
+                    "{} answered {} with more than {REPLY_CAP} bytes, which no token takes. If it stays so, \
+                     something on the way answers in the provider's place.",
+                    who.name,
+                    status.as_u16()
+                );
+                return Err(MintError::Unavailable { message });
+            }
+            body
+        } else {
+            // The status tells enough: an error about the error's body would hide it.
+            read(&mut response, ERROR_CAP)
+                .await
+                .map(|(body, _)| body)
+                .unwrap_or_default()
+        };
+        let clocks = Clocks::new(now, elapsed, date(&headers));
+        Ok(Reply {
+            status,
+            headers,
+            body,
+            clocks,
+            who,
+        })
+    }
+}
+
+/// Random bytes for ids and salts.
+fn nonce() -> Result<[u8; 16], MintError> {
+    let mut nonce = [0; 16];
+    aws_lc_rs::rand::fill(&mut nonce).map_err(|_| MintError::Unavailable {
+        message: "the system gives no random numbers".into(),
+    })?;
+    Ok(nonce)
+}
+
+/// A bug of an adapter, said without a panic.
+pub(crate) fn no_origin() -> MintError {
+    MintError::Unavailable {
+        message: "the adapter sends requests without end or to nowhere; this is a bug of the operator".into(),
+    }
+}
+
+/// The body up to the cap, and whether that is all of it.
+async fn read(response: &mut Response, cap: usize) -> Result<(Vec<u8>, bool), reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        let room = cap - body.len();
+        if chunk.len() > room {
+            body.extend_from_slice(&chunk[..room]);
+            return Ok((body, false));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok((body, true))
+}
+
+/// The certificates of a PEM file, each of them good enough to trust.
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, ClientError> {
+    let certificates = CertificateDer::pem_slice_iter(pem).map(|der| {
+        let der = der.map_err(|_| ClientError::CaBundle)?;
+        RootCertStore::empty()
+            .add(der.clone())
+            .map_err(|_| ClientError::CaBundle)?;
+        Certificate::from_der(&der).map_err(|_| ClientError::CaBundle)
+    });
+    let certificates: Vec<_> = certificates.collect::<Result<_, _>>()?;
+    if certificates.is_empty() {
+        Err(ClientError::CaBundle)
+    } else {
+        Ok(certificates)
+    }
+}
+
+/// The hosts that keys are sent to without being listed.
+fn guarded_hosts(policy: &EndpointPolicy) -> impl Iterator<Item = String> {
+    let built_in = Block::every_facts().iter().flat_map(|facts| facts.origins);
+    built_in.filter_map(|own| match own.strip_prefix("https://*") {
+        Some(domain) => Some(domain.to_owned()),
+        None => {
+            let origin = endpoint::origin(own).ok().filter(|origin| !policy.lists(origin))?;
+            origin.host_str().map(str::to_owned)
+        }
+    })
+}
+
+/// reqwest's own messages say little; what they wrap says why.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn built_in_hosts_are_guarded_unless_listed() {
+        let guarded = |listed: &[&str]| guarded_hosts(&EndpointPolicy::parse(listed).unwrap()).collect::<Vec<_>>();
+        let all = guarded(&[]);
+        assert!(all.len() > 8);
+        for host in [
+            "api.openai.com",
+            "eu.api.openai.com",
+            "api.elevenlabs.io",
+            "api.sg.residency.elevenlabs.io",
+            ".openai.azure.com",
+        ] {
+            assert!(all.iter().any(|guarded| guarded == host), "{host}");
+        }
+        let fewer = guarded(&[
+            "https://api.openai.com",
+            "http://api.elevenlabs.io",
+            "https://gw.example",
+        ]);
+        assert_eq!(
+            fewer.len(),
+            all.len() - 1,
+            "a listed origin may be private; another scheme is another origin"
+        );
+        assert!(!fewer.contains(&"api.openai.com".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_guarded_host_with_a_private_address_is_not_called() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let origin = format!("http://localhost:{}", listener.local_addr().unwrap().port());
+        let endpoints = EndpointPolicy::parse([&origin]).unwrap();
+        let config = ClientConfig {
+            endpoints,
+            ..ClientConfig::default()
+        };
+        let client = ProviderClient::guarding(&config, ["localhost".to_owned()].into_iter()).unwrap();
+
+        let block = serde_json::json!({"model": "m", "endpoint": origin});
+        let block = Block::OpenAi(serde_json::from_value(block).unwrap());
+        let ask = Ask {
+            block,
+            expiration: jiff::SignedDuration::from_secs(60),
+        };
+        let credential = Credential::new([("api-key", "sk-1".into())]);
+        let error = client.mint(&ask, &credential, Timestamp::UNIX_EPOCH).await.unwrap_err();
+        assert!(error.to_string().contains("private address"), "{error}");
+        assert!(listener.accept().is_err(), "nobody knocked");
+    }
+}

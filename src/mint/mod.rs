@@ -1,0 +1,47 @@
+//! Asking a provider for a token, whichever provider it is.
+//!
+//! The way of a mint: `endpoint` says where to, the provider's file what to send (built with `request`) or what to sign
+//! (with `sign`), `client` sends it, `reply` reads the answer with `expiry` for its end, or turns it into a
+//! [`MintError`](crate::token::MintError) with `refusal`, `scrub` and `retry_after` for what the provider said and
+//! `failure` for what the network did. Knows HTTP and no Kubernetes.
+
+pub(crate) mod claims;
+mod client;
+mod credential;
+pub(crate) mod endpoint;
+mod error;
+pub(crate) mod expiry;
+mod explain;
+mod failure;
+pub(crate) mod placeholder;
+pub(crate) mod refusal;
+pub(crate) mod reply;
+pub(crate) mod request;
+mod resolver;
+mod retry_after;
+mod scrub;
+pub(crate) mod sign;
+mod step;
+pub(crate) mod wire;
+
+use jiff::SignedDuration;
+
+pub use self::client::{ClientConfig, ClientError, ProviderClient};
+pub use self::credential::{Credential, SecretField};
+pub use self::endpoint::{Endpoint, EndpointError, EndpointPolicy};
+pub use self::error::{InvalidBlock, UnusableReply};
+pub use self::explain::{explain, placeholders};
+pub use self::refusal::Class;
+pub use self::request::{Body, Request, To};
+pub use self::scrub::scrubbed;
+pub use self::step::{Answer, Expiry, Mint, Step};
+use crate::providers::Block;
+
+/// What to ask of whom: a provider block with its account side filled in, and the life to ask for.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The provider block.
+    pub block: Block,
+    /// The life to ask for, where the provider lets us choose.
+    pub expiration: SignedDuration,
+}

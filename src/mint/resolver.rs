@@ -1,0 +1,169 @@
+//! Name resolution that keeps the keys of the built-in hosts off private addresses.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+/// The system's resolver. Addresses that are no public ones are left out for the guarded hosts: whoever can bend the
+/// cluster's DNS shall not point a provider's name at something of theirs inside. TLS would stop it too, but for an
+/// extra CA bundle. Proxies and listed endpoints are other names, and pass.
+pub(crate) struct GuardedResolver {
+    /// Hosts, and `.domain` for every host of a domain.
+    guarded: BTreeSet<String>,
+    /// Hosts that are exempt, though their domain is guarded.
+    exempt: BTreeSet<String>,
+}
+
+/// A guarded host that resolves to no public address.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} resolves to a private address")]
+pub(crate) struct PrivateAddress(String);
+
+impl GuardedResolver {
+    pub(crate) fn new(guarded: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            guarded: guarded.into_iter().collect(),
+            exempt: BTreeSet::new(),
+        }
+    }
+
+    /// Exempts hosts of a guarded domain.
+    pub(crate) fn except(self, hosts: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            exempt: hosts.into_iter().collect(),
+            ..self
+        }
+    }
+
+    fn guards(&self, host: &str) -> bool {
+        let domain = || host.find('.').map(|dot| &host[dot..]);
+        self.guarded.contains(host)
+            || !self.exempt.contains(host) && domain().is_some_and(|domain| self.guarded.contains(domain))
+    }
+}
+
+impl Resolve for GuardedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let host = name.as_str().to_owned();
+        let guarded = self.guards(&host);
+        Box::pin(async move {
+            // The port comes from the URL later on.
+            let mut found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
+            if guarded {
+                found.retain(|address| is_public(address.ip()));
+                if found.is_empty() {
+                    return Err(PrivateAddress(host).into());
+                }
+            }
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn is_public(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [first, second, ..] = ip.octets();
+            let shared = first == 100 && second & 0b1100_0000 == 64; // 100.64.0.0/10, carrier-grade NAT
+            !(first == 0
+                || ip.is_private()
+                || shared
+                || ip.is_loopback()
+                || ip.is_link_local()
+                || ip.is_multicast()
+                || ip.is_broadcast())
+        }
+        IpAddr::V6(ip) => match ip.segments() {
+            // What NAT64 makes of an IPv4 address.
+            [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+                is_public(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)).into())
+            }
+            _ => {
+                !(ip.is_unspecified()
+                    || ip.is_loopback()
+                    || ip.is_unique_local()
+                    || ip.is_unicast_link_local()
+                    || ip.is_multicast())
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn public_and_private() {
+        for ip in [
+            "1.1.1.1",
+            "172.15.0.1",
+            "172.32.0.1",
+            "100.63.0.1",
+            "100.128.0.1",
+            "2606:4700::1",
+            "64:ff9b::101:101",
+        ] {
+            assert!(is_public(ip.parse().unwrap()), "{ip}");
+        }
+        for ip in [
+            "0.0.0.0",
+            "0.1.2.3",
+            "10.1.2.3",
+            "127.0.0.1",
+            "127.9.9.9",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.0.1",
+            "100.64.0.1",
+            "100.127.255.255",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "fc00::1",
+            "fdff::1",
+            "fe80::1",
+            "ff02::1",
+            "::ffff:10.0.0.1",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a00:1",
+        ] {
+            assert!(!is_public(ip.parse().unwrap()), "{ip}");
+        }
+    }
+
+    #[test]
+    fn a_domain_is_guarded_but_for_the_listed_hosts() {
+        let resolver =
+            GuardedResolver::new([".openai.azure.com".to_owned()]).except(["private.openai.azure.com".to_owned()]);
+        assert!(resolver.guards("my-resource.openai.azure.com"));
+        for other in [
+            "private.openai.azure.com",
+            "openai.azure.com",
+            "example.com",
+            "localhost",
+        ] {
+            assert!(!resolver.guards(other), "{other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_guarded_hosts_are_guarded() {
+        let resolver = GuardedResolver::new(["localhost".to_owned()]);
+        let error = resolver.resolve("localhost".parse().unwrap()).await.err().unwrap();
+        assert!(error.is::<PrivateAddress>(), "{error}");
+
+        let resolver = GuardedResolver::new(["api.openai.com".to_owned()]);
+        assert!(
+            resolver
+                .resolve("localhost".parse().unwrap())
+                .await
+                .unwrap()
+                .next()
+                .is_some()
+        );
+    }
+}

@@ -1,0 +1,95 @@
+//! One mint, as an adapter sees it: what it may look at, what it asks for, what it answers.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+
+use super::{Credential, Request};
+
+/// One mint: all that an adapter may look at beside its block.
+pub struct Mint<'a> {
+    /// The life to ask for, where the provider lets us choose; zero if it decides.
+    pub expiration: SignedDuration,
+    /// The values of the key Secret.
+    pub credential: &'a Credential,
+    /// Our clock as the mint begins, for tokens that are signed here.
+    pub now: Timestamp,
+    /// Random bytes, for ids and salts.
+    pub nonce: [u8; 16],
+}
+
+impl Mint<'_> {
+    /// When a token ends that is signed now and lives as long as was asked for.
+    #[must_use]
+    pub fn expires_at(&self) -> Timestamp {
+        self.now.saturating_add(self.expiration).unwrap_or(self.now)
+    }
+
+    /// A random UUID (version 4), the same for the same nonce.
+    #[must_use]
+    pub fn uuid(&self) -> String {
+        let mut bytes = self.nonce;
+        bytes[6] = bytes[6] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
+        format!("{a}-{b}-{c}-{d}-{e}")
+    }
+}
+
+/// What a mint comes to.
+#[derive(Debug)]
+pub enum Step {
+    /// Send this and read the reply.
+    Send(Request),
+    /// Here is the token.
+    Done(Answer),
+}
+
+/// What a provider's reply says.
+#[derive(Debug)]
+pub struct Answer {
+    /// The token.
+    pub value: SecretString,
+    /// The end of its usable life.
+    pub expiry: Expiry,
+    /// TanStack's `config`.
+    pub config: Map<String, Value>,
+    /// More keys of the Secret, where a client needs more than one text.
+    pub outputs: BTreeMap<Cow<'static, str>, SecretString>,
+}
+
+impl Answer {
+    /// A token with its expiry and nothing else.
+    #[must_use]
+    pub fn new(value: String, expiry: Expiry, config: Map<String, Value>) -> Self {
+        Self {
+            value: value.into(),
+            expiry,
+            config,
+            outputs: BTreeMap::new(),
+        }
+    }
+}
+
+/// The forms in which an expiry is learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// A point in time on the provider's clock.
+    At(Timestamp),
+    /// So long after the request was sent.
+    After(SignedDuration),
+    /// Whichever comes first.
+    Earlier(Timestamp, SignedDuration),
+}
+
+impl Expiry {
+    /// The end that the token states, if it does and that comes first.
+    #[must_use]
+    pub fn no_later(stated: Option<Timestamp>, lives: SignedDuration) -> Self {
+        stated.map_or(Self::After(lives), |end| Self::Earlier(end, lives))
+    }
+}

@@ -1,0 +1,254 @@
+//! A provider that has no block of its own, asked over HTTP: one request and one reply, both as the block describes.
+//!
+//! Its endpoint is always one of the spec, so keys go only where `--allow-endpoint` lets them, and of its errors only
+//! the status is told.
+
+mod check;
+mod reply;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use http::{HeaderName, HeaderValue};
+
+use super::{AccountSide, Described, Facts, Life, Provider};
+use crate::api::{Http, HttpAccount, HttpAuthKind, HttpMethod, HttpRequest, HttpReuse};
+use crate::mint::placeholder::{KEY_ID, LARGEST, Name, Text, Values, filled, model, text_at};
+use crate::mint::request::component;
+use crate::mint::wire::credential_header;
+use crate::mint::{Class, Endpoint, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply};
+use crate::token::MintError;
+
+const KEY: SecretField = SecretField {
+    key: "api-key",
+    env: "API_KEY",
+};
+const USERNAME: SecretField = SecretField {
+    key: "username",
+    env: "USERNAME",
+};
+const PASSWORD: SecretField = SecretField {
+    key: "password",
+    env: "PASSWORD",
+};
+const WITH_ID: &[SecretField] = &[KEY, KEY_ID];
+const BASIC: &[SecretField] = &[USERNAME, PASSWORD];
+
+const FACTS: Facts = Facts {
+    name: "http",
+    title: "Generic HTTP",
+    secret_fields: &[KEY],
+    origins: &[],
+    secret_prefixes: &[],
+    config_has_model: true,
+    wrong_key_is_400: false,
+};
+
+impl Described for Http {
+    const FACTS: &'static Facts = &FACTS;
+}
+
+impl AccountSide for HttpAccount {
+    fn secret_fields(&self) -> &'static [SecretField] {
+        let Some(request) = &self.request else {
+            return FACTS.secret_fields;
+        };
+        if request.auth.kind == HttpAuthKind::Basic {
+            return BASIC;
+        }
+        let texts = check::texts(request).unwrap_or_default();
+        let uses_id = texts.iter().flat_map(Text::names).any(|name| *name == Name::KeyId);
+        if uses_id { WITH_ID } else { FACTS.secret_fields }
+    }
+}
+
+impl Http {
+    fn request(&self) -> Result<&HttpRequest, InvalidBlock> {
+        let request = self.account.request.as_ref();
+        request.ok_or_else(|| InvalidBlock("http.request: set it".into()))
+    }
+
+    fn build(&self, mint: &Mint<'_>) -> Result<Request, MintError> {
+        let template = self.request()?;
+        let values = Values {
+            mint,
+            params: &self.params,
+            key: &KEY,
+        };
+        let path = path(template, &values)?;
+        let mut request = match (template.method, &template.json, &template.form) {
+            (HttpMethod::GET, ..) => Request::get(path),
+            (HttpMethod::POST, Some(json), _) => {
+                let json = filled(json, &values)?;
+                let request = Request::post_json(path, &json.into());
+                bounded("http.request.json", request.bytes().len())?;
+                request
+            }
+            (HttpMethod::POST, None, Some(form)) => {
+                let fields = texts(form, "http.request.form", &values)?;
+                let fields: Vec<_> = fields
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.as_str()))
+                    .collect();
+                let request = Request::post_form(path, &fields);
+                bounded("http.request.form", request.bytes().len())?;
+                request
+            }
+            (HttpMethod::POST, None, None) => Request::post_empty(path),
+        };
+        for (name, text) in &template.headers {
+            let (name, value) = header(name, text, &values)?;
+            request.headers.insert(name, value);
+        }
+        let auth = &template.auth;
+        match auth.kind {
+            HttpAuthKind::Basic => request.basic(mint, &USERNAME, &PASSWORD),
+            HttpAuthKind::Header => {
+                let value = credential_header(mint.credential, &KEY, &auth.prefix)?;
+                request
+                    .headers
+                    .insert(check::header_name(&auth.header, "http.request.auth.header")?, value);
+                Ok(request)
+            }
+        }
+    }
+}
+
+/// Path and query. A value of a placeholder stays within its segment.
+fn path(template: &HttpRequest, values: &Values<'_>) -> Result<String, MintError> {
+    let place = "http.request.path";
+    let mut path = String::new();
+    for segment in template.path.split('/').skip(1) {
+        let filled = text_at(segment, place)?.fill(values, component)?;
+        // What a URL parser would take for a way up, or leave out.
+        if matches!(filled.as_str(), "." | "..") {
+            return Err(InvalidBlock(format!(
+                "{place}: a segment comes out as {filled:?}, which would leave the path"
+            ))
+            .into());
+        }
+        path.push('/');
+        path.push_str(&filled);
+    }
+    let query = texts(&template.query, "http.request.query", values)?;
+    let pairs: Vec<_> = query
+        .iter()
+        .map(|(name, value)| format!("{}={}", component(name), component(value)))
+        .collect();
+    if !pairs.is_empty() {
+        path = format!("{path}?{}", pairs.join("&"));
+    }
+    bounded(place, path.len())?;
+    Ok(path)
+}
+
+fn texts(
+    templates: &BTreeMap<String, String>,
+    place: &str,
+    values: &Values<'_>,
+) -> Result<Vec<(String, String)>, MintError> {
+    let pairs = templates.iter().map(|(name, text)| {
+        let text = text_at(text, &format!("{place}.{name}"))?;
+        Ok((name.clone(), text.fill(values, str::to_owned)?))
+    });
+    pairs.collect()
+}
+
+fn header(name: &str, text: &str, values: &Values<'_>) -> Result<(HeaderName, HeaderValue), MintError> {
+    let place = format!("http.request.headers.{name}");
+    let text = text_at(text, &place)?;
+    let filled = text.fill(values, str::to_owned)?;
+    let sendable = filled.chars().all(|c| c == ' ' || c.is_ascii_graphic());
+    let value = HeaderValue::from_str(&filled).ok().filter(|_| sendable);
+    let mut value = value.ok_or_else(|| {
+        InvalidBlock(format!(
+            "{place}: comes out with a line break or another character that no header can carry"
+        ))
+    })?;
+    value.set_sensitive(text.names().any(|name| matches!(name, Name::Credential | Name::KeyId)));
+    Ok((check::header_name(name, &place)?, value))
+}
+
+fn bounded(place: &str, size: usize) -> Result<(), InvalidBlock> {
+    if size > LARGEST {
+        return Err(InvalidBlock(format!(
+            "{place}: {size} bytes once filled in, and at most {LARGEST} are allowed"
+        )));
+    }
+    Ok(())
+}
+
+impl Provider for Http {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    fn published(&self) -> Cow<'static, str> {
+        self.account.name.clone().map_or(FACTS.name.into(), Cow::Owned)
+    }
+
+    fn secret_fields(&self) -> &'static [SecretField] {
+        self.account.secret_fields()
+    }
+
+    fn policy_subject(&self) -> Option<&str> {
+        model(&self.params)
+    }
+
+    fn life(&self) -> Life {
+        let ttl = self.account.ttl.as_ref();
+        let seconds = |seconds: i64| jiff::SignedDuration::from_secs(seconds);
+        match ttl.map(|ttl| (ttl.fixed_seconds, ttl.min_seconds, ttl.max_seconds)) {
+            Some((Some(fixed), ..)) => Life::Fixed(seconds(fixed)),
+            Some((None, min, Some(max))) => Life::chosen(min.unwrap_or(1), max),
+            // Refused by `validate`.
+            _ => Life::Stated,
+        }
+    }
+
+    fn single_use(&self) -> Option<&'static str> {
+        (self.account.reuse == Some(HttpReuse::Single)).then_some(
+            "http.reuse says that a token starts one session: the first reader of the Secret uses it up, and the next \
+             one comes with the renewal",
+        )
+    }
+
+    fn endpoint(&self) -> Endpoint<'_> {
+        Endpoint::Custom(self.account.endpoint.as_deref().unwrap_or_default())
+    }
+
+    fn describes_reply(&self) -> bool {
+        true
+    }
+
+    fn class(&self, status: u16) -> Class {
+        let Some(response) = &self.account.response else {
+            return Class::usual(status);
+        };
+        if response.throttled.contains(&status) {
+            return Class::Throttled;
+        }
+        if response.unavailable.contains(&status) {
+            return Class::Unavailable;
+        }
+        match Class::usual(status) {
+            Class::Granted if !response.success.is_empty() && !response.success.contains(&status) => Class::Rejected,
+            usual => usual,
+        }
+    }
+
+    fn validate(&self) -> Result<(), InvalidBlock> {
+        check::block(self)
+    }
+
+    fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
+        self.build(mint).map(Step::Send)
+    }
+
+    fn read(&self, mint: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
+        reply::read(self, mint, body).map(Step::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+//! Spec + provider object + policy -> what to ask of whom with which key, or why not.
+
+mod fingerprint;
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use kube::ResourceExt;
+use kube::core::{Selector, SelectorExt};
+
+use crate::api::{
+    ClusterRealtimeProvider, Policy, RateLimit, RealtimeToken, RealtimeTokenSpec, Reason, SecretKeyRef,
+    one_block_message,
+};
+use crate::mint::{Ask, EndpointPolicy, SecretField};
+use crate::providers::{AccountMismatch, Block, Life, Provider};
+use crate::token::{Blocked, template};
+
+/// The life to ask for where the provider lets us choose and the spec doesn't.
+const DEFAULT_EXPIRATION: i64 = 1800;
+
+/// What can't be read from the RealtimeToken itself.
+#[derive(Clone, Copy, Debug)]
+pub struct ResolveContext<'a> {
+    /// The ClusterRealtimeProvider that `credentials.providerRef` names, if it exists.
+    pub provider: Option<&'a ClusterRealtimeProvider>,
+    /// The labels of the RealtimeToken's namespace.
+    pub namespace_labels: &'a BTreeMap<String, String>,
+    /// Where ClusterRealtimeProviders' keys live.
+    pub operator_namespace: &'a str,
+    /// The endpoints that may be called.
+    pub endpoints: &'a EndpointPolicy,
+}
+
+/// What to ask of whom, and with which key.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The request.
+    pub ask: Ask,
+    /// The key.
+    pub key: KeyRef,
+    /// Hash of what makes the token.
+    pub fingerprint: String,
+    /// The budget of the ClusterRealtimeProvider.
+    pub rate_limit: Option<RateLimit>,
+}
+
+/// A key of a Secret in a namespace. Two RealtimeTokens with equal ones share a budget.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyRef {
+    /// The namespace: the RealtimeToken's own, or the operator's.
+    pub namespace: String,
+    /// The Secret.
+    pub name: String,
+    /// The key in its data.
+    pub key: String,
+}
+
+impl KeyRef {
+    /// The key that a reference names, or else the one of the provider's first role.
+    #[must_use]
+    pub fn new(namespace: &str, secret: &SecretKeyRef, secret_fields: &[SecretField]) -> Self {
+        let key = || secret_fields.first().map_or("api-key", |role| role.key).to_owned();
+        Self {
+            namespace: namespace.to_owned(),
+            name: secret.name.clone(),
+            key: secret.key.clone().unwrap_or_else(key),
+        }
+    }
+
+    /// The key of a ClusterRealtimeProvider.
+    #[must_use]
+    pub fn of_provider(operator_namespace: &str, provider: &ClusterRealtimeProvider) -> Self {
+        let secret_fields = Block::account_secret_fields(&provider.spec.accounts);
+        Self::new(operator_namespace, &provider.spec.credentials.secret_ref, secret_fields)
+    }
+}
+
+impl std::fmt::Display for KeyRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "key {} of Secret {}/{}", self.key, self.namespace, self.name)
+    }
+}
+
+/// Resolves a RealtimeToken.
+///
+/// # Errors
+/// What stands in the way: a condition's reason and message.
+pub fn resolve(token: &RealtimeToken, around: &ResolveContext<'_>) -> Result<Resolved, Blocked> {
+    let spec = &token.spec;
+    let mut block = block_of(spec)?;
+    let (key, policy, rate_limit) = match (&spec.credentials.secret_ref, &spec.credentials.provider_ref) {
+        (Some(secret), None) => (
+            KeyRef::new(
+                &token.namespace().unwrap_or_default(),
+                secret,
+                block.provider().secret_fields(),
+            ),
+            None,
+            None,
+        ),
+        (None, Some(reference)) => {
+            let provider = around.provider.ok_or_else(|| {
+                Blocked::new(
+                    Reason::ProviderNotFound,
+                    format!(
+                        "there is no ClusterRealtimeProvider {}; see `kubectl get clusterrealtimeproviders`",
+                        reference.name
+                    ),
+                )
+            })?;
+            admit_namespace(token, provider, around)?;
+            adopt_account(&mut block, provider)?;
+            let key = KeyRef::new(
+                around.operator_namespace,
+                &provider.spec.credentials.secret_ref,
+                block.provider().secret_fields(),
+            );
+            (key, provider.spec.policy.as_ref(), provider.spec.rate_limit)
+        }
+        _ => {
+            return Err(invalid(
+                "set exactly one of credentials.secretRef and credentials.providerRef",
+            ));
+        }
+    };
+    let expiration = expiration(spec, &block, policy)?;
+    if let Some(allowed) = policy.and_then(|policy| policy.allowed_models.as_ref()) {
+        let title = block.provider().title();
+        let model = block.provider().policy_subject().ok_or_else(|| unbound(title))?;
+        admit_model(model, allowed)?;
+    }
+    let adapter = block.provider();
+    adapter
+        .validate()
+        .and_then(|()| adapter.life().admit(expiration))
+        .map_err(|problem| invalid(problem.to_string()))?;
+    around
+        .endpoints
+        .check(&adapter.endpoint())
+        .map_err(|problem| Blocked::new(Reason::EndpointNotAllowed, problem.to_string()))?;
+    let none = BTreeMap::new();
+    let templates = spec.target.template.as_ref().map_or(&none, |template| &template.data);
+    template::check(templates, adapter.published(), adapter.config())
+        .map_err(|problem| invalid(problem.to_string()))?;
+    let ask = Ask { block, expiration };
+    let fingerprint = fingerprint::of_ask(&ask, templates);
+    Ok(Resolved {
+        ask,
+        key,
+        fingerprint,
+        rate_limit,
+    })
+}
+
+/// The adapter of a spec's provider block, valid or not, for what the status says of it.
+#[must_use]
+pub fn provider_of(spec: &RealtimeTokenSpec) -> Option<&dyn Provider> {
+    Block::first(&spec.blocks)
+}
+
+/// The one provider block of a spec.
+///
+/// # Errors
+/// None or several, which the CRD refuses and `mint` has to.
+pub fn block_of(spec: &RealtimeTokenSpec) -> Result<Block, Blocked> {
+    Block::only(&spec.blocks).ok_or_else(|| invalid(one_block_message()))
+}
+
+/// The life to ask for.
+///
+/// # Errors
+/// The policy's maximum would be exceeded, or the field is set where the provider fixes the life.
+pub fn expiration(spec: &RealtimeTokenSpec, block: &Block, policy: Option<&Policy>) -> Result<SignedDuration, Blocked> {
+    let maximum = policy.and_then(|policy| policy.max_expiration_seconds);
+    let not_allowed = |message: String| Blocked::new(Reason::ExpirationNotAllowed, message);
+    let name = block.provider().name();
+    let within = |seconds: i64| match maximum {
+        Some(maximum) if seconds > maximum => Err(not_allowed(format!(
+            "expirationSeconds {seconds} exceeds the ClusterRealtimeProvider's \
+             policy.maxExpirationSeconds {maximum}; ask for less"
+        ))),
+        _ => Ok(SignedDuration::from_secs(seconds)),
+    };
+    match (block.provider().life(), spec.expiration_seconds) {
+        (Life::Chosen { min, max }, asked) => {
+            let default = maximum.map_or(DEFAULT_EXPIRATION, |m| m.min(DEFAULT_EXPIRATION));
+            let default = default.min(max.as_secs()).max(min.as_secs());
+            within(asked.unwrap_or(default))
+        }
+        (Life::Offered { .. }, Some(asked)) => within(asked),
+        // Where the policy has a maximum, the provider's own choice might exceed it.
+        (Life::Offered { max, .. }, None) => Ok(maximum.map_or(SignedDuration::ZERO, |maximum| {
+            SignedDuration::from_secs(maximum.min(max.as_secs()))
+        })),
+        (_, Some(_)) => Err(invalid(format!(
+            "expirationSeconds: {name} fixes the lifetime of its tokens; remove the field"
+        ))),
+        (Life::Fixed(life), None) => match maximum {
+            Some(maximum) if life.as_secs() > maximum => Err(not_allowed(format!(
+                "a token of {name} lives {} s, more than the ClusterRealtimeProvider's \
+                 policy.maxExpirationSeconds {maximum}",
+                life.as_secs()
+            ))),
+            _ => Ok(life),
+        },
+        (Life::Stated, None) => match maximum {
+            Some(maximum) => Err(not_allowed(format!(
+                "{name} decides how long such a token lives, so the ClusterRealtimeProvider's \
+                 policy.maxExpirationSeconds {maximum} can't be kept"
+            ))),
+            None => Ok(SignedDuration::ZERO),
+        },
+    }
+}
+
+fn admit_namespace(
+    token: &RealtimeToken,
+    provider: &ClusterRealtimeProvider,
+    around: &ResolveContext<'_>,
+) -> Result<(), Blocked> {
+    let name = provider.name_any();
+    let namespace = token.namespace().unwrap_or_default();
+    let denied = |why: String| Blocked::new(Reason::NamespaceNotAllowed, why);
+    let Some(selector) = provider.spec.namespace_selector.clone() else {
+        return Err(denied(format!(
+            "ClusterRealtimeProvider {name} has no namespaceSelector, so no namespace may use it; ask the platform team"
+        )));
+    };
+    let selector = Selector::try_from(selector).map_err(|problem| {
+        denied(format!(
+            "the namespaceSelector of ClusterRealtimeProvider {name} is wrong: {problem}"
+        ))
+    })?;
+    if selector.matches(around.namespace_labels) {
+        return Ok(());
+    }
+    Err(denied(format!(
+        "ClusterRealtimeProvider {name} does not select namespace {namespace}: its labels don't match {selector}; ask \
+         the platform team"
+    )))
+}
+
+fn adopt_account(block: &mut Block, provider: &ClusterRealtimeProvider) -> Result<(), Blocked> {
+    let name = provider.name_any();
+    let own = |field: &str| {
+        invalid(format!(
+            "{field}: region, account and endpoint come from ClusterRealtimeProvider {name}; remove them here"
+        ))
+    };
+    let other = |wanted: &str| invalid(format!("ClusterRealtimeProvider {name} is not an account of {wanted}"));
+    match block.adopt(&provider.spec.accounts) {
+        Ok(()) => Ok(()),
+        Err(AccountMismatch::Other) => Err(other(block.field())),
+        Err(AccountMismatch::Own) => Err(own(block.field())),
+    }
+}
+
+fn unbound(title: &str) -> Blocked {
+    Blocked::new(
+        Reason::ModelNotAllowed,
+        format!(
+            "such a token of {title} is bound to no model, so the ClusterRealtimeProvider's policy.allowedModels can't \
+             be kept; ask the platform team for a ClusterRealtimeProvider without it"
+        ),
+    )
+}
+
+fn admit_model(model: &str, allowed: &[String]) -> Result<(), Blocked> {
+    // `?` is an ordinary character here; a type parameter of WildMatchPattern turns its special meaning off.
+    let matches = |pattern: &String| wildmatch::WildMatchPattern::<'*', '\0'>::new(pattern).matches(model);
+    if allowed.iter().any(matches) {
+        return Ok(());
+    }
+    Err(Blocked::new(
+        Reason::ModelNotAllowed,
+        format!(
+            "{model} is not among the ClusterRealtimeProvider's policy.allowedModels: {}",
+            allowed.join(", ")
+        ),
+    ))
+}
+
+fn invalid(message: impl Into<String>) -> Blocked {
+    Blocked::new(Reason::InvalidSpec, message)
+}
+
+#[cfg(test)]
+mod tests;

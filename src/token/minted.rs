@@ -1,0 +1,71 @@
+//! What a mint comes to: a token, or an error by what helps.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+
+use crate::api::Reason;
+
+/// A token that was minted and not yet stored.
+#[derive(Clone, Debug)]
+pub struct Minted {
+    /// The provider's name as consumers get to see it.
+    pub provider: Cow<'static, str>,
+    /// The token.
+    pub value: SecretString,
+    /// When the request was sent, by our clock.
+    pub issued_at: Timestamp,
+    /// Until when the token can start a session, by our clock.
+    pub usable_until: Timestamp,
+    /// The same instant by the provider's clock: what consumers get to see.
+    pub expires_at: Timestamp,
+    /// TanStack's `config`.
+    pub config: Map<String, Value>,
+    /// More keys of the Secret.
+    pub outputs: BTreeMap<Cow<'static, str>, SecretString>,
+}
+
+/// A mint that failed, by what helps: another spec or key, time that the provider names, or just time.
+///
+/// The messages are ours. They hold the status code and, for built-in hosts, the provider's error code and a scrubbed
+/// and cut message; never the key, a token, or a raw body.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum MintError {
+    /// The provider won't grant this: asking again changes nothing until the spec or the credential does.
+    #[error("{message}")]
+    Rejected {
+        /// Whether the key is what the provider refuses.
+        credential: bool,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// The provider limits this credential.
+    #[error("{message}")]
+    Throttled {
+        /// How long to leave the credential alone, if the provider said so; already capped.
+        retry_after: Option<SignedDuration>,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// The provider, or the way to it, is out of order.
+    #[error("{message}")]
+    Unavailable {
+        /// What is wrong and what to do.
+        message: String,
+    },
+}
+
+impl MintError {
+    /// The reason for conditions, events and metrics.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Rejected { credential: true, .. } => Reason::CredentialRejected,
+            Self::Throttled { .. } => Reason::RateLimited,
+            Self::Rejected { credential: false, .. } | Self::Unavailable { .. } => Reason::MintFailed,
+        }
+    }
+}
