@@ -14,7 +14,8 @@ use crate::api::{
 };
 use crate::mint::{Ask, EndpointPolicy, SecretField};
 use crate::providers::{AccountMismatch, Block, Life, Provider};
-use crate::token::{Blocked, template};
+use crate::token::Blocked;
+use crate::token::secret::template;
 
 /// The life to ask for where the provider lets us choose and the spec doesn't.
 const DEFAULT_EXPIRATION: i64 = 1800;

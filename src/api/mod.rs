@@ -67,7 +67,7 @@ pub use realtime_token::{RealtimeToken, RealtimeTokenSpec, RealtimeTokenStatus};
 pub use renewal::Renewal;
 pub use soniox::{Soniox, SonioxAccount, SonioxKind, SonioxRegion};
 pub use speechmatics::{Speechmatics, SpeechmaticsAccount, SpeechmaticsKind};
-pub use target::{DeletionPolicy, SecretName, Target, Template, TemplateMetadata};
+pub use target::{DeletionPolicy, OWN_KEYS, SecretName, Target, Template, TemplateMetadata};
 pub use twilio::{Twilio, TwilioAccount, TwilioChat, TwilioSync, TwilioTaskRouter, TwilioVideo, TwilioVoice};
 pub use xai::{Xai, XaiAccount, XaiReasoning, XaiSession};
 

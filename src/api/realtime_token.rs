@@ -90,13 +90,17 @@ pub struct RealtimeTokenStatus {
     /// Counts the tokens of this RealtimeToken; also an annotation of the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
-    /// Mints that failed since the last success.
+    /// Mints that failed since the last success. Writes of the Secret have a count of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_mint_attempts: Option<i64>,
-    /// When the last mint failed.
+    /// Writes of the Secret that failed since the last success. Set while writes fail and failedMintAttempts is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_write_attempts: Option<i64>,
+    /// When the last of failedMintAttempts or failedWriteAttempts failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure_time: Option<Time>,
-    /// Not before this time will the mint be tried again, unless the spec or the credential changes.
+    /// Not before this time will what failed be tried again, the mint or the write of the Secret, unless the spec or the
+    /// credential changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_time: Option<Time>,
     /// The last value of the annotation realtime-token.dev/renew-requested-at that was obeyed.

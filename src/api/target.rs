@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::rules;
 
+/// The keys that every Secret has, which a template can't have.
+pub const OWN_KEYS: [&str; 4] = ["token.json", "token", "expires-at", "provider"];
+
 /// The Secret that holds the token.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -50,7 +53,7 @@ pub struct Template {
     #[schemars(extend("maxProperties" = 16), schema_with = "template_data")]
     #[x_kube(validation = Rule::new("self.all(k, k.matches('^[-._a-zA-Z0-9]{1,253}$') && k != '.' && !k.startsWith('..'))")
         .message("target.template.data: a key of a Secret has letters, digits, '-', '_' and '.', and does not begin with '..'"))]
-    #[x_kube(validation = Rule::new("self.all(k, !(k in ['token.json', 'token', 'expires-at', 'provider']))")
+    #[x_kube(validation = Rule::new(format!("self.all(k, !(k in {}))", own_keys_in_cel()))
         .message("target.template.data: token.json, token, expires-at and provider are the operator's own keys"))]
     pub data: BTreeMap<String, String>,
 }
@@ -83,6 +86,10 @@ pub struct TemplateMetadata {
 pub struct SecretName {
     /// Name of the Secret.
     pub name: String,
+}
+
+fn own_keys_in_cel() -> String {
+    format!("['{}']", OWN_KEYS.join("', '"))
 }
 
 fn string_map(value: serde_json::Value, max: u32) -> schemars::Schema {

@@ -8,7 +8,7 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::token::metadata::MANAGER;
+use crate::token::secret::annotations::MANAGER;
 
 /// How many of each type may wait.
 const QUEUE: usize = 1000;

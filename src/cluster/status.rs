@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{ClusterError, Name, bounded, write};
 use crate::api::RealtimeToken;
-use crate::token::metadata::MANAGER;
+use crate::token::secret::annotations::MANAGER;
 
 /// Writes the status of a RealtimeToken. Returns the resourceVersion it has now.
 ///

@@ -17,8 +17,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use super::{ClusterError, Name, at_least_as_new, bounded, write};
-use crate::token::metadata::{self, SecretView};
-use crate::token::secret::{Content, Dress};
+use crate::token::secret::{self, Content, SecretMetadata, SecretView, annotations};
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
@@ -40,7 +39,7 @@ impl<'de> Deserialize<'de> for SecretMeta {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Object {
-            metadata: metadata::Meta,
+            metadata: secret::Meta,
         }
         let seen = Object::deserialize(deserializer)?.metadata;
         let view = Arc::new(SecretView::from(&seen));
@@ -126,18 +125,18 @@ impl Targets {
         &self,
         name: &Name,
         content: Content,
-        dress: &Dress,
+        desired: &SecretMetadata,
         owner: Option<OwnerReference>,
     ) -> Result<Arc<SecretView>, ClusterError> {
-        let mut annotations = content.annotations;
-        annotations.extend(dress.annotations.clone());
-        annotations.insert(metadata::METADATA_HASH.to_owned(), dress.hash.clone());
+        let mut all = content.annotations;
+        all.extend(desired.annotations.clone());
+        all.insert(annotations::METADATA_HASH.to_owned(), desired.hash.clone());
         let secret = Secret {
             metadata: ObjectMeta {
                 name: Some(name.name.clone()),
                 namespace: Some(name.namespace.clone()),
-                labels: Some(dress.labels.clone()),
-                annotations: Some(annotations),
+                labels: Some(desired.labels.clone()),
+                annotations: Some(all),
                 owner_references: owner.map(|owner| vec![owner]),
                 ..ObjectMeta::default()
             },
@@ -148,7 +147,7 @@ impl Targets {
         let path = format!(
             "/api/v1/namespaces/{}/secrets?fieldManager={}",
             name.namespace,
-            metadata::MANAGER
+            annotations::MANAGER
         );
         self.written(
             name,
@@ -180,7 +179,7 @@ impl Targets {
             .into_iter()
             .map(|(key, value)| (key, Value::String(value)))
             .collect();
-        for sometimes in [metadata::RENEW_REQUEST, metadata::FURTHER_KEYS] {
+        for sometimes in [annotations::RENEW_REQUEST, annotations::FURTHER_KEYS] {
             annotations.entry(sometimes).or_insert(Value::Null);
         }
         let patch = json!({"metadata": precondition(seen, json!({"annotations": annotations})), "data": data});
@@ -195,24 +194,24 @@ impl Targets {
         &self,
         name: &Name,
         seen: &SecretView,
-        dress: &Dress,
+        desired: &SecretMetadata,
         renewal_time: Option<String>,
         owner: Option<OwnerReference>,
     ) -> Result<Arc<SecretView>, ClusterError> {
         // What a former template put there is known to managedFields only, which the cache does not keep.
         let live = self.get(name).await?.ok_or(ClusterError::NotFound)?;
-        let mut annotations = dress.annotations.clone();
-        annotations.insert(metadata::METADATA_HASH.to_owned(), dress.hash.clone());
-        annotations.extend(renewal_time.map(|time| (metadata::RENEWAL_TIME.to_owned(), time)));
+        let mut annotations = desired.annotations.clone();
+        annotations.insert(annotations::METADATA_HASH.to_owned(), desired.hash.clone());
+        annotations.extend(renewal_time.map(|time| (annotations::RENEWAL_TIME.to_owned(), time)));
         let removed = |kind: &str, prefix_kept: bool| {
-            metadata::owned_metadata(&live, kind)
+            secret::owned_metadata(&live, kind)
                 .into_iter()
                 .filter(move |key| !(prefix_kept && key.starts_with("realtime-token.dev/")))
                 .map(|key| (key, Value::Null))
         };
         let mut new_labels: Map<String, Value> = removed("f:labels", false).collect();
         new_labels.extend(
-            dress
+            desired
                 .labels
                 .clone()
                 .into_iter()
@@ -220,7 +219,7 @@ impl Targets {
         );
         let mut new_annotations: Map<String, Value> = removed("f:annotations", true).collect();
         new_annotations.extend(annotations.into_iter().map(|(key, value)| (key, Value::String(value))));
-        let owners = metadata::owners(live.owner_references.as_deref().unwrap_or_default(), owner);
+        let owners = secret::owners(live.owner_references.as_deref().unwrap_or_default(), owner);
         let changes = json!({"labels": new_labels, "annotations": new_annotations, "ownerReferences": owners});
         self.patch(name, &json!({"metadata": precondition(seen, changes)}))
             .await
@@ -295,7 +294,7 @@ impl Targets {
             "/api/v1/namespaces/{}/secrets/{}?fieldManager={}",
             name.namespace,
             name.name,
-            metadata::MANAGER
+            annotations::MANAGER
         );
         self.written(
             name,

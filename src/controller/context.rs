@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::accounts::Accounts;
 use super::cached::Cached;
-use super::memory::Memories;
+use super::lifecycles::Lifecycles;
 use crate::api::ClusterRealtimeProvider;
 use crate::budget::Budget;
 use crate::cluster::Name;
@@ -53,7 +53,7 @@ pub struct Context {
     /// All namespaces, for their labels.
     pub namespaces: Store<PartialObjectMeta<Namespace>>,
     /// What is remembered of each RealtimeToken.
-    pub memories: Memories,
+    pub(super) lifecycles: Lifecycles,
     /// What the providers said of each credential.
     pub accounts: Accounts,
     /// Events.
@@ -85,14 +85,14 @@ impl Context {
         self.tasks.close();
         let stored = async {
             self.tasks.wait().await;
-            while self.memories.unstored() > 0 {
+            while self.lifecycles.unstored() > 0 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         if tokio::time::timeout(patience, stored).await.is_err() {
             tracing::warn!(
                 mints = self.tasks.len(),
-                tokens = self.memories.unstored(),
+                tokens = self.lifecycles.unstored(),
                 "stopping with mints under way or tokens not stored"
             );
         }
@@ -100,7 +100,7 @@ impl Context {
 
     /// Forgets a RealtimeToken that was deleted.
     pub fn forget(&self, name: &Name) {
-        self.memories.forget(name);
+        self.lifecycles.remove(name);
         self.budget().withdraw(name);
     }
 }

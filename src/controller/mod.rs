@@ -3,24 +3,26 @@
 mod accounts;
 mod cached;
 mod context;
-mod memory;
+mod lifecycles;
+mod look;
 mod merged;
-mod minting;
+mod mint;
 mod provider_status;
 mod reconcile;
-mod store;
+mod report;
 mod unreadable;
 mod watches;
+mod write;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
+use kube::Client;
 use kube::runtime::Controller;
 use kube::runtime::controller::{Action, Config, Error as ControllerError};
 use kube::runtime::reflector::{self, ObjectRef};
-use kube::{Client, ResourceExt};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -29,8 +31,10 @@ use tokio_util::task::TaskTracker;
 use self::accounts::Accounts;
 pub use self::cached::{Cached, Unreadable};
 pub use self::context::{Context, Scope};
-use self::memory::Memories;
+use self::lifecycles::Lifecycles;
+use self::reconcile::requeue_at;
 use crate::budget::Budget;
+use crate::clock::now;
 use crate::cluster::credentials::Credentials;
 use crate::cluster::events::Events;
 use crate::cluster::target::Targets;
@@ -38,6 +42,7 @@ use crate::cluster::{ClusterError, Name};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::mint::{EndpointPolicy, ProviderClient};
+use crate::token::Effect;
 
 /// What a reconcile may take at most; its requests are bounded on their own, this bounds the rest.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -115,7 +120,7 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) {
         scope: parts.scope,
         cluster_providers: providers.clone(),
         namespaces: namespaces.clone(),
-        memories: Memories::default(),
+        lifecycles: Lifecycles::default(),
         accounts: Accounts::new(accounts_changed),
         events: Events::start(parts.client.clone(), parts.pod_name),
         metrics: parts.metrics,
@@ -141,7 +146,7 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) {
             around.keys(changed_keys),
             around.turns(),
             around.tidy_keys(),
-            around.tidy_memories(),
+            around.sweep_lifecycles(),
             heartbeat(&nudges, &health),
         );
     };
@@ -218,9 +223,13 @@ fn error_policy(token: Arc<Cached>, error: &ReconcileError, ctx: Arc<Context>) -
     if let ReconcileError::Unreadable(_) = error {
         return Action::await_change();
     }
-    let uid = token.uid().unwrap_or_default();
-    let failures = ctx.memories.failed(&name, &uid);
-    Action::requeue(Duration::from_secs(1 << failures.clamp(1, 6).saturating_sub(1)))
+    match token.read() {
+        Ok(token) => match ctx.lifecycles.reconcile_failed(&name, &token, now()).effect {
+            Effect::Wait(until) => requeue_at(until),
+            _ => Action::await_change(),
+        },
+        Err(_) => Action::await_change(),
+    }
 }
 
 /// Sends a name through the scheduler that no object has; its coming out at the other end is the sign of life.

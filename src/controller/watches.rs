@@ -24,7 +24,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::cached::Cached;
 use super::context::Context;
-use super::memory::Memories;
+use super::lifecycles::Lifecycles;
 use super::merged::merged;
 use super::{provider_status, tokio_stream_of};
 use crate::api::ClusterRealtimeProvider;
@@ -33,7 +33,7 @@ use crate::cluster::Name;
 use crate::cluster::target::SecretMeta;
 use crate::health::Health;
 use crate::resolve::KeyRef;
-use crate::token::metadata::{MANAGED_BY, MANAGER};
+use crate::token::secret::annotations::{MANAGED_BY, MANAGER};
 
 const TIDY_EVERY: Duration = Duration::from_secs(10);
 const REWATCH_FIRST: Duration = Duration::from_millis(500);
@@ -85,7 +85,7 @@ pub(super) fn tokens(
             Ok(_) => {}
         })
         .reflect(writer)
-        .try_filter_map(move |event| ready(Ok(news(event, &echoes.memories))))
+        .try_filter_map(move |event| ready(Ok(news(event, &echoes.lifecycles))))
 }
 
 /// The objects of a kind in the namespaces that are watched.
@@ -135,9 +135,9 @@ where
 }
 
 /// What an event brings to look at: the echo of our own status write brings nothing.
-fn news(event: Event<Cached>, memories: &Memories) -> Option<Cached> {
+fn news(event: Event<Cached>, lifecycles: &Lifecycles) -> Option<Cached> {
     match event {
-        Event::Apply(token) | Event::InitApply(token) => (!memories.wrote(&token)).then_some(token),
+        Event::Apply(token) | Event::InitApply(token) => (!lifecycles.take_echo(&token)).then_some(token),
         Event::Delete(token) => Some(token),
         Event::Init | Event::InitDone => None,
     }
@@ -294,15 +294,15 @@ impl Watches {
         }
     }
 
-    /// Lets go of tokens that were stored, and of memories that nobody needs any more. Waits for no request.
-    pub(super) async fn tidy_memories(&self) {
+    /// Lets go of tokens that were stored long enough ago, and of RealtimeTokens that are gone. Waits for no request.
+    pub(super) async fn sweep_lifecycles(&self) {
         let exists = |name: &Name| {
             let token = ObjectRef::new(&name.name).within(&name.namespace);
             self.tokens.get(&token).is_some()
         };
         loop {
             tokio::time::sleep(TIDY_EVERY).await;
-            self.ctx.memories.tidy(now(), exists);
+            self.ctx.lifecycles.sweep(now(), exists);
         }
     }
 

@@ -1,9 +1,11 @@
-//! How long to leave a failing provider alone. A function of attempts and uid, so that it can be tested.
+//! How long to wait after a failure: one backoff for mints, another for writes of the Secret. A function of attempts and
+//! uid, so that it can be tested.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::hash::uniform;
-use crate::token::MintError;
+use super::{MintError, MintInputs};
+use crate::api::Reason;
 
 /// No two attempts are closer.
 pub const SHORTEST: SignedDuration = SignedDuration::from_secs(1);
@@ -11,31 +13,86 @@ const UNAVAILABLE_CAP: SignedDuration = SignedDuration::from_secs(60);
 const REJECTED_FIRST: SignedDuration = SignedDuration::from_secs(60);
 const REJECTED_CAP: SignedDuration = SignedDuration::from_secs(600);
 
-/// The delay before attempt `failed + 1`.
+/// Attempts at one thing that failed since it last succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failures<I> {
+    /// How many.
+    pub failed: u32,
+    /// When the last one failed.
+    pub last: Timestamp,
+    /// Not before this time, unless the inputs change.
+    pub next: Timestamp,
+    /// What was tried, to notice a change; `None` if a status before a restart tells of it.
+    pub inputs: Option<I>,
+    /// The reason of the conditions.
+    pub reason: Reason,
+    /// The message of the conditions.
+    pub message: String,
+}
+
+/// Mints that failed.
+pub type MintFailures = Failures<MintInputs>;
+
+/// Writes of the Secret that failed.
+pub type WriteFailures = Failures<WriteInputs>;
+
+/// What a write of the Secret is made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriteInputs {
+    /// What the token in it is minted from.
+    pub mint: MintInputs,
+    /// Hash of the labels, annotations and owner that it should have.
+    pub metadata_hash: String,
+}
+
+impl<I: PartialEq> Failures<I> {
+    /// When something may be tried from these inputs. Other inputs than those that failed are tried soon, but not as
+    /// often as they change.
+    #[must_use]
+    pub fn earliest(&self, inputs: &I, now: Timestamp) -> Timestamp {
+        match &self.inputs {
+            Some(failed) if failed != inputs => self.last.min(now) + SHORTEST,
+            _ => self.next,
+        }
+    }
+}
+
+/// The delay before mint `failed + 1`.
 ///
-/// Unavailable: exponential from a second with full jitter, at most a minute and at most a quarter of the [`slack`]. Rejected: minutes, since only a change helps and a change is noticed at once. Throttled: the
-/// provider's own delay, else as if unavailable.
+/// Unavailable: exponential from a second with full jitter, at most a minute and at most a quarter of the [`slack`].
+/// Rejected: minutes, since only a change helps and a change is noticed at once. Throttled: the provider's own delay,
+/// else as if unavailable.
 #[must_use]
-pub fn delay(error: &MintError, failed: u32, uid: &str, slack: SignedDuration) -> SignedDuration {
-    let purpose = format!("backoff/{failed}");
+pub fn mint_delay(error: &MintError, failed: u32, uid: &str, slack: SignedDuration) -> SignedDuration {
     match error {
         MintError::Throttled {
             retry_after: Some(given),
             ..
         } => (*given).max(SHORTEST),
         MintError::Throttled { retry_after: None, .. } | MintError::Unavailable { .. } => {
-            let cap = if slack.is_positive() {
-                UNAVAILABLE_CAP.min(slack / 4)
-            } else {
-                UNAVAILABLE_CAP
-            };
-            uniform(uid, &purpose, doubled(SHORTEST, failed).min(cap)).max(SHORTEST)
+            jittered("backoff", failed, uid, slack)
         }
         MintError::Rejected { .. } => {
             let ceiling = doubled(REJECTED_FIRST, failed.saturating_sub(1)).min(REJECTED_CAP);
-            ceiling / 2 + uniform(uid, &purpose, ceiling / 2)
+            ceiling / 2 + uniform(uid, &format!("backoff/{failed}"), ceiling / 2)
         }
     }
+}
+
+/// The delay before write `failed + 1` of the Secret: as for a provider that is unavailable. The API server says nothing
+/// of when a policy, a quota or a webhook will let the write pass.
+#[must_use]
+pub fn write_delay(failed: u32, uid: &str, slack: SignedDuration) -> SignedDuration {
+    jittered("write", failed, uid, slack)
+}
+
+fn jittered(purpose: &str, failed: u32, uid: &str, slack: SignedDuration) -> SignedDuration {
+    let cap = if slack.is_positive() {
+        UNAVAILABLE_CAP.min(slack / 4)
+    } else {
+        UNAVAILABLE_CAP
+    };
+    uniform(uid, &format!("{purpose}/{failed}"), doubled(SHORTEST, failed).min(cap)).max(SHORTEST)
 }
 
 /// The time that is left to make good: until `swap_by`, when the floor can no longer be kept for every reader; after
@@ -64,7 +121,7 @@ mod tests {
     proptest! {
         #[test]
         fn unavailable_is_bounded(failed in 0u32..200, uid in "[a-f0-9]{8}", left in -100i64..10_000) {
-            let wait = delay(&unavailable(), failed, &uid, SignedDuration::from_secs(left));
+            let wait = mint_delay(&unavailable(), failed, &uid, SignedDuration::from_secs(left));
             prop_assert!(wait >= SHORTEST);
             prop_assert!(wait <= UNAVAILABLE_CAP);
             if left > 4 {
@@ -75,7 +132,7 @@ mod tests {
         #[test]
         fn rejected_waits_for_minutes(failed in 1u32..200, uid in "[a-f0-9]{8}") {
             let error = MintError::Rejected { credential: true, message: String::new() };
-            let wait = delay(&error, failed, &uid, SignedDuration::ZERO);
+            let wait = mint_delay(&error, failed, &uid, SignedDuration::ZERO);
             prop_assert!(wait >= SignedDuration::from_secs(30) && wait <= REJECTED_CAP);
         }
     }
@@ -95,7 +152,7 @@ mod tests {
             while now < back {
                 failed += 1;
                 let slack = slack(Some(plan.swap_by), Some(at(600)), now);
-                now += delay(&unavailable(), failed, &uid, slack);
+                now += mint_delay(&unavailable(), failed, &uid, slack);
             }
             assert!(now <= plan.swap_by, "{uid}: minted at {now}, {failed} attempts");
             assert!(failed < 20, "{uid}: {failed} attempts in 40 s");
@@ -113,7 +170,7 @@ mod tests {
     #[test]
     fn a_fleet_does_not_retry_in_step() {
         let waits: std::collections::HashSet<_> = (0..100)
-            .map(|n| delay(&unavailable(), 6, &format!("uid-{n}"), SignedDuration::from_secs(4000)).as_millis())
+            .map(|n| mint_delay(&unavailable(), 6, &format!("uid-{n}"), SignedDuration::from_secs(4000)).as_millis())
             .collect();
         assert!(waits.len() > 90, "{} different delays of 100", waits.len());
     }

@@ -1,8 +1,10 @@
-//! Observed -> Decision.
+//! What to do with a token, from what was seen and what is remembered.
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Decision, Held, Observed, TargetState, Trigger, WaitReason, Wanted, backoff, schedule};
+use super::backoff::WriteInputs;
+use super::secret::{Issued, Stored, TargetState};
+use super::{Blocked, Lifecycle, MintInputs, Observation, UnstoredToken};
 use crate::api::Reason;
 
 /// The smallest distance between two mints of one RealtimeToken, whatever the inputs.
@@ -10,174 +12,245 @@ pub const MIN_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 /// No wait is longer, so that a stepped clock or a suspended node is noticed.
 pub const MAX_WAIT: SignedDuration = SignedDuration::from_secs(300);
 
-/// What to do next. Looks at, in this order: suspension, ownership, what blocks, the Secret, the fingerprint, a forced
-/// renewal, the credential, freshness, a token at hand, the smallest interval, backoff.
+/// Why a token is minted. Nothing else mints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// The first token of a RealtimeToken.
+    FirstIssue,
+    /// The renewal time has come.
+    Due,
+    /// The spec asks for another token.
+    SpecChanged,
+    /// The annotation asks for one.
+    Forced,
+    /// The key Secret's data changed.
+    CredentialChanged,
+    /// The Secret was deleted.
+    SecretDeleted,
+    /// The Secret's data was edited.
+    SecretEdited,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing before this time.
+    Wait {
+        /// Strictly in the future.
+        until: Timestamp,
+        /// What is waited for.
+        why: WaitReason,
+    },
+    /// Ask the provider for a token.
+    Mint(Trigger),
+    /// Write the token in memory.
+    Store(Trigger),
+    /// Write the Secret's labels, annotations and owner; its data stays.
+    Relabel,
+    /// Nothing until a user changes something.
+    Blocked(Blocked),
+}
+
+/// What a [`Decision::Wait`] waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitReason {
+    /// The renewal time.
+    Fresh,
+    /// The next mint after one that failed.
+    MintBackoff,
+    /// The next write after one that failed.
+    WriteBackoff,
+    /// The smallest distance between two mints.
+    MinInterval,
+    /// `spec.suspend`.
+    Suspended,
+}
+
+/// The target as the checks see it.
+struct Target<'a> {
+    /// The Secret, if there is one.
+    stored: Option<&'a Stored>,
+    /// The token in it, if its annotations can be read.
+    issued: Option<&'a Issued>,
+    /// What the token should be minted from.
+    inputs: &'a MintInputs,
+    /// Whether this RealtimeToken ever had a token.
+    issued_before: bool,
+    /// Whether the renewal time of the token has come.
+    due: bool,
+}
+
+type Check = fn(&Target<'_>) -> bool;
+
+/// Why a token is minted, in the order in which the reasons are looked for. The first that holds is the trigger.
+const CHECKS: [(Trigger, Check); 7] = [
+    // No Secret, and there never was one.
+    (Trigger::FirstIssue, |it| it.stored.is_none() && !it.issued_before),
+    // No Secret, and there was one.
+    (Trigger::SecretDeleted, |it| it.stored.is_none()),
+    // Before the data is looked at: a key that a changed spec adds is missing and is no edit.
+    (Trigger::SpecChanged, |it| {
+        it.issued
+            .is_some_and(|issued| issued.inputs.fingerprint != it.inputs.fingerprint)
+    }),
+    // Data or annotations are not as we wrote them.
+    (Trigger::SecretEdited, |it| {
+        it.issued.is_none() || it.stored.is_some_and(|stored| !stored.intact)
+    }),
+    // The annotation has a value that the token doesn't obey.
+    (Trigger::Forced, |it| {
+        it.issued
+            .is_some_and(|issued| !issued.inputs.obeys(it.inputs.renew_request.as_deref()))
+    }),
+    // The token was minted with another key.
+    (Trigger::CredentialChanged, |it| {
+        it.issued
+            .is_some_and(|issued| issued.inputs.credential_revision != it.inputs.credential_revision)
+    }),
+    // Its renewal time has come.
+    (Trigger::Due, |it| it.due),
+];
+
+/// What to do next. Looks at, in this order: suspension, ownership, what blocks, [`CHECKS`], a token in memory, the
+/// backoffs, the smallest interval.
 #[must_use]
-pub fn decide(seen: &Observed<'_>) -> Decision {
-    if let TargetState::Foreign(owner) = seen.target
-        && !seen.suspended
-    {
-        return Decision::Blocked(super::Blocked::new(
-            Reason::SecretConflict,
-            format!(
-                "the Secret exists and is not controlled by this RealtimeToken ({owner}); it is left alone. Delete \
-                 that Secret, or create a RealtimeToken with another target.name"
-            ),
-        ));
-    }
-    if seen.suspended {
+pub fn decide(seen: &Observation<'_>, state: &Lifecycle) -> Decision {
+    if seen.token.spec.suspend {
         return wait(seen, seen.now + MAX_WAIT, WaitReason::Suspended);
     }
-    let wanted = match &seen.wanted {
-        Ok(wanted) => wanted,
-        Err(blocked) => return Decision::Blocked((*blocked).clone()),
+    if let TargetState::Foreign(owner) = &seen.target {
+        return Decision::Blocked(secret_conflict(owner));
+    }
+    let inputs = match &seen.inputs {
+        Ok(inputs) => inputs,
+        Err(blocked) => return Decision::Blocked(blocked.clone()),
     };
-    match trigger(seen, wanted) {
-        Some(trigger) => act_on(seen, wanted, trigger),
-        None if !same_metadata(seen) => write(seen, wanted, Decision::Relabel),
+    match replacement(seen, inputs) {
+        Some(trigger) => replace(seen, state, inputs, trigger),
+        None if !has_desired_metadata(seen) => write(seen, state, inputs, Decision::Relabel),
         None => wait(seen, renewal_time(seen).unwrap_or(seen.now), WaitReason::Fresh),
     }
 }
 
-/// Why the stored token won't do, if it won't.
-fn trigger(seen: &Observed<'_>, wanted: &Wanted<'_>) -> Option<Trigger> {
-    let stored = match seen.target {
-        TargetState::Ours(stored) => stored,
-        TargetState::Absent if seen.issued_before => return Some(Trigger::SecretDeleted),
-        TargetState::Absent | TargetState::Foreign(_) => return Some(Trigger::FirstIssue),
-    };
-    let Some(issued) = stored.issued.as_ref().filter(|_| stored.intact) else {
-        return Some(Trigger::SecretEdited);
-    };
-    if issued.fingerprint != wanted.fingerprint {
-        Some(Trigger::SpecChanged)
-    } else if wanted.renew_request.is_some() && issued.renew_request.as_deref() != wanted.renew_request {
-        Some(Trigger::Forced)
-    } else if issued.credential_revision != wanted.credential_revision {
-        Some(Trigger::CredentialChanged)
-    } else if renewal_time(seen).is_some_and(|due| due <= seen.now) {
-        Some(Trigger::Due)
-    } else {
-        None
-    }
+fn secret_conflict(owner: &str) -> Blocked {
+    Blocked::new(
+        Reason::SecretConflict,
+        format!(
+            "the Secret exists and is not controlled by this RealtimeToken ({owner}); it is left alone. Delete that \
+             Secret, or create a RealtimeToken with another target.name"
+        ),
+    )
 }
 
-fn act_on(seen: &Observed<'_>, wanted: &Wanted<'_>, trigger: Trigger) -> Decision {
-    if let Some(held) = seen.held
-        && serves(seen, held, wanted)
+/// Why the stored token won't do, if it won't.
+fn replacement(seen: &Observation<'_>, inputs: &MintInputs) -> Option<Trigger> {
+    let stored = match &seen.target {
+        TargetState::Ours(stored) => Some(&**stored),
+        TargetState::Absent | TargetState::Foreign(_) => None,
+    };
+    let target = Target {
+        stored,
+        issued: seen.issued(),
+        inputs,
+        issued_before: seen.prior.revision.is_some(),
+        due: renewal_time(seen).is_some_and(|due| due <= seen.now),
+    };
+    let mut checks = CHECKS.iter();
+    checks.find(|(_, check)| check(&target)).map(|(trigger, _)| *trigger)
+}
+
+fn replace(seen: &Observation<'_>, state: &Lifecycle, inputs: &MintInputs, trigger: Trigger) -> Decision {
+    if let Some(token) = &state.unstored
+        && can_be_stored(seen, token, inputs)
     {
-        return write(seen, wanted, Decision::Store(trigger));
+        return write(seen, state, inputs, Decision::Store(trigger));
     }
-    if let Some(attempts) = seen.attempts {
-        let asked = attempts.asked.as_deref();
-        let next = if asked.is_none_or(|asked| asked == asked_for(wanted)) {
-            attempts.next
-        } else {
-            // Another question is asked at once, but not in a flood if somebody keeps changing it.
-            attempts.last.min(seen.now) + backoff::SHORTEST
-        };
-        if next > seen.now {
-            return wait(seen, next, WaitReason::Backoff);
-        }
+    let later = |earliest: Timestamp| earliest > seen.now;
+    if let Some(failures) = &state.mint_failures
+        && let Some(earliest) = Some(failures.earliest(inputs, seen.now)).filter(|at| later(*at))
+    {
+        return wait(seen, earliest, WaitReason::MintBackoff);
     }
-    let minted = seen.last_mint.filter(|last| believable(*last, seen.now));
-    let last = stored_at(seen).max(minted);
-    match last
+    // Before the restart a token could not be written, and was lost with the process. Another may fare no better.
+    if let Some(failures) = &state.write_failures
+        && failures.inputs.is_none()
+        && later(failures.next)
+    {
+        return wait(seen, failures.next, WaitReason::WriteBackoff);
+    }
+    match last_mint(seen, state)
         .map(|last| last + MIN_INTERVAL)
-        .filter(|earliest| *earliest > seen.now)
+        .filter(|at| later(*at))
     {
         Some(earliest) => wait(seen, earliest, WaitReason::MinInterval),
         None => Decision::Mint(trigger),
     }
 }
 
-/// A write that the API server refused is left alone for a while, unless it would be another one now.
-fn write(seen: &Observed<'_>, wanted: &Wanted<'_>, decision: Decision) -> Decision {
-    match seen.attempts {
-        Some(attempts)
-            if attempts.reason == Reason::SecretWriteFailed
-                && attempts.next > seen.now
-                && attempts.asked.as_deref() == Some(&written_for(wanted, seen.metadata_hash)) =>
-        {
-            wait(seen, attempts.next, WaitReason::Backoff)
-        }
+/// A write that failed is left alone for a while, unless it would be another one now.
+fn write(seen: &Observation<'_>, state: &Lifecycle, inputs: &MintInputs, decision: Decision) -> Decision {
+    let Some(failures) = &state.write_failures else {
+        return decision;
+    };
+    let inputs = WriteInputs {
+        mint: inputs.clone(),
+        metadata_hash: seen.metadata_hash.clone(),
+    };
+    match failures.earliest(&inputs, seen.now) {
+        earliest if earliest > seen.now => wait(seen, earliest, WaitReason::WriteBackoff),
         _ => decision,
     }
 }
 
-/// A token at hand is stored, or stored once more after its Secret was lost, rather than replaced by a new one.
-fn serves(seen: &Observed<'_>, held: &Held, wanted: &Wanted<'_>) -> bool {
-    let matches = held.fingerprint == wanted.fingerprint
-        && held.credential_revision == wanted.credential_revision
-        // Taking the annotation away asks for nothing.
-        && (wanted.renew_request.is_none() || held.renew_request.as_deref() == wanted.renew_request);
-    let plan = schedule::plan(seen.renewal, seen.uid, held.minted.issued_at, held.minted.usable_until);
-    let stale = stored_at(seen).is_some_and(|stored| stored > held.minted.issued_at);
-    matches
-        && !stale
-        && (held.revision.is_none() && held.minted.usable_until > seen.now || plan.renewal_time > seen.now)
+/// A token in memory is stored, or stored once more after its Secret was lost, rather than replaced by a new one.
+fn can_be_stored(seen: &Observation<'_>, token: &UnstoredToken, inputs: &MintInputs) -> bool {
+    let minted = &token.minted;
+    let superseded = stored_at(seen).is_some_and(|stored| stored > minted.issued_at);
+    let schedule = seen.schedule_of(minted.issued_at, minted.usable_until);
+    // One that was never stored is worth storing to its end: the provider was asked for it.
+    let in_time = schedule.renewal_time > seen.now || token.revision.is_none() && minted.usable_until > seen.now;
+    token.inputs.satisfies(inputs) && !superseded && in_time
 }
 
-/// What an attempt asked for, to notice that a later one would ask for something else.
-#[must_use]
-pub fn asked_for(wanted: &Wanted<'_>) -> String {
-    format!(
-        "{}/{}/{}",
-        wanted.fingerprint,
-        wanted.credential_revision,
-        wanted.renew_request.unwrap_or_default()
-    )
+/// When the last token was asked for, as far as anything tells.
+fn last_mint(seen: &Observation<'_>, state: &Lifecycle) -> Option<Timestamp> {
+    let remembered = state.last_mint.filter(|at| is_believable(*at, seen.now));
+    let reported = seen.prior.issued_at.as_ref().map(|time| time.0);
+    let reported = reported.filter(|at| *at <= seen.now);
+    stored_at(seen).max(remembered).max(reported)
 }
 
-/// What a write was for, to notice that a later one would write something else.
-#[must_use]
-pub fn written_for(wanted: &Wanted<'_>, metadata_hash: &str) -> String {
-    format!("{}/{metadata_hash}", asked_for(wanted))
+fn stored_at(seen: &Observation<'_>) -> Option<Timestamp> {
+    let issued_at = seen.issued()?.issued_at;
+    Some(issued_at).filter(|at| is_believable(*at, seen.now))
 }
 
-fn stored_at(seen: &Observed<'_>) -> Option<Timestamp> {
-    let issued_at = match seen.target {
-        TargetState::Ours(stored) => stored.issued.as_ref()?.issued_at,
-        TargetState::Absent | TargetState::Foreign(_) => return None,
-    };
-    Some(issued_at).filter(|at| believable(*at, seen.now))
-}
-
-/// A mint that lies in the future was timed by a clock that has been set back since: it says nothing about how long
-/// ago it was, and must neither hold back the next one nor make it look stale.
-fn believable(mint: Timestamp, now: Timestamp) -> bool {
+/// A mint in the future was timed by a clock that has been set back since. How long ago it was is unknown, so it neither
+/// holds back the next one nor makes a token look superseded.
+fn is_believable(mint: Timestamp, now: Timestamp) -> bool {
     mint <= now + MIN_INTERVAL
 }
 
-fn renewal_time(seen: &Observed<'_>) -> Option<Timestamp> {
-    let TargetState::Ours(stored) = seen.target else {
-        return None;
-    };
-    let issued = stored.issued.as_ref()?;
-    Some(schedule::plan(seen.renewal, seen.uid, issued.issued_at, issued.usable_until).renewal_time)
+fn renewal_time(seen: &Observation<'_>) -> Option<Timestamp> {
+    seen.schedule().map(|schedule| schedule.renewal_time)
 }
 
-fn same_metadata(seen: &Observed<'_>) -> bool {
-    match seen.target {
+fn has_desired_metadata(seen: &Observation<'_>) -> bool {
+    match &seen.target {
         TargetState::Ours(stored) => {
-            stored.metadata_hash.as_deref() == Some(seen.metadata_hash) && stored.renewal_time == renewal_time(seen)
+            stored.metadata_hash.as_ref() == Some(&seen.metadata_hash) && stored.renewal_time == renewal_time(seen)
         }
         TargetState::Absent | TargetState::Foreign(_) => true,
     }
 }
 
 /// Wakes also when the token falls below its floor and when it ends, since the conditions change then.
-fn wait(seen: &Observed<'_>, until: Timestamp, why: WaitReason) -> Decision {
+fn wait(seen: &Observation<'_>, until: Timestamp, why: WaitReason) -> Decision {
     let mut until = until.min(seen.now + MAX_WAIT);
-    if let TargetState::Ours(stored) = seen.target
-        && let Some(issued) = &stored.issued
-    {
-        let plan = schedule::plan(seen.renewal, seen.uid, issued.issued_at, issued.usable_until);
-        for change in [plan.floor_time, issued.usable_until] {
-            if change > seen.now {
-                until = until.min(change);
-            }
-        }
+    if let (Some(issued), Some(schedule)) = (seen.issued(), seen.schedule()) {
+        let changes = [schedule.floor_time, issued.usable_until];
+        let next = changes.into_iter().filter(|change| *change > seen.now).min();
+        until = next.map_or(until, |change| until.min(change));
     }
     Decision::Wait {
         until: until.max(seen.now + SignedDuration::from_millis(1)),

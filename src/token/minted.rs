@@ -7,7 +7,11 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
+use super::MintInputs;
 use crate::api::Reason;
+
+/// How long a credential is left alone if the provider limits it without saying for how long.
+const UNSTATED_LIMIT: SignedDuration = SignedDuration::from_secs(10);
 
 /// A token that was minted and not yet stored.
 #[derive(Clone, Debug)]
@@ -68,4 +72,28 @@ impl MintError {
             Self::Rejected { credential: false, .. } | Self::Unavailable { .. } => Reason::MintFailed,
         }
     }
+}
+
+impl MintError {
+    /// For how long the provider limits the credential, if it does.
+    #[must_use]
+    pub fn limit(&self) -> Option<SignedDuration> {
+        match self {
+            Self::Throttled { retry_after, .. } => Some(retry_after.unwrap_or(UNSTATED_LIMIT)),
+            Self::Rejected { .. } | Self::Unavailable { .. } => None,
+        }
+    }
+}
+
+/// A token in memory, with what it was minted from. It stays until its write has landed, and a little longer.
+#[derive(Clone, Debug)]
+pub struct UnstoredToken {
+    /// The token.
+    pub minted: Minted,
+    /// What it was minted from.
+    pub inputs: MintInputs,
+    /// The revision under which it was stored, once it was.
+    pub revision: Option<i64>,
+    /// Whether the Secret holds it, as far as is known.
+    pub stored: bool,
 }

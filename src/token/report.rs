@@ -1,92 +1,107 @@
-//! What was seen and done -> status and events.
+//! The status and conditions of a RealtimeToken, and which of them becomes a Warning event.
 
 use std::borrow::Cow;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::{Attempts, Blocked, Issued, TargetState, schedule};
+use super::Observation;
+use super::backoff::{Failures, MintFailures, WriteFailures};
+use super::lifecycle::Situation;
+use super::schedule::Schedule;
+use super::secret::{Issued, TargetState};
 use crate::api::{ConditionType, RealtimeToken, RealtimeTokenStatus, Reason, SecretName};
 use crate::clock::whole_second;
 
 /// What a report is made of.
 #[derive(Clone, Debug)]
 pub struct Findings<'a> {
-    /// The RealtimeToken, without its status.
-    pub token: &'a RealtimeToken,
-    /// Its status as last written.
-    pub prior: &'a RealtimeTokenStatus,
-    /// The uid, the seed of the jitter.
-    pub uid: &'a str,
-    /// The Secret.
-    pub target: &'a TargetState,
-    /// What is going on.
-    pub situation: Situation<'a>,
+    /// What was seen.
+    pub seen: &'a Observation<'a>,
+    /// What goes on.
+    pub situation: &'a Situation,
     /// The provider's name, if the spec is valid.
     pub provider: Option<Cow<'static, str>>,
     /// Why the token serves one session only, if it does.
     pub single_use: Option<&'static str>,
-    /// The clock.
-    pub now: Timestamp,
-}
-
-/// What is going on beside the token that is stored.
-#[derive(Clone, Copy, Debug)]
-pub enum Situation<'a> {
-    /// The stored token is the one wanted.
-    Settled,
-    /// A mint is due and was not tried yet.
-    Pending,
-    /// Mints fail.
-    Failing(&'a Attempts),
-    /// Nothing can be minted.
-    Blocked(&'a Blocked),
-    /// `spec.suspend`.
-    Suspended,
 }
 
 /// Computes the status. The same findings give the same status, so nothing is written while nothing changes.
 #[must_use]
 pub fn status(findings: &Findings<'_>) -> RealtimeTokenStatus {
-    let issued = issued(findings.target);
-    let plan = issued.map(|i| schedule::plan(&findings.token.spec.renewal, findings.uid, i.issued_at, i.usable_until));
-    let attempts = match findings.situation {
-        Situation::Failing(attempts) => Some(attempts),
-        _ => None,
-    };
-    let failed = attempts.filter(|a| a.failed > 0); // who waits for its turn has not failed
+    let Findings { seen, situation, .. } = findings;
+    let issued = intact_token(&seen.target);
+    let schedule = issued.and(seen.schedule());
+    let time = |at: Timestamp| Time(whole_second(at));
+    let failing = Failing::in_situation(situation);
+    let prior = &seen.prior;
     RealtimeTokenStatus {
-        observed_generation: findings.token.metadata.generation,
+        observed_generation: seen.token.metadata.generation,
         conditions: vec![
-            condition(findings, ConditionType::Ready, ready(findings, issued)),
-            condition(
-                findings,
-                ConditionType::Renewing,
-                renewing(findings, plan.map(|p| p.renewal_time)),
-            ),
-            condition(findings, ConditionType::FreshnessGuaranteed, freshness(findings, plan)),
+            condition(seen, ConditionType::Ready, ready(findings, issued)),
+            condition(seen, ConditionType::Renewing, renewing(findings, schedule)),
+            condition(seen, ConditionType::FreshnessGuaranteed, freshness(findings, schedule)),
         ],
         provider: findings
             .provider
             .clone()
             .map(Cow::into_owned)
-            .or_else(|| findings.prior.provider.clone()),
+            .or_else(|| prior.provider.clone()),
         secret_ref: issued.map(|_| SecretName {
-            name: findings.token.target_name(),
+            name: seen.token.target_name(),
         }),
-        issued_at: issued.map(|i| Time(whole_second(i.issued_at))),
-        usable_until: issued.map(|i| Time(whole_second(i.usable_until))),
-        expires_at: issued.map(|i| Time(whole_second(i.expires_at))),
-        renewal_time: plan.map(|p| Time(whole_second(p.renewal_time))),
-        revision: issued.map(|i| i.revision).or(findings.prior.revision),
-        failed_mint_attempts: failed.map(|a| i64::from(a.failed)),
-        last_failure_time: failed.map(|a| Time(whole_second(a.last))),
-        next_attempt_time: attempts.map(|a| Time(whole_second(a.next))),
+        issued_at: issued.map(|issued| time(issued.issued_at)),
+        usable_until: issued.map(|issued| time(issued.usable_until)),
+        expires_at: issued.map(|issued| time(issued.expires_at)),
+        renewal_time: schedule.map(|schedule| time(schedule.renewal_time)),
+        revision: issued.map(|issued| issued.revision).or(prior.revision),
+        failed_mint_attempts: failing.mints,
+        failed_write_attempts: failing.writes,
+        last_failure_time: failing.last.map(time),
+        next_attempt_time: failing.next.map(time),
         last_handled_renew_request: issued.map_or_else(
-            || findings.prior.last_handled_renew_request.clone(),
-            |i| i.renew_request.clone(),
+            || prior.last_handled_renew_request.clone(),
+            |issued| issued.inputs.renew_request.clone(),
         ),
     }
+}
+
+/// The failures of a situation: of mints, or of writes.
+#[derive(Default)]
+struct Failing {
+    mints: Option<i64>,
+    writes: Option<i64>,
+    last: Option<Timestamp>,
+    next: Option<Timestamp>,
+}
+
+impl Failing {
+    fn in_situation(situation: &Situation) -> Self {
+        match situation {
+            Situation::MintFailing(failures) => Self {
+                mints: count(failures),
+                ..Self::of(failures)
+            },
+            Situation::WriteFailing(failures) => Self {
+                writes: count(failures),
+                ..Self::of(failures)
+            },
+            Situation::Settled | Situation::Pending | Situation::Blocked(_) | Situation::Suspended => Self::default(),
+        }
+    }
+
+    fn of<I>(failures: &Failures<I>) -> Self {
+        Self {
+            last: count(failures).map(|_| failures.last),
+            next: Some(failures.next),
+            ..Self::default()
+        }
+    }
+}
+
+/// `None` for a mint that waits for a limit and has not failed.
+fn count<I>(failures: &Failures<I>) -> Option<i64> {
+    Some(failures.failed).filter(|failed| *failed > 0).map(i64::from)
 }
 
 /// The conditions of a RealtimeToken that can't be read; Ready is the first. What else was known of it stays.
@@ -112,24 +127,32 @@ pub fn unreadable(prior: &[Condition], generation: Option<i64>, problem: &str, n
     conditions
 }
 
-/// The attempts that a status tells of, after a restart. What was asked is not in it.
+/// The failures that a status tells of, after a restart: of mints, or of writes. What was tried is not in it.
 #[must_use]
-pub fn attempts(token: &RealtimeToken) -> Option<Attempts> {
-    let status = token.status.as_ref()?;
-    // Another spec is another question: the answer to the old one does not hold it back.
+pub fn restored_failures(token: &RealtimeToken) -> (Option<MintFailures>, Option<WriteFailures>) {
+    let Some(status) = &token.status else {
+        return (None, None);
+    };
+    // Another spec asks for something else: a failure of the old one does not hold it back.
     if status.observed_generation != token.metadata.generation {
-        return None;
+        return (None, None);
     }
+    (
+        restored(status, status.failed_mint_attempts),
+        restored(status, status.failed_write_attempts),
+    )
+}
+
+fn restored<I>(status: &RealtimeTokenStatus, failed: Option<i64>) -> Option<Failures<I>> {
+    let failed = u32::try_from(failed?).ok().filter(|failed| *failed > 0)?;
     let renewing = find(&status.conditions, ConditionType::Renewing)?;
-    let reason = *Reason::ALL.iter().find(|reason| reason.as_str() == renewing.reason)?;
-    Some(Attempts {
-        failed: u32::try_from(status.failed_mint_attempts?)
-            .ok()
-            .filter(|failed| *failed > 0)?,
+    let mut reasons = Reason::ALL.iter();
+    Some(Failures {
+        failed,
         last: status.last_failure_time.as_ref()?.0,
         next: status.next_attempt_time.as_ref()?.0,
-        asked: None,
-        reason,
+        inputs: None,
+        reason: *reasons.find(|reason| reason.as_str() == renewing.reason)?,
         message: renewing.message.clone(),
     })
 }
@@ -154,10 +177,10 @@ pub fn new_failure<'a>(prior: &RealtimeTokenStatus, current: &'a RealtimeTokenSt
 type Verdict = (&'static str, Reason, String);
 
 fn ready(findings: &Findings<'_>, issued: Option<&Issued>) -> Verdict {
-    let name = findings.token.target_name();
-    let min = SignedDuration::from_secs(findings.token.spec.renewal.min_remaining_seconds);
+    let name = findings.seen.token.target_name();
+    let min = SignedDuration::from_secs(findings.seen.token.spec.renewal.min_remaining_seconds);
     if let Some(issued) = issued {
-        let left = issued.usable_until.duration_since(findings.now);
+        let left = issued.usable_until.duration_since(findings.seen.now);
         let until = whole_second(issued.usable_until);
         if left.is_positive() && left >= min {
             let reason = if issued.revision == 1 {
@@ -183,7 +206,7 @@ fn ready(findings: &Findings<'_>, issued: Option<&Issued>) -> Verdict {
         } else {
             format!("the token in Secret {name} ended at {until}")
         };
-        return match stuck(findings) {
+        return match stuck(findings.situation) {
             Some((reason, message)) => ("False", reason, format!("{state}: {message}")),
             None if life < min => (
                 "False",
@@ -197,7 +220,7 @@ fn ready(findings: &Findings<'_>, issued: Option<&Issued>) -> Verdict {
             None => ("False", Reason::Expired, state),
         };
     }
-    match stuck(findings) {
+    match stuck(findings.situation) {
         Some((reason, message)) => ("False", reason, message),
         None => (
             "False",
@@ -207,11 +230,11 @@ fn ready(findings: &Findings<'_>, issued: Option<&Issued>) -> Verdict {
     }
 }
 
-fn renewing(findings: &Findings<'_>, renewal_time: Option<Timestamp>) -> Verdict {
-    match (findings.situation, stuck(findings)) {
+fn renewing(findings: &Findings<'_>, schedule: Option<Schedule>) -> Verdict {
+    match (findings.situation, stuck(findings.situation)) {
         (Situation::Suspended, Some((reason, message))) => ("False", reason, message),
         (_, Some((reason, message))) => ("True", reason, message),
-        (Situation::Settled, None) => match renewal_time {
+        (Situation::Settled, None) => match schedule.map(|schedule| schedule.renewal_time) {
             Some(due) => (
                 "False",
                 Reason::AwaitingRenewal,
@@ -223,14 +246,14 @@ fn renewing(findings: &Findings<'_>, renewal_time: Option<Timestamp>) -> Verdict
     }
 }
 
-fn freshness(findings: &Findings<'_>, plan: Option<schedule::Schedule>) -> Verdict {
-    let renewal = &findings.token.spec.renewal;
+fn freshness(findings: &Findings<'_>, schedule: Option<Schedule>) -> Verdict {
+    let renewal = &findings.seen.token.spec.renewal;
     if let Some(message) = findings.single_use {
         return ("False", Reason::SingleUseToken, message.to_owned());
     }
-    match plan {
+    match schedule {
         None => ("Unknown", Reason::Pending, "known once a token was issued".to_owned()),
-        Some(plan) => match plan.shortfall {
+        Some(schedule) => match schedule.shortfall {
             Some(short) => (
                 "False",
                 Reason::LifetimeTooShort,
@@ -256,11 +279,12 @@ fn freshness(findings: &Findings<'_>, plan: Option<schedule::Schedule>) -> Verdi
     }
 }
 
-/// What keeps the next token from being minted.
-fn stuck(findings: &Findings<'_>) -> Option<(Reason, String)> {
-    match findings.situation {
+/// What keeps the next token from being minted or written.
+fn stuck(situation: &Situation) -> Option<(Reason, String)> {
+    match situation {
         Situation::Settled | Situation::Pending => None,
-        Situation::Failing(attempts) => Some((attempts.reason, attempts.message.clone())),
+        Situation::MintFailing(failures) => Some((failures.reason, failures.message.clone())),
+        Situation::WriteFailing(failures) => Some((failures.reason, failures.message.clone())),
         Situation::Blocked(blocked) => Some((blocked.reason, blocked.message.clone())),
         Situation::Suspended => Some((
             Reason::Suspended,
@@ -269,10 +293,9 @@ fn stuck(findings: &Findings<'_>) -> Option<(Reason, String)> {
     }
 }
 
-fn condition(findings: &Findings<'_>, type_: ConditionType, verdict: Verdict) -> Condition {
-    let generation = findings.token.metadata.generation;
-    let prior = &findings.prior.conditions;
-    condition_of(prior, generation, type_, verdict, findings.now)
+fn condition(seen: &Observation<'_>, type_: ConditionType, verdict: Verdict) -> Condition {
+    let generation = seen.token.metadata.generation;
+    condition_of(&seen.prior.conditions, generation, type_, verdict, seen.now)
 }
 
 fn condition_of(
@@ -302,7 +325,8 @@ fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
     conditions.iter().find(|condition| condition.type_ == type_.as_str())
 }
 
-fn issued(target: &TargetState) -> Option<&Issued> {
+/// The token of a Secret whose data is as we wrote it.
+fn intact_token(target: &TargetState) -> Option<&Issued> {
     match target {
         TargetState::Ours(stored) => stored.issued.as_ref().filter(|_| stored.intact),
         TargetState::Absent | TargetState::Foreign(_) => None,

@@ -1,78 +1,21 @@
-//! Single decisions; `any` has properties of all of them, `life` sequences of events.
+//! Single decisions; `any` has properties of all of them. Sequences of events are in `lifecycle/tests`.
 
 mod any;
-mod life;
 
 use super::*;
-use crate::api::Renewal;
-use crate::token::Minted;
-use crate::token::{Attempts, Blocked, Issued, Stored};
+use crate::api::{RealtimeTokenStatus, Renewal};
+use crate::token::backoff::MintFailures;
+use crate::token::fixtures::{UID, at, failures, inputs, issued, ours, realtime_token, renewal, stored, unstored};
+use crate::token::schedule;
 
-const UID: &str = "6f0c3a5e-9d51-4f4e-8f57-3b0d6a4f1c11";
-
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(1_795_334_400 + second).unwrap()
-}
-
-fn minted(issued_at: Timestamp, life: i64) -> Minted {
-    let end = issued_at + SignedDuration::from_secs(life);
-    Minted {
-        provider: "openai".into(),
-        value: "ek_1".into(),
-        issued_at,
-        usable_until: end,
-        expires_at: end,
-        config: serde_json::Map::new(),
-        outputs: std::collections::BTreeMap::new(),
-    }
-}
-
-fn issued(issued_at: Timestamp, life: i64) -> Issued {
-    Issued {
-        issued_at,
-        usable_until: issued_at + SignedDuration::from_secs(life),
-        expires_at: issued_at + SignedDuration::from_secs(life),
-        revision: 1,
-        fingerprint: "spec".into(),
-        credential_revision: "key".into(),
-        renew_request: None,
-    }
-}
-
-fn ours(issued_at: Timestamp, life: i64) -> Stored {
-    Stored {
-        uid: "s".into(),
-        resource_version: "1".into(),
-        issued: Some(issued(issued_at, life)),
-        intact: true,
-        metadata_hash: Some("dress".into()),
-        renewal_time: Some(renewal(issued_at, life)),
-    }
-}
-
-fn renewal(issued_at: Timestamp, life: i64) -> Timestamp {
-    let end = issued_at + SignedDuration::from_secs(life);
-    schedule::plan(&Renewal::default(), UID, issued_at, end).renewal_time
-}
-
-fn held(issued_at: Timestamp, life: i64, revision: Option<i64>) -> Held {
-    Held {
-        minted: minted(issued_at, life),
-        fingerprint: "spec".into(),
-        credential_revision: "key".into(),
-        renew_request: None,
-        revision,
-    }
-}
-
-/// What a reconcile sees, to be changed by each test.
+/// What a reconcile sees and remembers, to be changed by each test.
 #[derive(Debug)]
 struct Sight {
     suspended: bool,
     target: TargetState,
     wanted: Result<(&'static str, &'static str, Option<&'static str>), Blocked>,
-    attempts: Option<Attempts>,
-    held: Option<Held>,
+    mint_failures: Option<MintFailures>,
+    unstored: Option<UnstoredToken>,
     last_mint: Option<Timestamp>,
     issued_before: bool,
     now: Timestamp,
@@ -82,10 +25,10 @@ struct Sight {
 fn fresh() -> Sight {
     Sight {
         suspended: false,
-        target: TargetState::Ours(Box::new(ours(at(0), 1800))),
+        target: ours(stored(at(0), 1800)),
         wanted: Ok(("spec", "key", None)),
-        attempts: None,
-        held: None,
+        mint_failures: None,
+        unstored: None,
         last_mint: Some(at(0)),
         issued_before: true,
         now: at(60),
@@ -94,25 +37,25 @@ fn fresh() -> Sight {
 
 impl Sight {
     fn decide(&self) -> Decision {
-        let renewal = Renewal::default();
-        let wanted = self.wanted.as_ref().map(|(fingerprint, key, renew)| Wanted {
-            fingerprint,
-            credential_revision: key,
-            renew_request: *renew,
-        });
-        decide(&Observed {
-            uid: UID,
-            suspended: self.suspended,
-            renewal: &renewal,
-            target: &self.target,
-            metadata_hash: "dress",
-            wanted,
-            attempts: self.attempts.as_ref(),
-            held: self.held.as_ref(),
-            last_mint: self.last_mint,
-            issued_before: self.issued_before,
+        let mut token = realtime_token();
+        token.spec.suspend = self.suspended;
+        let wanted = self.wanted.clone();
+        let mut state = Lifecycle::default();
+        state.mint_failures = self.mint_failures.clone().map(Box::new);
+        state.unstored = self.unstored.clone().map(Box::new);
+        state.last_mint = self.last_mint;
+        let seen = Observation {
+            token: &token,
+            prior: RealtimeTokenStatus {
+                revision: self.issued_before.then_some(1),
+                ..RealtimeTokenStatus::default()
+            },
+            target: self.target.clone(),
+            metadata_hash: "desired".into(),
+            inputs: wanted.map(|(fingerprint, key, renew)| inputs(fingerprint, key, renew)),
             now: self.now,
-        })
+        };
+        decide(&seen, &state)
     }
 
     fn stored(&mut self) -> &mut Stored {
@@ -131,17 +74,6 @@ fn waits(decision: &Decision, expected: WaitReason) -> Timestamp {
     match decision {
         Decision::Wait { until, why } if *why == expected => *until,
         other => panic!("{other:?} instead of waiting for {expected:?}"),
-    }
-}
-
-fn failing(next: Timestamp, asked: Option<&str>) -> Attempts {
-    Attempts {
-        failed: 1,
-        last: at(0),
-        next,
-        asked: asked.map(str::to_owned),
-        reason: Reason::MintFailed,
-        message: String::new(),
     }
 }
 
@@ -189,9 +121,9 @@ fn each_trigger() {
 fn what_is_no_trigger() {
     let cases: [Change; 4] = [
         |s| (s.last_mint, s.issued_before) = (None, false), // restart, lost status
-        |s| s.issued().renew_request = Some("handled".into()), // the annotation was taken away
-        |s| s.attempts = Some(failing(at(9999), None)),
-        |s| s.held = Some(held(at(0), 1800, Some(1))),
+        |s| s.issued().inputs.renew_request = Some("handled".into()), // the annotation was taken away
+        |s| s.mint_failures = Some(failures(at(9999), None)),
+        |s| s.unstored = Some(unstored(at(0), 1800, Some(1))),
     ];
     for change in cases {
         let mut sight = fresh();
@@ -204,18 +136,18 @@ fn what_is_no_trigger() {
 fn the_order_of_the_questions() {
     // Each line adds what is asked before all of the lines above it.
     let mut sight = fresh();
-    sight.stored().metadata_hash = Some("faded".into());
+    sight.stored().metadata_hash = Some("outdated".into());
     assert_eq!(sight.decide(), Decision::Relabel);
     sight.now = at(1500);
     assert_eq!(sight.decide(), Decision::Mint(Trigger::Due));
-    sight.issued().credential_revision = "old".into();
+    sight.issued().inputs.credential_revision = "old".into();
     assert_eq!(sight.decide(), Decision::Mint(Trigger::CredentialChanged));
     sight.wanted = Ok(("spec", "key", Some("now")));
     assert_eq!(sight.decide(), Decision::Mint(Trigger::Forced));
-    sight.issued().fingerprint = "old".into();
-    assert_eq!(sight.decide(), Decision::Mint(Trigger::SpecChanged));
     sight.stored().intact = false;
     assert_eq!(sight.decide(), Decision::Mint(Trigger::SecretEdited));
+    sight.issued().inputs.fingerprint = "old".into();
+    assert_eq!(sight.decide(), Decision::Mint(Trigger::SpecChanged));
     let blocked = Blocked::new(Reason::CredentialNotFound, "no key");
     sight.wanted = Err(blocked.clone());
     assert_eq!(sight.decide(), Decision::Blocked(blocked));
@@ -242,18 +174,22 @@ fn a_changed_renewal_setting_is_written_into_the_annotation() {
     assert_eq!(sight.decide(), Decision::Relabel);
 }
 
+/// The Secret lacks the new key, which is no edit of the Secret.
 #[test]
-fn backoff_holds_until_its_end_or_another_question() {
-    let question = asked_for(&Wanted {
-        fingerprint: "spec",
-        credential_revision: "key",
-        renew_request: None,
-    });
+fn a_key_added_to_the_template_is_a_changed_spec() {
+    let mut sight = fresh();
+    sight.stored().intact = false;
+    sight.wanted = Ok(("spec with another key", "key", None));
+    assert_eq!(sight.decide(), Decision::Mint(Trigger::SpecChanged));
+}
+
+#[test]
+fn a_backoff_holds_until_its_end_or_other_inputs() {
     let mut sight = fresh();
     sight.now = at(1500);
-    for asked in [None, Some(question.as_str())] {
-        sight.attempts = Some(failing(at(1560), asked));
-        assert_eq!(waits(&sight.decide(), WaitReason::Backoff), at(1560));
+    for tried in [None, Some(inputs("spec", "key", None))] {
+        sight.mint_failures = Some(failures(at(1560), tried));
+        assert_eq!(waits(&sight.decide(), WaitReason::MintBackoff), at(1560));
     }
     for other in [
         ("spec2", "key", None),
@@ -263,7 +199,7 @@ fn backoff_holds_until_its_end_or_another_question() {
         sight.wanted = Ok(other);
         assert!(
             matches!(sight.decide(), Decision::Mint(_)),
-            "{other:?} is another question"
+            "{other:?} are other inputs"
         );
     }
     sight.wanted = Ok(("spec", "key", None));
@@ -272,31 +208,18 @@ fn backoff_holds_until_its_end_or_another_question() {
 }
 
 #[test]
-fn questions_do_not_run_into_each_other() {
-    let asked = |fingerprint, credential_revision, renew_request| {
-        asked_for(&Wanted {
-            fingerprint,
-            credential_revision,
-            renew_request,
-        })
-    };
-    assert_ne!(asked("a", "bc", None), asked("ab", "c", None));
-    assert_ne!(asked("a", "b", Some("c")), asked("a", "bc", None));
-}
-
-#[test]
 fn a_token_at_hand_is_stored_instead_of_minting() {
     let mut sight = fresh();
     sight.target = TargetState::Absent;
     sight.now = at(5);
     for revision in [None, Some(1)] {
-        sight.held = Some(held(at(0), 1800, revision));
+        sight.unstored = Some(unstored(at(0), 1800, revision));
         assert_eq!(sight.decide(), Decision::Store(Trigger::SecretDeleted));
     }
     // A backoff is about minting, not about writing.
-    sight.attempts = Some(failing(at(9999), None));
+    sight.mint_failures = Some(failures(at(9999), None));
     assert_eq!(sight.decide(), Decision::Store(Trigger::SecretDeleted));
-    sight.attempts = None;
+    sight.mint_failures = None;
     // It is not what is wanted any more.
     for other in [
         ("spec2", "key", None),
@@ -312,9 +235,9 @@ fn a_token_at_hand_is_stored_instead_of_minting() {
 fn a_token_minted_for_a_request_that_was_taken_back_is_stored_all_the_same() {
     let mut sight = fresh();
     sight.now = at(1500);
-    let mut forced = held(at(1499), 1800, None);
-    forced.renew_request = Some("now".into());
-    sight.held = Some(forced);
+    let mut forced = unstored(at(1499), 1800, None);
+    forced.inputs.renew_request = Some("now".into());
+    sight.unstored = Some(forced);
     assert_eq!(sight.decide(), Decision::Store(Trigger::Due));
 }
 
@@ -323,13 +246,13 @@ fn a_token_at_hand_that_is_over_is_not_stored() {
     let mut sight = fresh();
     sight.target = TargetState::Absent;
     sight.last_mint = None;
-    sight.held = Some(held(at(0), 600, None));
+    sight.unstored = Some(unstored(at(0), 600, None));
     sight.now = at(599); // late, but the provider was paid for it
     assert_eq!(sight.decide(), Decision::Store(Trigger::SecretDeleted));
     sight.now = at(600);
     assert_eq!(sight.decide(), Decision::Mint(Trigger::SecretDeleted));
     // One that was stored before is not worth writing again after its renewal time.
-    sight.held = Some(held(at(0), 600, Some(1)));
+    sight.unstored = Some(unstored(at(0), 600, Some(1)));
     sight.now = renewal(at(0), 600);
     assert_eq!(sight.decide(), Decision::Mint(Trigger::SecretDeleted));
 }
@@ -337,9 +260,9 @@ fn a_token_at_hand_that_is_over_is_not_stored() {
 #[test]
 fn a_newer_token_is_not_replaced_by_an_older_one_at_hand() {
     let mut sight = fresh();
-    sight.target = TargetState::Ours(Box::new(ours(at(5), 1800)));
+    sight.target = ours(stored(at(5), 1800));
     sight.stored().intact = false;
-    sight.held = Some(held(at(0), 1800, Some(1)));
+    sight.unstored = Some(unstored(at(0), 1800, Some(1)));
     sight.now = at(7);
     assert_eq!(waits(&sight.decide(), WaitReason::MinInterval), at(15));
 }
@@ -348,15 +271,15 @@ fn a_newer_token_is_not_replaced_by_an_older_one_at_hand() {
 fn a_clock_that_was_set_back_neither_blocks_nor_mints_twice() {
     let mut sight = fresh();
     // Stored and minted an hour from now.
-    sight.target = TargetState::Ours(Box::new(ours(at(3600), 1800)));
+    sight.target = ours(stored(at(3600), 1800));
     sight.last_mint = Some(at(3600));
     sight.wanted = Ok(("spec", "key", Some("now")));
     sight.now = at(0);
     assert_eq!(sight.decide(), Decision::Mint(Trigger::Forced));
     // What was minted then is stored over what seems newer.
-    let mut forced = held(at(0), 1800, None);
-    forced.renew_request = Some("now".into());
-    sight.held = Some(forced);
+    let mut forced = unstored(at(0), 1800, None);
+    forced.inputs.renew_request = Some("now".into());
+    sight.unstored = Some(forced);
     sight.last_mint = Some(at(0));
     sight.now = at(1);
     assert_eq!(sight.decide(), Decision::Store(Trigger::Forced));

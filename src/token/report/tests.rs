@@ -2,70 +2,53 @@
 
 mod stands_still;
 
-use serde_json::json;
-
 use super::*;
-use crate::token::Stored;
-
-const UID: &str = "6f0c3a5e-9d51-4f4e-8f57-3b0d6a4f1c11";
-
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(1_795_334_400 + second).unwrap()
-}
-
-fn token() -> RealtimeToken {
-    let token = json!({
-        "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
-        "metadata": {"name": "voice", "namespace": "apps", "generation": 4},
-        "spec": {"openai": {"model": "m"}, "credentials": {"secretRef": {"name": "key"}}},
-    });
-    serde_json::from_value(token).unwrap()
-}
+use crate::token::Blocked;
+use crate::token::fixtures::{at, inputs, realtime_token as token, stored};
+use crate::token::secret::Stored;
 
 /// A Secret with a token asked for at 0.25 s that lives so many seconds from 0.
 fn ours(life: i64, revision: i64) -> TargetState {
     TargetState::Ours(Box::new(Stored {
-        uid: "s".into(),
-        resource_version: "1".into(),
         issued: Some(Issued {
             issued_at: at(0) + SignedDuration::from_millis(250),
             usable_until: at(life),
             expires_at: at(life) + SignedDuration::from_millis(750),
             revision,
-            fingerprint: "spec".into(),
-            credential_revision: "key".into(),
-            renew_request: Some("now".into()),
+            inputs: inputs("spec", "key", Some("now")),
         }),
-        intact: true,
-        metadata_hash: None,
-        renewal_time: None,
+        ..stored(at(0), life)
     }))
 }
 
-fn failing(failed: u32) -> Attempts {
-    Attempts {
+fn failing<I>(failed: u32) -> Failures<I> {
+    Failures {
         failed,
         last: at(10) + SignedDuration::from_millis(600),
         next: at(40) + SignedDuration::from_millis(100),
-        asked: Some("spec/key/".into()),
+        inputs: None,
         reason: Reason::CredentialRejected,
         message: "OpenAI refused the key (401)".into(),
     }
 }
 
+fn mint_failing(failed: u32) -> Situation {
+    Situation::MintFailing(failing(failed))
+}
+
 /// What a report is made of, to be changed by each test.
-struct Scene<'a> {
+struct Case {
     token: RealtimeToken,
     prior: RealtimeTokenStatus,
     target: TargetState,
-    situation: Situation<'a>,
+    situation: Situation,
     single_use: bool,
     now: Timestamp,
 }
 
 /// A token of 1800 s that was stored at 0, looked at a minute later.
-fn fresh<'a>() -> Scene<'a> {
-    Scene {
+fn fresh() -> Case {
+    Case {
         token: token(),
         prior: RealtimeTokenStatus::default(),
         target: ours(1800, 1),
@@ -75,20 +58,24 @@ fn fresh<'a>() -> Scene<'a> {
     }
 }
 
-impl Scene<'_> {
+impl Case {
     fn status(&self) -> RealtimeTokenStatus {
-        status(&Findings {
+        let seen = Observation {
             token: &self.token,
-            prior: &self.prior,
-            uid: UID,
-            target: &self.target,
-            situation: self.situation,
+            prior: self.prior.clone(),
+            target: self.target.clone(),
+            metadata_hash: String::new(),
+            inputs: Ok(inputs("spec", "key", None)),
+            now: self.now,
+        };
+        status(&Findings {
+            seen: &seen,
+            situation: &self.situation,
             provider: Some("openai".into()),
             single_use: self.single_use.then_some(
                 "such a token serves one session: the first reader of the Secret uses it up. Mint one for each \
                  session instead, or choose a kind that can be shared",
             ),
-            now: self.now,
         })
     }
 
@@ -108,7 +95,7 @@ impl Scene<'_> {
 }
 
 #[test]
-fn a_stored_token_is_told_of() {
+fn a_stored_token_is_in_the_status() {
     let status = fresh().status();
     let time = |second| Some(Time(at(second)));
     assert_eq!(status.observed_generation, Some(4));
@@ -125,12 +112,12 @@ fn a_stored_token_is_told_of() {
     fresh().is(ConditionType::Renewing, "False", Reason::AwaitingRenewal);
     let fresh_enough = Reason::LifetimeSufficient;
     fresh().is(ConditionType::FreshnessGuaranteed, "True", fresh_enough);
-    let renewed = Scene {
+    let renewed = Case {
         target: ours(1800, 2),
         ..fresh()
     };
     renewed.is(ConditionType::Ready, "True", Reason::Renewed);
-    let shared_badly = Scene {
+    let shared_badly = Case {
         single_use: true,
         ..fresh()
     };
@@ -139,7 +126,7 @@ fn a_stored_token_is_told_of() {
 
 #[test]
 fn ready_ends_at_the_floor_and_says_why() {
-    let look = |second: i64| Scene {
+    let look = |second: i64| Case {
         now: at(second),
         ..fresh()
     };
@@ -148,23 +135,22 @@ fn ready_ends_at_the_floor_and_says_why() {
     assert!(low.contains("minRemainingSeconds (90 s)"), "{low}");
     let over = look(1800).is(ConditionType::Ready, "False", Reason::Expired);
     assert!(over.contains("ended at"), "{over}");
-    let attempts = failing(3);
-    let failing = Scene {
-        situation: Situation::Failing(&attempts),
+    let failing = Case {
+        situation: mint_failing(3),
         ..look(1711)
     };
     let because = failing.is(ConditionType::Ready, "False", Reason::CredentialRejected);
     assert!(
-        because.ends_with(&attempts.message) && because.contains("90 s"),
+        because.ends_with("OpenAI refused the key (401)") && because.contains("90 s"),
         "{because}"
     );
-    let suspended = Scene {
+    let suspended = Case {
         situation: Situation::Suspended,
         ..look(1801)
     };
     suspended.is(ConditionType::Ready, "False", Reason::Suspended);
     suspended.is(ConditionType::Renewing, "False", Reason::Suspended);
-    let short = Scene {
+    let short = Case {
         target: ours(60, 1),
         ..look(1)
     };
@@ -176,7 +162,7 @@ fn ready_ends_at_the_floor_and_says_why() {
 fn no_floor_holds_until_the_very_end() {
     let mut token = token();
     token.spec.renewal.min_remaining_seconds = 0;
-    let look = |millis: i64| Scene {
+    let look = |millis: i64| Case {
         token: token.clone(),
         now: at(1800) + SignedDuration::from_millis(millis),
         ..fresh()
@@ -188,7 +174,6 @@ fn no_floor_holds_until_the_very_end() {
 #[test]
 fn without_a_token_of_ours_nothing_is_ready() {
     let blocked = Blocked::new(Reason::ProviderNotFound, "there is none");
-    let attempts = failing(1);
     let mut edited = ours(1800, 1);
     let TargetState::Ours(stored) = &mut edited else {
         panic!()
@@ -196,7 +181,7 @@ fn without_a_token_of_ours_nothing_is_ready() {
     stored.intact = false;
     let foreign = TargetState::Foreign("a stranger".into());
     for target in [TargetState::Absent, foreign, edited] {
-        let look = |situation| Scene {
+        let look = |situation| Case {
             target: target.clone(),
             situation,
             ..fresh()
@@ -204,15 +189,15 @@ fn without_a_token_of_ours_nothing_is_ready() {
         for (situation, renewing, reason) in [
             (Situation::Pending, "True", Reason::Pending),
             (Situation::Settled, "True", Reason::Pending),
-            (Situation::Failing(&attempts), "True", attempts.reason),
-            (Situation::Blocked(&blocked), "True", blocked.reason),
+            (mint_failing(1), "True", Reason::CredentialRejected),
+            (Situation::Blocked(blocked.clone()), "True", blocked.reason),
             (Situation::Suspended, "False", Reason::Suspended),
         ] {
-            let scene = look(situation);
-            scene.is(ConditionType::Ready, "False", reason);
-            scene.is(ConditionType::Renewing, renewing, reason);
-            scene.is(ConditionType::FreshnessGuaranteed, "Unknown", Reason::Pending);
-            let status = scene.status();
+            let case = look(situation);
+            case.is(ConditionType::Ready, "False", reason);
+            case.is(ConditionType::Renewing, renewing, reason);
+            case.is(ConditionType::FreshnessGuaranteed, "Unknown", Reason::Pending);
+            let status = case.status();
             assert_eq!((status.secret_ref, status.expires_at), (None, None));
         }
     }
@@ -220,7 +205,7 @@ fn without_a_token_of_ours_nothing_is_ready() {
 
 #[test]
 fn what_was_known_stays_known_without_a_secret() {
-    let gone = Scene {
+    let gone = Case {
         prior: fresh().status(),
         target: TargetState::Absent,
         situation: Situation::Pending,
@@ -233,10 +218,9 @@ fn what_was_known_stays_known_without_a_secret() {
 }
 
 #[test]
-fn who_waits_for_its_turn_has_not_failed() {
-    let attempts = failing(0);
-    let waiting = Scene {
-        situation: Situation::Failing(&attempts),
+fn a_mint_that_waits_for_a_limit_has_not_failed() {
+    let waiting = Case {
+        situation: mint_failing(0),
         ..fresh()
     };
     let mut status = waiting.status();
@@ -244,85 +228,103 @@ fn who_waits_for_its_turn_has_not_failed() {
     assert_eq!(status.next_attempt_time, Some(Time(at(40))));
     let mut token = token();
     token.status = Some(status.clone());
-    assert_eq!(super::attempts(&token), None);
+    assert_eq!(restored_failures(&token), (None, None));
     status.failed_mint_attempts = Some(0);
     token.status = Some(status);
-    assert_eq!(super::attempts(&token), None);
+    assert_eq!(restored_failures(&token), (None, None));
 }
 
 #[test]
-fn attempts_are_remembered_by_the_status() {
-    let attempts = failing(3);
-    let failing = Scene {
-        situation: Situation::Failing(&attempts),
+fn mints_and_writes_are_counted_apart() {
+    let counts = |situation| {
+        let status = Case { situation, ..fresh() }.status();
+        assert_eq!(status.last_failure_time, Some(Time(at(10))));
+        (status.failed_mint_attempts, status.failed_write_attempts)
+    };
+    assert_eq!(counts(mint_failing(3)), (Some(3), None));
+    assert_eq!(counts(Situation::WriteFailing(failing(2))), (None, Some(2)));
+}
+
+#[test]
+fn failures_are_restored_from_the_status() {
+    let failing_mints = Case {
+        situation: mint_failing(3),
         ..fresh()
     };
+    let failing_writes = Case {
+        situation: Situation::WriteFailing(failing(3)),
+        ..fresh()
+    };
+    fn expected<I>() -> Failures<I> {
+        Failures {
+            last: at(10),
+            next: at(40),
+            ..failing(3)
+        }
+    }
     let mut token = token();
-    assert_eq!(super::attempts(&token), None);
-    token.status = Some(failing.status());
-    let remembered = super::attempts(&token).unwrap();
-    let expected = Attempts {
-        last: at(10),
-        next: at(40),
-        asked: None,
-        ..attempts.clone()
-    };
-    assert_eq!(remembered, expected);
-    let after_restart = Scene {
-        prior: failing.status(),
-        situation: Situation::Failing(&remembered),
+    assert_eq!(restored_failures(&token), (None, None));
+    token.status = Some(failing_writes.status());
+    assert_eq!(restored_failures(&token), (None, Some(expected())));
+    token.status = Some(failing_mints.status());
+    assert_eq!(restored_failures(&token), (Some(expected()), None));
+    let after_restart = Case {
+        prior: failing_mints.status(),
+        situation: Situation::MintFailing(expected()),
         ..fresh()
     };
-    assert_eq!(after_restart.status(), failing.status());
+    assert_eq!(after_restart.status(), failing_mints.status());
     token.metadata.generation = Some(5);
-    assert_eq!(super::attempts(&token), None, "another spec is another question");
+    assert_eq!(
+        restored_failures(&token),
+        (None, None),
+        "another spec asks for something else"
+    );
     token.metadata.generation = Some(4);
     for damaged in ["Unheard", ""] {
         let conditions = &mut token.status.as_mut().unwrap().conditions;
         conditions[1].reason = damaged.into();
-        assert_eq!(super::attempts(&token), None);
+        assert_eq!(restored_failures(&token), (None, None));
     }
 }
 
 #[test]
 fn only_news_is_an_event() {
-    let attempts = failing(1);
-    let again = failing(2);
-    let rate_limited = Attempts {
+    let rate_limited = Failures {
         reason: Reason::RateLimited,
         ..failing(2)
     };
     let settled = fresh().status();
-    let of = |situation, second| Scene {
+    let of = |situation, second| Case {
         situation,
         now: at(second),
         ..fresh()
     };
-    let reason = |prior: &RealtimeTokenStatus, scene: &Scene<'_>| {
-        new_failure(prior, &scene.status()).map(|condition| condition.reason.clone())
+    let reason = |prior: &RealtimeTokenStatus, case: &Case| {
+        new_failure(prior, &case.status()).map(|condition| condition.reason.clone())
     };
     let none = RealtimeTokenStatus::default();
-    let told = |reason: Reason| Some(reason.as_str().to_owned());
+    let is = |reason: Reason| Some(reason.as_str().to_owned());
     assert_eq!(reason(&none, &fresh()), None);
     for quiet in [Situation::Pending, Situation::Suspended] {
-        assert_eq!(reason(&settled, &of(quiet, 60)), None);
+        assert_eq!(reason(&settled, &of(quiet.clone(), 60)), None);
         assert_eq!(reason(&none, &of(quiet, 60)), None);
     }
-    let failing = of(Situation::Failing(&attempts), 60);
-    assert_eq!(reason(&settled, &failing), told(Reason::CredentialRejected));
-    assert_eq!(reason(&none, &failing), told(Reason::CredentialRejected));
+    let failing = of(mint_failing(1), 60);
+    assert_eq!(reason(&settled, &failing), is(Reason::CredentialRejected));
+    assert_eq!(reason(&none, &failing), is(Reason::CredentialRejected));
     let before = failing.status();
-    assert_eq!(reason(&before, &of(Situation::Failing(&again), 60)), None);
-    let other = of(Situation::Failing(&rate_limited), 60);
-    assert_eq!(reason(&before, &other), told(Reason::RateLimited));
+    assert_eq!(reason(&before, &of(mint_failing(2), 60)), None);
+    let other = of(Situation::MintFailing(rate_limited), 60);
+    assert_eq!(reason(&before, &other), is(Reason::RateLimited));
     assert_eq!(reason(&before, &fresh()), None, "recovery");
     let expired = of(Situation::Pending, 1801);
-    assert_eq!(reason(&settled, &expired), told(Reason::Expired));
+    assert_eq!(reason(&settled, &expired), is(Reason::Expired));
     assert_eq!(reason(&expired.status(), &expired), None);
-    let short = Scene {
+    let short = Case {
         target: ours(300, 1),
         ..fresh()
     };
-    assert_eq!(reason(&settled, &short), told(Reason::LifetimeTooShort));
+    assert_eq!(reason(&settled, &short), is(Reason::LifetimeTooShort));
     assert_eq!(reason(&short.status(), &short), None);
 }

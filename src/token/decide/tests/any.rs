@@ -13,9 +13,7 @@ fn any_target() -> impl Strategy<Value = TargetState> {
     let issued =
         (any_time(), 1i64..8000, word.clone(), word, any::<bool>()).prop_map(|(at, life, fingerprint, key, forced)| {
             Issued {
-                fingerprint: fingerprint.into(),
-                credential_revision: key.into(),
-                renew_request: forced.then(|| "now".into()),
+                inputs: inputs(fingerprint, key, forced.then_some("now")),
                 ..issued(at, life)
             }
         });
@@ -23,13 +21,13 @@ fn any_target() -> impl Strategy<Value = TargetState> {
         Just(TargetState::Absent),
         Just(TargetState::Foreign("a stranger".into())),
         (prop::option::of(issued), any::<bool>(), any::<bool>(), any_time()).prop_map(
-            |(issued, intact, dressed, renewal_time)| {
+            |(issued, intact, labelled, renewal_time)| {
                 TargetState::Ours(Box::new(Stored {
                     issued,
                     intact,
-                    metadata_hash: dressed.then(|| "dress".into()),
+                    metadata_hash: labelled.then(|| "desired".into()),
                     renewal_time: Some(renewal_time),
-                    ..ours(at(0), 1)
+                    ..stored(at(0), 1)
                 }))
             }
         ),
@@ -42,30 +40,30 @@ fn any_sight() -> impl Strategy<Value = Sight> {
         4 => (word(), word(), prop::option::of(Just("now"))).prop_map(Ok),
         1 => Just(Err(Blocked::new(Reason::ProviderNotFound, "none"))),
     ];
-    let held = (any_time(), 1i64..8000, word(), word(), prop::option::of(1i64..9)).prop_map(
-        |(at, life, fingerprint, key, revision)| Held {
-            fingerprint: fingerprint.into(),
-            credential_revision: key.into(),
-            ..held(at, life, revision)
+    let token = (any_time(), 1i64..8000, word(), word(), prop::option::of(1i64..9)).prop_map(
+        |(at, life, fingerprint, key, revision)| UnstoredToken {
+            inputs: inputs(fingerprint, key, None),
+            ..unstored(at, life, revision)
         },
     );
+    let tried = prop::option::of(Just(inputs("a", "b", None)));
     (
         any::<bool>(),
         any_target(),
         wanted,
-        prop::option::of((any_time(), prop::option::of(Just("a/b/"))).prop_map(|(next, asked)| failing(next, asked))),
-        prop::option::of(held),
+        prop::option::of((any_time(), tried).prop_map(|(next, tried)| failures(next, tried))),
+        prop::option::of(token),
         prop::option::of(any_time()),
         any::<bool>(),
         any_time(),
     )
         .prop_map(
-            |(suspended, target, wanted, attempts, held, last_mint, issued_before, now)| Sight {
+            |(suspended, target, wanted, mint_failures, unstored, last_mint, issued_before, now)| Sight {
                 suspended,
                 target,
                 wanted,
-                attempts,
-                held,
+                mint_failures,
+                unstored,
                 last_mint,
                 issued_before,
                 now,
@@ -90,17 +88,17 @@ proptest! {
         if let Decision::Mint(_) = decision {
             let recent = |mint: Timestamp| mint <= sight.now && mint + MIN_INTERVAL > sight.now;
             prop_assert!(!sight.last_mint.is_some_and(recent), "mints again at once");
-            let backing_off = sight.attempts.as_ref().is_some_and(|a| a.asked.is_none() && a.next > sight.now);
+            let backing_off = sight.mint_failures.as_ref().is_some_and(|a| a.inputs.is_none() && a.next > sight.now);
             prop_assert!(!backing_off, "mints during backoff");
         }
-        if let (Decision::Store(_), Some(held)) = (&decision, &sight.held) {
+        if let (Decision::Store(_), Some(token)) = (&decision, &sight.unstored) {
             let Ok((fingerprint, key, _)) = &sight.wanted else { panic!("stores what is not wanted") };
-            prop_assert_eq!((held.fingerprint.as_str(), held.credential_revision.as_str()), (*fingerprint, *key));
-            prop_assert!(held.minted.usable_until > sight.now, "stores a dead token");
+            prop_assert_eq!(&token.inputs, &inputs(fingerprint, key, None));
+            prop_assert!(token.minted.usable_until > sight.now, "stores a dead token");
         }
         if let (TargetState::Ours(stored), Ok((fingerprint, key, None))) = (&sight.target, &sight.wanted)
             && let Some(issued) = stored.issued.as_ref().filter(|_| stored.intact)
-            && (issued.fingerprint.as_str(), issued.credential_revision.as_str()) == (*fingerprint, *key)
+            && (issued.inputs.fingerprint.as_str(), issued.inputs.credential_revision.as_str()) == (*fingerprint, *key)
             && schedule::plan(&Renewal::default(), UID, issued.issued_at, issued.usable_until).renewal_time > sight.now
         {
             prop_assert!(!matches!(decision, Decision::Mint(_) | Decision::Store(_)), "replaces a fresh token");

@@ -5,22 +5,21 @@ use proptest::prelude::*;
 use super::*;
 
 /// Whatever `now` is between two looks, as long as no threshold is between them.
-fn stands_still(scene: &mut Scene<'_>, later: Timestamp) {
-    let first = scene.status();
+fn stands_still(case: &mut Case, later: Timestamp) {
+    let first = case.status();
     // As the API server gives it back.
     let stored = serde_json::to_string(&first).unwrap();
-    scene.prior = serde_json::from_str(&stored).unwrap();
-    assert_eq!(scene.prior, first, "changes on the way to the API server and back");
-    assert_eq!(scene.status(), first);
-    scene.now = later;
-    assert_eq!(scene.status(), first, "{:?} moves with time", scene.situation);
-    assert_eq!(new_failure(&first, &scene.status()), None);
+    case.prior = serde_json::from_str(&stored).unwrap();
+    assert_eq!(case.prior, first, "changes on the way to the API server and back");
+    assert_eq!(case.status(), first);
+    case.now = later;
+    assert_eq!(case.status(), first, "{:?} moves with time", case.situation);
+    assert_eq!(new_failure(&first, &case.status()), None);
 }
 
 #[test]
 fn every_situation_with_every_target() {
     let blocked = Blocked::new(Reason::ModelNotAllowed, "ü".repeat(2000));
-    let (attempts, waiting) = (failing(3), failing(0));
     for target in [
         TargetState::Absent,
         TargetState::Foreign("a stranger".into()),
@@ -31,20 +30,21 @@ fn every_situation_with_every_target() {
         for situation in [
             Situation::Settled,
             Situation::Pending,
-            Situation::Failing(&attempts),
-            Situation::Failing(&waiting),
-            Situation::Blocked(&blocked),
+            mint_failing(3),
+            mint_failing(0),
+            Situation::WriteFailing(failing(2)),
+            Situation::Blocked(blocked.clone()),
             Situation::Suspended,
         ] {
             // Before, below and after the floor of each target.
             for (now, later) in [(1, 50), (61, 205), (215, 290), (1711, 1799), (1801, 90_000)] {
-                let mut scene = Scene {
+                let mut case = Case {
                     target: target.clone(),
-                    situation,
+                    situation: situation.clone(),
                     now: at(now) + SignedDuration::from_millis(300),
                     ..fresh()
                 };
-                stands_still(&mut scene, at(later));
+                stands_still(&mut case, at(later));
             }
         }
     }
@@ -60,9 +60,9 @@ proptest! {
         let crossed = |second: i64| now <= second * 1000 && later >= second * 1000;
         prop_assume!(!crossed(life) && !crossed(life - min));
         let time = |millis: i64| at(0) + SignedDuration::from_millis(millis);
-        let mut scene = Scene { target: ours(life, revision), single_use, now: time(now), ..fresh() };
-        scene.token.spec.renewal.min_remaining_seconds = min;
-        stands_still(&mut scene, time(later));
+        let mut case = Case { target: ours(life, revision), single_use, now: time(now), ..fresh() };
+        case.token.spec.renewal.min_remaining_seconds = min;
+        stands_still(&mut case, time(later));
     }
 }
 
@@ -72,7 +72,7 @@ fn a_transition_is_dated_when_the_status_flips_and_only_then() {
         |status: &RealtimeTokenStatus, type_| find(&status.conditions, type_).unwrap().last_transition_time.0;
     let first = fresh().status();
     assert_eq!(transition(&first, ConditionType::Ready), at(60));
-    let renewed = Scene {
+    let renewed = Case {
         prior: first.clone(),
         target: ours(1900, 2),
         now: at(900),
@@ -81,17 +81,16 @@ fn a_transition_is_dated_when_the_status_flips_and_only_then() {
     let second = renewed.status();
     assert_ne!(second.conditions[0].reason, first.conditions[0].reason);
     assert_eq!(transition(&second, ConditionType::Ready), at(60), "True stays True");
-    let attempts = failing(1);
-    let failing = Scene {
+    let failing = Case {
         prior: second,
-        situation: Situation::Failing(&attempts),
+        situation: mint_failing(1),
         now: at(1300) + SignedDuration::from_millis(700),
         ..fresh()
     };
     let third = failing.status();
     assert_eq!(transition(&third, ConditionType::Ready), at(60));
     assert_eq!(transition(&third, ConditionType::Renewing), at(1300), "whole seconds");
-    let expired = Scene {
+    let expired = Case {
         prior: third,
         now: at(1801),
         ..failing
@@ -99,7 +98,7 @@ fn a_transition_is_dated_when_the_status_flips_and_only_then() {
     let fourth = expired.status();
     assert_eq!(transition(&fourth, ConditionType::Ready), at(1801));
     assert_eq!(transition(&fourth, ConditionType::Renewing), at(1300));
-    let recovered = Scene {
+    let recovered = Case {
         prior: fourth,
         target: ours(4000, 3),
         now: at(1900),
@@ -120,12 +119,12 @@ fn long_messages_are_cut_between_characters() {
         (format!("aa{}", "😀".repeat(300)), 1022),
     ] {
         let blocked = Blocked::new(Reason::InvalidSpec, message.clone());
-        let scene = Scene {
+        let case = Case {
             target: TargetState::Absent,
-            situation: Situation::Blocked(&blocked),
+            situation: Situation::Blocked(blocked),
             ..fresh()
         };
-        let said = scene.is(ConditionType::Ready, "False", Reason::InvalidSpec);
+        let said = case.is(ConditionType::Ready, "False", Reason::InvalidSpec);
         assert_eq!(said.len(), length);
         assert!(message.starts_with(&said));
     }

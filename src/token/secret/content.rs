@@ -10,9 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Held, hash, metadata, template};
-use crate::api::{DeletionPolicy, Target};
-use crate::token::Minted;
+use super::{annotations, template};
+use crate::api::{OWN_KEYS, Target};
+use crate::token::{Minted, UnstoredToken, hash};
 
 /// The parts of a Secret that a new token replaces. Has no `Debug`: it holds the token.
 pub struct Content {
@@ -37,17 +37,6 @@ impl Content {
         let mut quotations = text.as_bytes().windows(QUOTATION);
         quotations.any(|part| data.iter().any(|value| value.windows(QUOTATION).any(|own| own == part)))
     }
-}
-
-/// The parts of a Secret that don't come from the token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dress {
-    /// Labels: the template's and our own.
-    pub labels: BTreeMap<String, String>,
-    /// Annotations of the template.
-    pub annotations: BTreeMap<String, String>,
-    /// Hash of these and of the deletion policy.
-    pub hash: String,
 }
 
 /// TanStack AI's `RealtimeToken`, as `JSON.stringify` writes it: `provider`, `token`, `expiresAt` in milliseconds,
@@ -77,20 +66,23 @@ pub fn token_json(minted: &Minted) -> SecretString {
 /// # Errors
 /// A template of the target that doesn't render.
 pub fn content(
-    held: &Held,
+    token: &UnstoredToken,
     revision: i64,
     renewal_time: Timestamp,
     target: &Target,
 ) -> Result<Content, template::TemplateError> {
-    let minted = &held.minted;
+    let minted = &token.minted;
     let json = token_json(minted);
     let hash = hash::short(json.expose_secret().as_bytes());
-    let mut data = BTreeMap::from([
-        ("token.json".to_owned(), bytes(json.expose_secret())),
-        ("token".to_owned(), bytes(minted.value.expose_secret())),
-        ("expires-at".to_owned(), bytes(&minted.expires_at.to_string())),
-        ("provider".to_owned(), bytes(&minted.provider)),
-    ]);
+    let expires_at = minted.expires_at.to_string();
+    let values = [
+        json.expose_secret(),
+        minted.value.expose_secret(),
+        &expires_at,
+        &minted.provider,
+    ];
+    let own = OWN_KEYS.into_iter().map(str::to_owned);
+    let mut data: BTreeMap<_, _> = own.zip(values.map(bytes)).collect();
     for (key, value) in &minted.outputs {
         data.insert(key.clone().into_owned(), bytes(value.expose_secret()));
     }
@@ -99,55 +91,12 @@ pub fn content(
             data.insert(key, bytes(rendered.expose_secret()));
         }
     }
-    let mut annotations = BTreeMap::from([
-        (metadata::ISSUED_AT.to_owned(), minted.issued_at.to_string()),
-        (metadata::USABLE_UNTIL.to_owned(), minted.usable_until.to_string()),
-        (metadata::EXPIRES_AT.to_owned(), minted.expires_at.to_string()),
-        (metadata::RENEWAL_TIME.to_owned(), renewal_time.to_string()),
-        (metadata::REVISION.to_owned(), revision.to_string()),
-        (metadata::SPEC_HASH.to_owned(), held.fingerprint.clone()),
-        (
-            metadata::CREDENTIAL_REVISION.to_owned(),
-            held.credential_revision.clone(),
-        ),
-        (metadata::CONTENT_HASH.to_owned(), hash.clone()),
-    ]);
-    if !minted.outputs.is_empty() {
-        let keys: Vec<&str> = minted.outputs.keys().map(AsRef::as_ref).collect();
-        annotations.insert(metadata::FURTHER_KEYS.to_owned(), keys.join(","));
-    }
-    if let Some(request) = &held.renew_request {
-        annotations.insert(metadata::RENEW_REQUEST.to_owned(), request.clone());
-    }
+    let annotations = annotations::of_token(token, revision, renewal_time, &hash);
     Ok(Content {
         data,
         annotations,
         hash,
     })
-}
-
-/// The Secret's labels and the template's annotations.
-#[must_use]
-pub fn dress(token_name: &str, target: &Target) -> Dress {
-    let template = target
-        .template
-        .as_ref()
-        .and_then(|template| template.metadata.clone())
-        .unwrap_or_default();
-    let mut labels = template.labels;
-    labels.insert(metadata::MANAGED_BY.to_owned(), metadata::MANAGER.to_owned());
-    labels.insert(metadata::NAME.to_owned(), token_name.to_owned());
-    let policy = match target.deletion_policy {
-        DeletionPolicy::Delete => "Delete",
-        DeletionPolicy::Retain => "Retain",
-    };
-    // Maps of strings: serde_json can't fail on them.
-    let hash = serde_json::to_vec(&(&labels, &template.annotations, policy)).unwrap_or_default();
-    Dress {
-        labels,
-        annotations: template.annotations,
-        hash: hash::short(&hash),
-    }
 }
 
 fn bytes(text: &str) -> ByteString {

@@ -4,7 +4,13 @@ mod whose;
 
 use serde_json::{Value, json};
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
 use super::*;
+use crate::token::MintInputs;
+use crate::token::secret::annotations::*;
+use crate::token::secret::{Issued, owned_metadata, owners};
 
 const NAME_OF_TOKEN: &str = "voice";
 const UID: &str = "6f0c3a5e-9d51-4f4e-8f57-3b0d6a4f1c11";
@@ -25,7 +31,7 @@ fn secret() -> Value {
             SPEC_HASH: "spec",
             CREDENTIAL_REVISION: "key",
             CONTENT_HASH: "content",
-            METADATA_HASH: "dress",
+            METADATA_HASH: "desired",
         },
         "ownerReferences": [owner("RealtimeToken", NAME_OF_TOKEN, UID, true)],
         "managedFields": [writes(MANAGER, "Update", &OWN_KEYS)],
@@ -93,12 +99,14 @@ fn reads_what_was_written() {
                 usable_until: time("2026-11-22T10:30:00Z"),
                 expires_at: time("2026-11-22T10:30:01Z"),
                 revision: 3,
-                fingerprint: "spec".into(),
-                credential_revision: "key".into(),
-                renew_request: None,
+                inputs: MintInputs {
+                    fingerprint: "spec".into(),
+                    credential_revision: "key".into(),
+                    renew_request: None,
+                },
             }),
             intact: true,
-            metadata_hash: Some("dress".into()),
+            metadata_hash: Some("desired".into()),
             renewal_time: Some(time("2026-11-22T10:19:00Z")),
         }
     );
@@ -241,7 +249,7 @@ fn damaged_annotations_hold_no_token() {
     let mut forced = secret();
     forced["annotations"][RENEW_REQUEST] = "2026".into();
     let issued = ours(&forced).issued.unwrap();
-    assert_eq!(issued.renew_request.as_deref(), Some("2026"));
+    assert_eq!(issued.inputs.renew_request.as_deref(), Some("2026"));
 }
 
 #[test]
@@ -255,7 +263,7 @@ fn lost_labels_and_owners_are_missed() {
         }
     };
     let (delete, retain) = (Target::default(), retained());
-    let dress = Some("dress".to_owned());
+    let dress = Some("desired".to_owned());
     for target in [&delete, &retain] {
         assert_eq!(hash(&|_| {}, target), dress);
         assert_eq!(hash(&|s| s["labels"][NAME] = "other".into(), target), None);

@@ -1,0 +1,90 @@
+//! The lifecycles of all RealtimeTokens. Holds no rule of its own: what is remembered changes in `token::lifecycle`.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use parking_lot::Mutex;
+
+use crate::api::{RealtimeToken, RealtimeTokenStatus};
+use crate::cluster::Name;
+use crate::token::lifecycle::Step;
+use crate::token::{Event, Lifecycle, Observation};
+
+/// State by RealtimeToken.
+#[derive(Debug, Default)]
+pub(super) struct Lifecycles(Mutex<HashMap<Name, Lifecycle>>);
+
+impl Lifecycles {
+    /// Takes in what a reconcile has seen. Of a RealtimeToken that was not known, what its status tells is restored.
+    pub(super) fn looked(&self, name: &Name, seen: &Observation<'_>) -> Step {
+        let mut all = self.0.lock();
+        let lifecycle = all.entry(name.clone()).or_default();
+        if lifecycle.uid() != seen.uid() {
+            *lifecycle = Lifecycle::restore(seen.token);
+        }
+        lifecycle.step(Event::Looked(seen))
+    }
+
+    /// Takes in any other event; `None` if the RealtimeToken was deleted or created anew meanwhile.
+    pub(super) fn step(&self, name: &Name, uid: &str, event: Event<'_>) -> Option<Step> {
+        let mut all = self.0.lock();
+        let lifecycle = all.get_mut(name).filter(|lifecycle| lifecycle.uid() == uid)?;
+        Some(lifecycle.step(event))
+    }
+
+    /// Takes in that the Kubernetes API could not be asked, also of a RealtimeToken that was never looked at.
+    pub(super) fn reconcile_failed(&self, name: &Name, token: &RealtimeToken, now: Timestamp) -> Step {
+        let mut all = self.0.lock();
+        let lifecycle = all.entry(name.clone()).or_default();
+        if Some(lifecycle.uid()) != token.metadata.uid.as_deref() {
+            *lifecycle = Lifecycle::restore(token);
+        }
+        lifecycle.step(Event::ReconcileFailed { now })
+    }
+
+    /// The status as last written by us, or as the watch shows it if that is newer.
+    pub(super) fn known_status(&self, name: &Name, token: &RealtimeToken) -> RealtimeTokenStatus {
+        let all = self.0.lock();
+        let known = all
+            .get(name)
+            .filter(|it| Some(it.uid()) == token.metadata.uid.as_deref());
+        match known {
+            Some(lifecycle) => lifecycle.known_status(token),
+            None => token.status.clone().unwrap_or_default(),
+        }
+    }
+
+    /// Whether a mint is under way.
+    pub(super) fn is_minting(&self, name: &Name, uid: &str) -> bool {
+        let all = self.0.lock();
+        all.get(name).is_some_and(|it| it.uid() == uid && it.is_minting())
+    }
+
+    /// Whether this version of the object is but the echo of our own status write.
+    pub(super) fn take_echo(&self, token: &impl ResourceExt) -> bool {
+        let mut all = self.0.lock();
+        let known = all.get_mut(&Name::of(token));
+        let known = known.filter(|it| Some(it.uid()) == token.meta().uid.as_deref());
+        known.is_some_and(|it| it.take_echo(token))
+    }
+
+    /// Lets go of tokens that were stored long enough ago, and of RealtimeTokens that are gone. A watch that was broken
+    /// while one was deleted does not tell of the deletion.
+    pub(super) fn sweep(&self, now: Timestamp, exists: impl Fn(&Name) -> bool) {
+        self.0.lock().retain(|name, lifecycle| {
+            lifecycle.release_stored(now);
+            exists(name)
+        });
+    }
+
+    /// How many tokens were minted and not stored yet.
+    pub(super) fn unstored(&self) -> usize {
+        self.0.lock().values().filter(|it| it.has_unstored_token()).count()
+    }
+
+    /// The RealtimeToken is gone.
+    pub(super) fn remove(&self, name: &Name) {
+        self.0.lock().remove(name);
+    }
+}

@@ -1,0 +1,173 @@
+//! A mint, in a task of its own: a provider that hangs or an adapter that panics holds up no reconcile.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::accounts::Verdict;
+use super::context::Context;
+use super::look::{Look, key_title};
+use crate::api::Reason;
+use crate::budget::{Admission, Ending, Priority};
+use crate::clock::now;
+use crate::cluster::Name;
+use crate::metrics::outcome;
+use crate::mint::Endpoint;
+use crate::resolve::Resolved;
+use crate::token::lifecycle::{Limit, MintEnd, Pending};
+use crate::token::{Event, MintError};
+
+/// Above the HTTP client's own limit; what takes longer is stuck.
+const TIMEOUT: Duration = Duration::from_secs(45);
+
+/// What became of a mint that is due.
+pub(super) enum Begun {
+    /// It is under way; its end has the RealtimeToken reconciled again.
+    Started,
+    /// It waits for the credential's budget, which will have the RealtimeToken reconciled.
+    Deferred(Option<Limit>),
+    /// The operator is stopping.
+    Stopping,
+}
+
+/// One mint.
+struct Order {
+    /// The RealtimeToken.
+    name: Name,
+    /// Its uid.
+    uid: String,
+    /// What to ask of whom with which key.
+    resolved: Resolved,
+    /// The key, as the owner of the RealtimeToken knows it.
+    key_title: String,
+}
+
+/// Begins a mint, if the credential's budget allows.
+pub(super) fn begin(
+    look: &Look<'_>,
+    pending: Box<Pending>,
+    floor_time: Option<Timestamp>,
+    ctx: &Arc<Context>,
+) -> Begun {
+    let Some(resolved) = look.resolved.as_ref().filter(|_| !ctx.tasks.is_closed()) else {
+        return Begun::Stopping;
+    };
+    let (seen, name, key) = (&look.seen, &look.name, &resolved.key);
+    let priority = Priority {
+        has_token: floor_time.is_some_and(|floor| floor > seen.now),
+        deadline: floor_time.unwrap_or(seen.now),
+    };
+    let limit = match ctx.budget().acquire(key, name, priority, resolved.rate_limit, seen.now) {
+        Admission::Go => {
+            ctx.lifecycles.step(name, seen.uid(), Event::MintStarted(pending));
+            start(
+                ctx,
+                Order {
+                    name: name.clone(),
+                    uid: seen.uid().to_owned(),
+                    key_title: key_title(seen.token, key),
+                    resolved: resolved.clone(),
+                },
+            );
+            return Begun::Started;
+        }
+        Admission::Queued => None,
+        Admission::Limited(until) => Some(Limit {
+            until,
+            key: key_title(seen.token, key),
+        }),
+    };
+    ctx.budget_changed.notify_one();
+    Begun::Deferred(limit)
+}
+
+fn start(ctx: &Arc<Context>, order: Order) {
+    let ctx = Arc::clone(ctx);
+    ctx.tasks.clone().spawn(async move {
+        let result = AssertUnwindSafe(tokio::time::timeout(TIMEOUT, mint(&ctx, &order)))
+            .catch_unwind()
+            .await;
+        let end = match result {
+            Ok(Ok(end)) => end,
+            Ok(Err(_)) => MintEnd::Failed(MintError::Unavailable {
+                message: format!("the mint did not end within {} s", TIMEOUT.as_secs()),
+            }),
+            Err(_) => {
+                tracing::error!(token = %order.name, "a mint panicked; this is a bug of the operator");
+                MintEnd::Failed(MintError::Unavailable {
+                    message: "the mint panicked; see the operator's log".into(),
+                })
+            }
+        };
+        finish(&ctx, &order, end);
+    });
+}
+
+async fn mint(ctx: &Context, order: &Order) -> MintEnd {
+    let Resolved { ask, key, .. } = &order.resolved;
+    let provider = ask.block.provider();
+    let (credential, credential_revision) = match ctx.credentials.credential(key, provider.secret_fields()).await {
+        Ok(Ok(credential)) => credential,
+        Ok(Err(_)) => return MintEnd::CredentialGone,
+        Err(problem) => {
+            tracing::warn!(token = %order.name, %problem, "the {key} can't be read");
+            let message = format!("the {} can't be read; see the operator's log", order.key_title);
+            return MintEnd::Failed(MintError::Unavailable { message });
+        }
+    };
+    let began = Instant::now();
+    let minted = ctx.providers.mint(ask, &credential, now()).await;
+    let failure = minted.as_ref().err().map(MintError::reason);
+    ctx.metrics.minted(provider.name(), outcome(failure), began.elapsed());
+    let verdict = match &minted {
+        // A signature says nothing of whether the provider knows the key.
+        Ok(_) if provider.endpoint() == Endpoint::Local => None,
+        Ok(_) => Some(Ok(())),
+        Err(error) if error.reason() == Reason::CredentialRejected => Some(Err(error.to_string())),
+        Err(_) => None,
+    };
+    if let Some(result) = verdict {
+        let revision = credential_revision.clone();
+        ctx.accounts
+            .note(key, |account| account.verdict = Some(Verdict { revision, result }));
+    }
+    match minted {
+        Ok(minted) => MintEnd::Minted {
+            minted,
+            credential_revision,
+        },
+        Err(error) => MintEnd::Failed(error),
+    }
+}
+
+fn finish(ctx: &Context, order: &Order, end: MintEnd) {
+    let now = now();
+    let key = &order.resolved.key;
+    let mut ending = Ending::Answered;
+    if let MintEnd::Failed(error) = &end {
+        tracing::warn!(token = %order.name, reason = %error.reason(), "mint failed: {error}");
+        if let Some(wait) = error.limit() {
+            ending = Ending::Throttled(now + wait);
+            let mut longer = jiff::SignedDuration::ZERO;
+            ctx.accounts.note(key, |account| {
+                // Several mints in flight are told the same.
+                let known = account.limited_until.map_or(now, |until| until.max(now));
+                longer = (now + wait).duration_since(known);
+                account.limited_until = account.limited_until.max(Some(now + wait));
+            });
+            if longer.is_positive() {
+                let provider = order.resolved.ask.block.provider().name();
+                ctx.metrics.limited(provider, longer.as_secs_f64());
+            }
+        }
+    }
+    ctx.lifecycles
+        .step(&order.name, &order.uid, Event::MintEnded { end, now });
+    ctx.budget().release(key, ending);
+    ctx.budget_changed.notify_one();
+    ctx.nudge(&order.name);
+}

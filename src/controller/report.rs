@@ -1,0 +1,89 @@
+//! What a step achieved and what goes on, for people: status, Events, metrics.
+
+use kube::{Resource, ResourceExt};
+
+use super::context::Context;
+use super::look::Look;
+use crate::api::RENEW_REQUESTED_AT;
+use crate::cluster::{ClusterError, status};
+use crate::providers::Provider;
+use crate::resolve::provider_of;
+use crate::token::lifecycle::{Situation, Step, Stored, WrittenStatus};
+use crate::token::report::{Findings, new_failure, status as describe};
+use crate::token::{Event, Trigger};
+
+/// Reports a step. The status is written only if it differs, and a Warning Event only for a failure that is new.
+///
+/// # Errors
+/// The status could not be written.
+pub(super) async fn report(look: &mut Look<'_>, step: &Step, ctx: &Context) -> Result<(), ClusterError> {
+    if let Some(stored) = &step.stored {
+        if let Some(swap) = &stored.swap {
+            ctx.metrics.rotated(swap);
+        }
+        publish_stored(look, stored, ctx);
+    }
+    match &step.situation {
+        Some(situation) => write_status(look, situation, ctx).await,
+        None => Ok(()),
+    }
+}
+
+async fn write_status(look: &mut Look<'_>, situation: &Situation, ctx: &Context) -> Result<(), ClusterError> {
+    let token = look.seen.token;
+    let provider: Option<&dyn Provider> = match &look.resolved {
+        Some(resolved) => Some(resolved.ask.block.provider()),
+        None => provider_of(&token.spec),
+    };
+    let new = describe(&Findings {
+        seen: &look.seen,
+        situation,
+        provider: provider.map(Provider::published),
+        single_use: provider.and_then(Provider::single_use),
+    });
+    let prior = &look.seen.prior;
+    if new == *prior {
+        return Ok(());
+    }
+    let version = status::of_token(&ctx.client, &look.name, prior, &new).await?;
+    if let Some(failure) = new_failure(prior, &new) {
+        let message = failure.message.clone();
+        ctx.events.warning(token.object_ref(&()), &failure.reason, message);
+    }
+    look.seen.prior = new.clone();
+    let written = WrittenStatus {
+        version,
+        status: new,
+        renew_request: token.annotations().get(RENEW_REQUESTED_AT).cloned(),
+    };
+    let uid = look.seen.uid();
+    ctx.lifecycles
+        .step(&look.name, uid, Event::StatusWritten(Box::new(written)));
+    Ok(())
+}
+
+/// Events for what people asked for or did. A routine renewal is none.
+fn publish_stored(look: &Look<'_>, stored: &Stored, ctx: &Context) {
+    let (secret, revision) = (&look.secret.name, stored.revision);
+    let (reason, message) = match stored.trigger {
+        Trigger::FirstIssue => ("Issued", format!("Secret {secret} holds its first token")),
+        Trigger::Forced => (
+            "RenewalForced",
+            format!("renewed as asked by annotation; revision {revision}"),
+        ),
+        Trigger::CredentialChanged => (
+            "CredentialRotated",
+            format!("the key changed; renewed with it, revision {revision}"),
+        ),
+        Trigger::SecretDeleted => (
+            "SecretRecreated",
+            format!("Secret {secret} was deleted and is written again"),
+        ),
+        Trigger::SecretEdited => (
+            "SecretRecreated",
+            format!("Secret {secret} was edited and is written again"),
+        ),
+        Trigger::Due | Trigger::SpecChanged => return,
+    };
+    ctx.events.normal(look.seen.token.object_ref(&()), reason, message);
+}

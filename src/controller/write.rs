@@ -1,0 +1,112 @@
+//! Writing the Secret: a token, or labels and owner alone.
+
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Resource;
+
+use super::context::Context;
+use super::look::Look;
+use crate::api::{DeletionPolicy, RealtimeToken, Reason};
+use crate::clock::now;
+use crate::cluster::{ClusterError, Name};
+use crate::mint::scrubbed;
+use crate::token::Blocked;
+use crate::token::lifecycle::{Order, StoreOrder, WriteEnd};
+use crate::token::secret::{SecretView, TargetState, content};
+
+/// Instead of a refusal that quotes the token.
+const WITHHELD: &str =
+    "the refusal quotes the Secret's data and is withheld here; look into the admission webhook's own log";
+
+/// What the admission plugin OwnerReferencesPermissionEnforcement says of a change of owners, and the way out.
+const NOT_DELETABLE: &str = "cannot set an ownerRef on a resource you can't delete";
+const LET_IT_DELETE: &str = " (allow the operator to delete Secrets, as the chart does with rbac.deleteSecrets=true: \
+                             this cluster asks that of whoever changes an owner)";
+
+/// Writes the Secret once, and takes in the answer.
+pub(super) async fn write(look: &mut Look<'_>, order: &Order, ctx: &Context) -> WriteEnd {
+    let written = match order {
+        Order::Store(order) => store(look, order, ctx).await,
+        Order::Relabel { renewal_time } => {
+            let time = renewal_time.map(|time| time.to_string());
+            let owner = owner(look.seen.token);
+            match &look.view {
+                Some(view) => {
+                    let relabelled = ctx.targets.relabel(&look.secret, view, &look.metadata, time, owner);
+                    relabelled.await.map_err(|error| failed(&look.secret, error))
+                }
+                None => Err(WriteEnd::Outdated),
+            }
+        }
+    };
+    look.seen.now = now();
+    match written {
+        Ok(view) => {
+            look.written(view);
+            WriteEnd::Written
+        }
+        Err(end) => end,
+    }
+}
+
+async fn store(look: &Look<'_>, order: &StoreOrder, ctx: &Context) -> Result<Arc<SecretView>, WriteEnd> {
+    let target = &look.seen.token.spec.target;
+    let render = || content::content(&order.token, order.revision, order.renewal_time, target);
+    let content =
+        render().map_err(|problem| WriteEnd::Unrenderable(Blocked::new(Reason::InvalidSpec, problem.to_string())))?;
+    let hash = content.hash.clone();
+    let answer = match (&look.seen.target, &look.view) {
+        (TargetState::Ours(_), Some(view)) => ctx.targets.update(&look.secret, view, content).await,
+        _ => {
+            let owner = owner(look.seen.token);
+            ctx.targets.create(&look.secret, content, &look.metadata, owner).await
+        }
+    };
+    let view = answer.map_err(|error| match error {
+        ClusterError::Refused { code, message, reason } => {
+            let quotes = render().is_ok_and(|content| content.quoted_in(&message));
+            let message = if quotes { WITHHELD.to_owned() } else { message };
+            failed(&look.secret, ClusterError::Refused { code, message, reason })
+        }
+        other => failed(&look.secret, other),
+    })?;
+    let minted = &order.token.minted;
+    tracing::info!(
+        token = %look.name, uid = look.seen.uid(), trigger = ?order.trigger, provider = %minted.provider,
+        revision = order.revision, expires_at = %minted.expires_at, content_hash = hash, "stored"
+    );
+    Ok(view)
+}
+
+/// The owner reference, for deletion policy Delete.
+fn owner(token: &RealtimeToken) -> Option<OwnerReference> {
+    match token.spec.target.deletion_policy {
+        DeletionPolicy::Delete => token.controller_owner_ref(&()),
+        DeletionPolicy::Retain => None,
+    }
+}
+
+fn failed(secret: &Name, error: ClusterError) -> WriteEnd {
+    let kept = "The token is kept and will be written once the API server accepts it";
+    match error {
+        ClusterError::Conflict | ClusterError::NotFound => WriteEnd::Outdated,
+        ClusterError::Refused { code, message, .. } => {
+            let hint = if message.contains(NOT_DELETABLE) {
+                LET_IT_DELETE
+            } else {
+                ""
+            };
+            let message = scrubbed(&message);
+            WriteEnd::Refused {
+                message: format!("Secret {secret} can't be written ({code}): {message}{hint}. {kept}"),
+            }
+        }
+        error @ (ClusterError::Timeout(_) | ClusterError::Unavailable(_)) => WriteEnd::Unavailable {
+            message: format!(
+                "Secret {secret} can't be written: {}. {kept}",
+                scrubbed(&error.to_string())
+            ),
+        },
+    }
+}

@@ -1,0 +1,232 @@
+//! All that is remembered of one RealtimeToken, and how each event changes it.
+//!
+//! What is remembered changes in [`Lifecycle::step`] and in the few methods below that let go of something. Losing it
+//! costs nothing but a token that was minted and not stored: the Secret's annotations and the status say the rest, and
+//! [`Lifecycle::restore`] reads them.
+
+mod event;
+mod mint;
+mod write;
+
+use jiff::{SignedDuration, Timestamp};
+
+pub use self::event::{
+    Effect, Event, Limit, MintEnd, Order, Pending, Situation, Step, StoreOrder, Stored, WriteEnd, WrittenStatus,
+};
+use super::backoff::{MintFailures, WriteFailures};
+use super::decide::{self, Decision, WaitReason, decide};
+use super::resource_version::at_least_as_new;
+use super::secret::TargetState;
+use super::{Blocked, Observation, UnstoredToken, report};
+use crate::api::{RENEW_REQUESTED_AT, RealtimeToken, RealtimeTokenStatus, Reason};
+
+/// A Secret with another owner is not in our watch, so its deletion is noticed by looking.
+const CONFLICT_RECHECK: SignedDuration = SignedDuration::from_secs(30);
+/// The first wait after the Kubernetes API could not be asked; it doubles five times.
+const FIRST_RETRY: SignedDuration = SignedDuration::from_secs(1);
+
+/// State kept for one RealtimeToken.
+#[derive(Debug, Default)]
+pub struct Lifecycle {
+    /// The RealtimeToken's uid: one created anew under the same name begins with nothing.
+    uid: String,
+    /// The mint under way.
+    pending: Option<Box<Pending>>,
+    /// A token that is not stored yet, or was stored within [`decide::MIN_INTERVAL`]: should its Secret be lost so soon,
+    /// it is written again instead of minting.
+    pub(super) unstored: Option<Box<UnstoredToken>>,
+    /// When the last token was asked for. A mint that failed is spaced by its backoff instead.
+    pub(super) last_mint: Option<Timestamp>,
+    /// Mints that failed since the last success.
+    pub(super) mint_failures: Option<Box<MintFailures>>,
+    /// Writes of the Secret that failed since the last success.
+    pub(super) write_failures: Option<Box<WriteFailures>>,
+    /// Our last status write, until the watch has caught up with it.
+    written_status: Option<Box<WrittenStatus>>,
+    /// Writes in a row that met a Secret that had changed meanwhile.
+    outdated_writes: u32,
+    /// Reconciles in a row that ended because the Kubernetes API could not be asked.
+    failed_reconciles: u32,
+}
+
+impl Lifecycle {
+    /// What is known when a RealtimeToken is first seen: the failures that its status tells of.
+    #[must_use]
+    pub fn restore(token: &RealtimeToken) -> Self {
+        let (mint_failures, write_failures) = report::restored_failures(token);
+        Self {
+            uid: token.metadata.uid.clone().unwrap_or_default(),
+            mint_failures: mint_failures.map(Box::new),
+            write_failures: write_failures.map(Box::new),
+            ..Self::default()
+        }
+    }
+
+    /// Takes in an event. Returns what to do, what to report and what was achieved.
+    pub fn step(&mut self, event: Event<'_>) -> Step {
+        match event {
+            Event::Looked(seen) => self.looked(seen),
+            Event::MintStarted(pending) => {
+                self.pending = Some(pending);
+                Step::of(Effect::Nothing)
+            }
+            Event::MintDeferred { seen, limit } => self.mint_deferred(seen, limit),
+            Event::MintEnded { end, now } => self.mint_ended(end, now),
+            Event::WriteEnded { seen, order, end } => self.write_ended(seen, &order, end),
+            Event::StatusWritten(written) => {
+                self.written_status = Some(written);
+                Step::of(Effect::Nothing)
+            }
+            Event::ReconcileFailed { now } => {
+                let doublings = self.failed_reconciles.min(5);
+                self.failed_reconciles = self.failed_reconciles.saturating_add(1);
+                Step::of(Effect::Wait(now + FIRST_RETRY * (1 << doublings)))
+            }
+        }
+    }
+
+    fn looked(&mut self, seen: &Observation<'_>) -> Step {
+        if self.pending.is_some() {
+            return Step::of(Effect::Nothing); // the end of the mint is the next event
+        }
+        self.recognize_stored(seen);
+        self.release_stored(seen.now);
+        self.complete_restored(seen);
+        if self.watch_caught_up(seen.token) {
+            self.written_status = None;
+        }
+        match (decide(seen, self), &seen.inputs, &mut self.unstored) {
+            (Decision::Wait { until, why }, ..) => self.wait(until, why),
+            (Decision::Mint(trigger), Ok(inputs), _) => Self::mint(seen, inputs, trigger),
+            (Decision::Store(trigger), _, Some(token)) => Self::store(seen, token, trigger),
+            (Decision::Relabel, ..) => Self::relabel(seen),
+            (Decision::Blocked(blocked), ..) => wait_blocked(seen, blocked),
+            // Only what is wanted is minted, and only what is in memory is stored.
+            (Decision::Mint(_) | Decision::Store(_), ..) => Step::of(Effect::Nothing),
+        }
+    }
+
+    fn wait(&mut self, until: Timestamp, why: WaitReason) -> Step {
+        let situation = match why {
+            WaitReason::Fresh => {
+                self.settle();
+                // Another token is stored and will do.
+                self.unstored.take_if(|token| !token.stored);
+                Some(Situation::Settled)
+            }
+            WaitReason::MintBackoff => self.mint_failures.as_deref().cloned().map(Situation::MintFailing),
+            WaitReason::WriteBackoff => self.write_failures.as_deref().cloned().map(Situation::WriteFailing),
+            WaitReason::MinInterval => Some(Situation::Pending),
+            WaitReason::Suspended => Some(Situation::Suspended),
+        };
+        Step {
+            situation,
+            ..Step::of(Effect::Wait(until))
+        }
+    }
+
+    /// The Secret is as it should be: no failure stands.
+    fn settle(&mut self) {
+        self.mint_failures = None;
+        self.write_failures = None;
+        self.outdated_writes = 0;
+        self.failed_reconciles = 0;
+    }
+
+    /// A write that got no answer may have landed all the same.
+    fn recognize_stored(&mut self, seen: &Observation<'_>) {
+        if let TargetState::Ours(secret) = &seen.target
+            && let Some(issued) = secret.issued.as_ref().filter(|_| secret.intact)
+            && let Some(token) = &mut self.unstored
+            && token.minted.issued_at == issued.issued_at
+        {
+            (token.revision, token.stored) = (Some(issued.revision), true);
+        }
+    }
+
+    /// Lets go of a stored token, and of a mint that holds back no other, when [`decide::MIN_INTERVAL`] is over.
+    pub fn release_stored(&mut self, now: Timestamp) {
+        let over = |since: Timestamp| now.duration_since(since) >= decide::MIN_INTERVAL;
+        self.unstored
+            .take_if(|token| token.stored && over(token.minted.issued_at));
+        self.last_mint.take_if(|last| over(*last));
+    }
+
+    /// A status tells of failed mints, but not of what they were made from: as far as anything tells, from what is
+    /// wanted now. A change from here on lifts the backoff, as the status promises.
+    fn complete_restored(&mut self, seen: &Observation<'_>) {
+        if seen.token.spec.suspend {
+            return; // what is wanted is not known
+        }
+        if let Some(failures) = self.mint_failures.as_mut().filter(|known| known.inputs.is_none()) {
+            failures.inputs = seen.inputs.as_ref().ok().cloned();
+            if failures.inputs.is_none() {
+                self.mint_failures = None;
+            }
+        }
+    }
+
+    fn watch_caught_up(&self, token: &RealtimeToken) -> bool {
+        let seen = token.metadata.resource_version.as_deref().unwrap_or_default();
+        let written = self.written_status.as_deref();
+        written.is_some_and(|written| at_least_as_new(seen, &written.version))
+    }
+
+    /// The status as last written by us, or as the watch shows it if that is newer.
+    #[must_use]
+    pub fn known_status(&self, token: &RealtimeToken) -> RealtimeTokenStatus {
+        match &self.written_status {
+            Some(written) if !self.watch_caught_up(token) => written.status.clone(),
+            _ => token.status.clone().unwrap_or_default(),
+        }
+    }
+
+    /// Whether this version of the object is but the echo of our own last status write, with nothing in it that the
+    /// write didn't rest on. The watch has caught up with the write then.
+    pub fn take_echo(&mut self, token: &impl kube::ResourceExt) -> bool {
+        let meta = token.meta();
+        let is_echo = |written: &mut Box<WrittenStatus>| {
+            Some(&written.version) == meta.resource_version.as_ref()
+                && written.status.observed_generation == meta.generation
+                && written.renew_request.as_ref() == token.annotations().get(RENEW_REQUESTED_AT)
+                && meta.deletion_timestamp.is_none()
+        };
+        self.written_status.take_if(is_echo).is_some()
+    }
+
+    /// The uid of the RealtimeToken.
+    #[must_use]
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// Whether a mint is under way.
+    #[must_use]
+    pub const fn is_minting(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Whether a token was minted and not stored yet.
+    #[must_use]
+    pub fn has_unstored_token(&self) -> bool {
+        self.unstored.as_ref().is_some_and(|token| !token.stored)
+    }
+}
+
+/// What blocks is looked at again when the token in the Secret falls below its floor, since the conditions change then.
+fn wait_blocked(seen: &Observation<'_>, blocked: Blocked) -> Step {
+    let recheck = if blocked.reason == Reason::SecretConflict {
+        CONFLICT_RECHECK
+    } else {
+        decide::MAX_WAIT
+    };
+    let recheck = seen.now + recheck;
+    let floor = seen.schedule().map(|schedule| schedule.floor_time);
+    let until = floor
+        .filter(|floor| *floor > seen.now)
+        .map_or(recheck, |floor| floor.min(recheck));
+    Step::of(Effect::Wait(until)).reporting(Situation::Blocked(blocked))
+}
+
+#[cfg(test)]
+mod tests;

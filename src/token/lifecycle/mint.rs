@@ -1,0 +1,93 @@
+//! From a mint that is due to its end.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Effect, Lifecycle, Limit, MintEnd, Pending, Situation, Step};
+use crate::api::Reason;
+use crate::clock::whole_second;
+use crate::token::backoff::{self, MintFailures};
+use crate::token::{MintError, MintInputs, Observation, Trigger, UnstoredToken};
+
+/// A mint that waits for its credential's budget is looked at again after this time in any case.
+const BUDGET_RECHECK: SignedDuration = SignedDuration::from_secs(30);
+
+impl Lifecycle {
+    pub(super) fn mint(seen: &Observation<'_>, inputs: &MintInputs, trigger: Trigger) -> Step {
+        let schedule = seen.schedule();
+        let pending = Pending {
+            inputs: inputs.clone(),
+            usable_until: seen.issued().map(|issued| issued.usable_until),
+            swap_by: schedule.map(|schedule| schedule.swap_by),
+        };
+        Step::of(Effect::Mint {
+            trigger,
+            pending: Box::new(pending),
+            floor_time: schedule.map(|schedule| schedule.floor_time),
+        })
+    }
+
+    pub(super) fn mint_deferred(&self, seen: &Observation<'_>, limit: Option<Limit>) -> Step {
+        let recheck = seen.now + BUDGET_RECHECK;
+        let Some(limit) = limit else {
+            return Step::of(Effect::Wait(recheck));
+        };
+        let before = self.mint_failures.as_deref();
+        let at = whole_second(limit.until);
+        let waiting = MintFailures {
+            failed: before.map_or(0, |failures| failures.failed),
+            last: before.map_or(seen.now, |failures| failures.last),
+            next: limit.until,
+            inputs: None,
+            reason: Reason::RateLimited,
+            message: format!("the {} is limited until about {at}; waiting for its turn", limit.key),
+        };
+        Step::of(Effect::Wait(limit.until.max(recheck))).reporting(Situation::MintFailing(waiting))
+    }
+
+    /// The next look finds the token, the failure or the missing key.
+    pub(super) fn mint_ended(&mut self, end: MintEnd, now: Timestamp) -> Step {
+        if let Some(pending) = self.pending.take() {
+            match end {
+                MintEnd::Minted {
+                    minted,
+                    credential_revision,
+                } => {
+                    self.mint_failures = None;
+                    self.last_mint = Some(minted.issued_at);
+                    let inputs = MintInputs {
+                        credential_revision,
+                        ..pending.inputs
+                    };
+                    self.unstored = Some(Box::new(UnstoredToken {
+                        minted,
+                        inputs,
+                        revision: None,
+                        stored: false,
+                    }));
+                }
+                MintEnd::Failed(error) => {
+                    self.mint_failures = Some(Box::new(self.failed_mint(*pending, &error, now)));
+                }
+                MintEnd::CredentialGone => {}
+            }
+        }
+        Step::of(Effect::Wait(now))
+    }
+
+    fn failed_mint(&self, pending: Pending, error: &MintError, now: Timestamp) -> MintFailures {
+        let before = self.mint_failures.as_ref().map_or(0, |failures| failures.failed);
+        let failed = before.saturating_add(1);
+        let slack = backoff::slack(pending.swap_by, pending.usable_until, now);
+        let delay = backoff::mint_delay(error, failed, &self.uid, slack);
+        let next = now + delay.max(error.limit().unwrap_or(SignedDuration::ZERO));
+        let at = whole_second(next);
+        MintFailures {
+            failed,
+            last: now,
+            next,
+            inputs: Some(pending.inputs),
+            reason: error.reason(),
+            message: format!("{error} (attempt {failed}; the next at {at}, or as soon as the spec or the key changes)"),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The labels and annotations of the Secrets that this operator writes, by name. Decisions rest on them alone: the data
+//! of a Secret is never read back.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::Issued;
+use crate::token::{MintInputs, Minted, UnstoredToken};
+
+/// Names this operator as the writer of a Secret.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// The value of [`MANAGED_BY`], and the field manager of every write.
+pub const MANAGER: &str = "realtime-token-operator";
+/// The RealtimeToken that a Secret belongs to.
+pub const NAME: &str = "realtime-token.dev/name";
+/// When the token was asked for, RFC 3339, by the cluster's clock.
+pub const ISSUED_AT: &str = "realtime-token.dev/issued-at";
+/// The end of the token's usable life, RFC 3339, by the cluster's clock.
+pub const USABLE_UNTIL: &str = "realtime-token.dev/usable-until";
+/// The same as published in the data, by the provider's clock.
+pub const EXPIRES_AT: &str = "realtime-token.dev/expires-at";
+/// When the next token is due, RFC 3339.
+pub const RENEWAL_TIME: &str = "realtime-token.dev/renewal-time";
+/// Counts the tokens.
+pub const REVISION: &str = "realtime-token.dev/revision";
+/// Hash of the spec's fields that make the token.
+pub const SPEC_HASH: &str = "realtime-token.dev/spec-hash";
+/// Hash of the key.
+pub const CREDENTIAL_REVISION: &str = "realtime-token.dev/credential-revision";
+/// Hash of token.json, as in the operator's audit log.
+pub const CONTENT_HASH: &str = "realtime-token.dev/content-hash";
+/// Hash of labels, annotations and owner.
+pub const METADATA_HASH: &str = "realtime-token.dev/metadata-hash";
+/// The forced renewal that this token obeys.
+pub const RENEW_REQUEST: &str = "realtime-token.dev/handled-renew-request";
+
+/// The keys of the Secret that the provider fills beside [`OWN_KEYS`], separated by commas.
+pub const FURTHER_KEYS: &str = "realtime-token.dev/further-keys";
+
+/// The annotations of a Secret that holds this token. Labels and annotations of the template are not among them.
+pub(crate) fn of_token(
+    token: &UnstoredToken,
+    revision: i64,
+    renewal_time: Timestamp,
+    content_hash: &str,
+) -> BTreeMap<String, String> {
+    let Minted {
+        issued_at,
+        usable_until,
+        expires_at,
+        outputs,
+        ..
+    } = &token.minted;
+    let MintInputs {
+        fingerprint,
+        credential_revision,
+        renew_request,
+    } = &token.inputs;
+    let further_keys: Vec<&str> = outputs.keys().map(AsRef::as_ref).collect();
+    let always = [
+        (ISSUED_AT, issued_at.to_string()),
+        (USABLE_UNTIL, usable_until.to_string()),
+        (EXPIRES_AT, expires_at.to_string()),
+        (RENEWAL_TIME, renewal_time.to_string()),
+        (REVISION, revision.to_string()),
+        (SPEC_HASH, fingerprint.clone()),
+        (CREDENTIAL_REVISION, credential_revision.clone()),
+        (CONTENT_HASH, content_hash.to_owned()),
+    ];
+    let sometimes = [
+        (!further_keys.is_empty()).then(|| (FURTHER_KEYS, further_keys.join(","))),
+        renew_request.clone().map(|request| (RENEW_REQUEST, request)),
+    ];
+    let all = always.into_iter().chain(sometimes.into_iter().flatten());
+    all.map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// The token that the annotations describe; `None` if one of them is missing or damaged.
+pub(super) fn issued(annotations: &BTreeMap<String, String>) -> Option<Issued> {
+    let text = |key: &str| annotations.get(key).cloned();
+    Some(Issued {
+        issued_at: time(annotations, ISSUED_AT)?,
+        usable_until: time(annotations, USABLE_UNTIL)?,
+        expires_at: time(annotations, EXPIRES_AT)?,
+        revision: text(REVISION)?.parse().ok().filter(|revision| *revision > 0)?,
+        inputs: MintInputs {
+            fingerprint: text(SPEC_HASH)?,
+            credential_revision: text(CREDENTIAL_REVISION)?,
+            renew_request: text(RENEW_REQUEST),
+        },
+    })
+}
+
+pub(super) fn time(annotations: &BTreeMap<String, String>, key: &str) -> Option<Timestamp> {
+    annotations.get(key)?.parse().ok()
+}
