@@ -13,7 +13,7 @@ use crate::token::{Observation, Trigger, UnstoredToken};
 
 /// The first wait after a write that met a changed Secret; it doubles up to [`OUTDATED_CAP`].
 const OUTDATED_FIRST: SignedDuration = SignedDuration::from_millis(20);
-const OUTDATED_CAP: SignedDuration = SignedDuration::from_secs(5);
+const OUTDATED_CAP: SignedDuration = SignedDuration::from_secs(1);
 
 impl Lifecycle {
     pub(super) fn store(seen: &Observation<'_>, token: &mut UnstoredToken, trigger: Trigger) -> Step {
@@ -39,7 +39,7 @@ impl Lifecycle {
         match end {
             WriteEnd::Written => self.written(seen, order),
             WriteEnd::Outdated => {
-                let doublings = self.outdated_writes.min(8);
+                let doublings = self.outdated_writes.min(6);
                 self.outdated_writes = self.outdated_writes.saturating_add(1);
                 let wait = (OUTDATED_FIRST * (1 << doublings)).min(OUTDATED_CAP);
                 Step::of(Effect::Wait(seen.now + wait))
