@@ -12,7 +12,7 @@ DENY = $(DENY_ROOT)/bin/cargo-deny
 TARGET = $(shell cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 .DEFAULT_GOAL := help
-.PHONY: help check demo test test-node test-node-slow image image-reproducible tools bench crds docs matrix chart-docs lint deny fmt binaries modules cargo
+.PHONY: help check demo test test-node test-node-slow image image-reproducible tools bench crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -91,6 +91,9 @@ deny: $(DENY) ## Check licences, banned crates and sources of the dependencies
 
 $(DENY): | cargo
 	env -u CARGO_TARGET_DIR cargo install --quiet cargo-deny --version $(DENY_VERSION) --locked --root $(DENY_ROOT)
+
+advisories: $(DENY) ## Check the dependencies for known vulnerabilities; reads a Git repository of github.com
+	@$(DENY) --workspace check advisories
 
 fmt: cargo ## Format the code
 	cargo fmt --all
