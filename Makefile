@@ -1,16 +1,26 @@
-# What to type. Everything underneath is plain cargo; CLUSTER=<kubeconfig> makes demo and test use a cluster of yours.
+# The commands of this repository. They call plain cargo; with CLUSTER=<kubeconfig>, demo and test use that cluster.
 
 N ?= 1000
 CHART = charts/realtime-token-operator
 
-# Asked, not assumed: the folder can be moved by CARGO_TARGET_DIR or a configuration file.
+# A tool of .ci/run, built once per machine.
+DENY_VERSION = 0.20.2
+DENY_ROOT = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/realtime-token-operator/tools/cargo-deny-$(DENY_VERSION)
+DENY = $(DENY_ROOT)/bin/cargo-deny
+
+# Asked of cargo: CARGO_TARGET_DIR or a configuration file can move the folder.
 TARGET = $(shell cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-node test-node-slow image image-reproducible tools bench crds docs matrix chart-docs lint fmt binaries modules cargo
+.PHONY: help check demo test test-node test-node-slow image image-reproducible tools bench crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo
 
-help: ## Say what there is
+help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+check: cargo ## Check the format, lint and unit-test the library: about 20 s of CPU after a change
+	cargo fmt --all --check
+	cargo clippy --quiet --lib --bins --profile test -- -D warnings
+	cargo test --quiet --lib
 
 demo: modules binaries ## Watch RealtimeTokens rotate on a real API server, against a stand-in provider
 	@$(TARGET)/debug/demo --operator $(TARGET)/debug/realtime-token-operator
@@ -34,12 +44,12 @@ image: ## Build the container image with buildah: target/image/*.tar
 image-reproducible: image ## Build it again elsewhere, from a clone of the last commit, and compare (minutes)
 	@image/reproduce
 
-# What the tests of `make test-node` run beside the operator, a line for each. From Debian, as root.
-# What is there already under the same name stays: Debian's containerd would push out Docker's.
+# The programs that `make test-node` runs beside the operator, from Debian. Needs root. A program that is installed
+# already is kept: Debian's containerd would replace Docker's.
 DEBIAN = ca-certificates chromium prometheus
 DEBIAN += tinyproxy-bin buildah skopeo docker-registry containerd runc containernetworking-plugins iproute2
 
-# Some would be started as services; policy-rc.d is how Debian is told not to.
+# policy-rc.d keeps Debian from starting some of them as services.
 tools: ## Install the Debian packages of `make test-node`
 	@missing=$$(for name in $(DEBIAN); do command -v $$name >/dev/null || dpkg -s $$name >/dev/null 2>&1 || echo $$name; done); \
 	if [ -n "$$missing" ]; then \
@@ -72,19 +82,28 @@ matrix: modules binaries ## Print what is tested of each provider; fails on an e
 chart-docs: cargo ## Write the chart's README from the comments in its values.yaml
 	UPDATE=1 cargo test --quiet -p realtime-token-operator --test chart readme::it_is
 
-lint: cargo ## Check the format, and let clippy look
+lint: cargo ## Check the format, and run clippy on everything
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+deny: $(DENY) ## Check licences, banned crates and sources of the dependencies
+	@$(DENY) --workspace check licenses bans sources
+
+$(DENY): | cargo
+	env -u CARGO_TARGET_DIR cargo install --quiet cargo-deny --version $(DENY_VERSION) --locked --root $(DENY_ROOT)
+
+advisories: $(DENY) ## Check the dependencies for known vulnerabilities; reads a Git repository of github.com
+	@$(DENY) --workspace check advisories
 
 fmt: cargo ## Format the code
 	cargo fmt --all
 
-# The whole workspace, also where one binary would do: a part of it has fewer features, and another build of most
-# dependencies.
+# Always the whole workspace: a single package has fewer features enabled, and cargo would build most dependencies a
+# second time.
 binaries: cargo
 	cargo build --workspace --bins
 
-# The test control plane's modules take a minute to come. Where they will be needed, they come while cargo is at work.
+# Downloading the modules of the test control plane takes a minute: done in the background while cargo builds.
 modules: cargo
 	@if [ -z "$(CLUSTER)$(KUBEBUILDER_ASSETS)" ] && command -v go >/dev/null && \
 		! ls "$${XDG_CACHE_HOME:-$$HOME/.cache}"/realtime-token-operator/control-plane-*/control-plane >/dev/null 2>&1; \

@@ -1,4 +1,4 @@
-//! Command line and environment -> validated configuration.
+//! The command line and the environment, parsed and validated by clap. Nothing else reads settings.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -56,7 +56,7 @@ pub struct RunArgs {
     /// Work only while holding a Lease in the operator's own namespace, so that several replicas can run.
     #[arg(long, env = "LEADER_ELECT")]
     pub leader_elect: bool,
-    /// The Lease.
+    /// The name of the Lease.
     #[arg(long, env = "LEASE_NAME", default_value = "realtime-token-operator")]
     pub lease_name: String,
     /// For how long the Lease holds without being renewed. A leader that couldn't renew it for two thirds of this stops.
@@ -97,8 +97,8 @@ pub struct RunArgs {
     pub log: String,
 }
 
-/// A DNS label, as namespaces are called: another can't exist, so its watch would wait for ever. Empty is what an
-/// empty variable gives.
+/// Accepts a DNS label, as Kubernetes does for namespaces: the watch of any other name would wait for ever. The empty
+/// text is accepted too: it is what an empty WATCH_NAMESPACES yields.
 fn namespace_name(text: &str) -> Result<String, String> {
     let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let valid = (1..=63).contains(&text.len())

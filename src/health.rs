@@ -1,11 +1,11 @@
-//! What the probes ask: does the scheduler move, have the watches listed.
+//! The state behind /livez and /readyz: when the scheduler last made progress, and what the start still waits for.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Shared between the controller and the server.
+/// Shared between the controller, the leader election and the server.
 #[derive(Debug)]
 pub struct Health {
     last_beat: Mutex<Instant>,
@@ -22,34 +22,32 @@ impl Default for Health {
 }
 
 impl Health {
-    /// The scheduler has just served somebody.
-    pub fn beat(&self) {
-        *self.last_beat.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    /// Records that the scheduler made progress.
+    pub(crate) fn beat(&self) {
+        *self.last_beat.lock() = Instant::now();
     }
 
-    /// How long ago that was.
-    #[must_use]
-    pub fn stalled_for(&self) -> Duration {
-        self.last_beat.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    /// The time since the scheduler last made progress.
+    pub(crate) fn stalled_for(&self) -> Duration {
+        self.last_beat.lock().elapsed()
     }
 
-    /// The start waits for this; `None` once it is through.
-    pub fn wait_for(&self, what: Option<String>) {
-        *self.waiting_for.lock().unwrap_or_else(PoisonError::into_inner) = what;
+    /// Sets what the start waits for; `None` makes this replica ready.
+    pub(crate) fn wait_for(&self, what: Option<String>) {
+        *self.waiting_for.lock() = what;
     }
 
-    /// A watch fails. That matters to readiness only until everything was listed once.
-    pub fn wait_for_unless_ready(&self, what: &str) {
-        let mut waiting_for = self.waiting_for.lock().unwrap_or_else(PoisonError::into_inner);
+    /// A watch failed. That changes readiness only until all objects were listed once.
+    pub(crate) fn wait_for_unless_ready(&self, what: &str) {
+        let mut waiting_for = self.waiting_for.lock();
         if waiting_for.is_some() {
             tracing::warn!("waiting for {what}");
             *waiting_for = Some(what.to_owned());
         }
     }
 
-    /// What the start waits for.
-    #[must_use]
-    pub fn waiting_for(&self) -> Option<String> {
-        self.waiting_for.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What the start waits for; `None` if this replica is ready.
+    pub(crate) fn waiting_for(&self) -> Option<String> {
+        self.waiting_for.lock().clone()
     }
 }

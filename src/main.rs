@@ -1,6 +1,7 @@
-//! The binary: parse, dispatch, exit code.
+//! The binary: parses the arguments, runs the subcommand, and turns its result into an exit code.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -31,15 +32,15 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         return Err("a crypto provider is installed already".into());
     }
-    // One thread: nearly all of the work is waiting, and two spend a third of the CPU on waking each other. One carries
-    // several times the tokens that an API server takes.
+    // One thread: the work is mostly waiting, and with two a third of the CPU goes into waking each other. One thread
+    // serves several times the tokens that an API server can.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match command {
         Command::Run(args) => runtime.block_on(run(args)),
         Command::Crd => print_crds(),
         Command::Check(args) => {
-            let said = runtime.block_on(cli::check::check(args))?;
-            print(&format!("{said}\n"))
+            let report = runtime.block_on(cli::check::check(args))?;
+            print(&format!("{report}\n"))
         }
         Command::Mint(args) => {
             let token = runtime.block_on(cli::mint::mint(args))?;
@@ -52,7 +53,7 @@ fn print_crds() -> Result<(), Failure> {
     print(&api::crds_yaml()?)
 }
 
-/// Whoever reads only the beginning (`| head`) has what they want.
+/// A broken pipe is no failure: `| head` closes it after the lines it wants.
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -67,71 +68,75 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
     telemetry::start(args.log_format, &args.log)?;
     let endpoints =
         EndpointPolicy::parse(&args.allow_endpoints).map_err(|problem| format!("--allow-endpoint: {problem}"))?;
-    let ca_bundle = match &args.ca_bundle {
-        Some(path) => {
-            Some(std::fs::read(path).map_err(|problem| format!("--ca-bundle {}: {problem}", path.display()))?)
-        }
-        None => None,
-    };
-    let config = ClientConfig {
-        ca_bundle,
+    let providers = ProviderClient::new(&ClientConfig {
+        ca_bundle: args.ca_bundle.as_deref().map(read_ca_bundle).transpose()?,
         endpoints: endpoints.clone(),
         ..ClientConfig::default()
-    };
-    let providers = ProviderClient::new(&config)?;
+    })?;
     let metrics = Arc::new(Metrics::new(!args.no_object_metrics));
     let health = Arc::new(Health::default());
     let client = cluster::client::connect(Arc::clone(&metrics)).await?;
     let shutdown = CancellationToken::new();
     tokio::spawn(stop_on_signal(shutdown.clone()));
-    // Served to the end of the controller, so that probes and metrics see it wind down.
+    // Runs until the controller has ended, so that probes and metrics are answered during the shutdown.
     let server = server::serve(args.listen, Arc::clone(&health), Arc::clone(&metrics));
     let candidate = args.leader_elect.then(|| Candidate {
-        lock: LeaseLock::new(client.clone(), &args.namespace, args.lease_name),
+        lock: LeaseLock::new(client.clone(), &args.namespace, args.lease_name.clone()),
         me: identity(args.pod_name.as_deref()),
         terms: Terms::new(args.lease_duration_seconds),
         health: Arc::clone(&health),
         metrics: Arc::clone(&metrics),
     });
     metrics.leading(candidate.is_none());
+    let listen = args.listen;
     let parts = controller::Parts {
         client,
         providers,
         endpoints,
+        scope: scope(&args),
         operator_namespace: args.namespace,
-        scope: controller::Scope {
-            namespaces: args
-                .watch_namespaces
-                .into_iter()
-                .filter(|name| !name.is_empty())
-                .collect(),
-            cluster_providers: !args.no_cluster_providers,
-        },
         pod_name: args.pod_name,
         concurrency: args.concurrency,
         mints_per_credential: args.mints_per_credential,
         health,
         metrics,
     };
-    let controller = async {
-        let controller = controller::run(parts, shutdown.clone());
-        match candidate {
-            Some(candidate) => candidate.lead(controller, &shutdown).await,
-            None => {
-                controller.await;
-                Ok(())
-            }
-        }
-    };
     tokio::select! {
-        result = server => result.map_err(|problem| format!("--listen {}: {problem}", args.listen))?,
-        result = controller => result?,
+        result = server => result.map_err(|problem| format!("--listen {listen}: {problem}"))?,
+        result = control(parts, candidate, shutdown) => result?,
     }
     tracing::info!("stopped");
     Ok(())
 }
 
-/// A name that no other process has had: a container that starts again in the same pod is another.
+/// Runs the controller, with leader election only while this replica leads.
+async fn control(
+    parts: controller::Parts,
+    candidate: Option<Candidate>,
+    shutdown: CancellationToken,
+) -> Result<(), Failure> {
+    let controller = controller::run(parts, shutdown.clone());
+    match candidate {
+        Some(candidate) => candidate.lead(controller, &shutdown).await?,
+        None => controller.await,
+    }
+    Ok(())
+}
+
+fn scope(args: &RunArgs) -> controller::Scope {
+    let namespaces = args.watch_namespaces.iter().filter(|name| !name.is_empty());
+    controller::Scope {
+        namespaces: namespaces.cloned().collect(),
+        cluster_providers: !args.no_cluster_providers,
+    }
+}
+
+fn read_ca_bundle(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|problem| format!("--ca-bundle {}: {problem}", path.display()))
+}
+
+/// The Lease's holder identity. Unique for each process, so that a restarted container doesn't take its predecessor's
+/// Lease for its own.
 fn identity(pod_name: Option<&str>) -> String {
     let id = std::process::id();
     let started = clock::now().as_millisecond();

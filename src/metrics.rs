@@ -1,6 +1,8 @@
-//! The operator's metrics, all below `realtime_token_` but those of the process.
+//! The operator's metrics, in OpenMetrics text. All names begin with `realtime_token_`, except those of the process.
+//!
+//! Counters and histograms are changed by the code they measure. The gauges of RealtimeTokens are computed at each
+//! scrape from the controller's cache, see [`tokens`].
 
-mod format;
 mod process;
 mod tokens;
 
@@ -8,7 +10,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use kube::runtime::reflector::Store;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -18,14 +19,15 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-pub use self::format::Format;
-pub use self::tokens::Facts;
+use self::tokens::TokenStore;
 use crate::api::Reason;
-use crate::controller::Cached;
 use crate::token::schedule::Swap;
 
-/// The outcomes of a mint and of a reconcile. All are there from the start: of a counter that begins at 1, Prometheus
-/// doesn't see the first step.
+/// The content type of [`Metrics::render`].
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The outcomes of a mint and of a reconcile. Each series exists from the start, at 0: `increase()` misses the first
+/// failure of a counter that appears with the value 1.
 const MINT_OUTCOMES: [&str; 4] = [
     outcome(None),
     outcome(Some(Reason::CredentialRejected)),
@@ -34,7 +36,7 @@ const MINT_OUTCOMES: [&str; 4] = [
 ];
 const RECONCILE_OUTCOMES: [&str; 5] = ["ok", "api_error", "unreadable", "panic", "timeout"];
 
-/// All metrics. A plain value in the context: no globals.
+/// All metrics. A value that is passed to the code it measures, so that tests have registries of their own.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -48,7 +50,7 @@ pub struct Metrics {
     reconcile_duration: Histogram,
     api_requests: Family<ApiLabels, Counter>,
     leader: Gauge,
-    cache: Arc<OnceLock<Store<Cached>>>,
+    tokens: Arc<OnceLock<TokenStore>>,
     last_length: AtomicUsize,
 }
 
@@ -80,7 +82,7 @@ fn seconds() -> Histogram {
 }
 
 impl Metrics {
-    /// Registers everything. `per_object` keeps a series per RealtimeToken for expiry and readiness.
+    /// Registers every metric. `per_object` keeps a series per RealtimeToken for expiry and readiness.
     #[must_use]
     pub fn new(per_object: bool) -> Self {
         let mut metrics = Self {
@@ -95,7 +97,7 @@ impl Metrics {
             reconcile_duration: Histogram::new([0.0001, 0.001, 0.01, 0.1, 1.0, 10.0]),
             api_requests: Family::default(),
             leader: Gauge::default(),
-            cache: Arc::default(),
+            tokens: Arc::default(),
             last_length: AtomicUsize::new(0),
         };
         metrics.register(per_object);
@@ -151,40 +153,37 @@ impl Metrics {
         );
         registry.register(
             "leader",
-            "1 if this replica works, 0 if it stands by",
+            "1 if this replica is the leader, 0 if it stands by",
             self.leader.clone(),
         );
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The running version", version);
         registry.register_collector(Box::new(tokens::Tokens {
-            cache: Arc::clone(&self.cache),
+            store: Arc::clone(&self.tokens),
             per_object,
         }));
     }
 
-    /// From now on the metrics tell of the RealtimeTokens in this cache.
-    pub fn tell_of(&self, tokens: Store<Cached>) {
-        // Set once: a process leads once.
-        let _ = self.cache.set(tokens);
+    /// Shows the RealtimeTokens in this cache at each scrape.
+    pub(crate) fn observe_store(&self, tokens: TokenStore) {
+        // Never set before: a process runs the controller at most once.
+        let _ = self.tokens.set(tokens);
     }
 
-    /// All metrics as Prometheus scrapes them.
+    /// All metrics as OpenMetrics text, see [`CONTENT_TYPE`].
     #[must_use]
-    pub fn render(&self, format: Format) -> String {
-        // Megabytes with ten thousand tokens: room for what it was the last time and a little more spares the doubling.
+    pub(crate) fn render(&self) -> String {
+        // With 10,000 tokens these are megabytes: start with the last length instead of growing by doubling.
         let last = self.last_length.load(Ordering::Relaxed);
         let mut text = String::with_capacity(last + last / 16);
         // Writing to a String can't fail.
         let _ = encode(&mut text, &self.registry);
         self.last_length.store(text.len(), Ordering::Relaxed);
-        match format {
-            Format::OpenMetrics => text,
-            Format::Text => format::text(&text),
-        }
+        text
     }
 
-    /// A provider was asked.
-    pub fn minted(&self, provider: &'static str, outcome: &'static str, took: Duration) {
+    /// A provider was asked for a token.
+    pub(crate) fn minted(&self, provider: &'static str, outcome: &'static str, took: Duration) {
         let labels = ProviderLabels { provider };
         if self.mint_duration.get(&labels).is_none() {
             for outcome in MINT_OUTCOMES {
@@ -197,35 +196,35 @@ impl Metrics {
     }
 
     /// A token that was due was replaced.
-    pub fn rotated(&self, swap: &Swap) {
+    pub(crate) fn rotated(&self, swap: &Swap) {
         self.lateness.observe(swap.late.as_secs_f64());
         let remaining = swap.remaining.as_secs_f64();
-        self.remaining_at_swap.observe(remaining.max(0.0)); // a sum must not fall
+        self.remaining_at_swap.observe(remaining.max(0.0)); // the sum is a counter and must not fall
         if swap.violated {
             self.violations.inc();
         }
     }
 
-    /// A provider told a credential to wait.
-    pub fn limited(&self, provider: &'static str, wait: f64) {
+    /// A provider told a credential to wait for so many seconds.
+    pub(crate) fn limited(&self, provider: &'static str, wait: f64) {
         self.limited_seconds
             .get_or_create(&ProviderLabels { provider })
             .inc_by(wait);
     }
 
-    /// This replica works from now on, or no longer.
+    /// Whether this replica is the leader.
     pub fn leading(&self, leading: bool) {
         self.leader.set(i64::from(leading));
     }
 
     /// A reconcile ended.
-    pub fn reconciled(&self, outcome: &'static str, took: Duration) {
+    pub(crate) fn reconciled(&self, outcome: &'static str, took: Duration) {
         self.reconciles.get_or_create(&ReconcileLabels { outcome }).inc();
         self.reconcile_duration.observe(took.as_secs_f64());
     }
 
     /// The API server answered; code 0 if it didn't.
-    pub fn api_request(&self, verb: &'static str, resource: &'static str, code: u16) {
+    pub(crate) fn api_request(&self, verb: &'static str, resource: &'static str, code: u16) {
         self.api_requests
             .get_or_create(&ApiLabels { verb, resource, code })
             .inc();
@@ -233,8 +232,7 @@ impl Metrics {
 }
 
 /// The outcome label of a mint.
-#[must_use]
-pub const fn outcome(failure: Option<Reason>) -> &'static str {
+pub(crate) const fn outcome(failure: Option<Reason>) -> &'static str {
     match failure {
         None => "success",
         Some(reason) => reason.as_str(),

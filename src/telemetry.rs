@@ -8,47 +8,46 @@ use tracing_subscriber::{Layer, fmt};
 
 use crate::config::LogFormat;
 
-/// Starts logging. `filter` is a level, or levels by module such as `info,realtime_token_operator::leader=debug`.
-///
-/// # Errors
-/// The filter can't be read.
+/// Starts logging. `filter` is a level, or levels by module such as `info,realtime_token_operator::leader=debug`. The
+/// error says what is wrong with the filter.
 pub fn start(format: LogFormat, filter: &str) -> Result<(), String> {
     let filter = levels(filter)?;
-    let lines = fmt::layer().with_writer(std::io::stderr);
-    let lines = match format {
-        LogFormat::Text => lines.boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    let layer = fmt::layer().with_writer(std::io::stderr);
+    let layer = match format {
+        LogFormat::Text => layer.boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
     };
     tracing_subscriber::registry()
         .with(filter)
-        .with(filter_fn(harmless))
-        .with(lines)
+        .with(filter_fn(may_be_logged))
+        .with(layer)
         .init();
     Ok(())
 }
 
-/// `info`, or `info,a::module=debug`. Empty parts say nothing, as when the rest of `LOG=info,$MORE` is empty; to the
-/// parser they would be an order for errors only.
+/// Parses `info`, or `info,a::module=debug`. Empty parts are dropped, as in `LOG=info,$MORE` with an empty `MORE`: the
+/// parser of tracing-subscriber would take one for the level `error`.
 fn levels(filter: &str) -> Result<Targets, String> {
     let parts: Vec<&str> = filter
         .split(',')
         .map(str::trim)
         .filter(|part| !part.is_empty())
         .collect();
-    let odd = |problem: &str| format!("--log {filter:?}: {problem}");
+    let invalid = |problem: &str| format!("--log {filter:?}: {problem}");
     if parts.is_empty() {
-        return Err(odd("a level is missing, such as info"));
+        return Err(invalid("a level is missing, such as info"));
     }
     if filter.contains('[') {
-        return Err(odd("spans and their fields can't be chosen, only modules"));
+        return Err(invalid("spans and their fields can't be chosen, only modules"));
     }
     let levels = parts.join(",").parse::<Targets>();
-    levels.map_err(|problem| odd(&problem.to_string()))
+    levels.map_err(|problem| invalid(&problem.to_string()))
 }
 
-/// The API client logs whole bodies that it can't parse, and key Secrets are bodies too. No filter lifts this. The
-/// controller's spans would say in each line what our own lines say already, and cost more than the rest of logging.
-fn harmless(metadata: &Metadata<'_>) -> bool {
+/// Drops, whatever `--log` says, two kinds of records. kube's client logs the whole body of a response that it can't
+/// parse, and that may be the Secret with an API key. kube's controller adds spans to each line that repeat our fields
+/// and cost more than the rest of logging.
+fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     let body = target.starts_with("kube_client") && *metadata.level() > Level::ERROR;
     let span = target.starts_with("kube_runtime") && metadata.is_span();
@@ -60,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_are_read_as_people_write_them() {
+    fn levels_are_parsed_and_empty_parts_dropped() {
         let enabled = |filter: &str, target: &str, level: Level| levels(filter).unwrap().would_enable(target, &level);
         assert!(enabled("info", "realtime_token_operator", Level::INFO));
         assert!(!enabled("info", "realtime_token_operator", Level::DEBUG));
@@ -71,14 +70,14 @@ mod tests {
         let module = "info,realtime_token_operator::leader=debug";
         assert!(enabled(module, "realtime_token_operator::leader", Level::DEBUG));
         assert!(!enabled(module, "realtime_token_operator::server", Level::DEBUG));
-        for (odd, says) in [
+        for (invalid, says) in [
             ("", "a level is missing"),
             (",", "a level is missing"),
             ("hyper=loud", "expected one of"),
             ("[mint]=debug", "spans"),
         ] {
-            let said = levels(odd).unwrap_err();
-            assert!(said.contains(says) && said.contains(odd), "{said}");
+            let error = levels(invalid).unwrap_err();
+            assert!(error.contains(says) && error.contains(invalid), "{error}");
         }
     }
 }

@@ -17,7 +17,6 @@ use serde_json::Error;
 use serde_json::value::RawValue;
 
 use crate::api::{Credentials, RENEW_REQUESTED_AT, RealtimeToken};
-use crate::metrics::Facts;
 
 /// A RealtimeToken at rest, or what is left of one that can't be read.
 #[derive(Clone, Debug)]
@@ -39,7 +38,6 @@ struct Body {
     spec: Box<RawValue>,
     status: Option<Box<RawValue>>,
     credentials: Credentials,
-    facts: Facts,
 }
 
 impl Cached {
@@ -58,12 +56,6 @@ impl Cached {
     #[must_use]
     pub fn credentials(&self) -> Option<&Credentials> {
         Some(&self.0.body.as_ref().ok()?.credentials)
-    }
-
-    /// What the metrics tell of it, if it can be read.
-    #[must_use]
-    pub fn facts(&self) -> Option<&Facts> {
-        Some(&self.0.body.as_ref().ok()?.facts)
     }
 
     /// What is kept of a RealtimeToken in case a later list lacks it.
@@ -89,10 +81,8 @@ impl Body {
             spec: spec.to_owned(),
             status: text.status.map(ToOwned::to_owned),
             credentials: Credentials::default(),
-            facts: Facts::default(),
         };
         let token = body.read()?;
-        body.facts = Facts::of(&token);
         body.credentials = token.spec.credentials;
         Ok(body)
     }
@@ -233,7 +223,7 @@ mod tests {
             ),
         ] {
             assert_eq!(broken.meta().name.as_deref(), Some("voice"));
-            assert!(broken.credentials().is_none() && broken.facts().is_none());
+            assert!(broken.credentials().is_none());
             let error = broken.read().unwrap_err().to_string();
             assert!(error.starts_with(says) && !error.contains("column"), "{error}");
         }

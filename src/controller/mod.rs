@@ -110,7 +110,7 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) {
     let (tokens, tokens_writer) = reflector::store::<Cached>();
     let (providers, providers_writer) = reflector::store();
     let (namespaces, namespaces_writer) = reflector::store();
-    parts.metrics.tell_of(tokens.clone());
+    parts.metrics.observe_store(tokens.clone());
     let ctx = Arc::new(Context {
         targets: Targets::new(parts.client.clone()),
         credentials: Credentials::new(parts.client.clone(), keys_changed),

@@ -1,5 +1,5 @@
-//! The process itself, under the names that all Prometheus clients use. Read from /proc when somebody asks; elsewhere
-//! than on Linux there is nothing.
+//! The `process_*` metrics that all Prometheus clients have. Read from /proc at each scrape; absent where there is no
+//! /proc.
 
 use std::fmt;
 use std::fs;
@@ -9,7 +9,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-/// Of the times in /proc; part of Linux' interface, whatever the kernel's own clock (proc(5), `USER_HZ`).
+/// The unit of the times in /proc/self/stat: `USER_HZ` of proc(5), which is 100 whatever the kernel's own tick is.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 #[derive(Debug)]
@@ -18,8 +18,8 @@ pub(super) struct Process;
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut put = |name, help, metric: &dyn EncodeMetric| {
-            let of_its_type = encoder.encode_descriptor(name, help, None, metric.metric_type())?;
-            metric.encode(of_its_type)
+            let encoder = encoder.encode_descriptor(name, help, None, metric.metric_type())?;
+            metric.encode(encoder)
         };
         if let Some(times) = times() {
             put(
@@ -27,19 +27,19 @@ impl Collector for Process {
                 "Processor time used, of user and system.",
                 &ConstCounter::new(times.cpu),
             )?;
-            if let Some(booted) = booted() {
+            if let Some(boot_time) = boot_time() {
                 put(
                     "process_start_time_seconds",
                     "When the process started, seconds since the epoch.",
-                    &ConstGauge::new(booted + times.started),
+                    &ConstGauge::new(boot_time + times.start),
                 )?;
             }
         }
-        if let Some(memory) = memory() {
+        if let Some(bytes) = resident_memory() {
             put(
                 "process_resident_memory_bytes",
                 "Memory that the process holds.",
-                &ConstGauge::new(memory),
+                &ConstGauge::new(bytes),
             )?;
         }
         if let Ok(files) = fs::read_dir("/proc/self/fd") {
@@ -55,12 +55,12 @@ impl Collector for Process {
 
 struct Times {
     cpu: f64,
-    started: f64,
+    start: f64, // since the boot
 }
 
 fn times() -> Option<Times> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field is the program's name in parentheses, which may hold spaces.
+    // The second field is the program's name in parentheses, and may contain spaces.
     let (_, rest) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = rest.split_whitespace().collect();
     let seconds = |number: usize| {
@@ -69,12 +69,12 @@ fn times() -> Option<Times> {
     };
     Some(Times {
         cpu: seconds(14)? + seconds(15)?,
-        started: seconds(22)?,
+        start: seconds(22)?,
     })
 }
 
 /// Seconds since the epoch.
-fn booted() -> Option<f64> {
+fn boot_time() -> Option<f64> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
     stat.lines()
         .find_map(|line| line.strip_prefix("btime "))?
@@ -84,7 +84,7 @@ fn booted() -> Option<f64> {
 }
 
 /// Bytes.
-fn memory() -> Option<i64> {
+fn resident_memory() -> Option<i64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let kilobytes = status
         .lines()

@@ -1,6 +1,5 @@
-//! What is true of the RealtimeTokens when somebody asks, read from the controller's cache: nothing has to be kept in
-//! step, a deleted one leaves no series behind, and a rotation costs nothing. A replica that stands by has no cache and
-//! so tells of none.
+//! The gauges of RealtimeTokens, computed at each scrape from the controller's cache. So a deleted RealtimeToken leaves
+//! no series behind, and a rotation updates no gauge. A replica that stands by has no cache and exposes none of them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
+use kube::core::ObjectMeta;
 use kube::runtime::reflector::Store;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
@@ -19,12 +19,15 @@ use crate::clock::now;
 use crate::controller::Cached;
 use crate::resolve::provider_of;
 
-/// The provider of a RealtimeToken that names none.
+/// The `provider` label of a RealtimeToken that can't be parsed or has no provider block.
 const UNKNOWN: &str = "unknown";
+
+/// The controller's cache of RealtimeTokens.
+pub(crate) type TokenStore = Store<Cached>;
 
 #[derive(Clone)]
 pub(super) struct Tokens {
-    pub(super) cache: Arc<OnceLock<Store<Cached>>>,
+    pub(super) store: Arc<OnceLock<TokenStore>>,
     pub(super) per_object: bool,
 }
 
@@ -36,13 +39,16 @@ impl fmt::Debug for Tokens {
 
 impl Collector for Tokens {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let cached = self.cache.get().map(Store::state).unwrap_or_default();
+        let objects = self.store.get().map(Store::state).unwrap_or_default();
         let now = now();
-        let seen: Vec<_> = cached.iter().map(|token| Seen::at(token, now)).collect();
+        let samples: Vec<_> = objects
+            .iter()
+            .map(|object| Sample::new(object.meta(), object.read().ok().as_ref(), now))
+            .collect();
         let mut counts = BTreeMap::new();
-        for seen in &seen {
-            let alike = (seen.provider, seen.ready, seen.reason.as_str());
-            *counts.entry(alike).or_insert(0) += 1;
+        for sample in &samples {
+            let labels = (sample.provider, sample.ready, sample.reason.as_str());
+            *counts.entry(labels).or_insert(0) += 1;
         }
         let counts = counts.into_iter().map(|((provider, ready, reason), count)| {
             let ready = if ready { "true" } else { "false" };
@@ -58,29 +64,29 @@ impl Collector for Tokens {
         if !self.per_object {
             return Ok(());
         }
-        let each = |value: fn(&Seen<'_>) -> Option<i64>| {
-            seen.iter().filter_map(move |seen| {
-                let labels = [("namespace", seen.namespace), ("name", seen.name)];
-                value(seen).map(|value| (labels, value))
+        let each = |value: fn(&Sample<'_>) -> Option<i64>| {
+            samples.iter().filter_map(move |sample| {
+                let labels = [("namespace", sample.namespace), ("name", sample.name)];
+                value(sample).map(|value| (labels, value))
             })
         };
         gauge(
             &mut encoder,
             "ready",
             "1 if the Secret holds a token with enough life; none while suspended.",
-            each(|seen| (seen.reason != Reason::Suspended).then_some(i64::from(seen.ready))),
+            each(|sample| (sample.reason != Reason::Suspended).then_some(i64::from(sample.ready))),
         )?;
         gauge(
             &mut encoder,
             "expiration_timestamp_seconds",
             "End of the stored token's usable life, seconds since the epoch.",
-            each(|seen| seen.usable_until.map(Timestamp::as_second)),
+            each(|sample| sample.usable_until.map(Timestamp::as_second)),
         )?;
         gauge(
             &mut encoder,
             "renewal_timestamp_seconds",
             "When the next token is due, seconds since the epoch; none while suspended.",
-            each(|seen| seen.renewal_time.map(Timestamp::as_second)),
+            each(|sample| sample.renewal_time.map(Timestamp::as_second)),
         )
     }
 }
@@ -102,76 +108,9 @@ fn gauge<L: EncodeLabelSet>(
     Ok(())
 }
 
-/// What the metrics are told of a RealtimeToken when it changes, so that nobody has to read it again to be scraped.
-#[derive(Clone, Debug)]
-pub struct Facts {
-    provider: &'static str,
-    suspended: bool,
-    floor: SignedDuration,
-    ready: Option<Said>,
-    renewing: Option<Said>,
-    usable_until: Option<Timestamp>,
-    renewal_time: Option<Timestamp>,
-}
-
-/// Of a condition: whether it holds, and why.
-#[derive(Clone, Copy, Debug)]
-struct Said {
-    holds: bool,
-    reason: Reason,
-}
-
-impl Facts {
-    /// The facts of a RealtimeToken.
-    #[must_use]
-    pub fn of(token: &RealtimeToken) -> Self {
-        let provider = provider_of(&token.spec).map_or(UNKNOWN, |provider| provider.name());
-        let mut facts = Self {
-            provider,
-            suspended: token.spec.suspend,
-            floor: SignedDuration::from_secs(token.spec.renewal.min_remaining_seconds),
-            ..Self::default()
-        };
-        if let Some(status) = &token.status {
-            let said = |type_| Said::by(&status.conditions, type_);
-            facts.ready = said(ConditionType::Ready);
-            facts.renewing = said(ConditionType::Renewing);
-            facts.usable_until = status.usable_until.as_ref().map(|time| time.0);
-            facts.renewal_time = status.renewal_time.as_ref().map(|time| time.0);
-        }
-        facts
-    }
-}
-
-/// Of a RealtimeToken of which nothing is known.
-impl Default for Facts {
-    fn default() -> Self {
-        Self {
-            provider: UNKNOWN,
-            suspended: false,
-            floor: SignedDuration::ZERO,
-            ready: None,
-            renewing: None,
-            usable_until: None,
-            renewal_time: None,
-        }
-    }
-}
-
-impl Said {
-    fn by(conditions: &[Condition], type_: ConditionType) -> Option<Self> {
-        let mut all = conditions.iter();
-        let condition = all.find(|condition| condition.type_ == type_.as_str())?;
-        Some(Self {
-            holds: condition.status == "True",
-            reason: reason(condition),
-        })
-    }
-}
-
-/// What the metrics say of one RealtimeToken.
+/// What a scrape shows of one RealtimeToken.
 #[derive(Debug, PartialEq)]
-struct Seen<'a> {
+struct Sample<'a> {
     namespace: &'a str,
     name: &'a str,
     provider: &'static str,
@@ -181,10 +120,10 @@ struct Seen<'a> {
     renewal_time: Option<Timestamp>,
 }
 
-impl<'a> Seen<'a> {
-    fn at(token: &'a Cached, now: Timestamp) -> Self {
-        let meta = token.meta();
-        let unreadable = Seen {
+impl<'a> Sample<'a> {
+    /// `token` is `None` if the object can't be parsed.
+    fn new(meta: &'a ObjectMeta, token: Option<&RealtimeToken>, now: Timestamp) -> Self {
+        let unreadable = Self {
             namespace: meta.namespace.as_deref().unwrap_or_default(),
             name: meta.name.as_deref().unwrap_or_default(),
             provider: UNKNOWN,
@@ -193,40 +132,53 @@ impl<'a> Seen<'a> {
             usable_until: None,
             renewal_time: None,
         };
-        match token.facts() {
-            Some(facts) => unreadable.with(facts, now),
+        match token {
+            Some(token) => unreadable.with(token, now),
             None => unreadable,
         }
     }
 
-    fn with(self, facts: &Facts, now: Timestamp) -> Self {
-        let usable_until = facts.usable_until;
-        // The clock has the last word: while the API server is away a status says what was true.
-        let in_time = usable_until.is_some_and(|until| {
+    fn with(self, token: &RealtimeToken, now: Timestamp) -> Self {
+        let status = token.status.as_ref();
+        let usable_until = status
+            .and_then(|status| status.usable_until.as_ref())
+            .map(|time| time.0);
+        let renewal_time = status
+            .and_then(|status| status.renewal_time.as_ref())
+            .map(|time| time.0);
+        // While the API server is away the status isn't updated, so `Ready` alone may be out of date.
+        let floor = SignedDuration::from_secs(token.spec.renewal.min_remaining_seconds);
+        let enough_left = usable_until.is_some_and(|until| {
             let left = until.duration_since(now);
-            left.is_positive() && left >= facts.floor
+            left.is_positive() && left >= floor
         });
-        let ready = facts.ready.is_some_and(|ready| ready.holds) && in_time;
-        let renewing = facts.renewing.filter(|renewing| renewing.holds);
-        let reason = match renewing.or(facts.ready) {
-            _ if facts.suspended => Reason::Suspended,
+        let condition = |type_: ConditionType| {
+            let mut all = status?.conditions.iter();
+            all.find(|condition| condition.type_ == type_.as_str())
+        };
+        let is_true = |condition: &&Condition| condition.status == "True";
+        let ready_condition = condition(ConditionType::Ready);
+        let renewing = condition(ConditionType::Renewing).filter(is_true);
+        let ready = ready_condition.as_ref().is_some_and(is_true) && enough_left;
+        let reason = match renewing.or(ready_condition) {
+            _ if token.spec.suspend => Reason::Suspended,
             None => Reason::Pending,
-            Some(said) if said.holds && !ready && renewing.is_none() => Reason::Expired,
-            Some(said) => said.reason,
+            Some(ready_condition) if renewing.is_none() && is_true(&ready_condition) && !ready => Reason::Expired,
+            Some(condition) => known_reason(condition),
         };
         Self {
-            provider: facts.provider,
+            provider: provider_of(&token.spec).map_or(UNKNOWN, |provider| provider.name()),
             ready,
             reason,
             usable_until,
-            renewal_time: facts.renewal_time.filter(|_| !facts.suspended),
+            renewal_time: renewal_time.filter(|_| !token.spec.suspend),
             ..self
         }
     }
 }
 
-/// Whoever may write a status could otherwise make as many series as they like.
-fn reason(condition: &Condition) -> Reason {
+/// Only our own reasons become labels: everyone who may write a status could add any number of series otherwise.
+fn known_reason(condition: &Condition) -> Reason {
     Reason::ALL
         .iter()
         .find(|reason| reason.as_str() == condition.reason)
@@ -246,7 +198,7 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn token(spec: Value, conditions: Value, usable_for: i64) -> Cached {
+    fn token(spec: Value, conditions: Value, usable_for: i64) -> RealtimeToken {
         let mut object = json!({
             "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
             "metadata": {"namespace": "shop", "name": "voice"},
@@ -267,14 +219,12 @@ mod tests {
         json!({"type": type_, "status": status, "reason": reason, "message": "", "lastTransitionTime": "2027-01-01T00:00:00Z"})
     }
 
-    fn facts(token: &Cached) -> (bool, &'static str, Option<i64>) {
-        let facts = Seen::at(token, time(NOW));
-        assert_eq!((facts.namespace, facts.name), ("shop", "voice"));
-        (
-            facts.ready,
-            facts.reason.as_str(),
-            facts.renewal_time.map(Timestamp::as_second),
-        )
+    /// ready, reason, renewal time
+    fn sample(token: &RealtimeToken) -> (bool, &'static str, Option<i64>) {
+        let sample = Sample::new(&token.metadata, Some(token), time(NOW));
+        assert_eq!((sample.namespace, sample.name), ("shop", "voice"));
+        let renewal_time = sample.renewal_time.map(Timestamp::as_second);
+        (sample.ready, sample.reason.as_str(), renewal_time)
     }
 
     #[test]
@@ -283,20 +233,20 @@ mod tests {
             condition("Ready", "True", "Renewed"),
             condition("Renewing", "False", "AwaitingRenewal")
         ]);
-        let due = |usable_for| Some(NOW + usable_for - 600);
-        let seen = |usable_for| token(json!({}), fine.clone(), usable_for);
-        assert_eq!(facts(&seen(700)), (true, "Renewed", due(700)));
-        assert_eq!(facts(&seen(90)), (true, "Renewed", due(90)));
-        assert_eq!(facts(&seen(89)), (false, "Expired", due(89)));
-        assert_eq!(facts(&seen(-1)), (false, "Expired", due(-1)));
+        let due = |seconds| Some(NOW + seconds - 600);
+        let usable_for = |seconds| token(json!({}), fine.clone(), seconds);
+        assert_eq!(sample(&usable_for(700)), (true, "Renewed", due(700)));
+        assert_eq!(sample(&usable_for(90)), (true, "Renewed", due(90)));
+        assert_eq!(sample(&usable_for(89)), (false, "Expired", due(89)));
+        assert_eq!(sample(&usable_for(-1)), (false, "Expired", due(-1)));
 
         let failing = json!([
             condition("Ready", "True", "Renewed"),
             condition("Renewing", "True", "CredentialRejected")
         ]);
-        let seen = |usable_for| token(json!({}), failing.clone(), usable_for);
-        assert_eq!(facts(&seen(500)), (true, "CredentialRejected", due(500)));
-        assert_eq!(facts(&seen(10)), (false, "CredentialRejected", due(10)));
+        let usable_for = |seconds| token(json!({}), failing.clone(), seconds);
+        assert_eq!(sample(&usable_for(500)), (true, "CredentialRejected", due(500)));
+        assert_eq!(sample(&usable_for(10)), (false, "CredentialRejected", due(10)));
     }
 
     #[test]
@@ -306,26 +256,22 @@ mod tests {
             condition("Renewing", "False", "Suspended")
         ]);
         let suspended = token(json!({"suspend": true}), status, -5);
-        assert_eq!(facts(&suspended), (false, "Suspended", None));
+        assert_eq!(sample(&suspended), (false, "Suspended", None));
     }
 
     #[test]
     fn reasons_that_are_not_ours_make_no_series() {
         let odd = json!([condition("Ready", "False", "Odd-4711")]);
-        assert_eq!(facts(&token(json!({}), odd, 700)).1, "Pending");
-        assert_eq!(facts(&token(json!({}), json!([]), 700)).1, "Pending");
+        assert_eq!(sample(&token(json!({}), odd, 700)).1, "Pending");
+        assert_eq!(sample(&token(json!({}), json!([]), 700)).1, "Pending");
     }
 
     #[test]
     fn one_that_cannot_be_read_counts_as_not_ready() {
-        let broken: Cached = serde_json::from_value(json!({
-            "metadata": {"namespace": "shop", "name": "voice"}, "spec": {"openai": []},
-        }))
-        .unwrap();
-        let facts = Seen::at(&broken, time(NOW));
-        assert_eq!(
-            (facts.provider, facts.ready, facts.reason),
-            (UNKNOWN, false, Reason::InvalidSpec)
-        );
+        let meta = token(json!({}), json!([]), 700).metadata;
+        let sample = Sample::new(&meta, None, time(NOW));
+        assert_eq!((sample.namespace, sample.name), ("shop", "voice"));
+        assert_eq!((sample.provider, sample.ready), (UNKNOWN, false));
+        assert_eq!(sample.reason, Reason::InvalidSpec);
     }
 }

@@ -44,29 +44,6 @@ async fn metrics_tell_of_mints_and_of_each_object() {
     .await;
 }
 
-/// Prometheus asks for OpenMetrics; people with curl, and agents that know nothing of it, for nothing.
-#[tokio::test]
-async fn who_asks_for_open_metrics_gets_it() {
-    let address = world().await.operator.lock().await.http_addr();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    for (accept, content_type, ends) in [
-        (
-            "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
-            "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            true,
-        ),
-        ("*/*", "text/plain; version=0.0.4; charset=utf-8", false),
-    ] {
-        let request = client.get(format!("http://{address}/metrics"));
-        let answer = request.header("accept", accept).send().await.unwrap();
-        assert_eq!(answer.headers()["content-type"], content_type);
-        let text = answer.text().await.unwrap();
-        assert_eq!(text.ends_with("# EOF\n"), ends, "{text}");
-        let counter = "# TYPE realtime_token_freshness_violations_total counter\n";
-        assert_eq!(text.contains(counter), !ends, "{text}");
-    }
-}
-
 #[tokio::test]
 async fn a_deleted_one_leaves_no_series_and_a_suspended_one_alarms_nobody() {
     let case = world().await.case("metrics-gone").await;

@@ -119,7 +119,7 @@ async fn the_pod_of_helms_test_may_see_what_it_needs() {
         3,
         "{said}"
     );
-    assert!(said.contains(&format!("keeps the Lease {RELEASE}")), "{said}");
+    assert!(said.contains(&format!("holds the Lease {RELEASE}")), "{said}");
     drop(operator);
     let (ok, said) = check("http://127.0.0.1:9", "1").await;
     assert!(!ok && said.contains("can't be reached"), "{said}");

@@ -64,11 +64,11 @@ async fn it_says_what_is_missing_and_then_that_all_is_well() {
     );
     assert_eq!(lines[1], format!("ok: {url}readyz says that the operator is ready"));
     assert!(lines[2].starts_with("ok: "), "{said}");
-    assert!(lines[2].ends_with(" keeps the Lease realtime-token-operator"), "{said}");
+    assert!(lines[2].ends_with(" holds the Lease realtime-token-operator"), "{said}");
 
     let (ok, said) = check(&cluster, &url, "1", &["--lease-name", "another"]).await;
     assert!(!ok);
-    assert!(said.starts_with("error: nobody keeps the Lease another:"), "{said}");
+    assert!(said.starts_with("error: no replica holds the Lease another:"), "{said}");
 
     // What the operator says of itself is passed on; and a Lease names a leader that is gone for ever.
     operator.kill().unwrap();
@@ -79,7 +79,7 @@ async fn it_says_what_is_missing_and_then_that_all_is_well() {
     let (ok, said) = check(&cluster, &url, "3", &lease).await;
     assert!(!ok);
     assert!(
-        said.starts_with("error: nobody keeps the Lease realtime-token-operator:"),
+        said.starts_with("error: no replica holds the Lease realtime-token-operator:"),
         "{said}"
     );
 }

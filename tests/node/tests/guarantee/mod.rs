@@ -43,7 +43,7 @@ async fn no_pod_ever_reads_less_than_the_floor() -> Result<()> {
 async fn story(stage: &Stage) -> Result<()> {
     let said = stage.helm_test().await?;
     ensure!(said.contains("Phase:          Succeeded"), "{said}");
-    ensure!(said.contains("keeps the Lease"), "{said}");
+    ensure!(said.contains("holds the Lease"), "{said}");
 
     let applications = Application::deploy(stage, &APPLICATIONS).await?;
     Application::all_read(&applications, stage, 1).await?;

@@ -6,13 +6,10 @@ mod scene;
 mod server;
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use nodetests::debian;
 use serde_json::Value;
 use testkit::wait;
 
@@ -32,11 +29,10 @@ async fn the_dashboard_has_data_and_the_alerts_tell_what_is_wrong() {
     let operators = [scene.leader.http_addr(), scene.standby.http_addr()];
     let prometheus = Prometheus::start(Path::new(ALERTS), &operators).await.unwrap();
     both_are_scraped(&prometheus).await.unwrap();
+    the_metadata_is_complete(&prometheus).await.unwrap();
     every_query_has_data(&prometheus).await.unwrap();
     the_panels_are_right(&prometheus, scene.team.name()).await.unwrap();
     the_alerts_are_right(&prometheus, scene.team.name()).await.unwrap();
-    promtool_is_content(&scene.leader.metrics().await.unwrap());
-    promtool_is_content(&scene.standby.metrics().await.unwrap());
 }
 
 async fn both_are_scraped(prometheus: &Prometheus) -> Result<()> {
@@ -47,6 +43,32 @@ async fn both_are_scraped(prometheus: &Prometheus) -> Result<()> {
         Ok(Some(()))
     })
     .await
+}
+
+/// Prometheus parses OpenMetrics strictly: one malformed line fails the whole scrape. The type `info` exists only in that
+/// format. promtool can't check it: `promtool check metrics` reads the older text format.
+async fn the_metadata_is_complete(prometheus: &Prometheus) -> Result<()> {
+    let metadata = prometheus.metadata().await?;
+    let ours: Vec<_> = metadata
+        .iter()
+        .filter(|(name, _)| name.starts_with("realtime_token_"))
+        .collect();
+    ensure!(ours.len() > 10, "{metadata:#?}");
+    for (name, families) in &ours {
+        for family in families.as_array().into_iter().flatten() {
+            ensure!(
+                family["help"].as_str().is_some_and(|help| help.ends_with('.')),
+                "{name}: {family}"
+            );
+            ensure!(family["type"] != "unknown", "{name}: {family}");
+        }
+    }
+    let build = ours.iter().find(|(name, _)| name.starts_with("realtime_token_build"));
+    ensure!(
+        build.is_some_and(|(_, families)| families[0]["type"] == "info"),
+        "{build:?}"
+    );
+    Ok(())
 }
 
 /// Whether one of the series has a value that can be drawn.
@@ -145,22 +167,4 @@ async fn the_alerts_are_right(prometheus: &Prometheus, team: &str) -> Result<()>
     let labels = &overdue.unwrap()["alerts"][0]["labels"];
     ensure!(labels["namespace"] == team, "{labels}");
     Ok(())
-}
-
-/// Names, types, help texts and units, in the format of those who don't ask for OpenMetrics.
-fn promtool_is_content(metrics: &str) {
-    let mut promtool = Command::new(debian::program("promtool").unwrap())
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = promtool.stdin.take().unwrap();
-    input.write_all(metrics.as_bytes()).unwrap();
-    drop(input);
-    let output = promtool.wait_with_output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(output.status.success() && said.is_empty(), "{said}\n{metrics}");
 }

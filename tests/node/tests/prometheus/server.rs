@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use nodetests::debian;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tempfile::TempDir;
 use testkit::{fetch, guard, ports, wait};
 
@@ -91,6 +91,12 @@ impl Prometheus {
     pub async fn targets(&self) -> Result<Vec<Value>> {
         let data = self.api("targets").await?;
         Ok(data["activeTargets"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// Type and help text of each metric family that was scraped.
+    pub async fn metadata(&self) -> Result<Map<String, Value>> {
+        let data = self.api("metadata").await?;
+        data.as_object().cloned().context("no metadata")
     }
 
     async fn api(&self, path: &str) -> Result<Value> {
