@@ -9,7 +9,8 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
 use super::wire::secret;
-use super::{InvalidBlock, Mint, SecretField};
+use super::{InvalidBlock, Mint};
+use crate::api::SecretField;
 use crate::clock::whole_second;
 use crate::token::MintError;
 

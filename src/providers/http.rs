@@ -11,18 +11,15 @@ use std::collections::BTreeMap;
 
 use http::{HeaderName, HeaderValue};
 
-use super::{AccountSide, Described, Facts, Life, Provider};
-use crate::api::{Http, HttpAccount, HttpAuthKind, HttpMethod, HttpRequest, HttpReuse};
+use super::Provider;
+use crate::api::{Http, HttpAuthKind, HttpMethod, HttpRequest, HttpReuse, ProviderBlock, SecretField};
 use crate::mint::placeholder::{KEY_ID, LARGEST, Name, Text, Values, filled, model, text_at};
 use crate::mint::request::component;
 use crate::mint::wire::credential_header;
-use crate::mint::{Class, Endpoint, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply};
+use crate::mint::{Class, Endpoint, InvalidBlock, Mint, Request, Step, UnusableReply};
 use crate::token::MintError;
 
-const KEY: SecretField = SecretField {
-    key: "api-key",
-    env: "API_KEY",
-};
+const KEY: SecretField = SecretField::api_key("API_KEY");
 const USERNAME: SecretField = SecretField {
     key: "username",
     env: "USERNAME",
@@ -33,34 +30,6 @@ const PASSWORD: SecretField = SecretField {
 };
 const WITH_ID: &[SecretField] = &[KEY, KEY_ID];
 const BASIC: &[SecretField] = &[USERNAME, PASSWORD];
-
-const FACTS: Facts = Facts {
-    name: "http",
-    title: "Generic HTTP",
-    secret_fields: &[KEY],
-    origins: &[],
-    secret_prefixes: &[],
-    config_has_model: true,
-    wrong_key_is_400: false,
-};
-
-impl Described for Http {
-    const FACTS: &'static Facts = &FACTS;
-}
-
-impl AccountSide for HttpAccount {
-    fn secret_fields(&self) -> &'static [SecretField] {
-        let Some(request) = &self.request else {
-            return FACTS.secret_fields;
-        };
-        if request.auth.kind == HttpAuthKind::Basic {
-            return BASIC;
-        }
-        let texts = check::texts(request).unwrap_or_default();
-        let uses_id = texts.iter().flat_map(Text::names).any(|name| *name == Name::KeyId);
-        if uses_id { WITH_ID } else { FACTS.secret_fields }
-    }
-}
 
 impl Http {
     fn request(&self) -> Result<&HttpRequest, InvalidBlock> {
@@ -179,31 +148,24 @@ fn bounded(place: &str, size: usize) -> Result<(), InvalidBlock> {
 }
 
 impl Provider for Http {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
     fn published(&self) -> Cow<'static, str> {
-        self.account.name.clone().map_or(FACTS.name.into(), Cow::Owned)
+        self.account.name.clone().map_or(Self::FACTS.name.into(), Cow::Owned)
     }
 
     fn secret_fields(&self) -> &'static [SecretField] {
-        self.account.secret_fields()
+        let Some(request) = &self.account.request else {
+            return Self::FACTS.secret_fields;
+        };
+        if request.auth.kind == HttpAuthKind::Basic {
+            return BASIC;
+        }
+        let texts = check::texts(request).unwrap_or_default();
+        let uses_id = texts.iter().flat_map(Text::names).any(|name| *name == Name::KeyId);
+        if uses_id { WITH_ID } else { Self::FACTS.secret_fields }
     }
 
     fn policy_subject(&self) -> Option<&str> {
         model(&self.params)
-    }
-
-    fn life(&self) -> Life {
-        let ttl = self.account.ttl.as_ref();
-        let seconds = |seconds: i64| jiff::SignedDuration::from_secs(seconds);
-        match ttl.map(|ttl| (ttl.fixed_seconds, ttl.min_seconds, ttl.max_seconds)) {
-            Some((Some(fixed), ..)) => Life::Fixed(seconds(fixed)),
-            Some((None, min, Some(max))) => Life::chosen(min.unwrap_or(1), max),
-            // Refused by `validate`.
-            _ => Life::Stated,
-        }
     }
 
     fn single_use(&self) -> Option<&'static str> {
