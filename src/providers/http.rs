@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::Provider;
 use crate::api::{Http, HttpAuthKind, HttpMethod, HttpRequest, HttpReuse, ProviderBlock, SecretField};
-use crate::mint::placeholder::{KEY_ID, LARGEST, Name, Text, Values, filled, model, text_at};
+use crate::mint::placeholder::{KEY_ID, LARGEST, Text, Values, filled, model};
 use crate::mint::request::component;
 use crate::mint::wire::credential_header;
 use crate::mint::{Class, Endpoint, InvalidBlock, Mint, Request, Step, UnusableReply};
@@ -48,7 +48,7 @@ impl Http {
         let mut request = match (template.method, &template.json, &template.form) {
             (HttpMethod::GET, ..) => Request::get(path),
             (HttpMethod::POST, Some(json), _) => {
-                let json = filled(json, &values)?;
+                let json = filled(json, "http.request.json", &values)?;
                 let request = Request::post_json(path, &json.into());
                 bounded("http.request.json", request.bytes().len())?;
                 request
@@ -86,18 +86,16 @@ impl Http {
 /// Path and query. A value of a placeholder stays within its segment.
 fn path(template: &HttpRequest, values: &Values<'_>) -> Result<String, MintError> {
     let place = "http.request.path";
-    let mut path = String::new();
-    for segment in template.path.split('/').skip(1) {
-        let filled = text_at(segment, place)?.fill(values, component)?;
-        // What a URL parser would take for a way up, or leave out.
-        if matches!(filled.as_str(), "." | "..") {
-            return Err(InvalidBlock(format!(
-                "{place}: a segment comes out as {filled:?}, which would leave the path"
-            ))
-            .into());
-        }
-        path.push('/');
-        path.push_str(&filled);
+    let refuse = |problem: &str| Err(InvalidBlock(format!("{place}: {problem}")).into());
+    let mut path = Text::parse(&template.path, place)?.fill(values, component)?;
+    let segments: Vec<_> = path.split('/').collect();
+    match segments.as_slice() {
+        ["", inner @ .., _] if !inner.contains(&"") => {}
+        _ => return refuse("begins with one / and has no empty segment; the host is the endpoint's"),
+    }
+    // What a URL parser would take for a way up, or leave out.
+    if let Some(dots) = segments.into_iter().find(|segment| matches!(*segment, "." | "..")) {
+        return refuse(&format!("a segment comes out as {dots:?}, which would leave the path"));
     }
     let query = texts(&template.query, "http.request.query", values)?;
     let pairs: Vec<_> = query
@@ -117,7 +115,7 @@ fn texts(
     values: &Values<'_>,
 ) -> Result<Vec<(String, String)>, MintError> {
     let pairs = templates.iter().map(|(name, text)| {
-        let text = text_at(text, &format!("{place}.{name}"))?;
+        let text = Text::parse(text, &format!("{place}.{name}"))?;
         Ok((name.clone(), text.fill(values, str::to_owned)?))
     });
     pairs.collect()
@@ -125,7 +123,7 @@ fn texts(
 
 fn header(name: &str, text: &str, values: &Values<'_>) -> Result<(HeaderName, HeaderValue), MintError> {
     let place = format!("http.request.headers.{name}");
-    let text = text_at(text, &place)?;
+    let text = Text::parse(text, &place)?;
     let filled = text.fill(values, str::to_owned)?;
     let sendable = filled.chars().all(|c| c == ' ' || c.is_ascii_graphic());
     let value = HeaderValue::from_str(&filled).ok().filter(|_| sendable);
@@ -134,7 +132,7 @@ fn header(name: &str, text: &str, values: &Values<'_>) -> Result<(HeaderName, He
             "{place}: comes out with a line break or another character that no header can carry"
         ))
     })?;
-    value.set_sensitive(text.names().any(|name| matches!(name, Name::Credential | Name::KeyId)));
+    value.set_sensitive(text.uses("credential") || text.uses("keyId"));
     Ok((check::header_name(name, &place)?, value))
 }
 
@@ -160,7 +158,7 @@ impl Provider for Http {
             return BASIC;
         }
         let texts = check::texts(request).unwrap_or_default();
-        let uses_id = texts.iter().flat_map(Text::names).any(|name| *name == Name::KeyId);
+        let uses_id = texts.iter().any(|text| text.uses("keyId"));
         if uses_id { WITH_ID } else { Self::FACTS.secret_fields }
     }
 

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use jiff::SignedDuration;
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
 use super::Provider;
 use crate::api::{Jwt, JwtAccount, JwtAlgorithm, JwtKeyEncoding, ProviderBlock, SecretField};
-use crate::mint::placeholder::{KEY_ID, LARGEST, Name, Text, Values, check_params, filled, model, texts};
+use crate::mint::placeholder::{KEY_ID, LARGEST, Text, Values, check_params, filled, model, rehearse, texts};
 use crate::mint::sign::{Algorithm, jwt};
 use crate::mint::wire::secret;
 use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Step};
@@ -71,8 +72,8 @@ impl Jwt {
                 key: KEY,
             },
         );
-        let fill = |part: &Option<Map<String, Value>>| match part {
-            Some(part) => filled(part, &values),
+        let fill = |part: &Option<Map<String, Value>>, place| match part {
+            Some(part) => filled(part, place, &values),
             None => Ok(Map::new()),
         };
         let algorithm = account.algorithm()?;
@@ -80,9 +81,9 @@ impl Jwt {
         if account.typ.unwrap_or(true) {
             header.insert("typ".into(), "JWT".into());
         }
-        header.extend(fill(&account.header)?);
+        header.extend(fill(&account.header, "jwt.header")?);
 
-        let mut claims = fill(&account.claims)?;
+        let mut claims = fill(&account.claims, "jwt.claims")?;
         let since = mint.now.as_second() - account.skew_seconds.unwrap_or_default();
         if account.iat.unwrap_or(true) {
             claims.insert("iat".into(), since.into());
@@ -132,7 +133,7 @@ impl Provider for Jwt {
 
     fn secret_fields(&self) -> &'static [SecretField] {
         let texts = self.account.texts().unwrap_or_default();
-        let uses_id = texts.iter().flat_map(Text::names).any(|name| *name == Name::KeyId);
+        let uses_id = texts.iter().any(|text| text.uses("keyId"));
         if uses_id { WITH_ID } else { Self::FACTS.secret_fields }
     }
 
@@ -164,13 +165,15 @@ impl Provider for Jwt {
             }
         }
         let texts = account.texts()?;
-        let names = texts.iter().flat_map(Text::names);
-        if names.clone().any(|name| *name == Name::Credential) {
+        if texts.iter().any(|text| text.uses("credential")) {
             return Err(InvalidBlock(
                 "jwt: {{ credential }} is the key that signs; whoever reads the token would have it".into(),
             ));
         }
-        check_params("jwt", &self.params, names)
+        check_params("jwt", &self.params, &texts)?;
+        rehearse(&[KEY_ID], SignedDuration::from_hours(1), |mint| {
+            self.header_and_claims(mint)
+        })
     }
 
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
