@@ -15,4 +15,5 @@ pub mod providers;
 pub mod resolve;
 pub mod server;
 pub mod telemetry;
+mod template;
 pub mod token;

@@ -9,11 +9,11 @@ use kube::ResourceExt;
 use kube::core::{Selector, SelectorExt};
 
 use crate::api::{
-    ClusterRealtimeProvider, Policy, RateLimit, RealtimeToken, RealtimeTokenSpec, Reason, SecretKeyRef,
-    one_block_message,
+    ClusterRealtimeProvider, Lifetime, Limits, Policy, RateLimit, RealtimeToken, RealtimeTokenSpec, Reason,
+    SecretField, SecretKeyRef, one_block_message,
 };
-use crate::mint::{Ask, EndpointPolicy, SecretField};
-use crate::providers::{AccountMismatch, Block, Life, Provider};
+use crate::mint::{Ask, EndpointPolicy};
+use crate::providers::{AccountMismatch, Block, Provider};
 use crate::token::Blocked;
 use crate::token::secret::template;
 
@@ -58,10 +58,10 @@ pub struct KeyRef {
 }
 
 impl KeyRef {
-    /// The key that a reference names, or else the one of the provider's first role.
+    /// The key that a reference names, or else the one of the provider's first field.
     #[must_use]
     pub fn new(namespace: &str, secret: &SecretKeyRef, secret_fields: &[SecretField]) -> Self {
-        let key = || secret_fields.first().map_or("api-key", |role| role.key).to_owned();
+        let key = || secret_fields.first().map_or("api-key", |field| field.key).to_owned();
         Self {
             namespace: namespace.to_owned(),
             name: secret.name.clone(),
@@ -132,10 +132,8 @@ pub fn resolve(token: &RealtimeToken, around: &ResolveContext<'_>) -> Result<Res
         admit_model(model, allowed)?;
     }
     let adapter = block.provider();
-    adapter
-        .validate()
-        .and_then(|()| adapter.life().admit(expiration))
-        .map_err(|problem| invalid(problem.to_string()))?;
+    adapter.validate().map_err(|problem| invalid(problem.to_string()))?;
+    adapter.lifetime().admit(expiration).map_err(invalid)?;
     around
         .endpoints
         .check(&adapter.endpoint())
@@ -183,29 +181,29 @@ pub fn expiration(spec: &RealtimeTokenSpec, block: &Block, policy: Option<&Polic
         ))),
         _ => Ok(SignedDuration::from_secs(seconds)),
     };
-    match (block.provider().life(), spec.expiration_seconds) {
-        (Life::Chosen { min, max }, asked) => {
+    match (block.provider().lifetime(), spec.expiration_seconds) {
+        (Lifetime::Chosen(Limits { min, max, .. }), asked) => {
             let default = maximum.map_or(DEFAULT_EXPIRATION, |m| m.min(DEFAULT_EXPIRATION));
-            let default = default.min(max.as_secs()).max(min.as_secs());
-            within(asked.unwrap_or(default))
+            within(asked.unwrap_or(default.min(max).max(min)))
         }
-        (Life::Offered { .. }, Some(asked)) => within(asked),
+        (Lifetime::Offered(_), Some(asked)) => within(asked),
         // Where the policy has a maximum, the provider's own choice might exceed it.
-        (Life::Offered { max, .. }, None) => Ok(maximum.map_or(SignedDuration::ZERO, |maximum| {
-            SignedDuration::from_secs(maximum.min(max.as_secs()))
+        (Lifetime::Offered(limits), None) => Ok(maximum.map_or(SignedDuration::ZERO, |maximum| {
+            SignedDuration::from_secs(maximum.min(limits.max))
         })),
+        // The block lacks the fields that decide; its adapter says which.
+        (Lifetime::InBlock, asked) => Ok(SignedDuration::from_secs(asked.unwrap_or_default())),
         (_, Some(_)) => Err(invalid(format!(
             "expirationSeconds: {name} fixes the lifetime of its tokens; remove the field"
         ))),
-        (Life::Fixed(life), None) => match maximum {
-            Some(maximum) if life.as_secs() > maximum => Err(not_allowed(format!(
-                "a token of {name} lives {} s, more than the ClusterRealtimeProvider's \
-                 policy.maxExpirationSeconds {maximum}",
-                life.as_secs()
+        (Lifetime::Fixed(seconds), None) => match maximum {
+            Some(maximum) if seconds > maximum => Err(not_allowed(format!(
+                "a token of {name} lives {seconds} s, more than the ClusterRealtimeProvider's \
+                 policy.maxExpirationSeconds {maximum}"
             ))),
-            _ => Ok(life),
+            _ => Ok(SignedDuration::from_secs(seconds)),
         },
-        (Life::Stated, None) => match maximum {
+        (Lifetime::Stated, None) => match maximum {
             Some(maximum) => Err(not_allowed(format!(
                 "{name} decides how long such a token lives, so the ClusterRealtimeProvider's \
                  policy.maxExpirationSeconds {maximum} can't be kept"

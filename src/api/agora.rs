@@ -2,7 +2,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Lifetime, SpecRules};
+use super::shapes::words;
+use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField};
 
 /// Agora AccessToken2 ("007" tokens), built in the operator from the app certificate; Agora is not asked. They may be
 /// used any number of times until they expire, at most 24 hours.
@@ -20,11 +21,16 @@ pub struct Agora {
     pub account: AgoraAccount,
 }
 
-impl SpecRules for Agora {
-    const LIFETIME: Lifetime = Lifetime::Chosen {
-        of: "Agora tokens",
-        min: 60,
-        max: 86_400,
+impl ProviderBlock for Agora {
+    const FACTS: &'static Facts = &Facts {
+        name: "agora",
+        title: "Agora",
+        lifetime: Lifetime::Chosen(Limits::new("Agora tokens", 60, 86_400)),
+        secret_fields: &[
+            SecretField::named("AGORA_APP_CERTIFICATE"),
+            SecretField::named("AGORA_APP_ID"),
+        ],
+        ..Facts::DEFAULT
     };
     const RULES: &'static [(&'static str, &'static str)] = &[(
         "has(self.agora.rtc) || has(self.agora.rtm)",
@@ -65,16 +71,9 @@ pub struct AgoraRtm {
     pub user_id: String,
 }
 
-/// What a user may do in a channel.
-#[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "documented variants turn the schema's plain enum into a oneOf"
-)]
-pub enum AgoraRole {
-    #[default]
-    Publisher,
-    Subscriber,
+words! {
+    /// What a user may do in a channel.
+    AgoraRole: Publisher Subscriber;
 }
 
 /// The account side of Agora: app id and certificate are in the key Secret.

@@ -1,8 +1,8 @@
 use kube::KubeSchema;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Lifetime, SpecRules, rules};
+use super::shapes::{account, regions, words};
+use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField};
 
 /// AssemblyAI temporary tokens, for streaming (`GET /v3/token`) or the voice agent (`GET /v1/token`). A token starts
 /// exactly one session, within 1 to 600 seconds, and so doesn't suit a shared Secret.
@@ -22,15 +22,25 @@ pub struct AssemblyAi {
 }
 
 impl AssemblyAi {
-    /// What is said of a region that there is not.
+    /// The host of the voice agent's tokens, which has no regions.
+    pub(crate) const VOICE_AGENT: &'static str = "https://agents.assemblyai.com";
+    /// The message about a region that doesn't exist.
     pub const ONE_HOST: &'static str = "assemblyai.region: the voice agent has one host only; remove the region";
 }
 
-impl SpecRules for AssemblyAi {
-    const LIFETIME: Lifetime = Lifetime::Chosen {
-        of: "AssemblyAI tokens",
-        min: 1,
-        max: 600,
+impl ProviderBlock for AssemblyAi {
+    const FACTS: &'static Facts = &Facts {
+        name: "assemblyai",
+        title: "AssemblyAI",
+        lifetime: Lifetime::Chosen(Limits::new("AssemblyAI tokens", 1, 600)),
+        secret_fields: &[SecretField::api_key("ASSEMBLYAI_API_KEY")],
+        origins: &[
+            AssemblyAiRegion::ORIGINS[0],
+            AssemblyAiRegion::ORIGINS[1],
+            AssemblyAiRegion::ORIGINS[2],
+            Self::VOICE_AGENT,
+        ],
+        ..Facts::DEFAULT
     };
     const RULES: &'static [(&'static str, &'static str)] = &[(
         "!has(self.assemblyai.kind) || self.assemblyai.kind != 'VoiceAgent' || !has(self.assemblyai.region)",
@@ -38,42 +48,26 @@ impl SpecRules for AssemblyAi {
     )];
 }
 
-/// The account side of AssemblyAI.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct AssemblyAiAccount {
-    /// Host for streaming. `Default` goes to the nearest one. `EU` is not in AssemblyAI's reference of this call.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub region: Option<AssemblyAiRegion>,
-    /// Another origin in place of AssemblyAI's host. Works only if the operator was started with it in
-    /// `--allow-endpoint`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
-    pub endpoint: Option<String>,
+account! {
+    /// The account side of AssemblyAI.
+    AssemblyAiAccount {
+        /// Host for streaming. `Default` goes to the nearest one. `EU` is not in AssemblyAI's reference of this call.
+        region: AssemblyAiRegion,
+        /// Another origin in place of AssemblyAI's host. Works only if the operator was started with it in
+        /// `--allow-endpoint`.
+        endpoint
+    }
 }
 
-/// The two kinds of token.
-#[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "documented variants turn the schema's plain enum into a oneOf"
-)]
-pub enum AssemblyAiKind {
-    #[default]
-    Streaming,
-    VoiceAgent,
+words! {
+    /// The two kinds of token.
+    AssemblyAiKind: Streaming VoiceAgent;
 }
 
-/// The hosts for streaming.
-#[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "documented variants turn the schema's plain enum into a oneOf"
-)]
-pub enum AssemblyAiRegion {
-    #[default]
-    Default,
-    US,
-    EU,
+regions! {
+    /// The hosts for streaming.
+    AssemblyAiRegion:
+        Default "https://streaming.assemblyai.com",
+        US "https://streaming.us.assemblyai.com",
+        EU "https://streaming.eu.assemblyai.com"
 }

@@ -2,7 +2,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Lifetime, SpecRules, rules};
+use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// Azure OpenAI (Microsoft Foundry) Realtime client secrets (`POST /openai/v1/realtime/client_secrets`, the generally
 /// available path). Microsoft documents neither how long they live nor how often they may be used: the reply says how
@@ -24,17 +24,24 @@ pub struct AzureOpenAi {
 }
 
 impl AzureOpenAi {
-    /// What is said if there is nowhere to ask.
+    /// Where Microsoft Entra signs applications in, unless `entra.authority` says otherwise.
+    pub(crate) const AUTHORITY: &'static str = "https://login.microsoftonline.com";
+    /// The message about a block without an address.
     pub const NOWHERE: &'static str =
         "azureOpenAI.resource: name the Azure OpenAI resource, the first part of https://NAME.openai.azure.com";
 }
 
-impl SpecRules for AzureOpenAi {
-    // OpenAI's limits. Whether Azure obeys is undocumented, so it is asked only if the field is set.
-    const LIFETIME: Lifetime = Lifetime::Chosen {
-        of: "Azure OpenAI client secrets",
-        min: 10,
-        max: 7200,
+impl ProviderBlock for AzureOpenAi {
+    const FACTS: &'static Facts = &Facts {
+        name: "azure-openai",
+        title: "Azure OpenAI",
+        // OpenAI's limits. Whether Azure obeys is undocumented, so a life is sent only if the field is set.
+        lifetime: Lifetime::Offered(Limits::new("Azure OpenAI client secrets", 10, 7200)),
+        secret_fields: &[SecretField::api_key("AZURE_OPENAI_API_KEY")],
+        origins: &["https://*.openai.azure.com", Self::AUTHORITY],
+        secret_prefixes: &["ek-", "ek_"],
+        config_has_model: true,
+        ..Facts::DEFAULT
     };
     const RULES: &'static [(&'static str, &'static str)] = &[(
         "has(self.credentials.providerRef) || has(self.azureOpenAI.resource) || has(self.azureOpenAI.endpoint)",
@@ -63,8 +70,7 @@ pub struct AzureOpenAiAccount {
     /// Another origin in place of the resource's. Works only if the operator was started with it in
     /// `--allow-endpoint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
+    #[schemars(schema_with = "rules::origin")]
     pub endpoint: Option<String>,
 }
 
@@ -83,7 +89,6 @@ pub struct Entra {
     /// Another origin in place of `https://login.microsoftonline.com`. Works only if the operator was started with it
     /// in `--allow-endpoint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
+    #[schemars(schema_with = "rules::origin")]
     pub authority: Option<String>,
 }

@@ -2,7 +2,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Lifetime, SpecRules, rules};
+use super::{Facts, Lifetime, ProviderBlock, SecretField, rules};
 
 /// Azure Speech tokens (`POST /sts/v1.0/issueToken`). They live 10 minutes by Microsoft's documentation and may be used
 /// any number of times until then, but only where they were issued: in the region, or at the resource's own domain.
@@ -21,8 +21,18 @@ impl AzureSpeech {
         "azureSpeech: set region or resource (a custom domain), not both; a token works only where it was issued";
 }
 
-impl SpecRules for AzureSpeech {
-    const LIFETIME: Lifetime = Lifetime::Fixed { by: "Azure Speech" };
+impl ProviderBlock for AzureSpeech {
+    const FACTS: &'static Facts = &Facts {
+        name: "azure-speech",
+        title: "Azure Speech",
+        lifetime: Lifetime::Fixed(600),
+        secret_fields: &[SecretField::api_key("AZURE_SPEECH_KEY")],
+        origins: &[
+            "https://*.api.cognitive.microsoft.com",
+            "https://*.cognitiveservices.azure.com",
+        ],
+        ..Facts::DEFAULT
+    };
     const RULES: &'static [(&'static str, &'static str)] = &[(
         "has(self.credentials.providerRef) || \
          has(self.azureSpeech.region) != has(self.azureSpeech.resource)",
@@ -51,7 +61,6 @@ pub struct AzureSpeechAccount {
     pub resource: Option<String>,
     /// Another origin in place of the region's or the resource's, which the Secret still names. Works only if the operator was started with it in `--allow-endpoint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
+    #[schemars(schema_with = "rules::origin")]
     pub endpoint: Option<String>,
 }

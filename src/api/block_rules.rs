@@ -4,39 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::Validati
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::Value;
 
-use super::{PROVIDER_FIELDS, account_rules, block_rules};
-
-/// What a block asks of `spec`. Rules on the block alone stand on its type.
-pub trait SpecRules {
-    /// How `expirationSeconds` is to be read.
-    const LIFETIME: Lifetime;
-    /// What else must hold where the block is set, in CEL on `spec`, each with its message. Texts in CEL have single
-    /// quotes, messages no double ones.
-    const RULES: &'static [(&'static str, &'static str)] = &[];
-    /// What must hold where a ClusterRealtimeProvider has the account, likewise.
-    const ACCOUNT_RULES: &'static [(&'static str, &'static str)] = &[];
-}
-
-/// How a provider settles the life of a token, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lifetime {
-    /// `expirationSeconds` chooses it.
-    Chosen {
-        /// What lives so long, such as "OpenAI client secrets".
-        of: &'static str,
-        /// The shortest life.
-        min: i64,
-        /// The longest life.
-        max: i64,
-    },
-    /// `expirationSeconds` is refused.
-    Fixed {
-        /// Who fixes it, such as "ElevenLabs".
-        by: &'static str,
-    },
-    /// Some kinds of the provider are one thing and some the other: it says so in [`SpecRules::RULES`].
-    Varies,
-}
+use super::{PROVIDER_FIELDS, ProviderBlock, account_rules, block_rules};
 
 /// All that one block asks of `spec`.
 #[derive(Clone, Debug)]
@@ -48,8 +16,8 @@ pub struct BlockRules {
 }
 
 impl BlockRules {
-    pub(super) fn of_block<B: SpecRules, A: JsonSchema>(field: &'static str) -> Self {
-        let lifetime = lifetime(B::LIFETIME).into_iter();
+    pub(super) fn of_block<B: ProviderBlock, A: JsonSchema>(field: &'static str) -> Self {
+        let lifetime = B::FACTS.lifetime.rule(B::FACTS.title).into_iter();
         let rules = lifetime.chain(owned(B::RULES)).chain(account::<A>(field));
         Self {
             field,
@@ -57,7 +25,7 @@ impl BlockRules {
         }
     }
 
-    pub(super) fn of_account<B: SpecRules>(field: &'static str) -> Self {
+    pub(super) fn of_account<B: ProviderBlock>(field: &'static str) -> Self {
         Self {
             field,
             rules: owned(B::ACCOUNT_RULES).collect(),
@@ -125,22 +93,6 @@ fn by_block(blocks: &[BlockRules]) -> ValidationRule {
         rule: choose(BlockRules::all_hold, "true"),
         message_expression: Some(choose(BlockRules::message, "\"\"")),
         ..ValidationRule::default()
-    }
-}
-
-fn lifetime(life: Lifetime) -> Option<(String, String)> {
-    match life {
-        Lifetime::Chosen { of, min, max } => Some((
-            format!(
-                "!has(self.expirationSeconds) || (self.expirationSeconds >= {min} && self.expirationSeconds <= {max})"
-            ),
-            format!("expirationSeconds: {of} live {min} to {max} seconds"),
-        )),
-        Lifetime::Fixed { by } => Some((
-            "!has(self.expirationSeconds)".to_owned(),
-            format!("expirationSeconds: {by} fixes the lifetime of its tokens; remove the field"),
-        )),
-        Lifetime::Varies => None,
     }
 }
 

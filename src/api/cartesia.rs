@@ -2,7 +2,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Lifetime, SpecRules, rules};
+use super::shapes::account;
+use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField};
 
 /// Cartesia access tokens (`POST /access-token`). They live at most 3600 seconds and may be used any number of times
 /// until they expire.
@@ -16,11 +17,15 @@ pub struct Cartesia {
     pub account: CartesiaAccount,
 }
 
-impl SpecRules for Cartesia {
-    const LIFETIME: Lifetime = Lifetime::Chosen {
-        of: "Cartesia tokens",
-        min: 1,
-        max: 3600,
+impl ProviderBlock for Cartesia {
+    const FACTS: &'static Facts = &Facts {
+        name: "cartesia",
+        title: "Cartesia",
+        lifetime: Lifetime::Chosen(Limits::new("Cartesia tokens", 1, 3600)),
+        secret_fields: &[SecretField::api_key("CARTESIA_API_KEY")],
+        origins: &["https://api.cartesia.ai"],
+        secret_prefixes: &["sk_car"],
+        ..Facts::DEFAULT
     };
 }
 
@@ -41,14 +46,11 @@ pub struct CartesiaGrants {
     pub agent: bool,
 }
 
-/// The account side of Cartesia.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct CartesiaAccount {
-    /// Another origin in place of `https://api.cartesia.ai`. Works only if the operator was started with it in
-    /// `--allow-endpoint`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
-    pub endpoint: Option<String>,
+account! {
+    /// The account side of Cartesia.
+    CartesiaAccount {
+        /// Another origin in place of `https://api.cartesia.ai`. Works only if the operator was started with it in
+        /// `--allow-endpoint`.
+        endpoint
+    }
 }

@@ -3,7 +3,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Lifetime, SpecRules, rules};
+use super::shapes::words;
+use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// Daily meeting tokens for one room, from Daily (`POST /v1/meeting-tokens`) or, with `domainId`, signed in the
 /// operator. They may be used any number of times until they expire. Daily's own default is a token for every room that
@@ -56,11 +57,14 @@ pub struct Daily {
     pub account: DailyAccount,
 }
 
-impl SpecRules for Daily {
-    const LIFETIME: Lifetime = Lifetime::Chosen {
-        of: "Daily meeting tokens",
-        min: 60,
-        max: 86_400,
+impl ProviderBlock for Daily {
+    const FACTS: &'static Facts = &Facts {
+        name: "daily",
+        title: "Daily",
+        lifetime: Lifetime::Chosen(Limits::new("Daily meeting tokens", 60, 86_400)),
+        secret_fields: &[SecretField::api_key("DAILY_API_KEY")],
+        origins: &["https://api.daily.co"],
+        ..Facts::DEFAULT
     };
     const RULES: &'static [(&'static str, &'static str)] = &[(
         "!(has(self.daily.domainId) && has(self.daily.endpoint))",
@@ -68,17 +72,9 @@ impl SpecRules for Daily {
     )];
 }
 
-/// What may be recorded.
-#[derive(JsonSchema, Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "documented variants turn the schema's plain enum into a oneOf"
-)]
-pub enum DailyRecording {
-    Cloud,
-    CloudAudioOnly,
-    Local,
-    RawTracks,
+words! {
+    /// What may be recorded.
+    DailyRecording: Cloud CloudAudioOnly Local RawTracks;
 }
 
 /// The account side of Daily.
@@ -93,7 +89,6 @@ pub struct DailyAccount {
     /// Another origin in place of `https://api.daily.co`. Works only if the operator was started with it in
     /// `--allow-endpoint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
+    #[schemars(schema_with = "rules::origin")]
     pub endpoint: Option<String>,
 }

@@ -1,8 +1,8 @@
-use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Lifetime, SpecRules, rules};
+use super::shapes::account;
+use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField};
 
 /// Deepgram temporary tokens (`POST /v1/auth/grant`). They live 1 to 3600 seconds and may be used any number of times
 /// until they expire. The API key needs the role Member or a higher one.
@@ -14,22 +14,23 @@ pub struct Deepgram {
     pub account: DeepgramAccount,
 }
 
-impl SpecRules for Deepgram {
-    const LIFETIME: Lifetime = Lifetime::Chosen {
-        of: "Deepgram tokens",
-        min: 1,
-        max: 3600,
+impl ProviderBlock for Deepgram {
+    const FACTS: &'static Facts = &Facts {
+        name: "deepgram",
+        title: "Deepgram",
+        lifetime: Lifetime::Chosen(Limits::new("Deepgram tokens", 1, 3600)),
+        secret_fields: &[SecretField::api_key("DEEPGRAM_API_KEY")],
+        // The EU host serves everything but the grant.
+        origins: &["https://api.deepgram.com"],
+        ..Facts::DEFAULT
     };
 }
 
-/// The account side of Deepgram.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct DeepgramAccount {
-    /// Another origin in place of `https://api.deepgram.com`, such as a self-hosted Deepgram. Works only if the
-    /// operator was started with it in `--allow-endpoint`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
-    pub endpoint: Option<String>,
+account! {
+    /// The account side of Deepgram.
+    DeepgramAccount {
+        /// Another origin in place of `https://api.deepgram.com`, such as a self-hosted Deepgram. Works only if the
+        /// operator was started with it in `--allow-endpoint`.
+        endpoint
+    }
 }

@@ -1,12 +1,12 @@
 use kube::KubeSchema;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Lifetime, SpecRules, rules};
+use super::shapes::{account, regions, words};
+use super::{Facts, Lifetime, ProviderBlock, SecretField};
 
 /// ElevenLabs agents. A signed URL must be opened within 15 minutes of being issued and serves any number of
 /// sessions; a conversation token (WebRTC) serves one.
-#[derive(KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.participantName) || (has(self.kind) && self.kind == 'ConversationToken')")
     .message("elevenlabs.participantName belongs to kind ConversationToken"))]
@@ -54,48 +54,49 @@ pub struct ElevenLabs {
     pub account: ElevenLabsAccount,
 }
 
-impl SpecRules for ElevenLabs {
-    const LIFETIME: Lifetime = Lifetime::Fixed { by: "ElevenLabs" };
+impl ProviderBlock for ElevenLabs {
+    const FACTS: &'static Facts = &Facts {
+        name: "elevenlabs",
+        title: "ElevenLabs",
+        // How long a signed URL can start a conversation, by documentation. TanStack AI says 30 minutes.
+        lifetime: Lifetime::Fixed(900),
+        secret_fields: &[SecretField::api_key("ELEVENLABS_API_KEY")],
+        origins: ElevenLabsRegion::ORIGINS,
+        secret_prefixes: &["sk_", "xi-", "xi_", "cvtkn_", "sutkn_"],
+        ..Facts::DEFAULT
+    };
+
+    fn lifetime(&self) -> Lifetime {
+        match self.kind {
+            ElevenLabsKind::SignedUrl => Self::FACTS.lifetime,
+            ElevenLabsKind::ConversationToken => Lifetime::Stated,
+        }
+    }
 }
 
-/// The account side of ElevenLabs: where the key belongs, not what the token is for.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct ElevenLabsAccount {
-    /// Host of the API; the others than Global are residency hosts. Default: Global.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub region: Option<ElevenLabsRegion>,
-    /// Another origin in place of the region's host. Works only if the operator was started with it in
-    /// `--allow-endpoint`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
-    pub endpoint: Option<String>,
+account! {
+    /// The account side of ElevenLabs: where the key belongs, not what the token is for.
+    ElevenLabsAccount {
+        /// Host of the API; the others than Global are residency hosts. Default: Global.
+        region: ElevenLabsRegion,
+        /// Another origin in place of the region's host. Works only if the operator was started with it in
+        /// `--allow-endpoint`.
+        endpoint
+    }
 }
 
-/// The two kinds of agent token.
-#[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "documented variants turn the schema's plain enum into a oneOf"
-)]
-pub enum ElevenLabsKind {
-    #[default]
-    SignedUrl,
-    ConversationToken,
+words! {
+    /// The two kinds of agent token.
+    ElevenLabsKind: SignedUrl ConversationToken;
 }
 
-/// The API's hosts.
-#[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "documented variants turn the schema's plain enum into a oneOf"
-)]
-pub enum ElevenLabsRegion {
-    #[default]
-    Global,
-    US,
-    EU,
-    India,
-    Singapore,
+// Singapore, India and the EU are residency hosts; `api.eu.elevenlabs.io` is not a name of theirs.
+regions! {
+    /// The API's hosts.
+    ElevenLabsRegion:
+        Global "https://api.elevenlabs.io",
+        US "https://api.us.elevenlabs.io",
+        EU "https://api.eu.residency.elevenlabs.io",
+        India "https://api.in.residency.elevenlabs.io",
+        Singapore "https://api.sg.residency.elevenlabs.io"
 }

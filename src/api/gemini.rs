@@ -2,7 +2,8 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Lifetime, SpecRules, rules};
+use super::shapes::account;
+use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// Gemini Live tokens (`POST /v1alpha/auth_tokens` of the Gemini Developer API; Vertex AI has none). The token starts
 /// sessions for `expirationSeconds`; a session that has started goes on for `sessionSeconds` after that. Google wants
@@ -51,11 +52,16 @@ impl Gemini {
          since Google takes less than 20 hours";
 }
 
-impl SpecRules for Gemini {
-    const LIFETIME: Lifetime = Lifetime::Chosen {
-        of: "Gemini tokens",
-        min: 60,
-        max: 68_400,
+impl ProviderBlock for Gemini {
+    const FACTS: &'static Facts = &Facts {
+        name: "gemini",
+        title: "Gemini",
+        lifetime: Lifetime::Chosen(Limits::new("Gemini tokens", 60, 68_400)),
+        secret_fields: &[SecretField::api_key("GEMINI_API_KEY")],
+        origins: &["https://generativelanguage.googleapis.com"],
+        secret_prefixes: &["aiza", "auth_tokens/"],
+        config_has_model: true,
+        wrong_key_is_400: true,
     };
     const RULES: &'static [(&'static str, &'static str)] = &[(
         "(has(self.expirationSeconds) ? self.expirationSeconds : 1800) + \
@@ -64,14 +70,11 @@ impl SpecRules for Gemini {
     )];
 }
 
-/// The account side of Gemini.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct GeminiAccount {
-    /// Another origin in place of `https://generativelanguage.googleapis.com`. Works only if the operator was started
-    /// with it in `--allow-endpoint`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
-    pub endpoint: Option<String>,
+account! {
+    /// The account side of Gemini.
+    GeminiAccount {
+        /// Another origin in place of `https://generativelanguage.googleapis.com`. Works only if the operator was started
+        /// with it in `--allow-endpoint`.
+        endpoint
+    }
 }

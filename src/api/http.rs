@@ -5,7 +5,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Lifetime, SpecRules, rules};
+use super::shapes::words;
+use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// Any provider that is asked over HTTP and has no block of its own: one request, one reply, both described here. With
 /// a ClusterRealtimeProvider the description is the platform team's, and a RealtimeToken fills in its `params`.
@@ -28,8 +29,15 @@ pub struct Http {
     pub account: HttpAccount,
 }
 
-impl SpecRules for Http {
-    const LIFETIME: Lifetime = Lifetime::Varies;
+impl ProviderBlock for Http {
+    const FACTS: &'static Facts = &Facts {
+        name: "http",
+        title: "Generic HTTP",
+        lifetime: Lifetime::InBlock,
+        secret_fields: &[SecretField::api_key("API_KEY")],
+        config_has_model: true,
+        ..Facts::DEFAULT
+    };
     const RULES: &'static [(&'static str, &'static str)] = &[
         (
             "has(self.credentials.providerRef) || (has(self.http.endpoint) && \
@@ -43,6 +51,15 @@ impl SpecRules for Http {
              meant, set renewDespiteSideEffects too",
         ),
     ];
+
+    fn lifetime(&self) -> Lifetime {
+        let ttl = self.account.ttl.as_ref();
+        match ttl.map(|ttl| (ttl.fixed_seconds, ttl.min_seconds, ttl.max_seconds)) {
+            Some((Some(fixed), ..)) => Lifetime::Fixed(fixed),
+            Some((None, min, Some(max))) => Lifetime::Chosen(Limits::new("tokens", min.unwrap_or(1), max)),
+            _ => Lifetime::InBlock,
+        }
+    }
 }
 
 /// The account side of a provider that is asked over HTTP: all of the request but its params.
@@ -57,8 +74,7 @@ pub struct HttpAccount {
     /// The provider's origin, such as `https://api.example.com`. Works only if the operator was started with it in
     /// `--allow-endpoint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
+    #[schemars(schema_with = "rules::origin")]
     pub endpoint: Option<String>,
     /// What to send.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -212,25 +228,6 @@ pub struct HttpExpiry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<HttpUnit>,
 }
-
-macro_rules! words {
-    ($($(#[$about:meta])* $Name:ident: $first:ident $($other:ident)*;)*) => {
-        $(
-            $(#[$about])*
-            #[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-            #[allow(
-                missing_docs,
-                reason = "documented variants turn the schema's plain enum into a oneOf"
-            )]
-            pub enum $Name {
-                #[default]
-                $first,
-                $($other,)*
-            }
-        )*
-    };
-}
-pub(super) use words;
 
 words! {
     /// The method of a request.

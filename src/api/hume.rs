@@ -1,8 +1,8 @@
-use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Lifetime, SpecRules, rules};
+use super::shapes::account;
+use super::{Facts, Lifetime, ProviderBlock, SecretField};
 
 /// Hume access tokens (`POST /oauth2-cc/token`), for EVI and text-to-speech. They live 30 minutes by Hume's
 /// documentation and may be used any number of times until then. The key Secret holds two values, `HUME_API_KEY` and
@@ -15,18 +15,25 @@ pub struct Hume {
     pub account: HumeAccount,
 }
 
-impl SpecRules for Hume {
-    const LIFETIME: Lifetime = Lifetime::Fixed { by: "Hume" };
+impl ProviderBlock for Hume {
+    const FACTS: &'static Facts = &Facts {
+        name: "hume",
+        title: "Hume",
+        lifetime: Lifetime::Fixed(1800),
+        secret_fields: &[
+            SecretField::named("HUME_API_KEY"),
+            SecretField::named("HUME_SECRET_KEY"),
+        ],
+        origins: &["https://api.hume.ai"],
+        ..Facts::DEFAULT
+    };
 }
 
-/// The account side of Hume.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct HumeAccount {
-    /// Another origin in place of `https://api.hume.ai`. Works only if the operator was started with it in
-    /// `--allow-endpoint`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
-    pub endpoint: Option<String>,
+account! {
+    /// The account side of Hume.
+    HumeAccount {
+        /// Another origin in place of `https://api.hume.ai`. Works only if the operator was started with it in
+        /// `--allow-endpoint`.
+        endpoint
+    }
 }

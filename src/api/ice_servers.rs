@@ -1,8 +1,8 @@
 use kube::KubeSchema;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Lifetime, SpecRules, rules};
+use super::shapes::words;
+use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// Credentials for TURN servers: of Cloudflare, of Twilio (Network Traversal), or for a coturn of one's own, signed in
 /// the operator (TURN REST API). `token` is the list of ICE servers as JSON; `username` and `credential` stand beside it
@@ -20,11 +20,17 @@ pub struct IceServers {
     pub account: IceServersAccount,
 }
 
-impl SpecRules for IceServers {
-    const LIFETIME: Lifetime = Lifetime::Chosen {
-        of: "ICE server credentials",
-        min: 60,
-        max: 172_800,
+impl ProviderBlock for IceServers {
+    const FACTS: &'static Facts = &Facts {
+        name: "iceservers",
+        title: "ICE servers",
+        lifetime: Lifetime::Chosen(Limits::new("ICE server credentials", 60, 172_800)),
+        secret_fields: &[
+            SecretField::named("TURN_KEY_API_TOKEN"),
+            SecretField::named("TURN_KEY_ID"),
+        ],
+        origins: &["https://rtc.live.cloudflare.com", "https://api.twilio.com"],
+        ..Facts::DEFAULT
     };
     const RULES: &'static [(&'static str, &'static str)] = &[
         (
@@ -57,20 +63,11 @@ pub struct IceServersAccount {
     /// Another origin in place of the service's own. Works only if the operator was started with it in
     /// `--allow-endpoint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
+    #[schemars(schema_with = "rules::origin")]
     pub endpoint: Option<String>,
 }
 
-/// Whose TURN servers.
-#[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "documented variants turn the schema's plain enum into a oneOf"
-)]
-pub enum IceServersKind {
-    #[default]
-    Cloudflare,
-    Twilio,
-    Coturn,
+words! {
+    /// Whose TURN servers.
+    IceServersKind: Cloudflare Twilio Coturn;
 }

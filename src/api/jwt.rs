@@ -1,10 +1,10 @@
 use kube::KubeSchema;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::http::{object, params, words};
-use super::{Lifetime, SpecRules, rules};
+use super::http::{object, params};
+use super::shapes::words;
+use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// Any provider whose tokens are JWTs that its customers sign and that has no block of its own. Signed in the operator
 /// with the key of the Secret; nobody is asked. Each token ends: `exp` is always set, and can't be set by hand. With a
@@ -28,12 +28,27 @@ pub struct Jwt {
     pub account: JwtAccount,
 }
 
-impl SpecRules for Jwt {
-    const LIFETIME: Lifetime = Lifetime::Varies;
+impl ProviderBlock for Jwt {
+    const FACTS: &'static Facts = &Facts {
+        name: "jwt",
+        title: "Generic JWT",
+        lifetime: Lifetime::InBlock,
+        secret_fields: &[SecretField {
+            key: "signing-key",
+            env: "SIGNING_KEY",
+        }],
+        config_has_model: true,
+        ..Facts::DEFAULT
+    };
     const RULES: &'static [(&'static str, &'static str)] = &[(
         "has(self.credentials.providerRef) || (has(self.jwt.algorithm) && has(self.jwt.claims))",
         "jwt: set algorithm and claims, unless a ClusterRealtimeProvider has them",
     )];
+
+    fn lifetime(&self) -> Lifetime {
+        // A day by default: most SDKs sign for no longer.
+        Lifetime::Chosen(Limits::new("tokens", 1, self.account.max_seconds.unwrap_or(86_400)))
+    }
 }
 
 /// The account side of tokens that are signed here: all but the params.

@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Lifetime, SpecRules, rules};
+use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// LiveKit access tokens, signed in the operator with the API secret; LiveKit is not asked. They may be used any number
 /// of times until they expire, but two participants of one identity push each other out of a room.
@@ -63,11 +63,16 @@ pub struct LiveKit {
     pub account: LiveKitAccount,
 }
 
-impl SpecRules for LiveKit {
-    const LIFETIME: Lifetime = Lifetime::Chosen {
-        of: "LiveKit tokens",
-        min: 60,
-        max: 86_400,
+impl ProviderBlock for LiveKit {
+    const FACTS: &'static Facts = &Facts {
+        name: "livekit",
+        title: "LiveKit",
+        lifetime: Lifetime::Chosen(Limits::new("LiveKit tokens", 60, 86_400)),
+        secret_fields: &[
+            SecretField::named("LIVEKIT_API_SECRET"),
+            SecretField::named("LIVEKIT_API_KEY"),
+        ],
+        ..Facts::DEFAULT
     };
 }
 

@@ -1,8 +1,8 @@
-use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Lifetime, SpecRules, rules};
+use super::shapes::{account, regions};
+use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField};
 
 /// Mistral realtime transcription client secrets (`POST /v1/client/sessions`). They serve one model, any number of
 /// times until they expire; how long they live is Mistral's to decide (about 900 seconds by its guide), and
@@ -18,39 +18,35 @@ pub struct Mistral {
     pub account: MistralAccount,
 }
 
-impl SpecRules for Mistral {
-    // Mistral documents no bounds; these are ours.
-    const LIFETIME: Lifetime = Lifetime::Chosen {
-        of: "Mistral client secrets",
-        min: 60,
-        max: 900,
+impl ProviderBlock for Mistral {
+    const FACTS: &'static Facts = &Facts {
+        name: "mistral",
+        title: "Mistral",
+        // Mistral documents no bounds; these are ours.
+        lifetime: Lifetime::Offered(Limits::new("Mistral client secrets", 60, 900)),
+        secret_fields: &[SecretField::api_key("MISTRAL_API_KEY")],
+        origins: MistralRegion::ORIGINS,
+        secret_prefixes: &["rt_"],
+        config_has_model: true,
+        ..Facts::DEFAULT
     };
 }
 
-/// The account side of Mistral.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct MistralAccount {
-    /// Host of the API. Clients connect to the same one. Default: Global.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub region: Option<MistralRegion>,
-    /// Another origin in place of the region's host. Works only if the operator was started with it in
-    /// `--allow-endpoint`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
-    pub endpoint: Option<String>,
+account! {
+    /// The account side of Mistral.
+    MistralAccount {
+        /// Host of the API. Clients connect to the same one. Default: Global.
+        region: MistralRegion,
+        /// Another origin in place of the region's host. Works only if the operator was started with it in
+        /// `--allow-endpoint`.
+        endpoint
+    }
 }
 
-/// The API's hosts.
-#[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "documented variants turn the schema's plain enum into a oneOf"
-)]
-pub enum MistralRegion {
-    #[default]
-    Global,
-    EU,
-    US,
+regions! {
+    /// The API's hosts.
+    MistralRegion:
+        Global "https://api.mistral.ai",
+        EU "https://api.eu.mistral.ai",
+        US "https://api.us.mistral.ai"
 }

@@ -18,6 +18,7 @@ mod credentials;
 mod daily;
 mod deepgram;
 mod elevenlabs;
+mod facts;
 mod gemini;
 mod http;
 mod hume;
@@ -29,6 +30,7 @@ mod openai;
 mod realtime_token;
 mod renewal;
 mod rules;
+mod shapes;
 mod soniox;
 mod speechmatics;
 mod target;
@@ -39,7 +41,7 @@ pub use agora::{Agora, AgoraAccount, AgoraRole, AgoraRtc, AgoraRtm};
 pub use assemblyai::{AssemblyAi, AssemblyAiAccount, AssemblyAiKind, AssemblyAiRegion};
 pub use azure_openai::{AzureOpenAi, AzureOpenAiAccount, Entra};
 pub use azure_speech::{AzureSpeech, AzureSpeechAccount};
-pub use block_rules::{BlockRules, Lifetime, SpecRules, one_block_message};
+pub use block_rules::{BlockRules, one_block_message};
 pub(crate) use blocks::every_provider;
 pub use blocks::{Accounts, Blocks, PROVIDER_FIELDS, PROVIDER_SUMMARIES, account_rules, block_rules};
 pub use cartesia::{Cartesia, CartesiaAccount, CartesiaGrants};
@@ -52,6 +54,7 @@ pub use credentials::{Credentials, PlatformCredentials, ProviderRef, SecretKeyRe
 pub use daily::{Daily, DailyAccount, DailyRecording};
 pub use deepgram::{Deepgram, DeepgramAccount};
 pub use elevenlabs::{ElevenLabs, ElevenLabsAccount, ElevenLabsKind, ElevenLabsRegion};
+pub use facts::{Facts, Lifetime, Limits, ProviderBlock, SecretField};
 pub use gemini::{Gemini, GeminiAccount};
 pub use http::{
     Http, HttpAccount, HttpAuth, HttpAuthKind, HttpCombine, HttpExpiry, HttpExpiryFrom, HttpFormat, HttpMethod,

@@ -1,12 +1,12 @@
 use kube::KubeSchema;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Lifetime, SpecRules, rules};
+use super::shapes::{regions, words};
+use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// OpenAI Realtime client secrets (`POST /v1/realtime/client_secrets`). They live 10 to 7200 seconds and may be used
 /// for any number of sessions until they expire.
-#[derive(KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct OpenAi {
     /// Which kind of session the token opens.
@@ -31,11 +31,16 @@ pub struct OpenAi {
     pub account: OpenAiAccount,
 }
 
-impl SpecRules for OpenAi {
-    const LIFETIME: Lifetime = Lifetime::Chosen {
-        of: "OpenAI client secrets",
-        min: 10,
-        max: 7200,
+impl ProviderBlock for OpenAi {
+    const FACTS: &'static Facts = &Facts {
+        name: "openai",
+        title: "OpenAI",
+        lifetime: Lifetime::Chosen(Limits::new("OpenAI client secrets", 10, 7200)),
+        secret_fields: &[SecretField::api_key("OPENAI_API_KEY")],
+        origins: OpenAiRegion::ORIGINS,
+        secret_prefixes: &["sk-", "sk_", "ek-", "ek_"],
+        config_has_model: true,
+        ..Facts::DEFAULT
     };
 }
 
@@ -59,35 +64,22 @@ pub struct OpenAiAccount {
     /// Another origin in place of the region's host, such as `https://gateway.example.com`. Works only if the
     /// operator was started with it in `--allow-endpoint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
+    #[schemars(schema_with = "rules::origin")]
     pub endpoint: Option<String>,
 }
 
-/// The three kinds of client secret.
-#[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "documented variants turn the schema's plain enum into a oneOf"
-)]
-pub enum OpenAiKind {
-    #[default]
-    Realtime,
-    Transcription,
-    Translation,
+words! {
+    /// The three kinds of client secret.
+    OpenAiKind: Realtime Transcription Translation;
 }
 
-/// The hosts that serve Realtime.
-#[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "documented variants turn the schema's plain enum into a oneOf"
-)]
-pub enum OpenAiRegion {
-    #[default]
-    Global,
-    US,
-    EU,
+// OpenAI's SDK knows more regions; their hosts don't serve Realtime.
+regions! {
+    /// The hosts that serve Realtime.
+    OpenAiRegion:
+        Global "https://api.openai.com",
+        US "https://us.api.openai.com",
+        EU "https://eu.api.openai.com"
 }
 
 fn session(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

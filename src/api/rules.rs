@@ -1,4 +1,4 @@
-//! CEL rules of several fields, in place of patterns: a pattern's message is the pattern, which tells nobody what to do.
+//! CEL rules of several fields, in place of patterns: a pattern's message is the pattern, which doesn't say what to do.
 
 pub(super) const NAME: &str = "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')";
 pub(super) const NAME_MESSAGE: &str =
@@ -11,8 +11,8 @@ pub(super) const SECRET_KEY_MESSAGE: &str =
 pub(super) const HEADER: &str = "self.matches('^[!-~]+$')";
 pub(super) const HEADER_MESSAGE: &str = "sent as a header: ASCII letters, digits and punctuation, no spaces";
 
-pub(super) const ORIGIN: &str = "self.matches('^https?://[^/?#@[:space:]]+/?$')";
-pub(super) const ORIGIN_MESSAGE: &str = "an endpoint is scheme, host and, if it isn't the default, port, such as https://gateway.example.com; no path, query or user";
+const ORIGIN: &str = "self.matches('^https?://[^/?#@[:space:]]+/?$')";
+const ORIGIN_MESSAGE: &str = "an endpoint is scheme, host and, if it isn't the default, port, such as https://gateway.example.com; no path, query or user";
 
 pub(super) const SERVER: &str = "self.matches('^(wss|ws|https|http)://[^?#@[:space:]]+$')";
 pub(super) const SERVER_MESSAGE: &str =
@@ -27,4 +27,12 @@ pub(super) const TENANT_MESSAGE: &str = "the tenant's id, or one of its domains 
 /// An object in the provider's own words, whose size the operator bounds.
 pub(super) fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+}
+
+/// An origin in place of the provider's own.
+pub(super) fn origin(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "string", "minLength": 1, "maxLength": 256,
+        "x-kubernetes-validations": [{"rule": ORIGIN, "message": ORIGIN_MESSAGE}],
+    })
 }

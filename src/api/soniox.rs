@@ -1,8 +1,8 @@
-use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Lifetime, SpecRules, rules};
+use super::shapes::{account, regions, words};
+use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField};
 
 /// Soniox temporary API keys (`POST /v1/auth/temporary-api-key`). They live 1 to 3600 seconds and open any number of
 /// streams until they expire, unless `singleUse` is set. The API key needs the permission "Temporary API keys" and
@@ -29,50 +29,39 @@ pub struct Soniox {
     pub account: SonioxAccount,
 }
 
-impl SpecRules for Soniox {
-    const LIFETIME: Lifetime = Lifetime::Chosen {
-        of: "Soniox temporary keys",
-        min: 1,
-        max: 3600,
+impl ProviderBlock for Soniox {
+    const FACTS: &'static Facts = &Facts {
+        name: "soniox",
+        title: "Soniox",
+        lifetime: Lifetime::Chosen(Limits::new("Soniox temporary keys", 1, 3600)),
+        secret_fields: &[SecretField::api_key("SONIOX_API_KEY")],
+        origins: SonioxRegion::ORIGINS,
+        secret_prefixes: &["temp:"],
+        ..Facts::DEFAULT
     };
 }
 
-/// The account side of Soniox.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct SonioxAccount {
-    /// The region of the Soniox project; clients connect to the same one. Default: US.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub region: Option<SonioxRegion>,
-    /// Another origin in place of the region's host. Works only if the operator was started with it in
-    /// `--allow-endpoint`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
-    pub endpoint: Option<String>,
+account! {
+    /// The account side of Soniox.
+    SonioxAccount {
+        /// The region of the Soniox project; clients connect to the same one. Default: US.
+        region: SonioxRegion,
+        /// Another origin in place of the region's host. Works only if the operator was started with it in
+        /// `--allow-endpoint`.
+        endpoint
+    }
 }
 
-/// The services that a key is for.
-#[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "documented variants turn the schema's plain enum into a oneOf"
-)]
-pub enum SonioxKind {
-    #[default]
-    Transcription,
-    TextToSpeech,
+words! {
+    /// The services that a key is for.
+    SonioxKind: Transcription TextToSpeech;
 }
 
-/// The API's hosts.
-#[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "documented variants turn the schema's plain enum into a oneOf"
-)]
-pub enum SonioxRegion {
-    #[default]
-    US,
-    EU,
-    JP,
+// The host of the US has no region in its name.
+regions! {
+    /// The API's hosts.
+    SonioxRegion:
+        US "https://api.soniox.com",
+        EU "https://api.eu.soniox.com",
+        JP "https://api.jp.soniox.com"
 }

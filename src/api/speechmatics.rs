@@ -1,8 +1,8 @@
 use kube::KubeSchema;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Lifetime, SpecRules, rules};
+use super::shapes::{account, words};
+use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField};
 
 /// Speechmatics temporary keys (`POST /v1/api_keys`). They live 60 to 86400 seconds, may be used any number of times
 /// until they expire, and can't be revoked. Enterprise customers must ask Speechmatics' support before using them.
@@ -23,36 +23,27 @@ pub struct Speechmatics {
     pub account: SpeechmaticsAccount,
 }
 
-impl SpecRules for Speechmatics {
-    const LIFETIME: Lifetime = Lifetime::Chosen {
-        of: "Speechmatics temporary keys",
-        min: 60,
-        max: 86_400,
+impl ProviderBlock for Speechmatics {
+    const FACTS: &'static Facts = &Facts {
+        name: "speechmatics",
+        title: "Speechmatics",
+        lifetime: Lifetime::Chosen(Limits::new("Speechmatics temporary keys", 60, 86_400)),
+        secret_fields: &[SecretField::api_key("SPEECHMATICS_API_KEY")],
+        origins: &["https://mp.speechmatics.com"],
+        ..Facts::DEFAULT
     };
 }
 
-/// The account side of Speechmatics.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct SpeechmaticsAccount {
-    /// Another origin in place of `https://mp.speechmatics.com`. Works only if the operator was started with it in
-    /// `--allow-endpoint`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
-    pub endpoint: Option<String>,
+account! {
+    /// The account side of Speechmatics.
+    SpeechmaticsAccount {
+        /// Another origin in place of `https://mp.speechmatics.com`. Works only if the operator was started with it in
+        /// `--allow-endpoint`.
+        endpoint
+    }
 }
 
-/// The services that a key is for.
-#[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "documented variants turn the schema's plain enum into a oneOf"
-)]
-pub enum SpeechmaticsKind {
-    #[default]
-    Realtime,
-    Batch,
-    TextToSpeech,
-    Flow,
+words! {
+    /// The services that a key is for.
+    SpeechmaticsKind: Realtime Batch TextToSpeech Flow;
 }

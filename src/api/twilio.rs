@@ -3,7 +3,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Lifetime, SpecRules, rules};
+use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// Twilio AccessTokens, signed in the operator with the secret of a Main or Standard API key; Twilio is not asked. They
 /// may be used any number of times until they expire, at most 24 hours.
@@ -39,11 +39,17 @@ pub struct Twilio {
     pub account: TwilioAccount,
 }
 
-impl SpecRules for Twilio {
-    const LIFETIME: Lifetime = Lifetime::Chosen {
-        of: "Twilio AccessTokens",
-        min: 60,
-        max: 86_400,
+impl ProviderBlock for Twilio {
+    const FACTS: &'static Facts = &Facts {
+        name: "twilio",
+        title: "Twilio",
+        lifetime: Lifetime::Chosen(Limits::new("Twilio AccessTokens", 60, 86_400)),
+        secret_fields: &[
+            SecretField::named("TWILIO_API_SECRET"),
+            SecretField::named("TWILIO_API_KEY"),
+            SecretField::named("TWILIO_ACCOUNT_SID"),
+        ],
+        ..Facts::DEFAULT
     };
 }
 

@@ -2,7 +2,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Lifetime, SpecRules, rules};
+use super::shapes::account;
+use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField};
 
 /// xAI Grok voice client secrets (`POST /v1/realtime/client_secrets`). They live at most 3600 seconds by xAI's
 /// documentation, which doesn't say how often one may be used: any number of times until it expires, as far as known.
@@ -25,11 +26,17 @@ pub struct Xai {
     pub account: XaiAccount,
 }
 
-impl SpecRules for Xai {
-    const LIFETIME: Lifetime = Lifetime::Chosen {
-        of: "xAI client secrets",
-        min: 1,
-        max: 3600,
+impl ProviderBlock for Xai {
+    const FACTS: &'static Facts = &Facts {
+        // TanStack's name for it.
+        name: "grok",
+        title: "xAI",
+        lifetime: Lifetime::Chosen(Limits::new("xAI client secrets", 1, 3600)),
+        secret_fields: &[SecretField::api_key("XAI_API_KEY")],
+        origins: &["https://api.x.ai"],
+        secret_prefixes: &["xai-"],
+        config_has_model: true,
+        wrong_key_is_400: true,
     };
 }
 
@@ -56,14 +63,11 @@ pub struct XaiReasoning {
     pub effort: String,
 }
 
-/// The account side of xAI.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct XaiAccount {
-    /// Another origin in place of `https://api.x.ai`. Works only if the operator was started with it in
-    /// `--allow-endpoint`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new(rules::ORIGIN).message(rules::ORIGIN_MESSAGE))]
-    pub endpoint: Option<String>,
+account! {
+    /// The account side of xAI.
+    XaiAccount {
+        /// Another origin in place of `https://api.x.ai`. Works only if the operator was started with it in
+        /// `--allow-endpoint`.
+        endpoint
+    }
 }

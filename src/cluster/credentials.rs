@@ -19,8 +19,8 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{ClusterError, Name, bounded};
-use crate::api::Reason;
-use crate::mint::{Credential, SecretField};
+use crate::api::{Reason, SecretField};
+use crate::mint::Credential;
 use crate::resolve::KeyRef;
 use crate::token::{Blocked, hash};
 

@@ -4,33 +4,26 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 
-/// A value that a provider needs from the key Secret.
-#[derive(Debug, PartialEq, Eq)]
-pub struct SecretField {
-    /// The key in the Secret, unless `secretRef.key` names another.
-    pub key: &'static str,
-    /// The environment variable from which the provider's own SDK reads it.
-    pub env: &'static str,
-}
+use crate::api::SecretField;
 
-/// The values of a key Secret, by role.
+/// The values of a key Secret, each by the key of its [`SecretField`].
 #[derive(Clone, Debug, Default)]
 pub struct Credential {
     values: BTreeMap<&'static str, SecretString>,
 }
 
 impl Credential {
-    /// A credential from values by role key.
+    /// A credential from values by the keys of their fields.
     pub fn new(values: impl IntoIterator<Item = (&'static str, SecretString)>) -> Self {
         Self {
             values: values.into_iter().collect(),
         }
     }
 
-    /// The value of a role.
+    /// The value of a field.
     #[must_use]
-    pub fn get(&self, role: &SecretField) -> Option<&SecretString> {
-        self.values.get(role.key)
+    pub fn get(&self, field: &SecretField) -> Option<&SecretString> {
+        self.values.get(field.key)
     }
 
     /// All values, for scrubbing error messages and for the credential's revision.

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{Expiry, UnusableReply};
-use crate::providers::Life;
+use crate::api::Lifetime;
 
 /// `Date` counts whole seconds and is set somewhere between our sending and the arrival: less than this is no skew.
 const NO_SKEW: SignedDuration = SignedDuration::from_secs(2);
@@ -64,7 +64,7 @@ impl Clocks {
     }
 
     /// The end of a token's life, if it can be believed.
-    pub(crate) fn end(&self, expiry: Expiry, life: Life, asked: SignedDuration) -> Result<End, UnusableReply> {
+    pub(crate) fn end(&self, expiry: Expiry, lifetime: Lifetime, asked: SignedDuration) -> Result<End, UnusableReply> {
         let until = |theirs: Timestamp| theirs.duration_since(self.sent).saturating_sub(self.skew);
         // From sending to the end, on one clock.
         let lives = match expiry {
@@ -72,8 +72,8 @@ impl Clocks {
             Expiry::After(lives) => lives,
             Expiry::Earlier(theirs, lives) => lives.min(until(theirs)),
         };
-        let longest = match life {
-            Life::Chosen { .. } | Life::Offered { .. } if !asked.is_zero() => {
+        let longest = match lifetime {
+            Lifetime::Chosen(_) | Lifetime::Offered(_) if !asked.is_zero() => {
                 asked.saturating_add(TOLERANCE).min(LONGEST)
             }
             _ => LONGEST,
@@ -127,11 +127,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::Limits;
 
-    const CHOSEN: Life = Life::Chosen {
-        min: SignedDuration::from_secs(10),
-        max: SignedDuration::from_hours(2),
-    };
+    const CHOSEN: Lifetime = Lifetime::Chosen(Limits::new("tokens", 10, 7200));
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -158,7 +156,7 @@ mod tests {
             let end = clocks(ahead, 1).end(Expiry::At(theirs), CHOSEN, secs(1800)).unwrap();
             assert_eq!(end, End { ours: theirs, theirs }, "{ahead} s ahead");
         }
-        let end = Clocks::new(sent(), Duration::ZERO, None).end(Expiry::After(secs(900)), Life::Stated, secs(0));
+        let end = Clocks::new(sent(), Duration::ZERO, None).end(Expiry::After(secs(900)), Lifetime::Stated, secs(0));
         assert_eq!(
             end,
             Ok(End {
@@ -198,7 +196,7 @@ mod tests {
     fn a_duration_counts_from_our_sending() {
         for (ahead, took) in [(600, 7), (-600, 0)] {
             let end = clocks(ahead, took)
-                .end(Expiry::After(secs(900)), Life::Fixed(secs(900)), secs(900))
+                .end(Expiry::After(secs(900)), Lifetime::Fixed(900), secs(900))
                 .unwrap();
             assert_eq!(
                 end,
@@ -215,7 +213,7 @@ mod tests {
     fn a_date_that_is_a_day_off_is_no_clock() {
         for ahead in [86_401, -86_401] {
             let end = clocks(ahead, 0)
-                .end(Expiry::After(secs(900)), Life::Stated, secs(0))
+                .end(Expiry::After(secs(900)), Lifetime::Stated, secs(0))
                 .unwrap();
             assert_eq!(end.ours, end.theirs);
         }
@@ -244,9 +242,9 @@ mod tests {
         let end = |lives, life| clocks(0, 0).end(Expiry::At(sent() + secs(lives)), life, secs(1800));
         assert!(end(2400, CHOSEN).is_ok());
         assert!(end(2401, CHOSEN).unwrap_err().0.contains("the 2400 s that make sense"));
-        assert!(end(30 * 86_400, Life::Stated).is_ok());
-        assert!(end(30 * 86_400 + 1, Life::Stated).is_err());
-        let after = clocks(0, 0).end(Expiry::After(SignedDuration::MAX), Life::Stated, secs(0));
+        assert!(end(30 * 86_400, Lifetime::Stated).is_ok());
+        assert!(end(30 * 86_400 + 1, Lifetime::Stated).is_err());
+        let after = clocks(0, 0).end(Expiry::After(SignedDuration::MAX), Lifetime::Stated, secs(0));
         assert!(after.is_err());
     }
 

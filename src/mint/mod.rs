@@ -27,7 +27,7 @@ pub(crate) mod wire;
 use jiff::SignedDuration;
 
 pub use self::client::{ClientConfig, ClientError, ProviderClient};
-pub use self::credential::{Credential, SecretField};
+pub use self::credential::Credential;
 pub use self::endpoint::{Endpoint, EndpointError, EndpointPolicy};
 pub use self::error::{InvalidBlock, UnusableReply};
 pub use self::explain::{explain, placeholders};

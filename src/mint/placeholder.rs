@@ -1,16 +1,24 @@
-//! Placeholders of the generic providers: `{{ ttlSeconds }}` in a text of a request or a claim.
+//! Placeholders of `http` and `jwt`: `{{ ttlSeconds }}` in a text of a request or of a claim.
 //!
-//! No language: a placeholder names a value, perhaps in base64, and each is filled once, so nothing that is filled in
-//! is a template again. What is left to bound is size and depth. Problems are named with their place.
+//! Between the braces stands an expression of MiniJinja, the language of `target.template.data`. Which variables a text
+//! uses is known before a mint, and an expression is given those and no others. Results aren't evaluated again.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use jiff::{SignedDuration, Timestamp};
+use minijinja::value::{Serde, ValueKind};
+use minijinja::{Environment, Expression};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
 use super::wire::secret;
-use super::{InvalidBlock, Mint, SecretField};
+use super::{Credential, InvalidBlock, Mint};
+use crate::api::SecretField;
 use crate::clock::whole_second;
+use crate::template::{environment, problem};
 use crate::token::MintError;
 
 /// Levels of objects and lists in a template.
@@ -20,138 +28,167 @@ pub(crate) const LARGEST: usize = 16 * 1024;
 /// The text of a param.
 const LONGEST_PARAM: usize = 1024;
 
-/// The value of this key names the key that signs or is sent: an id, not a secret, that lives beside it.
+/// The id of the key that signs or is sent: not a secret, but kept beside it.
 pub(crate) const KEY_ID: SecretField = SecretField {
     key: "key-id",
     env: "KEY_ID",
 };
 
-/// What a placeholder names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Name {
-    Credential,
-    KeyId,
-    TtlSeconds,
-    Uuid,
-    /// Now, or the end of the life that is asked for.
-    Time(When, Unit),
-    Param(String),
+const VARIABLES: [&str; 10] = [
+    "ttlSeconds",
+    "now",
+    "nowMillis",
+    "nowRfc3339",
+    "expires",
+    "expiresMillis",
+    "expiresRfc3339",
+    "uuid",
+    "credential",
+    "keyId",
+];
+
+static LANGUAGE: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let encode = |value: minijinja::Value| scalar(&value).map(|value| BASE64.encode(text_of(value)));
+    let mut environment = environment();
+    environment.add_function("base64", encode);
+    environment.add_filter("base64", encode);
+    environment
+});
+
+/// A text with its placeholders.
+pub(crate) struct Text {
+    place: String,
+    pieces: Vec<Piece>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum When {
-    Now,
-    Expires,
+enum Piece {
+    Literal(String),
+    Placeholder(Placeholder),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unit {
-    Seconds,
-    Millis,
-    Rfc3339,
+pub(crate) struct Placeholder {
+    expression: Expression<'static, 'static>,
+    /// The variables that it uses, such as `now` and `params.user`.
+    names: BTreeSet<String>,
 }
 
-const KNOWN: &str = "ttlSeconds, now, nowMillis, nowRfc3339, expires, expiresMillis, expiresRfc3339, uuid, credential, \
-                     keyId, params.NAME, and base64(…) of them";
-
-impl Name {
-    fn parse(text: &str) -> Result<Self, String> {
-        Ok(match text {
-            "credential" => Self::Credential,
-            "keyId" => Self::KeyId,
-            "ttlSeconds" => Self::TtlSeconds,
-            "uuid" => Self::Uuid,
-            "now" => Self::Time(When::Now, Unit::Seconds),
-            "nowMillis" => Self::Time(When::Now, Unit::Millis),
-            "nowRfc3339" => Self::Time(When::Now, Unit::Rfc3339),
-            "expires" => Self::Time(When::Expires, Unit::Seconds),
-            "expiresMillis" => Self::Time(When::Expires, Unit::Millis),
-            "expiresRfc3339" => Self::Time(When::Expires, Unit::Rfc3339),
-            other => {
-                let unknown = || {
-                    let shown: String = other.chars().take(64).collect();
-                    format!("there is no placeholder {shown:?}; there are {KNOWN}")
-                };
-                let name = other.strip_prefix("params.").ok_or_else(unknown)?;
-                Self::Param(name.to_owned())
-            }
-        })
-    }
-
-    /// Whether it says so by an instant rather than by a time from now.
-    pub(crate) fn says_instant(&self) -> bool {
-        matches!(self, Self::Time(When::Expires, _))
+impl Placeholder {
+    fn compile(source: &str) -> Result<Self, String> {
+        let expression = LANGUAGE
+            .compile_expression_owned(source.trim().to_owned())
+            .map_err(|error| {
+                // There are no values yet that the detail could quote.
+                let detail: String = error.detail().unwrap_or_default().chars().take(128).collect();
+                format!("{}: {detail}", error.kind())
+            })?;
+        let is_function = |name: &String| LANGUAGE.globals().any(|(known, _)| known == name);
+        let used = expression.undeclared_variables(true).into_iter();
+        let names: BTreeSet<String> = used.filter(|name| !is_function(name)).collect();
+        let is_known = |name: &str| {
+            let param = name.strip_prefix("params.");
+            VARIABLES.contains(&name) || param.is_some_and(|name| !name.contains('.'))
+        };
+        if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
+            let unknown: String = unknown.chars().take(64).collect();
+            let known = VARIABLES.join(", ");
+            return Err(format!(
+                "there is no placeholder {unknown:?}; there are {known}, params.NAME, and base64(…) of them"
+            ));
+        }
+        Ok(Self { expression, names })
     }
 
     /// Whether it says how long the token shall live.
     pub(crate) fn says_life(&self) -> bool {
-        matches!(self, Self::TtlSeconds | Self::Time(When::Expires, _))
+        self.uses("ttlSeconds") || self.says_end()
+    }
+
+    /// Whether it says so by an instant rather than by a time from now.
+    pub(crate) fn says_instant(&self) -> bool {
+        let now = VARIABLES.iter().any(|name| name.starts_with("now") && self.uses(name));
+        self.says_end() && !now && !self.uses("ttlSeconds")
+    }
+
+    fn says_end(&self) -> bool {
+        self.names.iter().any(|name| name.starts_with("expires"))
+    }
+
+    pub(crate) fn uses(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    fn params(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().filter_map(|name| name.strip_prefix("params."))
+    }
+
+    fn evaluate(&self, values: &Values<'_>, place: &str) -> Result<Value, MintError> {
+        let mut variables = Map::new();
+        for name in &self.names {
+            let value = values.value(name)?;
+            match name.strip_prefix("params.") {
+                Some(param) => variables.entry("params").or_insert_with(|| Value::Object(Map::new()))[param] = value,
+                None => drop(variables.insert(name.clone(), value)),
+            }
+        }
+        let value = self.expression.eval(minijinja::Value::from(Serde(&variables)));
+        let value = value.and_then(|value| scalar(&value));
+        value.map_err(|error| InvalidBlock(format!("{place}: {}", problem(&error))).into())
     }
 }
 
-#[derive(Clone, Debug)]
-enum Piece {
-    Literal(String),
-    Filled { name: Name, base64: bool },
-}
-
-/// A text with its placeholders.
-#[derive(Clone, Debug)]
-pub(crate) struct Text(Vec<Piece>);
-
 impl Text {
-    /// Reads a text.
+    /// Reads a text, which stands at this place.
     ///
     /// # Errors
-    /// An unknown placeholder, or one that doesn't end.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    /// A placeholder that doesn't end, isn't an expression or uses an unknown variable.
+    pub(crate) fn parse(text: &str, place: &str) -> Result<Self, InvalidBlock> {
+        let refuse = |problem: &str| InvalidBlock(format!("{place}: {problem}"));
         let (mut pieces, mut rest) = (Vec::new(), text);
         while let Some((before, after)) = rest.split_once("{{") {
-            let (inside, next) = after
-                .split_once("}}")
-                .ok_or("a placeholder begins with {{ and doesn't end with }}")?;
-            let inside = inside.trim();
-            let wrapped = inside.strip_prefix("base64(").and_then(|it| it.strip_suffix(')'));
-            let name = Name::parse(wrapped.unwrap_or(inside).trim())?;
+            let ends = after.split_once("}}");
+            let (inside, next) = ends.ok_or_else(|| refuse("a placeholder begins with {{ and doesn't end with }}"))?;
             if !before.is_empty() {
                 pieces.push(Piece::Literal(before.to_owned()));
             }
-            pieces.push(Piece::Filled {
-                name,
-                base64: wrapped.is_some(),
-            });
+            let placeholder = Placeholder::compile(inside).map_err(|problem| refuse(&problem))?;
+            pieces.push(Piece::Placeholder(placeholder));
             rest = next;
         }
         if !rest.is_empty() {
             pieces.push(Piece::Literal(rest.to_owned()));
         }
-        Ok(Self(pieces))
+        let place = place.to_owned();
+        Ok(Self { place, pieces })
     }
 
-    /// What its placeholders name.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &Name> + Clone {
-        self.0.iter().filter_map(|piece| match piece {
+    pub(crate) fn placeholders(&self) -> impl Iterator<Item = &Placeholder> + Clone {
+        self.pieces.iter().filter_map(|piece| match piece {
             Piece::Literal(_) => None,
-            Piece::Filled { name, .. } => Some(name),
+            Piece::Placeholder(placeholder) => Some(placeholder),
         })
     }
 
     /// What stands between its placeholders.
     pub(crate) fn literals(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter_map(|piece| match piece {
+        self.pieces.iter().filter_map(|piece| match piece {
             Piece::Literal(text) => Some(text.as_str()),
-            Piece::Filled { .. } => None,
+            Piece::Placeholder(_) => None,
         })
+    }
+
+    pub(crate) fn uses(&self, name: &str) -> bool {
+        self.placeholders().any(|placeholder| placeholder.uses(name))
     }
 
     /// Fills it in; `encode` is applied to values and not to what stands between them.
     pub(crate) fn fill(&self, values: &Values<'_>, encode: impl Fn(&str) -> String) -> Result<String, MintError> {
         let mut filled = String::new();
-        for piece in &self.0 {
+        for piece in &self.pieces {
             match piece {
                 Piece::Literal(text) => filled.push_str(text),
-                Piece::Filled { name, base64 } => {
-                    filled.push_str(&encode(&values.text(name, *base64)?));
+                Piece::Placeholder(placeholder) => {
+                    let value = placeholder.evaluate(values, &self.place)?;
+                    filled.push_str(&encode(&text_of(value)));
                 }
             }
         }
@@ -160,53 +197,65 @@ impl Text {
 
     /// As a value of JSON: of its own type if it is one placeholder and nothing else, else text.
     fn typed(&self, values: &Values<'_>) -> Result<Value, MintError> {
-        match self.0.as_slice() {
-            [Piece::Filled { name, base64: false }] => values.value(name),
+        match self.pieces.as_slice() {
+            [Piece::Placeholder(placeholder)] => placeholder.evaluate(values, &self.place),
             _ => self.fill(values, str::to_owned).map(Value::from),
         }
     }
 }
 
-/// What placeholders stand for in one mint.
+/// A result as JSON. Lists and objects are refused: MiniJinja makes them lazily, so that its fuel doesn't bound them.
+fn scalar(value: &minijinja::Value) -> Result<Value, minijinja::Error> {
+    let wrong = |detail: &'static str| minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, detail);
+    match value.kind() {
+        ValueKind::Undefined => Err(minijinja::ErrorKind::UndefinedError.into()),
+        ValueKind::String | ValueKind::Number | ValueKind::Bool | ValueKind::None => {
+            serde_json::to_value(value).map_err(|_| wrong("a number that JSON doesn't have"))
+        }
+        _ => Err(wrong("neither a text nor a number, true, false or none")),
+    }
+}
+
+fn text_of(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+/// The values of the variables in one mint.
 pub(crate) struct Values<'a> {
     pub(crate) mint: &'a Mint<'a>,
     pub(crate) params: &'a Map<String, Value>,
-    /// The role of the key itself.
+    /// The field of the key itself.
     pub(crate) key: &'a SecretField,
 }
 
 impl Values<'_> {
-    fn value(&self, name: &Name) -> Result<Value, MintError> {
-        let at = |when| match when {
-            When::Now => self.mint.now,
-            When::Expires => self.mint.expires_at(),
-        };
+    fn value(&self, name: &str) -> Result<Value, MintError> {
+        let (now, expires) = (self.mint.now, self.mint.expires_at());
+        let secret = |field| secret(self.mint.credential, field).map(|value| Value::from(value.expose_secret()));
         Ok(match name {
-            Name::Credential => secret(self.mint.credential, self.key)?.expose_secret().into(),
-            Name::KeyId => secret(self.mint.credential, &KEY_ID)?.expose_secret().into(),
-            Name::TtlSeconds => self.mint.expiration.as_secs().into(),
-            Name::Uuid => self.mint.uuid().into(),
-            Name::Time(when, Unit::Seconds) => at(*when).as_second().into(),
-            Name::Time(when, Unit::Millis) => at(*when).as_millisecond().into(),
-            Name::Time(when, Unit::Rfc3339) => whole_second(at(*when)).to_string().into(),
-            Name::Param(name) => self
-                .params
-                .get(name)
-                .cloned()
-                .ok_or_else(|| InvalidBlock(format!("params.{name} is used and not set; set it")))?,
+            "ttlSeconds" => self.mint.expiration.as_secs().into(),
+            "now" => now.as_second().into(),
+            "nowMillis" => now.as_millisecond().into(),
+            "nowRfc3339" => whole_second(now).to_string().into(),
+            "expires" => expires.as_second().into(),
+            "expiresMillis" => expires.as_millisecond().into(),
+            "expiresRfc3339" => whole_second(expires).to_string().into(),
+            "uuid" => self.mint.uuid().into(),
+            "credential" => secret(self.key)?,
+            "keyId" => secret(&KEY_ID)?,
+            param => {
+                let value = self.params.get(param.trim_start_matches("params."));
+                let unset = || InvalidBlock(format!("{param} is used and not set; set it"));
+                value.cloned().ok_or_else(unset)?
+            }
         })
-    }
-
-    fn text(&self, name: &Name, base64: bool) -> Result<String, MintError> {
-        let text = match self.value(name)? {
-            Value::String(text) => text,
-            other => other.to_string(),
-        };
-        Ok(if base64 { BASE64.encode(text) } else { text })
     }
 }
 
-/// Every text of a JSON template, with its place. Names are no templates.
+/// Every text of a JSON template. Names are no templates.
 ///
 /// # Errors
 /// What is wrong with the template, and where.
@@ -218,49 +267,60 @@ pub(crate) fn texts(template: &Map<String, Value>, place: &str) -> Result<Vec<Te
         )));
     }
     let mut found = Vec::new();
-    walk_object(template, place, 1, &mut found)?;
+    map_object(template, place, 1, &mut |text| {
+        found.push(text);
+        Ok::<_, InvalidBlock>(Value::Null)
+    })?;
     Ok(found)
 }
 
-fn walk_object(
+/// A JSON template with its placeholders filled in.
+///
+/// # Errors
+/// A value that is missing, an expression that fails.
+pub(crate) fn filled(
+    template: &Map<String, Value>,
+    place: &str,
+    values: &Values<'_>,
+) -> Result<Map<String, Value>, MintError> {
+    map_object(template, place, 1, &mut |text| text.typed(values))
+}
+
+fn map_object<E: From<InvalidBlock>>(
     object: &Map<String, Value>,
     place: &str,
     depth: usize,
-    found: &mut Vec<Text>,
-) -> Result<(), InvalidBlock> {
-    for (name, value) in object {
+    map_text: &mut impl FnMut(Text) -> Result<Value, E>,
+) -> Result<Map<String, Value>, E> {
+    let pairs = object.iter().map(|(name, value)| {
         let place = format!("{place}/{name}");
         plain_name(name, &place)?;
-        walk(value, &place, depth, found)?;
-    }
-    Ok(())
+        Ok((name.clone(), map_value(value, &place, depth, map_text)?))
+    });
+    pairs.collect()
 }
 
-fn walk(value: &Value, place: &str, depth: usize, found: &mut Vec<Text>) -> Result<(), InvalidBlock> {
+fn map_value<E: From<InvalidBlock>>(
+    value: &Value,
+    place: &str,
+    depth: usize,
+    map_text: &mut impl FnMut(Text) -> Result<Value, E>,
+) -> Result<Value, E> {
     if depth > DEEPEST {
         // The place itself is as long as the template is deep.
         let place: String = place.chars().take(128).collect();
-        return Err(InvalidBlock(format!("{place}…: more than {DEEPEST} levels deep")));
+        return Err(InvalidBlock(format!("{place}…: more than {DEEPEST} levels deep")).into());
     }
-    match value {
-        Value::String(text) => found.push(text_at(text, place)?),
+    Ok(match value {
+        Value::String(text) => map_text(Text::parse(text, place)?)?,
         Value::Array(items) => {
-            for (nth, item) in items.iter().enumerate() {
-                walk(item, &format!("{place}/{nth}"), depth + 1, found)?;
-            }
+            let items = items.iter().enumerate();
+            let items = items.map(|(nth, item)| map_value(item, &format!("{place}/{nth}"), depth + 1, map_text));
+            items.collect::<Result<Vec<_>, E>>()?.into()
         }
-        Value::Object(fields) => walk_object(fields, place, depth + 1, found)?,
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-    Ok(())
-}
-
-/// A text, its problem named with the place.
-///
-/// # Errors
-/// As [`Text::parse`].
-pub(crate) fn text_at(text: &str, place: &str) -> Result<Text, InvalidBlock> {
-    Text::parse(text).map_err(|problem| InvalidBlock(format!("{place}: {problem}")))
+        Value::Object(fields) => map_object(fields, place, depth + 1, map_text)?.into(),
+        other => other.clone(),
+    })
 }
 
 /// A name that isn't a template.
@@ -276,74 +336,67 @@ pub(crate) fn plain_name(name: &str, place: &str) -> Result<(), InvalidBlock> {
     Ok(())
 }
 
-/// A JSON template with its placeholders filled in.
-///
-/// # Errors
-/// A value that is missing.
-pub(crate) fn filled(template: &Map<String, Value>, values: &Values<'_>) -> Result<Map<String, Value>, MintError> {
-    let pairs = template
-        .iter()
-        .map(|(name, value)| Ok((name.clone(), filled_value(value, values)?)));
-    pairs.collect()
-}
-
-fn filled_value(template: &Value, values: &Values<'_>) -> Result<Value, MintError> {
-    Ok(match template {
-        Value::String(text) => text_at(text, "the template")?.typed(values)?,
-        Value::Array(items) => {
-            let items = items.iter().map(|item| filled_value(item, values));
-            items.collect::<Result<Vec<_>, _>>()?.into()
-        }
-        Value::Object(fields) => filled(fields, values)?.into(),
-        other => other.clone(),
-    })
-}
-
 /// Params against the placeholders that use them.
 ///
 /// # Errors
 /// A param of a wrong type, one that is a template itself, one that nothing uses, one that is used and missing.
-pub(crate) fn check_params<'n>(
-    field: &str,
-    params: &Map<String, Value>,
-    used: impl Iterator<Item = &'n Name> + Clone,
-) -> Result<(), InvalidBlock> {
+pub(crate) fn check_params(field: &str, params: &Map<String, Value>, texts: &[Text]) -> Result<(), InvalidBlock> {
+    let refuse = |name: &str, problem: &str| {
+        let name: String = name.chars().take(64).collect();
+        Err(InvalidBlock(format!("{field}.params.{name}: {problem}")))
+    };
+    let used: BTreeSet<&str> = texts
+        .iter()
+        .flat_map(Text::placeholders)
+        .flat_map(Placeholder::params)
+        .collect();
     for (name, value) in params {
-        let refuse = |problem: String| {
-            let name: String = name.chars().take(64).collect();
-            Err(InvalidBlock(format!("{field}.params.{name}: {problem}")))
-        };
         match value {
             Value::String(text) if text.is_empty() || text.len() > LONGEST_PARAM => {
-                return refuse(format!("a text of 1 to {LONGEST_PARAM} bytes"));
+                return refuse(name, &format!("a text of 1 to {LONGEST_PARAM} bytes"));
             }
             Value::String(text) if text.contains("{{") => {
-                return refuse("holds a placeholder, and what is filled in is no template".into());
+                return refuse(name, "holds a placeholder, and what is filled in is no template");
             }
             Value::String(_) | Value::Number(_) | Value::Bool(_) => {}
             Value::Null | Value::Array(_) | Value::Object(_) => {
-                return refuse("a text, a number, true or false".into());
+                return refuse(name, "a text, a number, true or false");
             }
         }
-        let is_used = |other: &Name| matches!(other, Name::Param(other) if other == name);
-        if !used.clone().any(is_used) {
-            return refuse("nothing uses it".into());
+        if !used.contains(name.as_str()) {
+            return refuse(name, "nothing uses it");
         }
     }
-    for name in used {
-        if let Name::Param(name) = name
-            && !params.contains_key(name)
-        {
-            let name: String = name.chars().take(64).collect();
-            return Err(InvalidBlock(format!(
-                "{field}.params.{name}: used by a placeholder and not set"
-            )));
-        }
+    match used.into_iter().find(|name| !params.contains_key(*name)) {
+        Some(missing) => refuse(missing, "used by a placeholder and not set"),
+        None => Ok(()),
     }
-    Ok(())
 }
 
-/// The param that a policy's allowedModels is held against.
+/// The param that a policy's allowedModels is compared with.
 pub(crate) fn model(params: &Map<String, Value>) -> Option<&str> {
     params.get("model")?.as_str()
+}
+
+/// Fills a block in with a key and a life that are made up, to find before a mint what would fail in it.
+///
+/// # Errors
+/// What fails.
+pub(crate) fn rehearse<T>(
+    fields: &[SecretField],
+    life: SignedDuration,
+    fill: impl FnOnce(&Mint<'_>) -> Result<T, MintError>,
+) -> Result<(), InvalidBlock> {
+    let credential = Credential::new(fields.iter().map(|field| (field.key, "x".into())));
+    let mint = Mint {
+        expiration: life,
+        credential: &credential,
+        now: Timestamp::UNIX_EPOCH,
+        nonce: [0; 16],
+    };
+    match fill(&mint) {
+        Ok(_) => Ok(()),
+        Err(MintError::Rejected { message, .. }) => Err(InvalidBlock(message)),
+        Err(other) => Err(InvalidBlock(other.to_string())),
+    }
 }

@@ -40,7 +40,7 @@ impl Reply {
     ) -> Result<Minted, MintError> {
         let end = self
             .clocks
-            .end(answer.expiry, provider.life(), mint.expiration)
+            .end(answer.expiry, provider.lifetime(), mint.expiration)
             .map_err(|unusable| self.unusable(provider, &unusable))?;
         Ok(minted(provider, answer, sent, end))
     }
@@ -68,7 +68,7 @@ impl Reply {
 pub(crate) fn signed(provider: &dyn Provider, mint: &Mint<'_>, answer: Answer) -> Result<Minted, MintError> {
     let clocks = Clocks::new(mint.now, Duration::ZERO, None);
     let end = clocks
-        .end(answer.expiry, provider.life(), mint.expiration)
+        .end(answer.expiry, provider.lifetime(), mint.expiration)
         .map_err(|unusable| InvalidBlock(unusable.0))?;
     Ok(minted(provider, answer, mint.now, end))
 }

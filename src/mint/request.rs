@@ -11,7 +11,8 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::wire::{credential_header, secret};
-use super::{Mint, SecretField, UnusableReply};
+use super::{Mint, UnusableReply};
+use crate::api::SecretField;
 use crate::token::MintError;
 
 /// What JavaScript's `encodeURIComponent` escapes, as the SDKs do: a space is `%20`, never `+`.

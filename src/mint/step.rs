@@ -11,7 +11,7 @@ use super::{Credential, Request};
 
 /// One mint: all that an adapter may look at beside its block.
 pub struct Mint<'a> {
-    /// The life to ask for, where the provider lets us choose; zero if it decides.
+    /// The life to ask for, or the one that the provider always gives; zero if the provider decides.
     pub expiration: SignedDuration,
     /// The values of the key Secret.
     pub credential: &'a Credential,

@@ -5,7 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
-use super::{Credential, InvalidBlock, SecretField, UnusableReply};
+use super::{Credential, InvalidBlock, UnusableReply};
+use crate::api::SecretField;
 use crate::token::MintError;
 
 /// What a session's config may take: OpenAI's reply echoes it, and no more than 64 KiB of a reply are read.

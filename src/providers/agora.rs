@@ -7,30 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use secrecy::ExposeSecret;
 
-use super::{AccountSide, Described, Facts, Life, Provider};
-use crate::api::{Agora, AgoraAccount, AgoraRole};
+use super::Provider;
+use crate::api::{Agora, AgoraRole, ProviderBlock, SecretField};
 use crate::mint::wire::secret;
-use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, SecretField, Step, UnusableReply};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Step};
 use crate::token::MintError;
-
-const CERTIFICATE: SecretField = SecretField {
-    key: "AGORA_APP_CERTIFICATE",
-    env: "AGORA_APP_CERTIFICATE",
-};
-const APP_ID: SecretField = SecretField {
-    key: "AGORA_APP_ID",
-    env: "AGORA_APP_ID",
-};
-
-const FACTS: Facts = Facts {
-    name: "agora",
-    title: "Agora",
-    secret_fields: &[CERTIFICATE, APP_ID],
-    origins: &[],
-    secret_prefixes: &[],
-    config_has_model: false,
-    wrong_key_is_400: false,
-};
 
 const RTC: u16 = 1;
 const RTM: u16 = 2;
@@ -38,29 +19,11 @@ const RTM: u16 = 2;
 const PUBLISHER: &[u16] = &[1, 2, 3, 4];
 const JOIN: &[u16] = &[1];
 
-impl Described for Agora {
-    const FACTS: &'static Facts = &FACTS;
-}
-
-impl AccountSide for AgoraAccount {
-    fn secret_fields(&self) -> &'static [SecretField] {
-        FACTS.secret_fields
-    }
-}
-
 impl Provider for Agora {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
     /// The channel, if that is all the token opens.
     fn policy_subject(&self) -> Option<&str> {
         let channel = self.rtc.as_ref()?.channel.as_str();
         self.rtm.is_none().then_some(channel)
-    }
-
-    fn life(&self) -> Life {
-        Life::chosen(60, 86_400)
     }
 
     fn endpoint(&self) -> Endpoint<'_> {
@@ -77,24 +40,23 @@ impl Provider for Agora {
     }
 
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
+        let [certificate, app_id] = Self::FACTS.secret_fields else {
+            return Err(InvalidBlock("agora needs two values".into()).into());
+        };
         let expire = u32::try_from(mint.expiration.as_secs()).unwrap_or(u32::MAX);
         let token = Token {
-            app_id: hex32(mint, &APP_ID)?,
+            app_id: hex32(mint, app_id)?,
             issued_at: u32::try_from(mint.now.as_second()).unwrap_or(u32::MAX),
             expire,
             salt: salt(mint.nonce),
             services: self.services(expire),
         };
-        let packed = token.packed(hex32(mint, &CERTIFICATE)?);
+        let packed = token.packed(hex32(mint, certificate)?);
         let deflated = miniz_oxide::deflate::compress_to_vec_zlib(&packed, 6);
         let text = format!("007{}", BASE64.encode(deflated));
         // Every privilege ends with the token, so its end is the token's.
         let ends = Expiry::At(mint.expires_at());
         Ok(Step::Done(Answer::new(text, ends, self.config())))
-    }
-
-    fn read(&self, _: &Mint<'_>, _: usize, _: &[u8]) -> Result<Step, UnusableReply> {
-        Err(UnusableReply("nothing was asked".into()))
     }
 }
 
@@ -106,7 +68,7 @@ impl Agora {
                 AgoraRole::Publisher => PUBLISHER,
                 AgoraRole::Subscriber => JOIN,
             };
-            // Nobody in particular is the empty text.
+            // The empty text stands for any user.
             let user = match (&rtc.account, rtc.uid) {
                 (Some(account), _) => account.clone(),
                 (None, Some(uid)) => uid.to_string(),
@@ -188,8 +150,8 @@ fn salt(nonce: [u8; 16]) -> u32 {
 }
 
 /// App id and certificate are 32 hexadecimal digits each; the SDK answers anything else with an empty token.
-fn hex32<'m>(mint: &'m Mint<'_>, role: &SecretField) -> Result<&'m str, MintError> {
-    let value = secret(mint.credential, role)?.expose_secret();
+fn hex32<'m>(mint: &'m Mint<'_>, field: &SecretField) -> Result<&'m str, MintError> {
+    let value = secret(mint.credential, field)?.expose_secret();
     if value.len() == 32 && value.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(value);
     }
@@ -197,7 +159,7 @@ fn hex32<'m>(mint: &'m Mint<'_>, role: &SecretField) -> Result<&'m str, MintErro
         credential: true,
         message: format!(
             "{} in the Secret isn't 32 hexadecimal digits, as Agora's console shows it",
-            role.key
+            field.key
         ),
     })
 }

@@ -2,55 +2,13 @@
 //!
 //! The key stands bare in `Authorization`, without a scheme. The SDK sends a content type with its GET; ours doesn't.
 
-use super::{AccountSide, Described, Facts, Life, Provider};
-use crate::api::{AssemblyAi, AssemblyAiAccount, AssemblyAiKind, AssemblyAiRegion};
+use super::Provider;
+use crate::api::{AssemblyAi, AssemblyAiKind, ProviderBlock};
 use crate::mint::wire::{no_expiry, reply_object, seconds, token};
-use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, UnusableReply};
 use crate::token::MintError;
 
-const ORIGINS: [&str; 4] = [
-    "https://streaming.assemblyai.com",
-    "https://streaming.us.assemblyai.com",
-    "https://streaming.eu.assemblyai.com",
-    "https://agents.assemblyai.com",
-];
-
-const FACTS: Facts = Facts {
-    name: "assemblyai",
-    title: "AssemblyAI",
-    secret_fields: &[SecretField {
-        key: "api-key",
-        env: "ASSEMBLYAI_API_KEY",
-    }],
-    origins: &ORIGINS,
-    secret_prefixes: &[],
-    config_has_model: false,
-    wrong_key_is_400: false,
-};
-
-impl Described for AssemblyAi {
-    const FACTS: &'static Facts = &FACTS;
-}
-
-impl AccountSide for AssemblyAiAccount {
-    fn secret_fields(&self) -> &'static [SecretField] {
-        FACTS.secret_fields
-    }
-}
-
 impl Provider for AssemblyAi {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
-    fn policy_subject(&self) -> Option<&str> {
-        None
-    }
-
-    fn life(&self) -> Life {
-        Life::chosen(1, 600)
-    }
-
     fn single_use(&self) -> Option<&'static str> {
         Some(
             "such a token starts one session: the first reader of the Secret uses it up. Mint one for each session \
@@ -59,12 +17,9 @@ impl Provider for AssemblyAi {
     }
 
     fn endpoint(&self) -> Endpoint<'_> {
-        let [nearest, us, eu, agents] = ORIGINS;
-        let own = match (self.kind, self.account.region.unwrap_or_default()) {
-            (AssemblyAiKind::VoiceAgent, _) => agents,
-            (AssemblyAiKind::Streaming, AssemblyAiRegion::Default) => nearest,
-            (AssemblyAiKind::Streaming, AssemblyAiRegion::US) => us,
-            (AssemblyAiKind::Streaming, AssemblyAiRegion::EU) => eu,
+        let own = match self.kind {
+            AssemblyAiKind::Streaming => self.account.region.unwrap_or_default().origin(),
+            AssemblyAiKind::VoiceAgent => AssemblyAi::VOICE_AGENT,
         };
         Endpoint::or(&self.account.endpoint, own)
     }
@@ -89,7 +44,7 @@ impl Provider for AssemblyAi {
         ]);
         Ok(Step::Send(request.key(
             mint,
-            &FACTS.secret_fields[0],
+            &Self::FACTS.secret_fields[0],
             "authorization",
             "",
         )?))

@@ -6,67 +6,30 @@
 use secrecy::ExposeSecret;
 use serde_json::json;
 
+use super::Provider;
 use super::openai::session;
-use super::{AccountSide, Described, Facts, Life, Provider};
-use crate::api::{AzureOpenAi, AzureOpenAiAccount, Entra, OpenAi, OpenAiAccount, OpenAiKind};
+use crate::api::{AzureOpenAi, Entra, OpenAi, OpenAiAccount, OpenAiKind, ProviderBlock, SecretField};
 use crate::mint::expiry::epoch_seconds;
 use crate::mint::request::component;
 use crate::mint::wire::{no_expiry, reply_object, secret, token};
-use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, SecretField, Step, To, UnusableReply};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, To, UnusableReply};
 use crate::token::MintError;
 
-const KEY: &[SecretField] = &[SecretField {
-    key: "api-key",
-    env: "AZURE_OPENAI_API_KEY",
-}];
 /// As Microsoft's own SDK for Entra names it.
-const CLIENT_SECRET: &[SecretField] = &[SecretField {
-    key: "AZURE_CLIENT_SECRET",
-    env: "AZURE_CLIENT_SECRET",
-}];
-
-const AUTHORITY: &str = "https://login.microsoftonline.com";
+const CLIENT_SECRET: &[SecretField] = &[SecretField::named("AZURE_CLIENT_SECRET")];
 const SCOPE: &str = "https://cognitiveservices.azure.com/.default";
 
-const FACTS: Facts = Facts {
-    name: "azure-openai",
-    title: "Azure OpenAI",
-    secret_fields: KEY,
-    origins: &["https://*.openai.azure.com", AUTHORITY],
-    secret_prefixes: &["ek-", "ek_"],
-    config_has_model: true,
-    wrong_key_is_400: false,
-};
-
-impl Described for AzureOpenAi {
-    const FACTS: &'static Facts = &FACTS;
-}
-
-impl AccountSide for AzureOpenAiAccount {
-    fn secret_fields(&self) -> &'static [SecretField] {
-        match self.entra {
-            Some(_) => CLIENT_SECRET,
-            None => KEY,
-        }
-    }
-}
-
 impl Provider for AzureOpenAi {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
     fn secret_fields(&self) -> &'static [SecretField] {
-        self.account.secret_fields()
+        match self.account.entra {
+            Some(_) => CLIENT_SECRET,
+            None => Self::FACTS.secret_fields,
+        }
     }
 
     /// The deployment.
     fn policy_subject(&self) -> Option<&str> {
         Some(&self.deployment)
-    }
-
-    fn life(&self) -> Life {
-        Life::offered(10, 7200)
     }
 
     fn endpoint(&self) -> Endpoint<'_> {
@@ -85,15 +48,18 @@ impl Provider for AzureOpenAi {
         }
         // OpenAI's rules, in our field's name.
         session::check(&self.as_openai()).map_err(|problem| {
-            let told = problem.0.replace("openai.model", "openai.deployment");
-            InvalidBlock(told.replace("openai.", "azureOpenAI."))
+            let message = problem.0.replace("openai.model", "openai.deployment");
+            InvalidBlock(message.replace("openai.", "azureOpenAI."))
         })
     }
 
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
         match &self.account.entra {
             Some(entra) => Ok(Step::Send(sign_in(entra, mint)?)),
-            None => Ok(Step::Send(self.request(mint).key(mint, &KEY[0], "api-key", "")?)),
+            None => {
+                let key = &Self::FACTS.secret_fields[0];
+                Ok(Step::Send(self.request(mint).key(mint, key, "api-key", "")?))
+            }
         }
     }
 
@@ -113,7 +79,7 @@ impl Provider for AzureOpenAi {
 impl AzureOpenAi {
     fn request(&self, mint: &Mint<'_>) -> Request {
         let mut body = json!({"session": session::build(&self.as_openai())});
-        // Microsoft doesn't say whether it is heeded: only on the user's word.
+        // Microsoft doesn't document whether it has an effect, so it is sent only if the user asks for a life.
         if !mint.expiration.is_zero() {
             let seconds = mint.expiration.as_secs();
             body["expires_after"] = json!({"anchor": "created_at", "seconds": seconds});
@@ -143,11 +109,11 @@ fn sign_in(entra: &Entra, mint: &Mint<'_>) -> Result<Request, MintError> {
         ("grant_type", "client_credentials"),
     ];
     let path = format!("/{}/oauth2/v2.0/token", component(&entra.tenant_id));
-    let origin = entra.authority.as_deref().unwrap_or(AUTHORITY);
+    let origin = entra.authority.as_deref().unwrap_or(AzureOpenAi::AUTHORITY);
     Ok(Request::post_form(path, &form).to(To::Service {
         title: "Microsoft Entra",
         origin: origin.to_owned(),
-        built_in: origin == AUTHORITY,
+        built_in: origin == AzureOpenAi::AUTHORITY,
     }))
 }
 

@@ -2,56 +2,13 @@
 //!
 //! The reply is the token itself, as text. It works only where it was issued, so the Secret says where that is.
 
-use jiff::SignedDuration;
-
-use super::{AccountSide, Described, Facts, Life, Provider};
-use crate::api::{AzureSpeech, AzureSpeechAccount};
+use super::Provider;
+use crate::api::{AzureSpeech, ProviderBlock};
 use crate::mint::wire::text_token;
-use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply, claims};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, UnusableReply, claims};
 use crate::token::MintError;
 
-/// How long a token lives, by documentation.
-const LIFE: SignedDuration = SignedDuration::from_mins(10);
-
-const FACTS: Facts = Facts {
-    name: "azure-speech",
-    title: "Azure Speech",
-    secret_fields: &[SecretField {
-        key: "api-key",
-        env: "AZURE_SPEECH_KEY",
-    }],
-    origins: &[
-        "https://*.api.cognitive.microsoft.com",
-        "https://*.cognitiveservices.azure.com",
-    ],
-    secret_prefixes: &[],
-    config_has_model: false,
-    wrong_key_is_400: false,
-};
-
-impl Described for AzureSpeech {
-    const FACTS: &'static Facts = &FACTS;
-}
-
-impl AccountSide for AzureSpeechAccount {
-    fn secret_fields(&self) -> &'static [SecretField] {
-        FACTS.secret_fields
-    }
-}
-
 impl Provider for AzureSpeech {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
-    fn policy_subject(&self) -> Option<&str> {
-        None
-    }
-
-    fn life(&self) -> Life {
-        Life::Fixed(LIFE)
-    }
-
     fn endpoint(&self) -> Endpoint<'_> {
         let account = &self.account;
         match (&account.endpoint, &account.region, &account.resource) {
@@ -77,18 +34,18 @@ impl Provider for AzureSpeech {
             .header("accept", "*/*");
         Ok(Step::Send(request.key(
             mint,
-            &FACTS.secret_fields[0],
+            &Self::FACTS.secret_fields[0],
             "ocp-apim-subscription-key",
             "",
         )?))
     }
 
-    fn read(&self, _: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
+    fn read(&self, mint: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
         let value = text_token(body)?;
         if !claims::looks_like_one(&value) {
             return Err(UnusableReply("its body is no token".into()));
         }
-        let expiry = Expiry::no_later(claims::expiry(&value), LIFE);
+        let expiry = Expiry::no_later(claims::expiry(&value), mint.expiration);
         let mut answer = Answer::new(value, expiry, self.config());
         // Clients go where it was issued.
         let account = &self.account;

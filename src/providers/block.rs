@@ -2,9 +2,8 @@
 
 use serde::Serialize;
 
-use super::{AccountSide, Described, Facts, Provider};
+use super::Provider;
 use crate::api::*;
-use crate::mint::SecretField;
 
 /// No account of that provider, or one where there should be none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +41,7 @@ macro_rules! blocks {
             /// What never changes about each provider, in the order of the list.
             #[must_use]
             pub const fn every_facts() -> &'static [&'static Facts] {
-                &[$(<$Block as Described>::FACTS),*]
+                &[$(<$Block as ProviderBlock>::FACTS),*]
             }
 
             /// The adapter of the block.
@@ -86,8 +85,13 @@ macro_rules! blocks {
 
             /// The values that the account of a ClusterRealtimeProvider needs from its key Secret.
             #[must_use]
+            #[allow(clippy::needless_update, reason = "some blocks are nothing but their account")]
             pub fn account_secret_fields(accounts: &Accounts) -> &'static [SecretField] {
-                None$(.or(accounts.$field.as_ref().map(|account| account.secret_fields())))*.unwrap_or_default()
+                $(if let Some(account) = &accounts.$field {
+                    let account = account.as_ref().clone();
+                    return $Block { account, ..$Block::default() }.secret_fields();
+                })*
+                &[]
             }
         }
     };

@@ -2,53 +2,18 @@
 
 use serde_json::json;
 
-use super::{AccountSide, Described, Facts, Life, Provider};
-use crate::api::{Cartesia, CartesiaAccount};
+use super::Provider;
+use crate::api::{Cartesia, ProviderBlock};
 use crate::mint::wire::{reply_object, token};
-use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply, claims};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, UnusableReply, claims};
 use crate::token::MintError;
 
 /// The version of the API that this was written for; Cartesia wants one in every request.
 const VERSION: &str = "2026-08-14";
 
-const FACTS: Facts = Facts {
-    name: "cartesia",
-    title: "Cartesia",
-    secret_fields: &[SecretField {
-        key: "api-key",
-        env: "CARTESIA_API_KEY",
-    }],
-    origins: &["https://api.cartesia.ai"],
-    secret_prefixes: &["sk_car"],
-    config_has_model: false,
-    wrong_key_is_400: false,
-};
-
-impl Described for Cartesia {
-    const FACTS: &'static Facts = &FACTS;
-}
-
-impl AccountSide for CartesiaAccount {
-    fn secret_fields(&self) -> &'static [SecretField] {
-        FACTS.secret_fields
-    }
-}
-
 impl Provider for Cartesia {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
-    fn policy_subject(&self) -> Option<&str> {
-        None
-    }
-
-    fn life(&self) -> Life {
-        Life::chosen(1, 3600)
-    }
-
     fn endpoint(&self) -> Endpoint<'_> {
-        Endpoint::or(&self.account.endpoint, FACTS.origins[0])
+        Endpoint::or(&self.account.endpoint, Self::FACTS.origins[0])
     }
 
     fn validate(&self) -> Result<(), InvalidBlock> {
@@ -65,7 +30,7 @@ impl Provider for Cartesia {
         // Always with a life: Cartesia doesn't say what its default is.
         let body = json!({"grants": self.grants, "expires_in": mint.expiration.as_secs()});
         let request = Request::post_json("/access-token", &body).header("cartesia-version", VERSION);
-        Ok(Step::Send(request.bearer(mint, &FACTS.secret_fields[0])?))
+        Ok(Step::Send(request.bearer(mint, &Self::FACTS.secret_fields[0])?))
     }
 
     fn read(&self, mint: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {

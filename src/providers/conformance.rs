@@ -32,7 +32,13 @@ fn ask(spec: &Value) -> Ask {
     let block = block_of(&spec).unwrap();
     block.provider().validate().unwrap();
     let expiration = expiration(&spec, &block, None).unwrap();
-    block.provider().life().admit(expiration).unwrap();
+    let (facts, lifetime) = (block.provider().facts(), block.provider().lifetime());
+    lifetime.admit(expiration).unwrap();
+    if facts.lifetime != Lifetime::InBlock {
+        let refused = |lifetime| matches!(lifetime, Lifetime::Fixed(_) | Lifetime::Stated);
+        let same = lifetime == facts.lifetime || refused(lifetime) && refused(facts.lifetime);
+        assert!(same, "{}: CEL would say something else about {lifetime:?}", facts.name);
+    }
     Ask { block, expiration }
 }
 
@@ -137,7 +143,14 @@ fn same_request(name: &str, ask: &Ask, request: &Request, expected: &Value) {
     assert_eq!(request.path, expected["path"], "{name}");
     let origin = match (&request.to, ask.block.provider().endpoint()) {
         (To::Service { origin, .. }, _) => origin.clone(),
-        (To::Endpoint, Endpoint::BuiltIn(origin)) => origin.to_owned(),
+        (To::Endpoint, Endpoint::BuiltIn(origin)) => {
+            let guarded = ask.block.provider().facts().origins;
+            assert!(
+                guarded.contains(&origin),
+                "{name}: {origin} is not in the provider's facts"
+            );
+            origin.to_owned()
+        }
         (To::Endpoint, Endpoint::Tenant(origin)) => origin,
         (To::Endpoint, Endpoint::Custom(origin)) => origin.to_owned(),
         (To::Endpoint, Endpoint::Local) => panic!("{name}: sent to nowhere"),

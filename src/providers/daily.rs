@@ -3,57 +3,24 @@
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
-use super::{AccountSide, Described, Facts, Life, Provider};
-use crate::api::{Daily, DailyAccount, DailyRecording};
+use super::Provider;
+use crate::api::{Daily, DailyRecording, ProviderBlock};
 use crate::mint::sign::{Algorithm, jwt};
 use crate::mint::wire::{bounded, reply_object, secret, token};
-use crate::mint::{
-    Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply, claims as claims_of,
-};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, UnusableReply, claims as claims_of};
 use crate::token::MintError;
 
-const FACTS: Facts = Facts {
-    name: "daily",
-    title: "Daily",
-    secret_fields: &[SecretField {
-        key: "api-key",
-        env: "DAILY_API_KEY",
-    }],
-    origins: &["https://api.daily.co"],
-    secret_prefixes: &[],
-    config_has_model: false,
-    wrong_key_is_400: false,
-};
-
-impl Described for Daily {
-    const FACTS: &'static Facts = &FACTS;
-}
-
-impl AccountSide for DailyAccount {
-    fn secret_fields(&self) -> &'static [SecretField] {
-        FACTS.secret_fields
-    }
-}
-
 impl Provider for Daily {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
     /// The room.
     fn policy_subject(&self) -> Option<&str> {
         Some(&self.room_name)
-    }
-
-    fn life(&self) -> Life {
-        Life::chosen(60, 86_400)
     }
 
     fn endpoint(&self) -> Endpoint<'_> {
         if self.account.domain_id.is_some() {
             return Endpoint::Local;
         }
-        Endpoint::or(&self.account.endpoint, FACTS.origins[0])
+        Endpoint::or(&self.account.endpoint, Self::FACTS.origins[0])
     }
 
     fn validate(&self) -> Result<(), InvalidBlock> {
@@ -66,7 +33,7 @@ impl Provider for Daily {
             None => {
                 let body = json!({"properties": self.properties(mint)});
                 let request = Request::post_json("/v1/meeting-tokens", &body);
-                Ok(Step::Send(request.bearer(mint, &FACTS.secret_fields[0])?))
+                Ok(Step::Send(request.bearer(mint, &Self::FACTS.secret_fields[0])?))
             }
         }
     }
@@ -146,7 +113,7 @@ impl Daily {
         }
         let permissions = self.permissions.clone();
         claims.extend(permissions.map(|permissions| ("p".to_owned(), permissions.into())));
-        let key = secret(mint.credential, &FACTS.secret_fields[0])?.expose_secret();
+        let key = secret(mint.credential, &Self::FACTS.secret_fields[0])?.expose_secret();
         let token = jwt(Algorithm::Hs256, key.as_bytes(), &header, &claims)?;
         Ok(Answer::new(token, Expiry::At(expires_at), self.config()))
     }

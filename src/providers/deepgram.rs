@@ -2,51 +2,15 @@
 
 use serde_json::json;
 
-use super::{AccountSide, Described, Facts, Life, Provider};
-use crate::api::{Deepgram, DeepgramAccount};
+use super::Provider;
+use crate::api::{Deepgram, ProviderBlock};
 use crate::mint::wire::{reply_object, seconds, token};
-use crate::mint::{Answer, Endpoint, Expiry, Mint, Request, SecretField, Step, UnusableReply, claims};
+use crate::mint::{Answer, Endpoint, Expiry, Mint, Request, Step, UnusableReply, claims};
 use crate::token::MintError;
 
-const FACTS: Facts = Facts {
-    name: "deepgram",
-    title: "Deepgram",
-    secret_fields: &[SecretField {
-        key: "api-key",
-        env: "DEEPGRAM_API_KEY",
-    }],
-    // The EU host serves everything but the grant.
-    origins: &["https://api.deepgram.com"],
-    secret_prefixes: &[],
-    config_has_model: false,
-    wrong_key_is_400: false,
-};
-
-impl Described for Deepgram {
-    const FACTS: &'static Facts = &FACTS;
-}
-
-impl AccountSide for DeepgramAccount {
-    fn secret_fields(&self) -> &'static [SecretField] {
-        FACTS.secret_fields
-    }
-}
-
 impl Provider for Deepgram {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
-    fn policy_subject(&self) -> Option<&str> {
-        None
-    }
-
-    fn life(&self) -> Life {
-        Life::chosen(1, 3600)
-    }
-
     fn endpoint(&self) -> Endpoint<'_> {
-        Endpoint::or(&self.account.endpoint, FACTS.origins[0])
+        Endpoint::or(&self.account.endpoint, Self::FACTS.origins[0])
     }
 
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
@@ -56,7 +20,7 @@ impl Provider for Deepgram {
         // The key goes behind `Token`; `Bearer` is for the token it grants.
         Ok(Step::Send(request.key(
             mint,
-            &FACTS.secret_fields[0],
+            &Self::FACTS.secret_fields[0],
             "authorization",
             "Token ",
         )?))

@@ -1,69 +1,18 @@
 //! ElevenLabs agents: signed URLs for the WebSocket, conversation tokens for WebRTC.
 
-use jiff::SignedDuration;
 use reqwest::Url;
 use serde_json::{Map, Value};
 
-use super::{AccountSide, Described, Facts, Life, Provider};
-use crate::api::{ElevenLabs, ElevenLabsAccount, ElevenLabsKind, ElevenLabsRegion};
+use super::Provider;
+use crate::api::{ElevenLabs, ElevenLabsKind, ElevenLabsRegion, ProviderBlock};
 use crate::mint::wire::{reply_object, token};
-use crate::mint::{
-    Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply, claims, endpoint,
-};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, UnusableReply, claims, endpoint};
 use crate::token::MintError;
 
-/// The API's hosts. Singapore, India and the EU are residency hosts; `api.eu.elevenlabs.io` is not a name of theirs.
-const ORIGINS: [&str; 5] = [
-    "https://api.elevenlabs.io",
-    "https://api.us.elevenlabs.io",
-    "https://api.eu.residency.elevenlabs.io",
-    "https://api.in.residency.elevenlabs.io",
-    "https://api.sg.residency.elevenlabs.io",
-];
-
-const ROLES: &[SecretField] = &[SecretField {
-    key: "api-key",
-    env: "ELEVENLABS_API_KEY",
-}];
-
-/// How long a signed URL can start a conversation, by documentation. TanStack AI says 30 minutes.
-const SIGNED_URL_LIFE: SignedDuration = SignedDuration::from_mins(15);
-
-const FACTS: Facts = Facts {
-    name: "elevenlabs",
-    title: "ElevenLabs",
-    secret_fields: ROLES,
-    origins: &ORIGINS,
-    secret_prefixes: &["sk_", "xi-", "xi_", "cvtkn_", "sutkn_"],
-    config_has_model: false,
-    wrong_key_is_400: false,
-};
-
-impl Described for ElevenLabs {
-    const FACTS: &'static Facts = &FACTS;
-}
-
-impl AccountSide for ElevenLabsAccount {
-    fn secret_fields(&self) -> &'static [SecretField] {
-        ROLES
-    }
-}
-
 impl Provider for ElevenLabs {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
     /// The agent.
     fn policy_subject(&self) -> Option<&str> {
         Some(&self.agent_id)
-    }
-
-    fn life(&self) -> Life {
-        match self.kind {
-            ElevenLabsKind::SignedUrl => Life::Fixed(SIGNED_URL_LIFE),
-            ElevenLabsKind::ConversationToken => Life::Stated,
-        }
     }
 
     fn single_use(&self) -> Option<&'static str> {
@@ -92,15 +41,7 @@ impl Provider for ElevenLabs {
     }
 
     fn endpoint(&self) -> Endpoint<'_> {
-        let [global, us, eu, india, singapore] = ORIGINS;
-        match (&self.account.endpoint, self.account.region.unwrap_or_default()) {
-            (Some(custom), _) => Endpoint::Custom(custom),
-            (None, ElevenLabsRegion::Global) => Endpoint::BuiltIn(global),
-            (None, ElevenLabsRegion::US) => Endpoint::BuiltIn(us),
-            (None, ElevenLabsRegion::EU) => Endpoint::BuiltIn(eu),
-            (None, ElevenLabsRegion::India) => Endpoint::BuiltIn(india),
-            (None, ElevenLabsRegion::Singapore) => Endpoint::BuiltIn(singapore),
-        }
+        Endpoint::or(&self.account.endpoint, self.account.region.unwrap_or_default().origin())
     }
 
     fn validate(&self) -> Result<(), InvalidBlock> {
@@ -126,16 +67,21 @@ impl Provider for ElevenLabs {
             ("environment", self.environment.as_deref()),
         ];
         let request = Request::get(path).query(&query);
-        Ok(Step::Send(request.key(mint, &ROLES[0], "xi-api-key", "")?))
+        Ok(Step::Send(request.key(
+            mint,
+            &Self::FACTS.secret_fields[0],
+            "xi-api-key",
+            "",
+        )?))
     }
 
-    fn read(&self, _: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
+    fn read(&self, mint: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
         let mut reply = reply_object(body)?;
         let (value, expiry) = match self.kind {
             ElevenLabsKind::SignedUrl => {
                 let url = token(&mut reply, "signed_url")?;
                 self.check_signed_url(&url)?;
-                (url, Expiry::After(SIGNED_URL_LIFE))
+                (url, Expiry::After(mint.expiration))
             }
             ElevenLabsKind::ConversationToken => {
                 let value = token(&mut reply, "token")?;
@@ -161,7 +107,7 @@ impl ElevenLabs {
         let belongs = match self.endpoint() {
             Endpoint::BuiltIn(origin) => own(origin),
             // Behind a gateway of the user's own, ElevenLabs still hands out URLs of its own.
-            Endpoint::Custom(origin) => same_host(origin) || ORIGINS.into_iter().any(own),
+            Endpoint::Custom(origin) => same_host(origin) || ElevenLabsRegion::ORIGINS.iter().copied().any(own),
             Endpoint::Tenant(_) | Endpoint::Local => false,
         };
         if belongs {

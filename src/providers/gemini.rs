@@ -8,40 +8,13 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::{AccountSide, Described, Facts, Life, Provider};
-use crate::api::{Gemini, GeminiAccount};
+use super::Provider;
+use crate::api::{Gemini, ProviderBlock};
 use crate::mint::wire::{SESSION, bounded, reply_object, token};
-use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, UnusableReply};
 use crate::token::MintError;
 
-const FACTS: Facts = Facts {
-    name: "gemini",
-    title: "Gemini",
-    secret_fields: &[SecretField {
-        key: "api-key",
-        env: "GEMINI_API_KEY",
-    }],
-    origins: &["https://generativelanguage.googleapis.com"],
-    secret_prefixes: &["aiza", "auth_tokens/"],
-    config_has_model: true,
-    wrong_key_is_400: true,
-};
-
-impl Described for Gemini {
-    const FACTS: &'static Facts = &FACTS;
-}
-
-impl AccountSide for GeminiAccount {
-    fn secret_fields(&self) -> &'static [SecretField] {
-        FACTS.secret_fields
-    }
-}
-
 impl Provider for Gemini {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
     /// The model, if the token is locked to it: with a field mask only what is in the mask is.
     fn policy_subject(&self) -> Option<&str> {
         let mask = self.field_mask.as_deref();
@@ -58,10 +31,6 @@ impl Provider for Gemini {
             .collect()
     }
 
-    fn life(&self) -> Life {
-        Life::chosen(60, 68_400)
-    }
-
     fn single_use(&self) -> Option<&'static str> {
         (self.uses.unwrap_or_default() > 0).then_some(
             "such a token starts only so many sessions as gemini.uses says, and the readers of the Secret share them. \
@@ -70,7 +39,7 @@ impl Provider for Gemini {
     }
 
     fn endpoint(&self) -> Endpoint<'_> {
-        Endpoint::or(&self.account.endpoint, FACTS.origins[0])
+        Endpoint::or(&self.account.endpoint, Self::FACTS.origins[0])
     }
 
     fn validate(&self) -> Result<(), InvalidBlock> {
@@ -108,7 +77,7 @@ impl Provider for Gemini {
         }
         // A header, never `?key=`, which lands in logs.
         let request = Request::post_json("/v1alpha/auth_tokens", &body);
-        let request = request.key(mint, &FACTS.secret_fields[0], "x-goog-api-key", "")?;
+        let request = request.key(mint, &Self::FACTS.secret_fields[0], "x-goog-api-key", "")?;
         Ok(Step::Send(request))
     }
 

@@ -11,18 +11,15 @@ use std::collections::BTreeMap;
 
 use http::{HeaderName, HeaderValue};
 
-use super::{AccountSide, Described, Facts, Life, Provider};
-use crate::api::{Http, HttpAccount, HttpAuthKind, HttpMethod, HttpRequest, HttpReuse};
-use crate::mint::placeholder::{KEY_ID, LARGEST, Name, Text, Values, filled, model, text_at};
+use super::Provider;
+use crate::api::{Http, HttpAuthKind, HttpMethod, HttpRequest, HttpReuse, ProviderBlock, SecretField};
+use crate::mint::placeholder::{KEY_ID, LARGEST, Text, Values, filled, model};
 use crate::mint::request::component;
 use crate::mint::wire::credential_header;
-use crate::mint::{Class, Endpoint, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply};
+use crate::mint::{Class, Endpoint, InvalidBlock, Mint, Request, Step, UnusableReply};
 use crate::token::MintError;
 
-const KEY: SecretField = SecretField {
-    key: "api-key",
-    env: "API_KEY",
-};
+const KEY: SecretField = SecretField::api_key("API_KEY");
 const USERNAME: SecretField = SecretField {
     key: "username",
     env: "USERNAME",
@@ -33,34 +30,6 @@ const PASSWORD: SecretField = SecretField {
 };
 const WITH_ID: &[SecretField] = &[KEY, KEY_ID];
 const BASIC: &[SecretField] = &[USERNAME, PASSWORD];
-
-const FACTS: Facts = Facts {
-    name: "http",
-    title: "Generic HTTP",
-    secret_fields: &[KEY],
-    origins: &[],
-    secret_prefixes: &[],
-    config_has_model: true,
-    wrong_key_is_400: false,
-};
-
-impl Described for Http {
-    const FACTS: &'static Facts = &FACTS;
-}
-
-impl AccountSide for HttpAccount {
-    fn secret_fields(&self) -> &'static [SecretField] {
-        let Some(request) = &self.request else {
-            return FACTS.secret_fields;
-        };
-        if request.auth.kind == HttpAuthKind::Basic {
-            return BASIC;
-        }
-        let texts = check::texts(request).unwrap_or_default();
-        let uses_id = texts.iter().flat_map(Text::names).any(|name| *name == Name::KeyId);
-        if uses_id { WITH_ID } else { FACTS.secret_fields }
-    }
-}
 
 impl Http {
     fn request(&self) -> Result<&HttpRequest, InvalidBlock> {
@@ -79,7 +48,7 @@ impl Http {
         let mut request = match (template.method, &template.json, &template.form) {
             (HttpMethod::GET, ..) => Request::get(path),
             (HttpMethod::POST, Some(json), _) => {
-                let json = filled(json, &values)?;
+                let json = filled(json, "http.request.json", &values)?;
                 let request = Request::post_json(path, &json.into());
                 bounded("http.request.json", request.bytes().len())?;
                 request
@@ -117,18 +86,16 @@ impl Http {
 /// Path and query. A value of a placeholder stays within its segment.
 fn path(template: &HttpRequest, values: &Values<'_>) -> Result<String, MintError> {
     let place = "http.request.path";
-    let mut path = String::new();
-    for segment in template.path.split('/').skip(1) {
-        let filled = text_at(segment, place)?.fill(values, component)?;
-        // What a URL parser would take for a way up, or leave out.
-        if matches!(filled.as_str(), "." | "..") {
-            return Err(InvalidBlock(format!(
-                "{place}: a segment comes out as {filled:?}, which would leave the path"
-            ))
-            .into());
-        }
-        path.push('/');
-        path.push_str(&filled);
+    let refuse = |problem: &str| Err(InvalidBlock(format!("{place}: {problem}")).into());
+    let mut path = Text::parse(&template.path, place)?.fill(values, component)?;
+    let segments: Vec<_> = path.split('/').collect();
+    match segments.as_slice() {
+        ["", inner @ .., _] if !inner.contains(&"") => {}
+        _ => return refuse("begins with one / and has no empty segment; the host is the endpoint's"),
+    }
+    // What a URL parser would take for a way up, or leave out.
+    if let Some(dots) = segments.into_iter().find(|segment| matches!(*segment, "." | "..")) {
+        return refuse(&format!("a segment comes out as {dots:?}, which would leave the path"));
     }
     let query = texts(&template.query, "http.request.query", values)?;
     let pairs: Vec<_> = query
@@ -148,7 +115,7 @@ fn texts(
     values: &Values<'_>,
 ) -> Result<Vec<(String, String)>, MintError> {
     let pairs = templates.iter().map(|(name, text)| {
-        let text = text_at(text, &format!("{place}.{name}"))?;
+        let text = Text::parse(text, &format!("{place}.{name}"))?;
         Ok((name.clone(), text.fill(values, str::to_owned)?))
     });
     pairs.collect()
@@ -156,7 +123,7 @@ fn texts(
 
 fn header(name: &str, text: &str, values: &Values<'_>) -> Result<(HeaderName, HeaderValue), MintError> {
     let place = format!("http.request.headers.{name}");
-    let text = text_at(text, &place)?;
+    let text = Text::parse(text, &place)?;
     let filled = text.fill(values, str::to_owned)?;
     let sendable = filled.chars().all(|c| c == ' ' || c.is_ascii_graphic());
     let value = HeaderValue::from_str(&filled).ok().filter(|_| sendable);
@@ -165,7 +132,7 @@ fn header(name: &str, text: &str, values: &Values<'_>) -> Result<(HeaderName, He
             "{place}: comes out with a line break or another character that no header can carry"
         ))
     })?;
-    value.set_sensitive(text.names().any(|name| matches!(name, Name::Credential | Name::KeyId)));
+    value.set_sensitive(text.uses("credential") || text.uses("keyId"));
     Ok((check::header_name(name, &place)?, value))
 }
 
@@ -179,31 +146,24 @@ fn bounded(place: &str, size: usize) -> Result<(), InvalidBlock> {
 }
 
 impl Provider for Http {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
     fn published(&self) -> Cow<'static, str> {
-        self.account.name.clone().map_or(FACTS.name.into(), Cow::Owned)
+        self.account.name.clone().map_or(Self::FACTS.name.into(), Cow::Owned)
     }
 
     fn secret_fields(&self) -> &'static [SecretField] {
-        self.account.secret_fields()
+        let Some(request) = &self.account.request else {
+            return Self::FACTS.secret_fields;
+        };
+        if request.auth.kind == HttpAuthKind::Basic {
+            return BASIC;
+        }
+        let texts = check::texts(request).unwrap_or_default();
+        let uses_id = texts.iter().any(|text| text.uses("keyId"));
+        if uses_id { WITH_ID } else { Self::FACTS.secret_fields }
     }
 
     fn policy_subject(&self) -> Option<&str> {
         model(&self.params)
-    }
-
-    fn life(&self) -> Life {
-        let ttl = self.account.ttl.as_ref();
-        let seconds = |seconds: i64| jiff::SignedDuration::from_secs(seconds);
-        match ttl.map(|ttl| (ttl.fixed_seconds, ttl.min_seconds, ttl.max_seconds)) {
-            Some((Some(fixed), ..)) => Life::Fixed(seconds(fixed)),
-            Some((None, min, Some(max))) => Life::chosen(min.unwrap_or(1), max),
-            // Refused by `validate`.
-            _ => Life::Stated,
-        }
     }
 
     fn single_use(&self) -> Option<&'static str> {

@@ -1,74 +1,32 @@
 //! Hume: access tokens by OAuth's client credentials.
 
-use jiff::SignedDuration;
-
-use super::{AccountSide, Described, Facts, Life, Provider};
-use crate::api::{Hume, HumeAccount};
+use super::Provider;
+use crate::api::{Hume, ProviderBlock};
 use crate::mint::wire::{reply_object, seconds, token};
-use crate::mint::{Answer, Endpoint, Expiry, Mint, Request, SecretField, Step, UnusableReply};
+use crate::mint::{Answer, Endpoint, Expiry, Mint, Request, Step, UnusableReply};
 use crate::token::MintError;
 
-const API_KEY: SecretField = SecretField {
-    key: "HUME_API_KEY",
-    env: "HUME_API_KEY",
-};
-const SECRET_KEY: SecretField = SecretField {
-    key: "HUME_SECRET_KEY",
-    env: "HUME_SECRET_KEY",
-};
-
-/// How long a token lives, by documentation.
-const LIFE: SignedDuration = SignedDuration::from_mins(30);
-
-const FACTS: Facts = Facts {
-    name: "hume",
-    title: "Hume",
-    secret_fields: &[API_KEY, SECRET_KEY],
-    origins: &["https://api.hume.ai"],
-    secret_prefixes: &[],
-    config_has_model: false,
-    wrong_key_is_400: false,
-};
-
-impl Described for Hume {
-    const FACTS: &'static Facts = &FACTS;
-}
-
-impl AccountSide for HumeAccount {
-    fn secret_fields(&self) -> &'static [SecretField] {
-        FACTS.secret_fields
-    }
-}
-
 impl Provider for Hume {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
-    fn policy_subject(&self) -> Option<&str> {
-        None
-    }
-
-    fn life(&self) -> Life {
-        Life::Fixed(LIFE)
-    }
-
     fn endpoint(&self) -> Endpoint<'_> {
-        Endpoint::or(&self.account.endpoint, FACTS.origins[0])
+        Endpoint::or(&self.account.endpoint, Self::FACTS.origins[0])
     }
 
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
         let form = [("grant_type", "client_credentials")];
         let request = Request::post_form("/oauth2-cc/token", &form);
-        Ok(Step::Send(request.basic(mint, &API_KEY, &SECRET_KEY)?))
+        Ok(Step::Send(request.basic(
+            mint,
+            &Self::FACTS.secret_fields[0],
+            &Self::FACTS.secret_fields[1],
+        )?))
     }
 
-    fn read(&self, _: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
+    fn read(&self, mint: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
         let mut reply = reply_object(body)?;
         let value = token(&mut reply, "access_token")?;
         // Only a third party's example has `expires_in`; the documentation has the life.
         let stated = reply.get("expires_in").and_then(seconds);
-        let expiry = Expiry::After(stated.map_or(LIFE, |stated| stated.min(LIFE)));
+        let expiry = Expiry::After(stated.map_or(mint.expiration, |stated| stated.min(mint.expiration)));
         Ok(Step::Done(Answer::new(value, expiry, self.config())))
     }
 }

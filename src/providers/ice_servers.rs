@@ -9,32 +9,17 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{AccountSide, Described, Facts, Life, Provider};
-use crate::api::{IceServers, IceServersAccount, IceServersKind};
+use super::Provider;
+use crate::api::{IceServers, IceServersKind, ProviderBlock, SecretField};
 use crate::mint::request::component;
 use crate::mint::wire::{no_expiry, reply_object, seconds_text, secret};
-use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, UnusableReply};
 use crate::token::MintError;
 
-const CLOUDFLARE: &[SecretField] = &[
-    SecretField {
-        key: "TURN_KEY_API_TOKEN",
-        env: "TURN_KEY_API_TOKEN",
-    },
-    SecretField {
-        key: "TURN_KEY_ID",
-        env: "TURN_KEY_ID",
-    },
-];
+const CLOUDFLARE: &[SecretField] = IceServers::FACTS.secret_fields;
 const TWILIO: &[SecretField] = &[
-    SecretField {
-        key: "TWILIO_AUTH_TOKEN",
-        env: "TWILIO_AUTH_TOKEN",
-    },
-    SecretField {
-        key: "TWILIO_ACCOUNT_SID",
-        env: "TWILIO_ACCOUNT_SID",
-    },
+    SecretField::named("TWILIO_AUTH_TOKEN"),
+    SecretField::named("TWILIO_ACCOUNT_SID"),
 ];
 /// Named as in coturn's own configuration.
 const COTURN: &[SecretField] = &[SecretField {
@@ -42,35 +27,7 @@ const COTURN: &[SecretField] = &[SecretField {
     env: "STATIC_AUTH_SECRET",
 }];
 
-const FACTS: Facts = Facts {
-    name: "iceservers",
-    title: "ICE servers",
-    secret_fields: CLOUDFLARE,
-    origins: &["https://rtc.live.cloudflare.com", "https://api.twilio.com"],
-    secret_prefixes: &[],
-    config_has_model: false,
-    wrong_key_is_400: false,
-};
-
-impl Described for IceServers {
-    const FACTS: &'static Facts = &FACTS;
-}
-
-impl AccountSide for IceServersAccount {
-    fn secret_fields(&self) -> &'static [SecretField] {
-        match self.kind.unwrap_or_default() {
-            IceServersKind::Cloudflare => CLOUDFLARE,
-            IceServersKind::Twilio => TWILIO,
-            IceServersKind::Coturn => COTURN,
-        }
-    }
-}
-
 impl Provider for IceServers {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
     fn title(&self) -> &'static str {
         match self.kind() {
             IceServersKind::Cloudflare => "Cloudflare TURN",
@@ -80,21 +37,17 @@ impl Provider for IceServers {
     }
 
     fn secret_fields(&self) -> &'static [SecretField] {
-        self.account.secret_fields()
-    }
-
-    fn policy_subject(&self) -> Option<&str> {
-        None
-    }
-
-    fn life(&self) -> Life {
-        Life::chosen(60, 172_800)
+        match self.kind() {
+            IceServersKind::Cloudflare => CLOUDFLARE,
+            IceServersKind::Twilio => TWILIO,
+            IceServersKind::Coturn => COTURN,
+        }
     }
 
     fn endpoint(&self) -> Endpoint<'_> {
         match self.kind() {
-            IceServersKind::Cloudflare => Endpoint::or(&self.account.endpoint, FACTS.origins[0]),
-            IceServersKind::Twilio => Endpoint::or(&self.account.endpoint, FACTS.origins[1]),
+            IceServersKind::Cloudflare => Endpoint::or(&self.account.endpoint, Self::FACTS.origins[0]),
+            IceServersKind::Twilio => Endpoint::or(&self.account.endpoint, Self::FACTS.origins[1]),
             IceServersKind::Coturn => Endpoint::Local,
         }
     }

@@ -4,35 +4,21 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use jiff::SignedDuration;
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
-use super::{AccountSide, Described, Facts, Life, Provider};
-use crate::api::{Jwt, JwtAccount, JwtAlgorithm, JwtKeyEncoding};
-use crate::mint::placeholder::{KEY_ID, LARGEST, Name, Text, Values, check_params, filled, model, texts};
+use super::Provider;
+use crate::api::{Jwt, JwtAccount, JwtAlgorithm, JwtKeyEncoding, ProviderBlock, SecretField};
+use crate::mint::placeholder::{KEY_ID, LARGEST, Text, Values, check_params, filled, model, rehearse, texts};
 use crate::mint::sign::{Algorithm, jwt};
 use crate::mint::wire::secret;
-use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, SecretField, Step, UnusableReply};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Step};
 use crate::token::MintError;
 
-const KEY: SecretField = SecretField {
-    key: "signing-key",
-    env: "SIGNING_KEY",
-};
-const WITH_ID: &[SecretField] = &[KEY, KEY_ID];
+const KEY: &SecretField = &Jwt::FACTS.secret_fields[0];
+const WITH_ID: &[SecretField] = &[*KEY, KEY_ID];
 
-const FACTS: Facts = Facts {
-    name: "jwt",
-    title: "Generic JWT",
-    secret_fields: &[KEY],
-    origins: &[],
-    secret_prefixes: &[],
-    config_has_model: true,
-    wrong_key_is_400: false,
-};
-
-/// A day, as most SDKs have it at most.
-const LONGEST_BY_DEFAULT: i64 = 86_400;
 /// What we set ourselves, each with the way to choose it.
 const OWN_CLAIMS: [(&str, &str); 3] = [
     ("exp", "is always set, to now and expirationSeconds: a token must end"),
@@ -45,18 +31,6 @@ const OWN_HEADER: [(&str, &str); 4] = [
     ("crit", "changes what a signature means"),
     ("b64", "changes what a signature means"),
 ];
-
-impl Described for Jwt {
-    const FACTS: &'static Facts = &FACTS;
-}
-
-impl AccountSide for JwtAccount {
-    fn secret_fields(&self) -> &'static [SecretField] {
-        let texts = self.texts().unwrap_or_default();
-        let uses_id = texts.iter().flat_map(Text::names).any(|name| *name == Name::KeyId);
-        if uses_id { WITH_ID } else { FACTS.secret_fields }
-    }
-}
 
 impl JwtAccount {
     fn parts(&self) -> impl Iterator<Item = (&'static str, &Map<String, Value>)> {
@@ -95,11 +69,11 @@ impl Jwt {
             Values {
                 mint,
                 params: &self.params,
-                key: &KEY,
+                key: KEY,
             },
         );
-        let fill = |part: &Option<Map<String, Value>>| match part {
-            Some(part) => filled(part, &values),
+        let fill = |part: &Option<Map<String, Value>>, place| match part {
+            Some(part) => filled(part, place, &values),
             None => Ok(Map::new()),
         };
         let algorithm = account.algorithm()?;
@@ -107,9 +81,9 @@ impl Jwt {
         if account.typ.unwrap_or(true) {
             header.insert("typ".into(), "JWT".into());
         }
-        header.extend(fill(&account.header)?);
+        header.extend(fill(&account.header, "jwt.header")?);
 
-        let mut claims = fill(&account.claims)?;
+        let mut claims = fill(&account.claims, "jwt.claims")?;
         let since = mint.now.as_second() - account.skew_seconds.unwrap_or_default();
         if account.iat.unwrap_or(true) {
             claims.insert("iat".into(), since.into());
@@ -130,7 +104,7 @@ impl Jwt {
     }
 
     fn key(&self, mint: &Mint<'_>) -> Result<Vec<u8>, MintError> {
-        let text = secret(mint.credential, &KEY)?.expose_secret();
+        let text = secret(mint.credential, KEY)?.expose_secret();
         let refuse = |problem: &str| {
             Err(MintError::Rejected {
                 credential: true,
@@ -153,24 +127,18 @@ impl Jwt {
 }
 
 impl Provider for Jwt {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
     fn published(&self) -> Cow<'static, str> {
-        self.account.name.clone().map_or(FACTS.name.into(), Cow::Owned)
+        self.account.name.clone().map_or(Self::FACTS.name.into(), Cow::Owned)
     }
 
     fn secret_fields(&self) -> &'static [SecretField] {
-        self.account.secret_fields()
+        let texts = self.account.texts().unwrap_or_default();
+        let uses_id = texts.iter().any(|text| text.uses("keyId"));
+        if uses_id { WITH_ID } else { Self::FACTS.secret_fields }
     }
 
     fn policy_subject(&self) -> Option<&str> {
         model(&self.params)
-    }
-
-    fn life(&self) -> Life {
-        Life::chosen(1, self.account.max_seconds.unwrap_or(LONGEST_BY_DEFAULT))
     }
 
     fn endpoint(&self) -> Endpoint<'_> {
@@ -197,13 +165,15 @@ impl Provider for Jwt {
             }
         }
         let texts = account.texts()?;
-        let names = texts.iter().flat_map(Text::names);
-        if names.clone().any(|name| *name == Name::Credential) {
+        if texts.iter().any(|text| text.uses("credential")) {
             return Err(InvalidBlock(
                 "jwt: {{ credential }} is the key that signs; whoever reads the token would have it".into(),
             ));
         }
-        check_params("jwt", &self.params, names)
+        check_params("jwt", &self.params, &texts)?;
+        rehearse(&[KEY_ID], SignedDuration::from_hours(1), |mint| {
+            self.header_and_claims(mint)
+        })
     }
 
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
@@ -211,10 +181,6 @@ impl Provider for Jwt {
         let token = jwt(self.account.algorithm()?, &self.key(mint)?, &header, &claims)?;
         let expiry = Expiry::At(mint.expires_at());
         Ok(Step::Done(Answer::new(token, expiry, self.config())))
-    }
-
-    fn read(&self, _: &Mint<'_>, _: usize, _: &[u8]) -> Result<Step, UnusableReply> {
-        Err(UnusableReply("nothing was asked".into()))
     }
 }
 

@@ -3,47 +3,14 @@
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
-use super::{AccountSide, Described, Facts, Life, Provider};
-use crate::api::{LiveKit, LiveKitAccount};
+use super::Provider;
+use crate::api::{LiveKit, ProviderBlock};
 use crate::mint::sign::{Algorithm, jwt};
 use crate::mint::wire::{bounded, secret};
-use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, SecretField, Step, UnusableReply};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Step};
 use crate::token::MintError;
 
-const FACTS: Facts = Facts {
-    name: "livekit",
-    title: "LiveKit",
-    secret_fields: &[
-        SecretField {
-            key: "LIVEKIT_API_SECRET",
-            env: "LIVEKIT_API_SECRET",
-        },
-        SecretField {
-            key: "LIVEKIT_API_KEY",
-            env: "LIVEKIT_API_KEY",
-        },
-    ],
-    origins: &[],
-    secret_prefixes: &[],
-    config_has_model: false,
-    wrong_key_is_400: false,
-};
-
-impl Described for LiveKit {
-    const FACTS: &'static Facts = &FACTS;
-}
-
-impl AccountSide for LiveKitAccount {
-    fn secret_fields(&self) -> &'static [SecretField] {
-        FACTS.secret_fields
-    }
-}
-
 impl Provider for LiveKit {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
     /// The room, if that is all the token opens.
     fn policy_subject(&self) -> Option<&str> {
         let further = [&self.sip, &self.inference, &self.agent, &self.observability];
@@ -54,10 +21,6 @@ impl Provider for LiveKit {
             .any(|(grant, value)| !OF_A_ROOM.contains(&grant.as_str()) && *value != Value::Bool(false));
         let only = !beyond && further.into_iter().all(Option::is_none);
         self.room().filter(|_| only)
-    }
-
-    fn life(&self) -> Life {
-        Life::chosen(60, 86_400)
     }
 
     fn endpoint(&self) -> Endpoint<'_> {
@@ -104,7 +67,7 @@ impl Provider for LiveKit {
     }
 
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
-        let [key_secret, key_id] = FACTS.secret_fields else {
+        let [key_secret, key_id] = Self::FACTS.secret_fields else {
             return Err(InvalidBlock("livekit needs two values".into()).into());
         };
         let issuer = secret(mint.credential, key_id)?.expose_secret();
@@ -138,10 +101,6 @@ impl Provider for LiveKit {
             answer.outputs.insert("url".into(), url.clone().into());
         }
         Ok(Step::Done(answer))
-    }
-
-    fn read(&self, _: &Mint<'_>, _: usize, _: &[u8]) -> Result<Step, UnusableReply> {
-        Err(UnusableReply("nothing was asked".into()))
     }
 }
 

@@ -22,7 +22,6 @@ mod http;
 mod hume;
 mod ice_servers;
 mod jwt;
-mod life;
 mod livekit;
 mod mistral;
 mod openai;
@@ -36,18 +35,34 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 pub use self::block::{AccountMismatch, Block};
-pub use self::life::Life;
-use crate::mint::{Class, Endpoint, InvalidBlock, Mint, SecretField, Step, UnusableReply};
+use crate::api::{Facts, Lifetime, ProviderBlock, SecretField};
+use crate::mint::{Class, Endpoint, InvalidBlock, Mint, Step, UnusableReply};
 use crate::token::MintError;
+
+/// The facts of a block, whichever it is: [`ProviderBlock`] for `dyn Provider`.
+pub trait Described {
+    /// What never changes about the provider.
+    fn facts(&self) -> &'static Facts;
+
+    /// How long a token of this block lives.
+    fn lifetime(&self) -> Lifetime;
+}
+
+impl<B: ProviderBlock> Described for B {
+    fn facts(&self) -> &'static Facts {
+        B::FACTS
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        ProviderBlock::lifetime(self)
+    }
+}
 
 /// A provider's wire format, free of I/O, clocks and random numbers.
 ///
-/// Most providers are [`Facts`] and two functions: [`Provider::start`] says what to send, or signs the token itself;
+/// Most providers are two functions: [`Provider::start`] says what to send, or signs the token itself;
 /// [`Provider::read`] reads the reply.
-pub trait Provider: Send + Sync {
-    /// What never changes about the provider: [`Described::FACTS`].
-    fn facts(&self) -> &'static Facts;
-
+pub trait Provider: Described + Send + Sync {
     /// The provider's name as TanStack AI writes it into `token.json`.
     fn name(&self) -> &'static str {
         self.facts().name
@@ -70,10 +85,9 @@ pub trait Provider: Send + Sync {
 
     /// What `policy.allowedModels` is held against: the model, the agent, the room. `None` if the token is bound to
     /// none; a policy with allowedModels then refuses it.
-    fn policy_subject(&self) -> Option<&str>;
-
-    /// How the token's life is settled.
-    fn life(&self) -> Life;
+    fn policy_subject(&self) -> Option<&str> {
+        None
+    }
 
     /// TanStack's `config`, as published unless the reply says more.
     fn config(&self) -> Map<String, Value> {
@@ -111,7 +125,7 @@ pub trait Provider: Send + Sync {
         Ok(())
     }
 
-    /// The first request, or the token itself where it is signed with the key and nobody is asked.
+    /// The first request, or the token itself where it is signed here.
     ///
     /// # Errors
     /// A credential that can't be sent or can't sign.
@@ -121,38 +135,9 @@ pub trait Provider: Send + Sync {
     ///
     /// # Errors
     /// A reply without a token or without an expiry is refused, never guessed at.
-    fn read(&self, mint: &Mint<'_>, nth: usize, body: &[u8]) -> Result<Step, UnusableReply>;
-}
-
-/// The facts by type, where there is no block yet.
-pub trait Described {
-    /// What never changes about the provider.
-    const FACTS: &'static Facts;
-}
-
-/// The account side of a block, which a ClusterRealtimeProvider can hold.
-pub trait AccountSide {
-    /// The values that the account needs from the key Secret.
-    fn secret_fields(&self) -> &'static [SecretField];
-}
-
-/// What never changes about a provider.
-#[derive(Debug)]
-pub struct Facts {
-    /// The name in `token.json`, TanStack AI's where it has an adapter.
-    pub name: &'static str,
-    /// The name in messages.
-    pub title: &'static str,
-    /// The values from the key Secret, unless they depend on the block.
-    pub secret_fields: &'static [SecretField],
-    /// The origins that its keys are sent to without being listed; `*` stands for a name of the customer's.
-    pub origins: &'static [&'static str],
-    /// How its keys and tokens begin, in lower case, so that its error messages can be scrubbed of them.
-    pub secret_prefixes: &'static [&'static str],
-    /// Whether `model` of TanStack's `config` is what [`Provider::policy_subject`] names.
-    pub config_has_model: bool,
-    /// Whether it answers 400 for a wrong key as well.
-    pub wrong_key_is_400: bool,
+    fn read(&self, _mint: &Mint<'_>, _nth: usize, _body: &[u8]) -> Result<Step, UnusableReply> {
+        Err(UnusableReply("this provider signs its tokens and sends nothing".into()))
+    }
 }
 
 #[cfg(test)]

@@ -5,66 +5,20 @@ pub(crate) mod session;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
-use super::{AccountSide, Described, Facts, Life, Provider};
-use crate::api::{OpenAi, OpenAiAccount, OpenAiKind, OpenAiRegion};
+use super::Provider;
+use crate::api::{OpenAi, OpenAiKind, ProviderBlock};
 use crate::mint::expiry::epoch_seconds;
 use crate::mint::wire::{reply_object, sendable, token};
-use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, UnusableReply};
 use crate::token::MintError;
 
-/// The hosts that serve Realtime. The SDK knows more regions; their hosts don't.
-const ORIGINS: [&str; 3] = [
-    "https://api.openai.com",
-    "https://us.api.openai.com",
-    "https://eu.api.openai.com",
-];
-
-const ROLES: &[SecretField] = &[SecretField {
-    key: "api-key",
-    env: "OPENAI_API_KEY",
-}];
-
-const FACTS: Facts = Facts {
-    name: "openai",
-    title: "OpenAI",
-    secret_fields: ROLES,
-    origins: &ORIGINS,
-    secret_prefixes: &["sk-", "sk_", "ek-", "ek_"],
-    config_has_model: true,
-    wrong_key_is_400: false,
-};
-
-impl Described for OpenAi {
-    const FACTS: &'static Facts = &FACTS;
-}
-
-impl AccountSide for OpenAiAccount {
-    fn secret_fields(&self) -> &'static [SecretField] {
-        ROLES
-    }
-}
-
 impl Provider for OpenAi {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
     fn policy_subject(&self) -> Option<&str> {
         Some(&self.model)
     }
 
-    fn life(&self) -> Life {
-        Life::chosen(10, 7200)
-    }
-
     fn endpoint(&self) -> Endpoint<'_> {
-        let [global, us, eu] = ORIGINS;
-        match (&self.account.endpoint, self.account.region.unwrap_or_default()) {
-            (Some(custom), _) => Endpoint::Custom(custom),
-            (None, OpenAiRegion::Global) => Endpoint::BuiltIn(global),
-            (None, OpenAiRegion::US) => Endpoint::BuiltIn(us),
-            (None, OpenAiRegion::EU) => Endpoint::BuiltIn(eu),
-        }
+        Endpoint::or(&self.account.endpoint, self.account.region.unwrap_or_default().origin())
     }
 
     fn validate(&self) -> Result<(), InvalidBlock> {
@@ -82,7 +36,7 @@ impl Provider for OpenAi {
             "expires_after": {"anchor": "created_at", "seconds": mint.expiration.as_secs()},
             "session": session::build(self),
         });
-        let mut request = Request::post_json(path, &body).bearer(mint, &ROLES[0])?;
+        let mut request = Request::post_json(path, &body).bearer(mint, &Self::FACTS.secret_fields[0])?;
         request.headers.extend(account_headers(self)?);
         Ok(Step::Send(request))
     }

@@ -2,55 +2,13 @@
 
 use serde_json::json;
 
-use super::{AccountSide, Described, Facts, Life, Provider};
-use crate::api::{Soniox, SonioxAccount, SonioxKind, SonioxRegion};
+use super::Provider;
+use crate::api::{ProviderBlock, Soniox, SonioxKind};
 use crate::mint::wire::{no_expiry, reply_object, rfc3339, token};
-use crate::mint::{Answer, Endpoint, Expiry, Mint, Request, SecretField, Step, UnusableReply};
+use crate::mint::{Answer, Endpoint, Expiry, Mint, Request, Step, UnusableReply};
 use crate::token::MintError;
 
-/// The API's hosts. The one of the US has no region in its name.
-const ORIGINS: [&str; 3] = [
-    "https://api.soniox.com",
-    "https://api.eu.soniox.com",
-    "https://api.jp.soniox.com",
-];
-
-const FACTS: Facts = Facts {
-    name: "soniox",
-    title: "Soniox",
-    secret_fields: &[SecretField {
-        key: "api-key",
-        env: "SONIOX_API_KEY",
-    }],
-    origins: &ORIGINS,
-    secret_prefixes: &["temp:"],
-    config_has_model: false,
-    wrong_key_is_400: false,
-};
-
-impl Described for Soniox {
-    const FACTS: &'static Facts = &FACTS;
-}
-
-impl AccountSide for SonioxAccount {
-    fn secret_fields(&self) -> &'static [SecretField] {
-        FACTS.secret_fields
-    }
-}
-
 impl Provider for Soniox {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
-    fn policy_subject(&self) -> Option<&str> {
-        None
-    }
-
-    fn life(&self) -> Life {
-        Life::chosen(1, 3600)
-    }
-
     fn single_use(&self) -> Option<&'static str> {
         self.single_use.then_some(
             "such a key opens one stream: the first reader of the Secret uses it up. Remove soniox.singleUse",
@@ -58,13 +16,7 @@ impl Provider for Soniox {
     }
 
     fn endpoint(&self) -> Endpoint<'_> {
-        let [us, eu, jp] = ORIGINS;
-        let own = match self.account.region.unwrap_or_default() {
-            SonioxRegion::US => us,
-            SonioxRegion::EU => eu,
-            SonioxRegion::JP => jp,
-        };
-        Endpoint::or(&self.account.endpoint, own)
+        Endpoint::or(&self.account.endpoint, self.account.region.unwrap_or_default().origin())
     }
 
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
@@ -86,7 +38,7 @@ impl Provider for Soniox {
             body["max_session_duration_seconds"] = seconds.into();
         }
         let request = Request::post_json("/v1/auth/temporary-api-key", &body);
-        Ok(Step::Send(request.bearer(mint, &FACTS.secret_fields[0])?))
+        Ok(Step::Send(request.bearer(mint, &Self::FACTS.secret_fields[0])?))
     }
 
     fn read(&self, _: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {

@@ -6,50 +6,15 @@
 
 use serde_json::json;
 
-use super::{AccountSide, Described, Facts, Life, Provider};
-use crate::api::{Speechmatics, SpeechmaticsAccount, SpeechmaticsKind};
+use super::Provider;
+use crate::api::{ProviderBlock, Speechmatics, SpeechmaticsKind};
 use crate::mint::wire::{reply_object, token};
-use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply, claims};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, UnusableReply, claims};
 use crate::token::MintError;
 
-const FACTS: Facts = Facts {
-    name: "speechmatics",
-    title: "Speechmatics",
-    secret_fields: &[SecretField {
-        key: "api-key",
-        env: "SPEECHMATICS_API_KEY",
-    }],
-    origins: &["https://mp.speechmatics.com"],
-    secret_prefixes: &[],
-    config_has_model: false,
-    wrong_key_is_400: false,
-};
-
-impl Described for Speechmatics {
-    const FACTS: &'static Facts = &FACTS;
-}
-
-impl AccountSide for SpeechmaticsAccount {
-    fn secret_fields(&self) -> &'static [SecretField] {
-        FACTS.secret_fields
-    }
-}
-
 impl Provider for Speechmatics {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
-    fn policy_subject(&self) -> Option<&str> {
-        None
-    }
-
-    fn life(&self) -> Life {
-        Life::chosen(60, 86_400)
-    }
-
     fn endpoint(&self) -> Endpoint<'_> {
-        Endpoint::or(&self.account.endpoint, FACTS.origins[0])
+        Endpoint::or(&self.account.endpoint, Self::FACTS.origins[0])
     }
 
     fn validate(&self) -> Result<(), InvalidBlock> {
@@ -74,7 +39,7 @@ impl Provider for Speechmatics {
             body["client_ref"] = client.as_str().into();
         }
         let request = Request::post_json("/v1/api_keys", &body).query(&[("type", Some(kind))]);
-        Ok(Step::Send(request.bearer(mint, &FACTS.secret_fields[0])?))
+        Ok(Step::Send(request.bearer(mint, &Self::FACTS.secret_fields[0])?))
     }
 
     fn read(&self, mint: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {

@@ -3,51 +3,14 @@
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
-use super::{AccountSide, Described, Facts, Life, Provider};
-use crate::api::{Twilio, TwilioAccount};
+use super::Provider;
+use crate::api::{ProviderBlock, SecretField, Twilio};
 use crate::mint::sign::{Algorithm, jwt};
 use crate::mint::wire::{bounded, secret};
-use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, SecretField, Step, UnusableReply};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Step};
 use crate::token::MintError;
 
-const KEY_SECRET: SecretField = SecretField {
-    key: "TWILIO_API_SECRET",
-    env: "TWILIO_API_SECRET",
-};
-const KEY_SID: SecretField = SecretField {
-    key: "TWILIO_API_KEY",
-    env: "TWILIO_API_KEY",
-};
-const ACCOUNT_SID: SecretField = SecretField {
-    key: "TWILIO_ACCOUNT_SID",
-    env: "TWILIO_ACCOUNT_SID",
-};
-
-const FACTS: Facts = Facts {
-    name: "twilio",
-    title: "Twilio",
-    secret_fields: &[KEY_SECRET, KEY_SID, ACCOUNT_SID],
-    origins: &[],
-    secret_prefixes: &[],
-    config_has_model: false,
-    wrong_key_is_400: false,
-};
-
-impl Described for Twilio {
-    const FACTS: &'static Facts = &FACTS;
-}
-
-impl AccountSide for TwilioAccount {
-    fn secret_fields(&self) -> &'static [SecretField] {
-        FACTS.secret_fields
-    }
-}
-
 impl Provider for Twilio {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
     /// The video room, if that is all the token opens.
     fn policy_subject(&self) -> Option<&str> {
         let more = self.voice.is_some()
@@ -56,10 +19,6 @@ impl Provider for Twilio {
             || self.task_router.is_some()
             || self.player.is_some();
         self.video.as_ref()?.room.as_deref().filter(|_| !more)
-    }
-
-    fn life(&self) -> Life {
-        Life::chosen(60, 86_400)
     }
 
     fn endpoint(&self) -> Endpoint<'_> {
@@ -74,8 +33,11 @@ impl Provider for Twilio {
     }
 
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
-        let key = sid(mint, &KEY_SID, "SK")?;
-        let account = sid(mint, &ACCOUNT_SID, "AC")?;
+        let [key_secret, key_sid, account_sid] = Self::FACTS.secret_fields else {
+            return Err(InvalidBlock("twilio needs three values".into()).into());
+        };
+        let key = sid(mint, key_sid, "SK")?;
+        let account = sid(mint, account_sid, "AC")?;
         let (now, expires_at) = (mint.now.as_second(), mint.expires_at());
         // In the order of Twilio's Node SDK, whose tokens ours equal.
         let mut header = Map::from_iter([
@@ -94,14 +56,10 @@ impl Provider for Twilio {
             ("iss", Some(key.into())),
             ("sub", Some(account.into())),
         ]);
-        let signing = secret(mint.credential, &KEY_SECRET)?.expose_secret();
+        let signing = secret(mint.credential, key_secret)?.expose_secret();
         let token = jwt(Algorithm::Hs256, signing.as_bytes(), &header, &claims)?;
         let ends = Expiry::At(expires_at);
         Ok(Step::Done(Answer::new(token, ends, self.config())))
-    }
-
-    fn read(&self, _: &Mint<'_>, _: usize, _: &[u8]) -> Result<Step, UnusableReply> {
-        Err(UnusableReply("nothing was asked".into()))
     }
 }
 
@@ -167,8 +125,8 @@ fn given<const N: usize>(members: [(&str, Option<Value>); N]) -> Map<String, Val
 }
 
 /// Twilio's identifiers have a prefix and 32 hexadecimal digits. A token with another is refused only when it is used.
-fn sid<'m>(mint: &'m Mint<'_>, role: &SecretField, prefix: &str) -> Result<&'m str, MintError> {
-    let value = secret(mint.credential, role)?.expose_secret();
+fn sid<'m>(mint: &'m Mint<'_>, field: &SecretField, prefix: &str) -> Result<&'m str, MintError> {
+    let value = secret(mint.credential, field)?.expose_secret();
     let digits = value.strip_prefix(prefix).unwrap_or_default();
     if digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Ok(value);
@@ -177,7 +135,7 @@ fn sid<'m>(mint: &'m Mint<'_>, role: &SecretField, prefix: &str) -> Result<&'m s
         credential: true,
         message: format!(
             "{} in the Secret isn't {prefix} and 32 letters and digits; an auth token or another key won't do",
-            role.key
+            field.key
         ),
     })
 }
@@ -191,7 +149,7 @@ mod tests {
 
     fn minted(block: Value, values: [&str; 3]) -> Result<String, MintError> {
         let block: Twilio = serde_json::from_value(block).unwrap();
-        let keys = FACTS.secret_fields.iter().map(|role| role.key);
+        let keys = Twilio::FACTS.secret_fields.iter().map(|field| field.key);
         let credential = Credential::new(keys.zip(values.map(Into::into)));
         let mint = Mint {
             expiration: SignedDuration::from_secs(3600),
@@ -201,7 +159,7 @@ mod tests {
         };
         match block.start(&mint)? {
             Step::Done(answer) => Ok(answer.value.expose_secret().to_owned()),
-            Step::Send(_) => panic!("nobody is to be asked"),
+            Step::Send(_) => panic!("signed here, nothing is sent"),
         }
     }
 

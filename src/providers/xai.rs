@@ -5,51 +5,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{AccountSide, Described, Facts, Life, Provider};
-use crate::api::{Xai, XaiAccount};
+use super::Provider;
+use crate::api::{ProviderBlock, Xai};
 use crate::mint::expiry::epoch_seconds_or_millis;
 use crate::mint::wire::{no_expiry, reply_object, token};
-use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, SecretField, Step, UnusableReply};
+use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, UnusableReply};
 use crate::token::MintError;
 
-const FACTS: Facts = Facts {
-    // TanStack's name for it.
-    name: "grok",
-    title: "xAI",
-    secret_fields: &[SecretField {
-        key: "api-key",
-        env: "XAI_API_KEY",
-    }],
-    origins: &["https://api.x.ai"],
-    secret_prefixes: &["xai-"],
-    config_has_model: true,
-    wrong_key_is_400: true,
-};
-
-impl Described for Xai {
-    const FACTS: &'static Facts = &FACTS;
-}
-
-impl AccountSide for XaiAccount {
-    fn secret_fields(&self) -> &'static [SecretField] {
-        FACTS.secret_fields
-    }
-}
-
 impl Provider for Xai {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
-    /// None: whoever holds the token names the model as they connect.
-    fn policy_subject(&self) -> Option<&str> {
-        None
-    }
-
-    fn life(&self) -> Life {
-        Life::chosen(1, 3600)
-    }
-
     fn config(&self) -> Map<String, Value> {
         let session = self.session.as_ref();
         let model = self
@@ -63,7 +26,7 @@ impl Provider for Xai {
     }
 
     fn endpoint(&self) -> Endpoint<'_> {
-        Endpoint::or(&self.account.endpoint, FACTS.origins[0])
+        Endpoint::or(&self.account.endpoint, Self::FACTS.origins[0])
     }
 
     fn validate(&self) -> Result<(), InvalidBlock> {
@@ -84,7 +47,7 @@ impl Provider for Xai {
             body["session"] = json!(session);
         }
         let request = Request::post_json("/v1/realtime/client_secrets", &body);
-        Ok(Step::Send(request.bearer(mint, &FACTS.secret_fields[0])?))
+        Ok(Step::Send(request.bearer(mint, &Self::FACTS.secret_fields[0])?))
     }
 
     fn read(&self, _: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {

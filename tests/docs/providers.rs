@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use realtime_token_operator::api::{PROVIDER_FIELDS, PROVIDER_SUMMARIES, RealtimeTokenSpec, block_rules, crds};
+use realtime_token_operator::api::{
+    Lifetime, Limits, PROVIDER_FIELDS, PROVIDER_SUMMARIES, RealtimeTokenSpec, block_rules, crds,
+};
 use realtime_token_operator::mint::Endpoint;
-use realtime_token_operator::providers::Life;
 use realtime_token_operator::resolve::{block_of, expiration};
 use serde_json::{Value, json};
 use testkit::conformance::{self, Conformance};
@@ -117,17 +118,15 @@ impl Variant {
         let default = expiration(&unasked, &block, None)
             .map(|it| it.as_secs())
             .unwrap_or_default();
-        let life = match provider.life() {
-            Life::Chosen { min, max } => {
-                let (min, max) = (min.as_secs(), max.as_secs());
+        let life = match provider.lifetime() {
+            Lifetime::Chosen(Limits { min, max, .. }) => {
                 format!("`expirationSeconds`, {min} to {max} s, by default {default}")
             }
-            Life::Offered { min, max } => {
-                let (min, max) = (min.as_secs(), max.as_secs());
+            Lifetime::Offered(Limits { min, max, .. }) => {
                 format!("`expirationSeconds`, {min} to {max} s; left out, the provider decides")
             }
-            Life::Fixed(life) => format!("{} s, always", life.as_secs()),
-            Life::Stated => "as the token says".into(),
+            Lifetime::Fixed(seconds) => format!("{seconds} s, always"),
+            Lifetime::Stated | Lifetime::InBlock => "as the token says".into(),
         };
         let made = match provider.endpoint() {
             Endpoint::Local => "the operator, signed with the key".to_owned(),

@@ -1,9 +1,9 @@
 //! Each provider's example over the wire, against the stand-in that its recording makes.
 
 use jiff::{SignedDuration, Timestamp};
+use realtime_token_operator::api::Lifetime;
 use realtime_token_operator::api::RealtimeTokenSpec;
 use realtime_token_operator::mint::{Ask, ClientConfig, Credential, EndpointPolicy, ProviderClient};
-use realtime_token_operator::providers::Life;
 use realtime_token_operator::resolve::{block_of, expiration};
 use secrecy::ExposeSecret;
 use testkit::conformance::{self, Conformance};
@@ -100,12 +100,12 @@ async fn no_expiry_is_believed_beyond_what_was_asked_for() {
     let files = conformance::all().unwrap();
     for file in files.iter().filter(|file| file.is_asked()) {
         let (ask, credential) = ask(file, &standin);
-        let longest = match ask.block.provider().life() {
-            Life::Fixed(life) => life,
-            Life::Chosen { .. } => ask.expiration,
-            Life::Offered { max, .. } if ask.expiration.is_zero() => max,
-            Life::Offered { .. } => ask.expiration,
-            Life::Stated => SignedDuration::from_hours(24),
+        let longest = match ask.block.provider().lifetime() {
+            Lifetime::Fixed(seconds) => SignedDuration::from_secs(seconds),
+            Lifetime::Chosen(_) => ask.expiration,
+            Lifetime::Offered(limits) if ask.expiration.is_zero() => SignedDuration::from_secs(limits.max),
+            Lifetime::Offered(_) => ask.expiration,
+            Lifetime::Stated | Lifetime::InBlock => SignedDuration::from_hours(24),
         };
         for fault in [
             Fault::MissingExpiry,

@@ -51,11 +51,8 @@ pub(super) fn ask(spec: &RealtimeTokenSpec) -> Result<Ask, String> {
     }
     let expiration = resolve::expiration(spec, &block, None).map_err(|blocked| blocked.to_string())?;
     let provider = block.provider();
-    provider
-        .life()
-        .admit(expiration)
-        .and_then(|()| provider.validate())
-        .map_err(|invalid| invalid.to_string())?;
+    provider.lifetime().admit(expiration)?;
+    provider.validate().map_err(|invalid| invalid.to_string())?;
     Ok(Ask { block, expiration })
 }
 

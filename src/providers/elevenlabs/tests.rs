@@ -1,7 +1,9 @@
+use jiff::SignedDuration;
 use serde_json::json;
 
 use super::super::fixture;
 use super::*;
+use crate::api::Lifetime;
 use crate::mint::Credential;
 
 const GLOBAL: &str = "wss://api.elevenlabs.io/v1/convai/conversation?agent_id=agent_1&conversation_signature=cvtkn_abc";
@@ -21,7 +23,7 @@ fn path(fields: Value) -> String {
 }
 
 fn signed_url(account: Value, url: &str) -> Result<Answer, UnusableReply> {
-    fixture::answer(&block(account), 0, json!({"signed_url": url}).to_string().as_bytes())
+    fixture::answer(&block(account), 900, json!({"signed_url": url}).to_string().as_bytes())
 }
 
 #[test]
@@ -46,6 +48,7 @@ fn what_is_published_is_not_sent() {
 fn a_signed_url_lives_15_minutes_from_sending() {
     let answer = signed_url(json!({}), GLOBAL).unwrap();
     assert_eq!(answer.expiry, Expiry::After(SignedDuration::from_mins(15)));
+    assert_eq!(ProviderBlock::lifetime(&block(json!({}))), Lifetime::Fixed(900));
     assert_eq!(block(json!({})).single_use(), None);
 }
 

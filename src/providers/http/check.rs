@@ -2,13 +2,12 @@
 //! can be said before the first mint is said then.
 
 use http::HeaderName;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::{KEY, KEY_ID, PASSWORD, USERNAME};
 use crate::api::{Http, HttpAuthKind, HttpExpiryFrom, HttpFormat, HttpMethod, HttpRequest, HttpResponse, HttpTtl};
-use crate::mint::placeholder::{self, Name, Text, check_params, plain_name, text_at};
-use crate::mint::{Credential, InvalidBlock, Mint};
-use crate::token::MintError;
+use crate::mint::InvalidBlock;
+use crate::mint::placeholder::{self, Placeholder, Text, check_params, plain_name, rehearse};
 
 /// Headers that belong to the connection or to us.
 const OWN_HEADERS: [&str; 12] = [
@@ -45,13 +44,14 @@ pub(crate) fn block(block: &Http) -> Result<(), InvalidBlock> {
                 .into(),
         ));
     }
-    the_request(request)?;
+    check_request(request)?;
     let texts = texts(request)?;
-    let names = texts.iter().flat_map(Text::names);
-    the_ttl(ttl, response, names.clone().any(Name::says_life))?;
-    the_response(response)?;
-    check_params("http", &block.params, names)?;
-    built(block, ttl)
+    let asks = texts.iter().flat_map(Text::placeholders).any(Placeholder::says_life);
+    check_ttl(ttl, response, asks)?;
+    check_response(response)?;
+    check_params("http", &block.params, &texts)?;
+    let life = SignedDuration::from_secs(ttl.fixed_seconds.or(ttl.max_seconds).unwrap_or_default());
+    rehearse(&[KEY, KEY_ID, USERNAME, PASSWORD], life, |mint| block.build(mint))
 }
 
 /// Whether the request says by an instant, and only so, how long the token shall live.
@@ -60,24 +60,21 @@ pub(crate) fn asks_for_an_instant(block: &Http) -> bool {
     let Some(Ok(texts)) = texts else {
         return false; // refused before anything was sent
     };
-    let mut lives = texts.iter().flat_map(Text::names).filter(|name| name.says_life());
-    let mut any = false;
-    lives.all(|name| {
-        any = true;
-        name.says_instant()
-    }) && any
+    let placeholders = texts.iter().flat_map(Text::placeholders);
+    let mut lives = placeholders.filter(|it| it.says_life()).peekable();
+    lives.peek().is_some() && lives.all(Placeholder::says_instant)
 }
 
 /// Every text of a request with placeholders.
 pub(crate) fn texts(request: &HttpRequest) -> Result<Vec<Text>, InvalidBlock> {
-    let mut found = vec![text_at(&request.path, "http.request.path")?];
+    let mut found = vec![Text::parse(&request.path, "http.request.path")?];
     let form = request.form.iter();
     let maps = [("query", &request.query), ("headers", &request.headers)];
     for (part, map) in maps.into_iter().chain(form.map(|form| ("form", form))) {
         for (name, text) in map {
             let place = format!("http.request.{part}.{name}");
             plain_name(name, &place)?;
-            found.push(text_at(text, &place)?);
+            found.push(Text::parse(text, &place)?);
         }
     }
     if let Some(json) = &request.json {
@@ -86,29 +83,20 @@ pub(crate) fn texts(request: &HttpRequest) -> Result<Vec<Text>, InvalidBlock> {
     Ok(found)
 }
 
-fn the_request(request: &HttpRequest) -> Result<(), InvalidBlock> {
+fn check_request(request: &HttpRequest) -> Result<(), InvalidBlock> {
     let refuse = |place: &str, problem: &str| Err(InvalidBlock(format!("http.request.{place}: {problem}")));
     let path = &request.path;
-    if !path.starts_with('/') || path[1..].split('/').rev().skip(1).any(str::is_empty) {
-        return refuse(
-            "path",
-            "begins with one / and has no empty segment; the host is the endpoint's",
-        );
-    }
     let fits = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/".contains(c);
-    if text_at(path, "http.request.path")?
-        .literals()
-        .any(|text| !text.chars().all(fits))
-    {
+    let parsed = Text::parse(path, "http.request.path")?;
+    if parsed.literals().any(|text| !text.chars().all(fits)) {
         return refuse(
             "path",
             "has letters, digits and -._~!$&'()*+,;=:@ between its slashes; what else a value holds is encoded, and the \
              query goes into http.request.query",
         );
     }
-    let secret = |text: &Text| text.names().any(|name| *name == Name::Credential);
     for (place, text) in std::iter::once(("path", path)).chain(request.query.values().map(|text| ("query", text))) {
-        if secret(&text_at(text, place)?) {
+        if Text::parse(text, place)?.uses("credential") {
             return refuse(
                 place,
                 "{{ credential }} would stand in logs on the way; send it as a header or in the body",
@@ -139,8 +127,7 @@ fn the_request(request: &HttpRequest) -> Result<(), InvalidBlock> {
     }
     if auth.kind == HttpAuthKind::Basic {
         let used = texts(request)?;
-        let mut names = used.iter().flat_map(Text::names);
-        if names.any(|name| matches!(name, Name::Credential | Name::KeyId)) {
+        if used.iter().any(|text| text.uses("credential") || text.uses("keyId")) {
             return refuse(
                 "auth.kind",
                 "with Basic the key Secret holds username and password, so there is no {{ credential }} and no {{ keyId }}",
@@ -160,7 +147,7 @@ pub(crate) fn header_name(name: &str, place: &str) -> Result<HeaderName, Invalid
     Ok(name)
 }
 
-fn the_ttl(ttl: &HttpTtl, response: &HttpResponse, asks: bool) -> Result<(), InvalidBlock> {
+fn check_ttl(ttl: &HttpTtl, response: &HttpResponse, asks: bool) -> Result<(), InvalidBlock> {
     let refuse = |problem: String| Err(InvalidBlock(format!("http.ttl: {problem}")));
     let longest = response.max_seconds;
     match (ttl.fixed_seconds, ttl.max_seconds) {
@@ -186,7 +173,7 @@ fn the_ttl(ttl: &HttpTtl, response: &HttpResponse, asks: bool) -> Result<(), Inv
     }
 }
 
-fn the_response(response: &HttpResponse) -> Result<(), InvalidBlock> {
+fn check_response(response: &HttpResponse) -> Result<(), InvalidBlock> {
     let refuse = |place: &str, problem: &str| Err(InvalidBlock(format!("http.response.{place}: {problem}")));
     let is_json = response.format == HttpFormat::Json;
     match (&response.token, is_json) {
@@ -231,22 +218,4 @@ fn the_response(response: &HttpResponse) -> Result<(), InvalidBlock> {
         }
     }
     Ok(())
-}
-
-/// Builds the request with a key and a life that are made up.
-fn built(block: &Http, ttl: &HttpTtl) -> Result<(), InvalidBlock> {
-    let secret_fields = [KEY, KEY_ID, USERNAME, PASSWORD];
-    let credential = Credential::new(secret_fields.map(|role| (role.key, "x".into())));
-    let life = ttl.fixed_seconds.or(ttl.max_seconds).unwrap_or_default();
-    let mint = Mint {
-        expiration: SignedDuration::from_secs(life),
-        credential: &credential,
-        now: Timestamp::UNIX_EPOCH,
-        nonce: [0; 16],
-    };
-    match block.build(&mint) {
-        Ok(_) => Ok(()),
-        Err(MintError::Rejected { message, .. }) => Err(InvalidBlock(message)),
-        Err(other) => Err(InvalidBlock(other.to_string())),
-    }
 }

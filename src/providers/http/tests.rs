@@ -64,6 +64,35 @@ fn a_placeholder_alone_has_its_own_type() {
     assert_eq!(body, expected);
 }
 
+/// The language is MiniJinja, as in `target.template.data`.
+#[test]
+fn a_placeholder_is_an_expression() {
+    let request = sent(
+        &block(json!({
+            "params": {"user": "Jo", "admin": true},
+            "request": {
+                "path": "/v1/{{ 7200 / 2 }}/{{ params.user ~ '/x' }}",
+                "json": {
+                    "ttl": "{{ ttlSeconds // 60 }}", "hours": "{{ ttlSeconds / 3600 }}", "later": "{{ now + 300 }}",
+                    "user": "{{ params.user | upper }}", "role": "{{ 'admin' if params.admin else 'guest' }}",
+                    "basic": "{{ (keyId ~ ':x') | base64 }}", "none": "{{ none }}", "plain": "{% if %} {# #}",
+                    "debug": "{{ debug() }}",
+                },
+            },
+        })),
+        "canary",
+    );
+    assert_eq!(request.path, "/v1/3600.0/Jo%2Fx");
+    let mut body: Value = serde_json::from_slice(request.bytes()).unwrap();
+    let debug = body.as_object_mut().unwrap().remove("debug").unwrap().to_string();
+    assert!(!debug.contains("canary") && !debug.contains("Jo"), "{debug}");
+    let expected = json!({
+        "ttl": 15, "hours": 0.25, "later": 300, "user": "JO", "role": "admin", "basic": "a2lkOng=", "none": null,
+        "plain": "{% if %} {# #}",
+    });
+    assert_eq!(body, expected);
+}
+
 #[test]
 fn values_stay_where_they_stand() {
     let request = sent(
@@ -177,8 +206,10 @@ fn an_instant_that_was_asked_for_is_by_the_providers_clock() {
     let instant = Expiry::At(Timestamp::from_second(900).unwrap());
     assert_eq!(end("{{ expires }}"), instant);
     assert_eq!(end("{{ expiresRfc3339 }}"), instant);
+    assert_eq!(end("{{ expires * 1000 }}"), instant);
     let life = Expiry::After(SignedDuration::from_secs(900));
     assert_eq!(end("{{ ttlSeconds }}"), life);
+    assert_eq!(end("{{ expires - now }}"), life);
     assert_eq!(end("{{ ttlSeconds }} {{ expires }}"), life);
 }
 

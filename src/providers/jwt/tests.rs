@@ -125,9 +125,14 @@ fn what_is_ours_cannot_be_set() {
 #[test]
 fn no_life_beyond_the_limit() {
     let limited = block(json!({"maxSeconds": 600}));
-    assert_eq!(limited.life().admit(SignedDuration::from_secs(600)), Ok(()));
-    assert!(limited.life().admit(SignedDuration::from_secs(601)).is_err());
-    assert!(block(json!({})).life().admit(SignedDuration::from_hours(25)).is_err());
+    assert_eq!(limited.lifetime().admit(SignedDuration::from_secs(600)), Ok(()));
+    assert!(limited.lifetime().admit(SignedDuration::from_secs(601)).is_err());
+    assert!(
+        block(json!({}))
+            .lifetime()
+            .admit(SignedDuration::from_hours(25))
+            .is_err()
+    );
 }
 
 #[test]

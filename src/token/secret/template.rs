@@ -4,16 +4,15 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use minijinja::context;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior, context};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
+use crate::template::environment;
 use crate::token::Minted;
 
-/// Instructions that one template may execute.
-const FUEL: u64 = 20_000;
 /// All rendered keys together, so that the Secret stays well below the API server's 1 MiB.
 const MAX_RENDERED: usize = 256 * 1024;
 
@@ -46,13 +45,10 @@ pub fn render(
     templates: &BTreeMap<String, String>,
     minted: &Minted,
 ) -> Result<Vec<(String, SecretString)>, TemplateError> {
-    let mut environment = Environment::new();
-    environment.set_fuel(Some(FUEL));
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    let mut environment = environment();
     if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
         environment.set_syntax(syntax); // fails only on clashing delimiters, and these are the default ones
     }
-    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     let values = context! {
         token => minted.value.expose_secret(),
         provider => minted.provider.as_ref(),
@@ -98,15 +94,13 @@ pub fn check(
     render(templates, &example).map(|_| ())
 }
 
-/// MiniJinja's own detail may quote values, so only the kind of error is passed on, with the place.
+/// Names the place; quotes no values.
 fn invalid(key: &str, error: &minijinja::Error) -> TemplateError {
-    use minijinja::ErrorKind;
     let problem = match error.kind() {
-        ErrorKind::UndefinedError => {
+        minijinja::ErrorKind::UndefinedError => {
             "unknown variable; there are token, provider, expiresAt, expiresAtRfc3339 and config".to_owned()
         }
-        ErrorKind::OutOfFuel => format!("the template runs for more than {FUEL} instructions"),
-        kind => kind.to_string(),
+        _ => crate::template::problem(error),
     };
     TemplateError::Invalid {
         key: key.to_owned(),

@@ -67,6 +67,67 @@ fn hostile_blocks_are_refused_with_place_and_reason() {
             "http.request.json/{{ uuid }}",
             "a name",
         ),
+        // No expressions, or ones that fail.
+        (
+            json!({"request": {"json": {"x": "{{ uuid uuid }}"}}}),
+            "http.request.json/x",
+            "syntax error",
+        ),
+        (
+            json!({"request": {"json": {"x": "{{ params }}"}}}),
+            "http.request.json/x",
+            "no placeholder \"params\"",
+        ),
+        (
+            json!({"request": {"json": {"x": "{{ uuid.x }}"}}}),
+            "http.request.json/x",
+            "no placeholder \"uuid.x\"",
+        ),
+        (
+            json!({"request": {"json": {"x": "{{ uuid['x'] }}"}}}),
+            "http.request.json/x",
+            "undefined value",
+        ),
+        (
+            json!({"request": {"json": {"x": "{{ uuid + 1 }}"}}}),
+            "http.request.json/x",
+            "invalid operation",
+        ),
+        (
+            json!({"request": {"json": {"x": "{{ uuid | shout }}"}}}),
+            "http.request.json/x",
+            "unknown filter",
+        ),
+        (
+            json!({"request": {"json": {"x": "{{ [0] * 100000000 }}"}}}),
+            "http.request.json/x",
+            "invalid operation",
+        ),
+        (
+            json!({"request": {"json": {"x": "{{ 'x' * 100000000 }}"}}}),
+            "http.request.json/x",
+            "instructions",
+        ),
+        (
+            json!({"request": {"json": {"x": "{{ range(1, 90000) | map('string') | join }}"}}}),
+            "http.request.json/x",
+            "",
+        ),
+        (
+            json!({"request": {"json": {"x": "{{ debug }}"}}}),
+            "http.request.json/x",
+            "invalid operation",
+        ),
+        (
+            json!({"request": {"path": "/a/{{ '' }}/b"}}),
+            "http.request.path",
+            "empty segment",
+        ),
+        (
+            json!({"request": {"query": {"q": "{{ 'x' ~ credential[0] }}"}}}),
+            "http.request.query",
+            "logs on the way",
+        ),
         // Headers.
         (
             json!({"params": {"a": "x\r\nx-evil: 1"}, "request": {"headers": {"x-a": "{{ params.a }}"}}}),
