@@ -8,7 +8,6 @@ use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::accounts::Verdict;
 use super::context::Context;
 use crate::api::Reason;
 use crate::budget::Ending;
@@ -17,6 +16,7 @@ use crate::cluster::Name;
 use crate::metrics::outcome;
 use crate::mint::Endpoint;
 use crate::resolve::Resolved;
+use crate::token::report::provider::KeyVerdict;
 use crate::token::{Attempts, Held, backoff};
 use crate::token::{MintError, Minted};
 
@@ -105,12 +105,9 @@ async fn mint(ctx: &Context, order: &Order) -> Result<Held, Failure> {
         Err(_) => None,
     };
     if let Some(result) = verdict {
-        let verdict = Verdict {
-            revision: credential_revision.clone(),
-            result,
-        };
-        ctx.accounts
-            .note(&order.resolved.key, |account| account.verdict = Some(verdict));
+        let revision = credential_revision.clone();
+        ctx.budgets
+            .note_verdict(&order.resolved.key, KeyVerdict { revision, result });
     }
     minted
         .map(|minted| held(order, minted, credential_revision))
@@ -129,26 +126,13 @@ fn held(order: &Order, minted: Minted, credential_revision: String) -> Held {
 
 fn finish(ctx: &Context, order: &Order, result: Result<Held, Failure>) {
     let now = now();
-    let key = &order.resolved.key;
     let mut ending = Ending::Answered;
     match &result {
         // A limit stands: this answer may be to a call from before it.
         Ok(_) | Err(Failure::KeyGone) => {}
         Err(Failure::Mint(error)) => {
             if let MintError::Throttled { retry_after, .. } = error {
-                let wait = retry_after.unwrap_or(UNSTATED_LIMIT);
-                ending = Ending::Throttled(now + wait);
-                let mut more = SignedDuration::ZERO;
-                ctx.accounts.note(key, |account| {
-                    // Several mints in flight are told the same.
-                    let known = account.limited_until.map_or(now, |until| until.max(now));
-                    more = (now + wait).duration_since(known);
-                    account.limited_until = account.limited_until.max(Some(now + wait));
-                });
-                if more.is_positive() {
-                    let provider = order.resolved.ask.block.provider().name();
-                    ctx.metrics.limited(provider, more.as_secs_f64());
-                }
+                ending = Ending::Throttled(now + retry_after.unwrap_or(UNSTATED_LIMIT));
             }
             tracing::warn!(token = %order.name, reason = %error.reason(), "mint failed: {error}");
         }
@@ -172,8 +156,11 @@ fn finish(ctx: &Context, order: &Order, result: Result<Held, Failure>) {
             Err(Failure::KeyGone) => {}
         }
     });
-    ctx.budget().release(key, ending);
-    ctx.budget_changed.notify_one();
+    let limited_longer = ctx.budgets.release(&order.resolved.key, ending, now);
+    if limited_longer.is_positive() {
+        let provider = order.resolved.ask.block.provider().name();
+        ctx.metrics.limited(provider, limited_longer.as_secs_f64());
+    }
     ctx.nudge(&order.name);
 }
 

@@ -204,7 +204,7 @@ impl<'a> Scene<'a> {
         };
         let admission = self
             .ctx
-            .budget()
+            .budgets
             .acquire(&resolved.key, &self.name, priority, resolved.rate_limit, self.now);
         match admission {
             Admission::Go => {
@@ -224,12 +224,8 @@ impl<'a> Scene<'a> {
                 minting::start(self.ctx, order);
                 Ok(Action::await_change())
             }
-            Admission::Queued => {
-                self.ctx.budget_changed.notify_one();
-                Ok(self.requeue(self.now + QUEUE_PATIENCE))
-            }
+            Admission::Queued => Ok(self.requeue(self.now + QUEUE_PATIENCE)),
             Admission::Limited(until) => {
-                self.ctx.budget_changed.notify_one();
                 let at = whole_second(until);
                 let failed = self.attempts.as_ref().map_or(0, |attempts| attempts.failed);
                 let waiting = Attempts {

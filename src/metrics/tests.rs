@@ -19,7 +19,7 @@ fn eventful() -> Metrics {
         remaining: SignedDuration::from_secs(300),
         violated: false,
     });
-    metrics.reconciled("ok", Duration::from_millis(1));
+    metrics.reconciled("RealtimeToken", "ok", Duration::from_millis(1));
     metrics.api_request("patch", "secrets", 200);
     metrics.leading(true);
     let (tokens, mut writer) = reflector::store::<Cached>();
@@ -93,7 +93,7 @@ fn the_first_failure_is_a_step() {
     }
     for series in [
         "realtime_token_provider_limited_seconds_total{provider=\"openai\"} 0.0\n",
-        "realtime_token_reconcile_total{outcome=\"panic\"} 0\n",
+        "realtime_token_reconcile_total{kind=\"RealtimeToken\",outcome=\"panic\"} 0\n",
         "realtime_token_freshness_violations_total 0\n",
     ] {
         assert!(text.contains(series), "{series}{text}");

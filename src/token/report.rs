@@ -1,5 +1,7 @@
 //! What was seen and done -> status and events.
 
+pub(crate) mod provider;
+
 use std::borrow::Cow;
 
 use jiff::{SignedDuration, Timestamp};
