@@ -67,6 +67,7 @@ struct ProviderLabels {
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ReconcileLabels {
+    kind: &'static str,
     outcome: &'static str,
 }
 
@@ -101,8 +102,10 @@ impl Metrics {
             last_length: AtomicUsize::new(0),
         };
         metrics.register(per_object);
-        for outcome in RECONCILE_OUTCOMES {
-            drop(metrics.reconciles.get_or_create(&ReconcileLabels { outcome }));
+        for kind in ["RealtimeToken", "ClusterRealtimeProvider"] {
+            for outcome in RECONCILE_OUTCOMES {
+                drop(metrics.reconciles.get_or_create(&ReconcileLabels { kind, outcome }));
+            }
         }
         metrics
     }
@@ -218,8 +221,8 @@ impl Metrics {
     }
 
     /// A reconcile ended.
-    pub(crate) fn reconciled(&self, outcome: &'static str, took: Duration) {
-        self.reconciles.get_or_create(&ReconcileLabels { outcome }).inc();
+    pub(crate) fn reconciled(&self, kind: &'static str, outcome: &'static str, took: Duration) {
+        self.reconciles.get_or_create(&ReconcileLabels { kind, outcome }).inc();
         self.reconcile_duration.observe(took.as_secs_f64());
     }
 

@@ -1,4 +1,3 @@
-#![allow(clippy::unwrap_used)]
 use proptest::prelude::*;
 
 use super::*;
@@ -28,22 +27,22 @@ fn first_issue_before_renewals_and_nearest_deadline_first() {
         budget.acquire(&"key", &"a", priority(true, 9), None, at(0)),
         Admission::Go
     );
-    for (who, has_token, deadline) in [("late", true, 50), ("soon", true, 20), ("new", false, 90)] {
+    for (token, has_token, deadline) in [("late", true, 50), ("soon", true, 20), ("new", false, 90)] {
         assert_eq!(
-            budget.acquire(&"key", &who, priority(has_token, deadline), None, at(0)),
+            budget.acquire(&"key", &token, priority(has_token, deadline), None, at(0)),
             Admission::Queued
         );
     }
     let mut served = Vec::new();
     for second in 1..4 {
-        budget.release(&"key", Ending::Answered);
-        let (turns, _) = budget.poll(at(second));
-        assert_eq!(turns.len(), 1, "one at a time");
+        budget.release(&"key", Ending::Answered, at(0));
+        let (woken, _) = budget.poll(at(second));
+        assert_eq!(woken.len(), 1, "one at a time");
         assert_eq!(
-            budget.acquire(&"key", &turns[0], priority(true, 0), None, at(second)),
+            budget.acquire(&"key", &woken[0], priority(true, 0), None, at(second)),
             Admission::Go
         );
-        served.extend(turns);
+        served.extend(woken);
     }
     assert_eq!(served, ["new", "soon", "late"]);
 }
@@ -53,7 +52,7 @@ fn a_newcomer_does_not_pass_the_queue() {
     let mut budget = Budget::new(1);
     budget.acquire(&"key", &"a", priority(true, 9), None, at(0));
     budget.acquire(&"key", &"b", priority(true, 9), None, at(0));
-    budget.release(&"key", Ending::Answered);
+    budget.release(&"key", Ending::Answered, at(0));
     assert_eq!(
         budget.acquire(&"key", &"c", priority(true, 99), None, at(0)),
         Admission::Queued
@@ -64,18 +63,18 @@ fn a_newcomer_does_not_pass_the_queue() {
 #[test]
 fn a_throttled_credential_stops_alone_and_starts_slowly() {
     let mut budget = Budget::new(8);
-    for who in 0..8 {
+    for token in 0..8 {
         assert_eq!(
-            budget.acquire(&"dry", &who, priority(true, 0), None, at(0)),
+            budget.acquire(&"dry", &token, priority(true, 0), None, at(0)),
             Admission::Go
         );
     }
     for _ in 0..8 {
-        budget.release(&"dry", Ending::Throttled(at(30)));
+        budget.release(&"dry", Ending::Throttled(at(30)), at(0));
     }
-    for who in 10..20 {
+    for token in 10..20 {
         assert_eq!(
-            budget.acquire(&"dry", &who, priority(true, 0), None, at(1)),
+            budget.acquire(&"dry", &token, priority(true, 0), None, at(1)),
             Admission::Limited(at(30))
         );
     }
@@ -84,22 +83,86 @@ fn a_throttled_credential_stops_alone_and_starts_slowly() {
         Admission::Go
     );
     assert_eq!(budget.poll(at(29)), (vec![], Some(at(30))));
-    let (turns, _) = budget.poll(at(30));
-    assert_eq!(turns.len(), 1, "one probe");
-    budget.acquire(&"dry", &turns[0], priority(true, 0), None, at(30));
-    budget.release(&"dry", Ending::Answered);
+    let (woken, _) = budget.poll(at(30));
+    assert_eq!(woken.len(), 1, "one probe");
+    budget.acquire(&"dry", &woken[0], priority(true, 0), None, at(30));
+    budget.release(&"dry", Ending::Answered, at(0));
     assert_eq!(budget.poll(at(31)).0.len(), 2, "then two");
 }
 
 #[test]
-fn a_called_one_who_does_not_come_costs_its_turn_only() {
+fn a_token_that_does_not_claim_its_slot_delays_the_next_by_the_reservation_only() {
     let mut budget = Budget::new(1);
     budget.acquire(&"key", &"a", priority(true, 0), None, at(0));
     budget.acquire(&"key", &"gone", priority(true, 1), None, at(0));
     budget.acquire(&"key", &"b", priority(true, 2), None, at(0));
-    budget.release(&"key", Ending::Answered);
+    budget.release(&"key", Ending::Answered, at(0));
     assert_eq!(budget.poll(at(0)), (vec!["gone"], Some(at(5))));
     assert_eq!(budget.poll(at(5)).0, ["b"]);
+}
+
+fn accepted(revision: &str) -> KeyVerdict {
+    KeyVerdict {
+        revision: revision.to_owned(),
+        result: Ok(()),
+    }
+}
+
+#[test]
+fn a_withdrawn_token_gives_up_its_place_and_its_slot() {
+    let mut budget = Budget::new(1);
+    for token in ["a", "reserved", "queued", "b"] {
+        budget.acquire(&"key", &token, priority(true, 0), None, at(0));
+    }
+    budget.release(&"key", Ending::Answered, at(0));
+    budget.withdraw(&"queued");
+    let (woken, _) = budget.poll(at(0));
+    assert_eq!(woken, ["b"], "the queue's order among equals is the name's");
+    budget.withdraw(&"b");
+    assert_eq!(budget.poll(at(0)).0, ["reserved"]);
+}
+
+#[test]
+fn a_limit_seen_by_several_mints_counts_once() {
+    let mut budget = Budget::new(8);
+    for token in 0..4 {
+        budget.acquire(&"key", &token, priority(true, 0), None, at(0));
+    }
+    let mut throttled = |until, now| budget.release(&"key", Ending::Throttled(at(until)), at(now)).as_secs();
+    assert_eq!(throttled(30, 10), 20);
+    assert_eq!(throttled(30, 11), 0);
+    assert_eq!(throttled(20, 12), 0, "a shorter one does not end it sooner");
+    assert_eq!(throttled(35, 40), 0, "it is over already");
+    assert_eq!(budget.health(&"key", at(34)).limited_until, Some(at(35)));
+    assert_eq!(budget.health(&"key", at(35)).limited_until, None);
+}
+
+#[test]
+fn a_verdict_is_kept_while_it_is_used() {
+    let mut budget = Budget::<_, u8>::new(8);
+    assert!(budget.note_verdict(&"key", accepted("1")));
+    assert!(!budget.note_verdict(&"key", accepted("1")), "no news");
+    assert!(budget.note_verdict(&"key", accepted("2")));
+    assert!(budget.note_verdict(&"tenants", accepted("1")));
+    budget.poll(at(1000));
+    assert_eq!(budget.health(&"key", at(1000)).verdict, Some(accepted("2")));
+    budget.retain_verdicts(|credential| *credential == "key");
+    budget.poll(at(1000));
+    assert_eq!(budget.credentials.keys().collect::<Vec<_>>(), [&"key"]);
+    assert_eq!(budget.health(&"tenants", at(1000)), CredentialHealth::default());
+}
+
+#[test]
+fn an_idle_credential_is_forgotten() {
+    let mut budget = Budget::new(8);
+    budget.acquire(&"key", &"a", priority(true, 0), limit(60, 1), at(0));
+    budget.poll(at(10));
+    assert!(!budget.credentials.is_empty(), "a mint is in flight");
+    budget.release(&"key", Ending::Throttled(at(20)), at(10));
+    budget.poll(at(19));
+    assert!(!budget.credentials.is_empty(), "it is limited");
+    budget.poll(at(20));
+    assert!(budget.credentials.is_empty());
 }
 
 proptest! {
@@ -107,13 +170,13 @@ proptest! {
     fn never_more_than_the_rate(rpm in 1i64..600, burst in 1i64..20, steps in proptest::collection::vec(0i64..3000, 1..200)) {
         let mut budget = Budget::new(1000);
         let (mut now, mut granted) = (at(0), Vec::new());
-        for (who, millis) in steps.into_iter().enumerate() {
+        for (token, millis) in steps.into_iter().enumerate() {
             now += SignedDuration::from_millis(millis);
-            for turn in budget.poll(now).0 {
-                prop_assert_eq!(budget.acquire(&"key", &turn, priority(true, 0), limit(rpm, burst), now), Admission::Go);
+            for token in budget.poll(now).0 {
+                prop_assert_eq!(budget.acquire(&"key", &token, priority(true, 0), limit(rpm, burst), now), Admission::Go);
                 granted.push(now);
             }
-            if budget.acquire(&"key", &who, priority(true, 0), limit(rpm, burst), now) == Admission::Go {
+            if budget.acquire(&"key", &token, priority(true, 0), limit(rpm, burst), now) == Admission::Go {
                 granted.push(now);
             }
         }

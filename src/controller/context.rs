@@ -1,20 +1,19 @@
 //! What every reconcile shares.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use super::accounts::Accounts;
 use super::cached::Cached;
 use super::lifecycles::Lifecycles;
 use crate::api::ClusterRealtimeProvider;
-use crate::budget::Budget;
+use crate::budget::Budgets;
 use crate::cluster::Name;
 use crate::cluster::credentials::Credentials;
 use crate::cluster::events::Events;
@@ -54,17 +53,13 @@ pub struct Context {
     pub namespaces: Store<PartialObjectMeta<Namespace>>,
     /// What is remembered of each RealtimeToken.
     pub(super) lifecycles: Lifecycles,
-    /// What the providers said of each credential.
-    pub accounts: Accounts,
     /// Events.
     pub events: Events,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Mints under way.
     pub tasks: TaskTracker,
-    /// Whoever changes the budget calls here.
-    pub budget_changed: Notify,
-    pub(super) budget: Mutex<Budget<KeyRef, Name>>,
+    pub(super) budgets: Budgets<KeyRef, Name>,
     pub(super) nudges: mpsc::UnboundedSender<ObjectRef<Cached>>,
 }
 
@@ -73,11 +68,6 @@ impl Context {
     pub fn nudge(&self, name: &Name) {
         // Fails only after the controller has stopped, and then nobody needs it.
         let _ = self.nudges.send(ObjectRef::new(&name.name).within(&name.namespace));
-    }
-
-    /// The budgets.
-    pub fn budget(&self) -> MutexGuard<'_, Budget<KeyRef, Name>> {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts no more mints, and waits for those under way to end and for their tokens to be stored.
@@ -101,6 +91,6 @@ impl Context {
     /// Forgets a RealtimeToken that was deleted.
     pub fn forget(&self, name: &Name) {
         self.lifecycles.remove(name);
-        self.budget().withdraw(name);
+        self.budgets.withdraw(name);
     }
 }

@@ -33,16 +33,6 @@ impl Lifecycles {
         Some(lifecycle.step(event))
     }
 
-    /// Takes in that the Kubernetes API could not be asked, also of a RealtimeToken that was never looked at.
-    pub(super) fn reconcile_failed(&self, name: &Name, token: &RealtimeToken, now: Timestamp) -> Step {
-        let mut all = self.0.lock();
-        let lifecycle = all.entry(name.clone()).or_default();
-        if Some(lifecycle.uid()) != token.metadata.uid.as_deref() {
-            *lifecycle = Lifecycle::restore(token);
-        }
-        lifecycle.step(Event::ReconcileFailed { now })
-    }
-
     /// The status as last written by us, or as the watch shows it if that is newer.
     pub(super) fn known_status(&self, name: &Name, token: &RealtimeToken) -> RealtimeTokenStatus {
         let all = self.0.lock();

@@ -8,7 +8,6 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::accounts::Verdict;
 use super::context::Context;
 use super::look::{Look, key_title};
 use crate::api::Reason;
@@ -19,6 +18,7 @@ use crate::metrics::outcome;
 use crate::mint::Endpoint;
 use crate::resolve::Resolved;
 use crate::token::lifecycle::{Limit, MintEnd, Pending};
+use crate::token::report::provider::KeyVerdict;
 use crate::token::{Event, MintError};
 
 /// Above the HTTP client's own limit; what takes longer is stuck.
@@ -61,7 +61,7 @@ pub(super) fn begin(
         has_token: floor_time.is_some_and(|floor| floor > seen.now),
         deadline: floor_time.unwrap_or(seen.now),
     };
-    let limit = match ctx.budget().acquire(key, name, priority, resolved.rate_limit, seen.now) {
+    let limit = match ctx.budgets.acquire(key, name, priority, resolved.rate_limit, seen.now) {
         Admission::Go => {
             ctx.lifecycles.step(name, seen.uid(), Event::MintStarted(pending));
             start(
@@ -81,7 +81,6 @@ pub(super) fn begin(
             key: key_title(seen.token, key),
         }),
     };
-    ctx.budget_changed.notify_one();
     Begun::Deferred(limit)
 }
 
@@ -132,8 +131,7 @@ async fn mint(ctx: &Context, order: &Order) -> MintEnd {
     };
     if let Some(result) = verdict {
         let revision = credential_revision.clone();
-        ctx.accounts
-            .note(key, |account| account.verdict = Some(Verdict { revision, result }));
+        ctx.budgets.note_verdict(key, KeyVerdict { revision, result });
     }
     match minted {
         Ok(minted) => MintEnd::Minted {
@@ -146,28 +144,17 @@ async fn mint(ctx: &Context, order: &Order) -> MintEnd {
 
 fn finish(ctx: &Context, order: &Order, end: MintEnd) {
     let now = now();
-    let key = &order.resolved.key;
     let mut ending = Ending::Answered;
     if let MintEnd::Failed(error) = &end {
         tracing::warn!(token = %order.name, reason = %error.reason(), "mint failed: {error}");
-        if let Some(wait) = error.limit() {
-            ending = Ending::Throttled(now + wait);
-            let mut longer = jiff::SignedDuration::ZERO;
-            ctx.accounts.note(key, |account| {
-                // Several mints in flight are told the same.
-                let known = account.limited_until.map_or(now, |until| until.max(now));
-                longer = (now + wait).duration_since(known);
-                account.limited_until = account.limited_until.max(Some(now + wait));
-            });
-            if longer.is_positive() {
-                let provider = order.resolved.ask.block.provider().name();
-                ctx.metrics.limited(provider, longer.as_secs_f64());
-            }
-        }
+        ending = error.limit().map_or(ending, |wait| Ending::Throttled(now + wait));
     }
     ctx.lifecycles
         .step(&order.name, &order.uid, Event::MintEnded { end, now });
-    ctx.budget().release(key, ending);
-    ctx.budget_changed.notify_one();
+    let limited_longer = ctx.budgets.release(&order.resolved.key, ending, now);
+    if limited_longer.is_positive() {
+        let provider = order.resolved.ask.block.provider().name();
+        ctx.metrics.limited(provider, limited_longer.as_secs_f64());
+    }
     ctx.nudge(&order.name);
 }

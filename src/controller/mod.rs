@@ -1,51 +1,44 @@
 //! The streams that wake a RealtimeToken, and the loop that carries it on.
 
-mod accounts;
 mod cached;
 mod context;
+mod guard;
 mod lifecycles;
 mod look;
 mod merged;
 mod mint;
-mod provider_status;
+mod providers;
 mod reconcile;
 mod report;
 mod unreadable;
 mod watches;
 mod write;
 
-use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use kube::Client;
 use kube::runtime::Controller;
-use kube::runtime::controller::{Action, Config, Error as ControllerError};
+use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{self, ObjectRef};
 use tokio::sync::{Notify, mpsc};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::accounts::Accounts;
 pub use self::cached::{Cached, Unreadable};
 pub use self::context::{Context, Scope};
+use self::guard::{Guard, ReconcileError, no_errors};
 use self::lifecycles::Lifecycles;
-use self::reconcile::requeue_at;
-use crate::budget::Budget;
-use crate::clock::now;
+use crate::budget::Budgets;
+use crate::cluster::Name;
 use crate::cluster::credentials::Credentials;
 use crate::cluster::events::Events;
 use crate::cluster::target::Targets;
-use crate::cluster::{ClusterError, Name};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::mint::{EndpointPolicy, ProviderClient};
-use crate::token::Effect;
 
-/// What a reconcile may take at most; its requests are bounded on their own, this bounds the rest.
-const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long mints under way may go on after the order to stop; well within a pod's 30 s.
 const DRAIN: Duration = Duration::from_secs(10);
 /// The name under which the scheduler is asked for a sign of life; no object can be called so.
@@ -76,37 +69,13 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
 }
 
-/// A reconcile that did not end as it should. Provider failures are states and not among these.
-#[derive(Debug, thiserror::Error)]
-enum ReconcileError {
-    #[error(transparent)]
-    Cluster(#[from] ClusterError),
-    #[error("the resource can't be read: {0}")]
-    Unreadable(#[from] Unreadable),
-    #[error("the reconcile panicked; this is a bug of the operator")]
-    Panicked,
-    #[error("the reconcile did not end within {} s", RECONCILE_TIMEOUT.as_secs())]
-    TimedOut,
-}
-
-impl ReconcileError {
-    const fn outcome(&self) -> &'static str {
-        match self {
-            Self::Cluster(_) => "api_error",
-            Self::Unreadable(_) => "unreadable",
-            Self::Panicked => "panic",
-            Self::TimedOut => "timeout",
-        }
-    }
-}
-
 /// Runs until `shutdown` is cancelled, then stops minting, stores what was minted, and returns.
 pub async fn run(parts: Parts, shutdown: CancellationToken) {
     let health = Arc::clone(&parts.health);
     let concurrency = parts.concurrency;
     let (nudges, nudged) = mpsc::unbounded_channel();
     let (keys_changed, changed_keys) = mpsc::unbounded_channel();
-    let (accounts_changed, changed_accounts) = mpsc::unbounded_channel();
+    let (budgets, changed_credentials) = Budgets::new(usize::from(parts.mints_per_credential));
     let (tokens, tokens_writer) = reflector::store::<Cached>();
     let (providers, providers_writer) = reflector::store();
     let (namespaces, namespaces_writer) = reflector::store();
@@ -121,12 +90,10 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) {
         cluster_providers: providers.clone(),
         namespaces: namespaces.clone(),
         lifecycles: Lifecycles::default(),
-        accounts: Accounts::new(accounts_changed),
         events: Events::start(parts.client.clone(), parts.pod_name),
         metrics: parts.metrics,
         tasks: TaskTracker::new(),
-        budget_changed: Notify::new(),
-        budget: Mutex::new(Budget::new(usize::from(parts.mints_per_credential))),
+        budgets,
         nudges: nudges.clone(),
         client: parts.client,
     });
@@ -142,13 +109,22 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) {
         tokio::join!(
             around.secrets(),
             around.namespaces(namespaces_writer),
-            around.providers(providers, providers_writer, changed_accounts),
+            around.providers(providers, providers_writer, changed_credentials),
             around.keys(changed_keys),
-            around.turns(),
+            around.slots(),
             around.tidy_keys(),
             around.sweep_lifecycles(),
             heartbeat(&nudges, &health),
         );
+    };
+    let guard = Guard::new("RealtimeToken", Arc::clone(&ctx.metrics));
+    let reconciles = Arc::clone(&guard);
+    let reconcile_one = move |token: Arc<Cached>, ctx: Arc<Context>| {
+        let guard = Arc::clone(&reconciles);
+        async move {
+            let name = Name::of(&*token);
+            guard.reconcile_guarded(name, reconcile_token(&token, &ctx)).await
+        }
     };
     let main = async {
         if around.listed().await.is_err() {
@@ -162,12 +138,10 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) {
         .with_config(Config::default().concurrency(concurrency))
         .reconcile_on(tokio_stream_of(nudged))
         .graceful_shutdown_on(drained.clone().cancelled_owned())
-        .run(isolated, error_policy, Arc::clone(&ctx))
+        .run(reconcile_one, no_errors, Arc::clone(&ctx))
         .for_each(|result| {
             health.beat();
-            if let Err(ControllerError::QueueError(problem)) = result {
-                tracing::warn!(%problem, "the watch on RealtimeTokens failed and is restarted");
-            }
+            guard.log_watch_failure(&result);
             futures::future::ready(())
         })
         .await;
@@ -185,50 +159,13 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) {
     }
 }
 
-async fn isolated(token: Arc<Cached>, ctx: Arc<Context>) -> Result<Action, ReconcileError> {
-    let began = Instant::now();
-    let work = async {
-        match token.read() {
-            Ok(token) => Ok(reconcile::reconcile(&token, &ctx).await?),
-            Err(problem) => {
-                unreadable::tell(&token, &problem, &ctx).await?;
-                Err(problem.into())
-            }
-        }
-    };
-    let result = contained(work).await;
-    let outcome = result.as_ref().map_or_else(ReconcileError::outcome, |_| "ok");
-    ctx.metrics.reconciled(outcome, began.elapsed());
-    result
-}
-
-/// A panic or a hang costs its own object's turn only: kube would end the whole controller on the one and never end
-/// the other.
-async fn contained(work: impl Future<Output = Result<Action, ReconcileError>>) -> Result<Action, ReconcileError> {
-    match AssertUnwindSafe(tokio::time::timeout(RECONCILE_TIMEOUT, work))
-        .catch_unwind()
-        .await
-    {
-        Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(ReconcileError::TimedOut),
-        Err(_) => Err(ReconcileError::Panicked),
-    }
-}
-
-/// Kubernetes I/O failed, or the object is broken: provider failures never come here.
-#[allow(clippy::needless_pass_by_value, reason = "the signature kube asks for")]
-fn error_policy(token: Arc<Cached>, error: &ReconcileError, ctx: Arc<Context>) -> Action {
-    let name = Name::of(&*token);
-    tracing::warn!(token = %name, %error, "reconcile failed");
-    if let ReconcileError::Unreadable(_) = error {
-        return Action::await_change();
-    }
+async fn reconcile_token(token: &Cached, ctx: &Arc<Context>) -> Result<Action, ReconcileError> {
     match token.read() {
-        Ok(token) => match ctx.lifecycles.reconcile_failed(&name, &token, now()).effect {
-            Effect::Wait(until) => requeue_at(until),
-            _ => Action::await_change(),
-        },
-        Err(_) => Action::await_change(),
+        Ok(token) => Ok(reconcile::reconcile(&token, ctx).await?),
+        Err(problem) => {
+            unreadable::tell(token, &problem, ctx).await?;
+            Err(problem.into())
+        }
     }
 }
 
@@ -250,18 +187,4 @@ async fn heartbeat(nudges: &mpsc::UnboundedSender<ObjectRef<Cached>>, health: &H
 
 fn tokio_stream_of<T>(mut receiver: mpsc::UnboundedReceiver<T>) -> impl futures::Stream<Item = T> {
     futures::stream::poll_fn(move |cx| receiver.poll_recv(cx))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::panic, reason = "tests")]
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_panic_and_a_hang_become_errors_of_one_object() {
-        let panics = contained(async { panic!("poison") }).await;
-        assert!(matches!(panics, Err(ReconcileError::Panicked)));
-        let hangs = contained(futures::future::pending()).await;
-        assert!(matches!(hangs, Err(ReconcileError::TimedOut)));
-    }
 }

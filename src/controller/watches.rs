@@ -1,5 +1,6 @@
 //! Everything that is watched, and whom it wakes.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::marker::PhantomData;
@@ -9,7 +10,6 @@ use std::time::Duration;
 use futures::future::ready;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt};
-use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::{ObjectMeta, PartialObjectMeta};
@@ -26,7 +26,7 @@ use super::cached::Cached;
 use super::context::Context;
 use super::lifecycles::Lifecycles;
 use super::merged::merged;
-use super::{provider_status, tokio_stream_of};
+use super::{providers, tokio_stream_of};
 use crate::api::ClusterRealtimeProvider;
 use crate::clock::now;
 use crate::cluster::Name;
@@ -216,7 +216,7 @@ impl Watches {
         &self,
         reader: Store<ClusterRealtimeProvider>,
         mut writer: Writer<ClusterRealtimeProvider>,
-        changed_accounts: mpsc::UnboundedReceiver<KeyRef>,
+        changed_credentials: mpsc::UnboundedReceiver<KeyRef>,
     ) {
         if !self.ctx.scope.cluster_providers {
             return nothing(&mut writer).await;
@@ -235,11 +235,11 @@ impl Watches {
             });
         let all = reader.clone();
         let operator_namespace = self.ctx.operator_namespace.clone();
-        let nudges = tokio_stream_of(changed_accounts).flat_map(move |key| {
+        let nudges = tokio_stream_of(changed_credentials).flat_map(move |key| {
             let about = all.state_filter(|provider| KeyRef::of_provider(&operator_namespace, provider) == key);
             futures::stream::iter(about.into_iter().map(|provider| ObjectRef::from_obj(&*provider)))
         });
-        provider_status::run(Arc::clone(&self.ctx), reader, changes, nudges).await;
+        providers::run(Arc::clone(&self.ctx), reader, changes, nudges).await;
     }
 
     /// Key Secrets: whoever mints with one of them.
@@ -252,7 +252,7 @@ impl Watches {
                 .state_filter(|provider| of_operator && provider.spec.credentials.secret_ref.name == secret.name);
             for provider in &providers {
                 let key = KeyRef::of_provider(&self.ctx.operator_namespace, provider);
-                self.ctx.accounts.changed(&key);
+                self.ctx.budgets.report(&key);
             }
             self.wake(|token| {
                 let own = token.credentials().and_then(|them| them.secret_ref.as_ref());
@@ -264,32 +264,24 @@ impl Watches {
         }
     }
 
-    /// Calls those whose turn with a credential has come.
-    pub(super) async fn turns(&self) {
+    /// Reconciles the RealtimeTokens whose slot with their credential has come.
+    pub(super) async fn slots(&self) {
         loop {
-            let (turns, next) = self.ctx.budget().poll(now());
-            for name in &turns {
-                self.ctx.nudge(name);
-            }
-            let pause = async {
-                match next.map(|at: Timestamp| at.duration_since(now())) {
-                    Some(wait) => {
-                        tokio::time::sleep(Duration::try_from(wait).unwrap_or(Duration::from_millis(1))).await
-                    }
-                    None => futures::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = self.ctx.budget_changed.notified() => {}
-                () = pause => {}
+            for name in self.ctx.budgets.next(now).await {
+                self.ctx.nudge(&name);
             }
         }
     }
 
-    /// Lets go of key values and of watches that nobody needs any more.
+    /// Drops key values and watches that are no longer needed, and verdicts on keys that no ClusterRealtimeProvider
+    /// reports.
     pub(super) async fn tidy_keys(&self) {
+        let of_provider =
+            |provider: &Arc<ClusterRealtimeProvider>| KeyRef::of_provider(&self.ctx.operator_namespace, provider);
         loop {
             tokio::time::sleep(TIDY_EVERY).await;
+            let reported: HashSet<_> = self.ctx.cluster_providers.state().iter().map(of_provider).collect();
+            self.ctx.budgets.retain_verdicts(|key| reported.contains(key));
             self.ctx.credentials.tidy().await;
         }
     }

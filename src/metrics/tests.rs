@@ -19,7 +19,7 @@ fn populated() -> Metrics {
         remaining: SignedDuration::from_secs(300),
         violated: false,
     });
-    metrics.reconciled("ok", Duration::from_millis(1));
+    metrics.reconciled("RealtimeToken", "ok", Duration::from_millis(1));
     metrics.api_request("patch", "secrets", 200);
     metrics.leading(true);
     let (tokens, mut writer) = reflector::store();
@@ -95,7 +95,7 @@ fn counters_of_failures_start_at_zero() {
     }
     for series in [
         "realtime_token_provider_limited_seconds_total{provider=\"openai\"} 0.0\n",
-        "realtime_token_reconcile_total{outcome=\"panic\"} 0\n",
+        "realtime_token_reconcile_total{kind=\"RealtimeToken\",outcome=\"panic\"} 0\n",
         "realtime_token_freshness_violations_total 0\n",
     ] {
         assert!(text.contains(series), "{series}{text}");

@@ -22,8 +22,6 @@ use crate::api::{RENEW_REQUESTED_AT, RealtimeToken, RealtimeTokenStatus, Reason}
 
 /// A Secret with another owner is not in our watch, so its deletion is noticed by looking.
 const CONFLICT_RECHECK: SignedDuration = SignedDuration::from_secs(30);
-/// The first wait after the Kubernetes API could not be asked; it doubles five times.
-const FIRST_RETRY: SignedDuration = SignedDuration::from_secs(1);
 
 /// State kept for one RealtimeToken.
 #[derive(Debug, Default)]
@@ -45,8 +43,6 @@ pub struct Lifecycle {
     written_status: Option<Box<WrittenStatus>>,
     /// Writes in a row that met a Secret that had changed meanwhile.
     outdated_writes: u32,
-    /// Reconciles in a row that ended because the Kubernetes API could not be asked.
-    failed_reconciles: u32,
 }
 
 impl Lifecycle {
@@ -76,11 +72,6 @@ impl Lifecycle {
             Event::StatusWritten(written) => {
                 self.written_status = Some(written);
                 Step::of(Effect::Nothing)
-            }
-            Event::ReconcileFailed { now } => {
-                let doublings = self.failed_reconciles.min(5);
-                self.failed_reconciles = self.failed_reconciles.saturating_add(1);
-                Step::of(Effect::Wait(now + FIRST_RETRY * (1 << doublings)))
             }
         }
     }
@@ -130,7 +121,6 @@ impl Lifecycle {
         self.mint_failures = None;
         self.write_failures = None;
         self.outdated_writes = 0;
-        self.failed_reconciles = 0;
     }
 
     /// A write that got no answer may have landed all the same.

@@ -1,5 +1,7 @@
 //! The status and conditions of a RealtimeToken, and which of them becomes a Warning event.
 
+pub(crate) mod provider;
+
 use std::borrow::Cow;
 
 use jiff::{SignedDuration, Timestamp};

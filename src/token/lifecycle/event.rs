@@ -40,11 +40,6 @@ pub enum Event<'a> {
     },
     /// The status was written.
     StatusWritten(Box<WrittenStatus>),
-    /// The Kubernetes API could not be asked.
-    ReconcileFailed {
-        /// The clock.
-        now: Timestamp,
-    },
 }
 
 /// A limit on a credential.

@@ -168,19 +168,6 @@ fn one_lost_answer_is_no_news_and_two_are() {
     assert_eq!([reports(), reports()], [false, true]);
 }
 
-#[test]
-fn an_api_server_that_is_away_is_asked_ever_less() {
-    let mut lifecycle = Lifecycle::default();
-    let mut wait = || match lifecycle.step(Event::ReconcileFailed { now: at(0) }).effect {
-        Effect::Wait(until) => until.duration_since(at(0)).as_secs(),
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(
-        [wait(), wait(), wait(), wait(), wait(), wait(), wait()],
-        [1, 2, 4, 8, 16, 32, 32]
-    );
-}
-
 /// A status tells of failures and not of what was tried.
 #[test]
 fn restored_failures_hold_what_is_wanted_now_and_no_later_change() {

@@ -1,0 +1,146 @@
+//! Every change wakes [`Budgets::next`], under paused time.
+
+use tokio::time::Instant;
+
+use super::*;
+
+const KEY: &str = "key";
+
+type Tokens = Budgets<&'static str, &'static str>;
+
+/// A clock that follows tokio's.
+fn clock() -> impl Fn() -> Timestamp + Copy {
+    let start = Instant::now();
+    move || {
+        let passed = SignedDuration::try_from(start.elapsed()).unwrap();
+        Timestamp::from_second(1_795_334_400).unwrap() + passed
+    }
+}
+
+fn priority(now: Timestamp) -> Priority {
+    Priority {
+        has_token: true,
+        deadline: now,
+    }
+}
+
+/// Waits up to an hour. Returns the tokens and after how many seconds they came.
+async fn woken(budgets: &Tokens, clock: impl Fn() -> Timestamp) -> (Vec<&'static str>, u64) {
+    woken_by(budgets, clock, || {}).await
+}
+
+/// Runs `change` after ten seconds of waiting.
+async fn woken_by(budgets: &Tokens, clock: impl Fn() -> Timestamp, change: impl FnOnce()) -> (Vec<&'static str>, u64) {
+    let began = Instant::now();
+    let change = async {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        change();
+        std::future::pending().await
+    };
+    let limit = tokio::time::sleep(Duration::from_secs(3600));
+    let tokens = tokio::select! {
+        tokens = budgets.next(clock) => tokens,
+        () = change => vec![],
+        () = limit => vec![],
+    };
+    (tokens, began.elapsed().as_secs())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_wakes_the_next_in_the_queue() {
+    let (budgets, _news) = Budgets::new(1);
+    let clock = clock();
+    for token in ["a", "b"] {
+        budgets.acquire(&KEY, &token, priority(clock()), None, clock());
+    }
+    let release = || assert!(budgets.release(&KEY, Ending::Answered, clock()).is_zero());
+    assert_eq!(woken_by(&budgets, clock, release).await, (vec!["b"], 10));
+    let admission = budgets.acquire(&KEY, &"b", priority(clock()), None, clock());
+    assert_eq!(admission, Admission::Go);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_withdrawal_wakes_the_next_in_the_queue() {
+    let (budgets, _news) = Budgets::new(1);
+    let clock = clock();
+    for token in ["a", "b", "c"] {
+        budgets.acquire(&KEY, &token, priority(clock()), None, clock());
+    }
+    budgets.release(&KEY, Ending::Answered, clock());
+    assert_eq!(woken(&budgets, clock).await, (vec!["b"], 0));
+    // Before the reservation for b would have ended.
+    let mut next = std::pin::pin!(woken(&budgets, clock));
+    assert!(futures::poll!(&mut next).is_pending());
+    budgets.withdraw(&"b");
+    assert_eq!(next.await, (vec!["c"], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unclaimed_slot_goes_to_the_next_when_its_reservation_ends() {
+    let (budgets, _news) = Budgets::new(1);
+    let clock = clock();
+    for token in ["a", "b", "c"] {
+        budgets.acquire(&KEY, &token, priority(clock()), None, clock());
+    }
+    budgets.release(&KEY, Ending::Answered, clock());
+    assert_eq!(woken(&budgets, clock).await, (vec!["b"], 0));
+    assert_eq!(woken(&budgets, clock).await, (vec!["c"], 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_queues_while_the_limit_holds_is_woken_at_its_end() {
+    let (budgets, mut news) = Budgets::new(8);
+    let clock = clock();
+    let until = clock() + SignedDuration::from_secs(30);
+    for token in ["a", "b"] {
+        budgets.acquire(&KEY, &token, priority(clock()), None, clock());
+    }
+    for longer in [30, 0] {
+        let ending = Ending::Throttled(until);
+        assert_eq!(budgets.release(&KEY, ending, clock()).as_secs(), longer);
+    }
+    assert_eq!(news.try_recv().unwrap(), KEY);
+    assert!(news.try_recv().is_err(), "the second answer is no news");
+    let queue = || {
+        let admission = budgets.acquire(&KEY, &"c", priority(clock()), None, clock());
+        assert_eq!(admission, Admission::Limited(until));
+    };
+    assert_eq!(woken_by(&budgets, clock, queue).await, (vec!["c"], 30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_configured_rate_wakes_one_after_the_other() {
+    let (budgets, _news) = Budgets::new(8);
+    let clock = clock();
+    let limit = Some(RateLimit {
+        requests_per_minute: 6,
+        burst: 1,
+    });
+    for token in ["a", "b", "c"] {
+        budgets.acquire(&KEY, &token, priority(clock()), limit, clock());
+    }
+    for token in ["b", "c"] {
+        assert_eq!(woken(&budgets, clock).await, (vec![token], 10));
+        let admission = budgets.acquire(&KEY, &token, priority(clock()), limit, clock());
+        assert_eq!(admission, Admission::Go);
+    }
+    assert_eq!(woken(&budgets, clock).await, (vec![], 3600), "nothing to wake");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verdict_is_news_once_and_forgotten_when_it_is_not_used() {
+    let (budgets, mut news) = Budgets::<_, &str>::new(8);
+    let clock = clock();
+    let verdict = KeyVerdict {
+        revision: "1".to_owned(),
+        result: Err("the key was rejected".to_owned()),
+    };
+    for _ in 0..2 {
+        budgets.note_verdict(&KEY, verdict.clone());
+    }
+    assert_eq!(news.try_recv().unwrap(), KEY);
+    assert!(news.try_recv().is_err());
+    assert_eq!(budgets.health(&KEY, clock()).verdict, Some(verdict));
+    budgets.retain_verdicts(|_| false);
+    assert_eq!(budgets.health(&KEY, clock()), CredentialHealth::default());
+}

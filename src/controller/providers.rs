@@ -1,0 +1,76 @@
+//! Keeps the status of ClusterRealtimeProviders: look, report, write.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::{Controller, watcher};
+use kube::{Resource, ResourceExt};
+
+use super::context::Context;
+use super::guard::{Guard, ReconcileError, no_errors};
+use crate::api::ClusterRealtimeProvider;
+use crate::clock::now;
+use crate::cluster::status;
+use crate::providers::Block;
+use crate::resolve::KeyRef;
+use crate::token::report::provider::{ProviderFindings, new_provider_failure, provider_status};
+
+/// Each ClusterRealtimeProvider is looked at this often in any case.
+const RECHECK: Duration = Duration::from_secs(300);
+
+/// Runs until `changes` ends.
+pub(super) fn run(
+    ctx: Arc<Context>,
+    reader: Store<ClusterRealtimeProvider>,
+    changes: impl Stream<Item = Result<ClusterRealtimeProvider, watcher::Error>> + Send + 'static,
+    nudges: impl Stream<Item = ObjectRef<ClusterRealtimeProvider>> + Send + 'static,
+) -> impl Future<Output = ()> {
+    let guard = Guard::new("ClusterRealtimeProvider", Arc::clone(&ctx.metrics));
+    let reconciles = Arc::clone(&guard);
+    let reconcile_one = move |provider: Arc<ClusterRealtimeProvider>, ctx: Arc<Context>| {
+        let guard = Arc::clone(&reconciles);
+        async move {
+            let name = provider.name_any();
+            guard.reconcile_guarded(name, reconcile(&provider, &ctx)).await
+        }
+    };
+    Controller::for_stream(changes, reader)
+        .reconcile_on(nudges)
+        .run(reconcile_one, no_errors, ctx)
+        .for_each(move |result| {
+            guard.log_watch_failure(&result);
+            std::future::ready(())
+        })
+}
+
+async fn reconcile(provider: &ClusterRealtimeProvider, ctx: &Context) -> Result<Action, ReconcileError> {
+    let key = KeyRef::of_provider(&ctx.operator_namespace, provider);
+    let secret_fields = Block::account_secret_fields(&provider.spec.accounts);
+    let revision = ctx.credentials.revision(&key, secret_fields).await?;
+    let now = now();
+    let health = ctx.budgets.health(&key, now);
+    let prior = provider.status.clone().unwrap_or_default();
+    let new = provider_status(&ProviderFindings {
+        provider,
+        prior: &prior,
+        key: &key.to_string(),
+        revision: revision.as_deref(),
+        health: &health,
+        now,
+    });
+    if new != prior {
+        status::of_provider(&ctx.client, &provider.name_any(), &prior, &new).await?;
+        if let Some(failure) = new_provider_failure(&prior, &new) {
+            ctx.events
+                .warning(provider.object_ref(&()), &failure.reason, failure.message.clone());
+        }
+    }
+    let until_limit_ends = health
+        .limited_until
+        .and_then(|until| Duration::try_from(until.duration_since(now)).ok());
+    let wait = until_limit_ends.map_or(RECHECK, |wait| wait.min(RECHECK));
+    Ok(Action::requeue(wait + Duration::from_millis(10)))
+}

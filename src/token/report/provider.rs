@@ -1,0 +1,122 @@
+//! The status of a ClusterRealtimeProvider: is the key there, did the provider accept it, is it limited.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::{condition_of, find};
+use crate::api::{ClusterRealtimeProvider, ClusterRealtimeProviderStatus, ConditionType, RateLimitStatus, Reason};
+use crate::clock::whole_second;
+use crate::token::Blocked;
+
+/// What the provider said of a credential.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CredentialHealth {
+    /// The provider's own limit, while it holds.
+    pub limited_until: Option<Timestamp>,
+    /// The last word on the key; `None` if the provider was not asked since the start.
+    pub verdict: Option<KeyVerdict>,
+}
+
+/// What the provider said of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyVerdict {
+    /// The key's revision; the verdict says nothing of other revisions.
+    pub revision: String,
+    /// `Ok` if the provider accepted the key, `Err` with our message if it rejected it.
+    pub result: Result<(), String>,
+}
+
+/// What the status of a ClusterRealtimeProvider is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct ProviderFindings<'a> {
+    /// The ClusterRealtimeProvider.
+    pub provider: &'a ClusterRealtimeProvider,
+    /// Its status as last written.
+    pub prior: &'a ClusterRealtimeProviderStatus,
+    /// Names the key in messages.
+    pub key: &'a str,
+    /// The revision of the key, or why there is none.
+    pub revision: Result<&'a str, &'a Blocked>,
+    /// What the provider said of the credential.
+    pub health: &'a CredentialHealth,
+    /// The clock.
+    pub now: Timestamp,
+}
+
+/// Computes the status. The same findings give the same status, so nothing is written while nothing changes.
+pub(crate) fn provider_status(findings: &ProviderFindings<'_>) -> ClusterRealtimeProviderStatus {
+    let limited_until = findings.health.limited_until.filter(|until| *until > findings.now);
+    ClusterRealtimeProviderStatus {
+        observed_generation: findings.provider.metadata.generation,
+        conditions: vec![ready(findings), credential_valid(findings)],
+        rate_limit: limited_until.map(|until| RateLimitStatus {
+            limited_until: Some(Time(whole_second(until))),
+        }),
+    }
+}
+
+/// The condition that should become a Warning event: a failure that was not there before.
+pub(crate) fn new_provider_failure<'a>(
+    prior: &ClusterRealtimeProviderStatus,
+    current: &'a ClusterRealtimeProviderStatus,
+) -> Option<&'a Condition> {
+    let was_known = |new: &Condition| {
+        let mut before = prior.conditions.iter();
+        before.any(|old| old.type_ == new.type_ && old.reason == new.reason)
+    };
+    let mut conditions = current.conditions.iter();
+    conditions.find(|new| new.status == "False" && !was_known(new))
+}
+
+fn ready(findings: &ProviderFindings<'_>) -> Condition {
+    let selected = match &findings.provider.spec.namespace_selector {
+        None => "; no namespace may use it until namespaceSelector is set",
+        Some(_) => "",
+    };
+    let verdict = match findings.revision {
+        Ok(_) => (
+            "True",
+            Reason::CredentialFound,
+            format!("found the {}{selected}", findings.key),
+        ),
+        Err(blocked) => ("False", blocked.reason, blocked.message.clone()),
+    };
+    condition(findings, ConditionType::Ready, verdict)
+}
+
+fn credential_valid(findings: &ProviderFindings<'_>) -> Condition {
+    let generation = findings.provider.metadata.generation;
+    let before = find(&findings.prior.conditions, ConditionType::CredentialValid);
+    let known = findings.health.verdict.as_ref();
+    // While the key is missing, the verdict on the last one stands.
+    let of_this_key =
+        known.filter(|known| findings.revision.is_err() || findings.revision == Ok(known.revision.as_str()));
+    let verdict = match (of_this_key.map(|known| &known.result), before) {
+        (Some(Ok(())), _) => (
+            "True",
+            Reason::CredentialAccepted,
+            "the provider accepted the key".to_owned(),
+        ),
+        (Some(Err(message)), _) => ("False", Reason::CredentialRejected, message.clone()),
+        // After a restart nothing is known yet: what was seen before still stands.
+        (None, Some(before)) if known.is_none() && before.observed_generation == generation => return before.clone(),
+        _ => (
+            "Unknown",
+            Reason::CredentialUntested,
+            "no token was minted with the key yet".to_owned(),
+        ),
+    };
+    condition(findings, ConditionType::CredentialValid, verdict)
+}
+
+fn condition(
+    findings: &ProviderFindings<'_>,
+    type_: ConditionType,
+    verdict: (&'static str, Reason, String),
+) -> Condition {
+    let generation = findings.provider.metadata.generation;
+    condition_of(&findings.prior.conditions, generation, type_, verdict, findings.now)
+}
+
+#[cfg(test)]
+mod tests;
