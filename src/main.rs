@@ -96,7 +96,7 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
     metrics.leading(candidate.is_none());
     let parts = controller::Parts {
         client,
-        providers,
+        providers: Arc::new(providers),
         endpoints,
         operator_namespace: args.namespace,
         scope: controller::Scope {

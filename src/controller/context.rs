@@ -20,7 +20,7 @@ use crate::cluster::credentials::Credentials;
 use crate::cluster::events::Events;
 use crate::cluster::target::Targets;
 use crate::metrics::Metrics;
-use crate::mint::{EndpointPolicy, ProviderClient};
+use crate::mint::{EndpointPolicy, Minter};
 use crate::resolve::KeyRef;
 
 /// What the operator looks after.
@@ -41,7 +41,7 @@ pub struct Context {
     /// The key Secrets.
     pub credentials: Credentials,
     /// The providers.
-    pub providers: ProviderClient,
+    pub providers: Arc<dyn Minter>,
     /// The endpoints that may be called.
     pub endpoints: EndpointPolicy,
     /// Where ClusterRealtimeProviders' keys live.

@@ -37,7 +37,7 @@ use crate::cluster::target::Targets;
 use crate::cluster::{ClusterError, Name};
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::mint::{EndpointPolicy, ProviderClient};
+use crate::mint::{EndpointPolicy, Minter};
 
 /// What a reconcile may take at most; its requests are bounded on their own, this bounds the rest.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -52,7 +52,7 @@ pub struct Parts {
     /// The Kubernetes API.
     pub client: Client,
     /// The providers.
-    pub providers: ProviderClient,
+    pub providers: Arc<dyn Minter>,
     /// The endpoints that may be called.
     pub endpoints: EndpointPolicy,
     /// Where ClusterRealtimeProviders' keys live.
