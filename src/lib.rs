@@ -15,4 +15,6 @@ pub mod providers;
 pub mod resolve;
 pub mod server;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 pub mod token;

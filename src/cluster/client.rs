@@ -15,7 +15,7 @@ use tower::{BoxError, Layer, Service};
 use crate::metrics::Metrics;
 
 /// From sending a request to the head of its answer. Watches answer at once and then stream without this limit.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A cluster that can't be reached, with what to do.
 #[derive(Debug, thiserror::Error)]
