@@ -99,7 +99,7 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
         providers: Arc::new(providers),
         endpoints,
         operator_namespace: args.namespace,
-        scope: controller::Scope {
+        scope: cluster::Scope {
             namespaces: args
                 .watch_namespaces
                 .into_iter()

@@ -21,7 +21,7 @@ use prometheus_client::registry::Registry;
 pub use self::format::Format;
 pub use self::tokens::Facts;
 use crate::api::Reason;
-use crate::controller::Cached;
+use crate::cluster::Cached;
 use crate::token::schedule::Swap;
 
 /// The outcomes of a mint and of a reconcile. All are there from the start: of a counter that begins at 1, Prometheus

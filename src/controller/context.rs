@@ -11,29 +11,19 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::task::TaskTracker;
 
 use super::accounts::Accounts;
-use super::cached::Cached;
 use super::memory::Memories;
 use crate::api::ClusterRealtimeProvider;
 use crate::budget::Budget;
-use crate::cluster::Name;
 use crate::cluster::credentials::Credentials;
 use crate::cluster::events::Events;
 use crate::cluster::target::Targets;
+use crate::cluster::{Cached, Name, Scope};
 use crate::metrics::Metrics;
 use crate::mint::{EndpointPolicy, Minter};
 use crate::resolve::KeyRef;
 
-/// What the operator looks after.
-#[derive(Clone, Debug)]
-pub struct Scope {
-    /// The namespaces; none means all.
-    pub namespaces: Vec<String>,
-    /// Whether ClusterRealtimeProviders are served.
-    pub cluster_providers: bool,
-}
-
 /// What every reconcile shares.
-pub struct Context {
+pub(crate) struct Context {
     /// The Kubernetes API.
     pub client: Client,
     /// The target Secrets.

@@ -1,16 +1,14 @@
 //! The streams that wake a RealtimeToken, and the loop that carries it on.
 
 mod accounts;
-mod cached;
 mod context;
 mod memory;
-mod merged;
 mod minting;
 mod provider_status;
 mod reconcile;
 mod store;
 mod unreadable;
-mod watches;
+mod wake;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
@@ -27,14 +25,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::accounts::Accounts;
-pub use self::cached::{Cached, Unreadable};
-pub use self::context::{Context, Scope};
+pub(crate) use self::context::Context;
 use self::memory::Memories;
 use crate::budget::Budget;
 use crate::cluster::credentials::Credentials;
 use crate::cluster::events::Events;
 use crate::cluster::target::Targets;
-use crate::cluster::{ClusterError, Name};
+use crate::cluster::{Cached, ClusterError, Name, Scope, Unreadable};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::mint::{EndpointPolicy, Minter};
@@ -127,7 +124,7 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) {
     });
 
     let drained = CancellationToken::new();
-    let around = watches::Watches {
+    let around = wake::Wake {
         ctx: Arc::clone(&ctx),
         tokens: tokens.clone(),
         health: Arc::clone(&health),
@@ -151,7 +148,7 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) {
         }
         tracing::info!("all watches have listed; reconciling");
         Controller::for_stream(
-            watches::tokens(Arc::clone(&ctx), tokens_writer, Arc::clone(&health)),
+            wake::tokens(Arc::clone(&ctx), tokens_writer, Arc::clone(&health)),
             tokens.clone(),
         )
         .with_config(Config::default().concurrency(concurrency))
@@ -184,10 +181,10 @@ async fn isolated(token: Arc<Cached>, ctx: Arc<Context>) -> Result<Action, Recon
     let began = Instant::now();
     let work = async {
         match token.read() {
-            Ok(token) => Ok(reconcile::reconcile(&token, &ctx).await?),
+            Ok(token) => Ok(reconcile::reconcile(token, &ctx).await?),
             Err(problem) => {
-                unreadable::tell(&token, &problem, &ctx).await?;
-                Err(problem.into())
+                unreadable::tell(&token, problem, &ctx).await?;
+                Err(problem.clone().into())
             }
         }
     };

@@ -16,7 +16,7 @@ use prometheus_client::metrics::MetricType;
 
 use crate::api::{ConditionType, RealtimeToken, Reason};
 use crate::clock::now;
-use crate::controller::Cached;
+use crate::cluster::Cached;
 use crate::resolve::provider_of;
 
 /// The provider of a RealtimeToken that names none.
@@ -193,9 +193,9 @@ impl<'a> Seen<'a> {
             usable_until: None,
             renewal_time: None,
         };
-        match token.facts() {
-            Some(facts) => unreadable.with(facts, now),
-            None => unreadable,
+        match token.read() {
+            Ok(token) => unreadable.with(&Facts::of(token), now),
+            Err(_) => unreadable,
         }
     }
 

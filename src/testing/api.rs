@@ -21,7 +21,7 @@ use tower::{BoxError, Layer};
 use super::faults::{Fault, Faults};
 use super::objects::{Change, Key, Objects, Refusal};
 use super::request::{Kind, Request};
-use crate::cluster::client::HEAD_TIMEOUT;
+use crate::cluster::HEAD_TIMEOUT;
 
 /// The field manager of what tests write.
 pub(crate) const USER: &str = "kubectl";

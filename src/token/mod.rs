@@ -8,6 +8,7 @@ pub mod hash;
 pub mod metadata;
 mod minted;
 pub mod report;
+pub(crate) mod resource_version;
 pub mod schedule;
 pub mod secret;
 pub mod template;
