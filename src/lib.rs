@@ -16,4 +16,6 @@ pub mod resolve;
 pub mod server;
 pub mod telemetry;
 mod template;
+#[cfg(test)]
+mod testing;
 pub mod token;

@@ -91,7 +91,7 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
     let listen = args.listen;
     let parts = controller::Parts {
         client,
-        providers,
+        providers: Arc::new(providers),
         endpoints,
         scope: scope(&args),
         operator_namespace: args.namespace,

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures::future::BoxFuture;
 use http::Uri;
@@ -12,10 +11,8 @@ use kube::{Client, Config};
 use tower::timeout::TimeoutLayer;
 use tower::{BoxError, Layer, Service};
 
+use super::HEAD_TIMEOUT;
 use crate::metrics::Metrics;
-
-/// From sending a request to the head of its answer. Watches answer at once and then stream without this limit.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A cluster that can't be reached, with what to do.
 #[derive(Debug, thiserror::Error)]

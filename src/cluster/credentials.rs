@@ -4,15 +4,14 @@
 //! and kept for a minute at most; what stays is a hash by which a changed key is noticed.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt, pin_mut};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
-use kube::core::PartialObjectMeta;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
+use parking_lot::Mutex;
 use secrecy::SecretString;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -134,8 +133,8 @@ impl Credentials {
     /// Drops values that were kept long enough and watches that nobody looks at. To be called every few seconds.
     pub async fn tidy(&self) {
         let secrets: Vec<Arc<KeySecret>> = {
-            let mut secrets = self.secrets();
-            secrets.retain(|_, secret| secret.looked_at().elapsed() < IDLE);
+            let mut secrets = self.secrets.lock();
+            secrets.retain(|_, secret| secret.looked_at.lock().elapsed() < IDLE);
             secrets.values().cloned().collect()
         };
         for secret in secrets {
@@ -148,7 +147,7 @@ impl Credentials {
     }
 
     fn watched(&self, name: &Name) -> Arc<KeySecret> {
-        let mut secrets = self.secrets();
+        let mut secrets = self.secrets.lock();
         let secret = secrets.entry(name.clone()).or_insert_with(|| {
             let (sender, state) = watch::channel(State::Unknown);
             let follow = follow(self.client.clone(), name.clone(), sender, self.changed.clone());
@@ -159,7 +158,7 @@ impl Credentials {
                 _watch: AbortOnDropHandle::new(tokio::spawn(follow)),
             })
         });
-        *secret.looked_at() = Instant::now();
+        *secret.looked_at.lock() = Instant::now();
         Arc::clone(secret)
     }
 
@@ -186,10 +185,6 @@ impl Credentials {
             values: Some(values),
         })
     }
-
-    fn secrets(&self) -> MutexGuard<'_, HashMap<Name, Arc<KeySecret>>> {
-        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl KeySecret {
@@ -206,10 +201,6 @@ impl KeySecret {
             },
             Ok(Err(_)) | Err(_) => Err(Missing::Unreadable("the API server does not answer".to_owned())),
         }
-    }
-
-    fn looked_at(&self) -> MutexGuard<'_, Instant> {
-        self.looked_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -279,32 +270,16 @@ impl Missing {
     }
 }
 
-/// Watches one Secret by name and tells of each change.
+/// Follows one Secret by name, and sends its name at each change.
 async fn follow(client: Client, name: Name, state: watch::Sender<State>, changed: mpsc::UnboundedSender<Name>) {
-    let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(client, &name.namespace);
-    let config = watcher::Config::default().fields(&format!("metadata.name={}", name.name));
-    let events = watcher(api, config).default_backoff();
-    pin_mut!(events);
-    let mut listed = None;
+    let mut events = pin!(super::watch::secret(&client, &name));
     while let Some(event) = events.next().await {
-        let version = |secret: PartialObjectMeta<Secret>| secret.metadata.resource_version.unwrap_or_default();
         let new = match event {
-            Ok(Event::Init) => {
-                listed = None;
-                continue;
-            }
-            Ok(Event::InitApply(secret)) => {
-                listed = Some(version(secret));
-                continue;
-            }
-            Ok(Event::InitDone) => listed
-                .take()
-                .map_or(State::Absent, |version| State::Present { version }),
-            Ok(Event::Apply(secret)) => State::Present {
-                version: version(secret),
+            Ok(Some(secret)) => State::Present {
+                version: secret.metadata.resource_version.unwrap_or_default(),
             },
-            Ok(Event::Delete(_)) => State::Absent,
-            // A passing fault: what was seen before still holds. If nothing was, nobody should wait for it.
+            Ok(None) => State::Absent,
+            // While the watch is broken, what it showed before still holds. If it showed nothing, nothing need wait.
             Err(problem) if *state.borrow() == State::Unknown => State::Unreadable(problem.to_string()),
             Err(_) => continue,
         };

@@ -1,15 +1,23 @@
 //! Kubernetes I/O: the only users of the API client.
 
+mod cached;
 pub mod client;
-pub mod credentials;
+pub(crate) mod credentials;
 mod error;
 pub mod events;
 pub mod lease;
+mod merged;
+mod secret_meta;
 pub mod served;
-pub mod status;
-pub mod target;
+pub(crate) mod status;
+pub(crate) mod target;
+mod target_cache;
+pub(crate) mod watch;
 
-pub use error::ClusterError;
+pub use self::cached::{Cached, Unreadable};
+pub use self::error::ClusterError;
+pub(crate) use self::secret_meta::SecretMeta;
+pub use self::watch::Scope;
 
 use std::time::Duration;
 
@@ -17,6 +25,8 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use kube::Client;
 use serde::de::DeserializeOwned;
 
+/// From sending a request to the head of its answer. Watches answer at once and then stream without this limit.
+pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that one request may take, body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// Asks the API server to answer a write with metadata only: the data need not come back.
@@ -78,11 +88,5 @@ async fn write<T: DeserializeOwned>(
     bounded(client.request(request)).await
 }
 
-/// Of two resourceVersions of one object, whether the first is at least as new. They are decimal numbers that grow
-/// (KEP-5504 made that official).
-fn at_least_as_new(one: &str, other: &str) -> bool {
-    match (one.parse::<u64>(), other.parse::<u64>()) {
-        (Ok(one), Ok(other)) => one >= other,
-        _ => true,
-    }
-}
+#[cfg(test)]
+mod tests;

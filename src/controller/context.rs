@@ -10,29 +10,19 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use super::cached::Cached;
 use super::lifecycles::Lifecycles;
 use crate::api::ClusterRealtimeProvider;
 use crate::budget::Budgets;
-use crate::cluster::Name;
 use crate::cluster::credentials::Credentials;
 use crate::cluster::events::Events;
 use crate::cluster::target::Targets;
+use crate::cluster::{Cached, Name, Scope};
 use crate::metrics::Metrics;
-use crate::mint::{EndpointPolicy, ProviderClient};
+use crate::mint::{EndpointPolicy, Minter};
 use crate::resolve::KeyRef;
 
-/// What the operator looks after.
-#[derive(Clone, Debug)]
-pub struct Scope {
-    /// The namespaces; none means all.
-    pub namespaces: Vec<String>,
-    /// Whether ClusterRealtimeProviders are served.
-    pub cluster_providers: bool,
-}
-
 /// What every reconcile shares.
-pub struct Context {
+pub(crate) struct Context {
     /// The Kubernetes API.
     pub client: Client,
     /// The target Secrets.
@@ -40,7 +30,7 @@ pub struct Context {
     /// The key Secrets.
     pub credentials: Credentials,
     /// The providers.
-    pub providers: ProviderClient,
+    pub providers: Arc<dyn Minter>,
     /// The endpoints that may be called.
     pub endpoints: EndpointPolicy,
     /// Where ClusterRealtimeProviders' keys live.

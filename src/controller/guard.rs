@@ -13,8 +13,8 @@ use kube::runtime::watcher;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::cached::Unreadable;
 use crate::cluster::ClusterError;
+use crate::cluster::Unreadable;
 use crate::metrics::Metrics;
 
 /// The longest that a reconcile may take. Its requests are bounded on their own, this bounds the rest.
@@ -205,9 +205,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_be_read_waits_for_a_change() {
-        let unreadable =
-            serde_json::from_str::<super::super::Cached>(r#"{"metadata": {"name": "voice"}, "spec": null}"#);
-        let problem = unreadable.map(|token| token.read().map(|_| ())).unwrap().unwrap_err();
+        let cached: crate::cluster::Cached =
+            serde_json::from_str(r#"{"metadata": {"name": "voice"}, "spec": null}"#).unwrap();
+        let problem = cached.read().unwrap_err().clone();
         let action = guard().reconcile_guarded("a", async { Err(problem.into()) }).await;
         assert_eq!(action, Ok(Action::await_change()));
     }

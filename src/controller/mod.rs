@@ -1,17 +1,15 @@
 //! The streams that wake a RealtimeToken, and the loop that carries it on.
 
-mod cached;
 mod context;
 mod guard;
 mod lifecycles;
 mod look;
-mod merged;
 mod mint;
 mod providers;
 mod reconcile;
 mod report;
 mod unreadable;
-mod watches;
+mod wake;
 mod write;
 
 use std::sync::Arc;
@@ -26,18 +24,17 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::cached::{Cached, Unreadable};
-pub use self::context::{Context, Scope};
+pub(crate) use self::context::Context;
 use self::guard::{Guard, ReconcileError, no_errors};
 use self::lifecycles::Lifecycles;
 use crate::budget::Budgets;
-use crate::cluster::Name;
 use crate::cluster::credentials::Credentials;
 use crate::cluster::events::Events;
 use crate::cluster::target::Targets;
+use crate::cluster::{Cached, Name, Scope};
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::mint::{EndpointPolicy, ProviderClient};
+use crate::mint::{EndpointPolicy, Minter};
 
 /// How long mints under way may go on after the order to stop; well within a pod's 30 s.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -50,7 +47,7 @@ pub struct Parts {
     /// The Kubernetes API.
     pub client: Client,
     /// The providers.
-    pub providers: ProviderClient,
+    pub providers: Arc<dyn Minter>,
     /// The endpoints that may be called.
     pub endpoints: EndpointPolicy,
     /// Where ClusterRealtimeProviders' keys live.
@@ -99,7 +96,7 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) {
     });
 
     let drained = CancellationToken::new();
-    let around = watches::Watches {
+    let around = wake::Wake {
         ctx: Arc::clone(&ctx),
         tokens: tokens.clone(),
         health: Arc::clone(&health),
@@ -132,7 +129,7 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) {
         }
         tracing::info!("all watches have listed; reconciling");
         Controller::for_stream(
-            watches::tokens(Arc::clone(&ctx), tokens_writer, Arc::clone(&health)),
+            wake::tokens(Arc::clone(&ctx), tokens_writer, Arc::clone(&health)),
             tokens.clone(),
         )
         .with_config(Config::default().concurrency(concurrency))
@@ -161,10 +158,10 @@ pub async fn run(parts: Parts, shutdown: CancellationToken) {
 
 async fn reconcile_token(token: &Cached, ctx: &Arc<Context>) -> Result<Action, ReconcileError> {
     match token.read() {
-        Ok(token) => Ok(reconcile::reconcile(&token, ctx).await?),
+        Ok(token) => Ok(reconcile::reconcile(token, ctx).await?),
         Err(problem) => {
-            unreadable::tell(token, &problem, ctx).await?;
-            Err(problem.into())
+            unreadable::tell(token, problem, ctx).await?;
+            Err(problem.clone().into())
         }
     }
 }

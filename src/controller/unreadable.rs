@@ -2,10 +2,9 @@
 
 use kube::Resource;
 
-use super::cached::{Cached, Unreadable};
 use super::context::Context;
 use crate::clock::now;
-use crate::cluster::{ClusterError, Name, status};
+use crate::cluster::{Cached, ClusterError, Name, Unreadable, status};
 use crate::token::report;
 
 /// Writes the conditions, once for each problem.

@@ -16,7 +16,7 @@ use prometheus_client::metrics::MetricType;
 
 use crate::api::{ConditionType, RealtimeToken, Reason};
 use crate::clock::now;
-use crate::controller::Cached;
+use crate::cluster::Cached;
 use crate::resolve::provider_of;
 
 /// The `provider` label of a RealtimeToken that can't be parsed or has no provider block.
@@ -43,7 +43,7 @@ impl Collector for Tokens {
         let now = now();
         let samples: Vec<_> = objects
             .iter()
-            .map(|object| Sample::new(object.meta(), object.read().ok().as_ref(), now))
+            .map(|object| Sample::new(object.meta(), object.read().ok(), now))
             .collect();
         let mut counts = BTreeMap::new();
         for sample in &samples {

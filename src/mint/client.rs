@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use http::header::CONTENT_LENGTH;
 use hyper_util::client::proxy::matcher::Matcher;
 use jiff::Timestamp;
@@ -20,7 +22,7 @@ use super::refusal::{Responder, responder};
 use super::reply::{Reply, signed};
 use super::resolver::GuardedResolver;
 use super::retry_after::date;
-use super::{Ask, Body, Credential, EndpointPolicy, Mint, Request, Step, To};
+use super::{Ask, Body, Credential, EndpointPolicy, Mint, Minter, Request, Step, To};
 use crate::providers::Block;
 use crate::token::{MintError, Minted};
 
@@ -79,6 +81,17 @@ pub struct ProviderClient {
     /// As reqwest sees them, to say which of them fails.
     proxies: Arc<Matcher>,
     limits: Limits,
+}
+
+impl Minter for ProviderClient {
+    fn mint<'a>(
+        &'a self,
+        ask: &'a Ask,
+        credential: &'a Credential,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Minted, MintError>> {
+        self.mint(ask, credential, now).boxed()
+    }
 }
 
 impl ProviderClient {

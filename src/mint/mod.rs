@@ -24,7 +24,8 @@ pub(crate) mod sign;
 mod step;
 pub(crate) mod wire;
 
-use jiff::SignedDuration;
+use futures::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
 
 pub use self::client::{ClientConfig, ClientError, ProviderClient};
 pub use self::credential::Credential;
@@ -36,6 +37,7 @@ pub use self::request::{Body, Request, To};
 pub use self::scrub::scrubbed;
 pub use self::step::{Answer, Expiry, Mint, Step};
 use crate::providers::Block;
+use crate::token::{MintError, Minted};
 
 /// What to ask of whom: a provider block with its account side filled in, and the life to ask for.
 #[derive(Clone, Debug)]
@@ -44,4 +46,15 @@ pub struct Ask {
     pub block: Block,
     /// The life to ask for, where the provider lets us choose.
     pub expiration: SignedDuration,
+}
+
+/// Asks a provider for a token. The controller's tests answer in place of [`ProviderClient`].
+pub trait Minter: Send + Sync {
+    /// Asks once. `now` is our clock as the request is sent.
+    fn mint<'a>(
+        &'a self,
+        ask: &'a Ask,
+        credential: &'a Credential,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Minted, MintError>>;
 }

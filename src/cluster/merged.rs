@@ -10,14 +10,13 @@ use futures::{Stream, StreamExt};
 use kube::ResourceExt;
 use kube::runtime::watcher::{Error, Event};
 
-use crate::cluster::Name;
+use super::Name;
 
-/// Merges watches. Of each object `remains` is kept, to tell of its deletion should a later list lack it.
-pub(super) fn merged<K: ResourceExt + Send + 'static>(
+/// Merges watches. Each object is kept, to tell of its deletion should a later list lack it.
+pub(super) fn merged<K: ResourceExt + Clone + Send + 'static>(
     watches: Vec<BoxStream<'static, Result<Event<K>, Error>>>,
-    remains: fn(&K) -> K,
 ) -> impl Stream<Item = Result<Event<K>, Error>> + Send + 'static {
-    let mut merge = Merge::new(watches.len(), remains);
+    let mut merge = Merge::new(watches.len());
     let watches = watches.into_iter().enumerate();
     let numbered = watches.map(|(number, watch)| watch.map(move |event| (number, event)));
     stream::select_all(numbered).flat_map(move |(number, event)| {
@@ -30,7 +29,6 @@ pub(super) fn merged<K: ResourceExt + Send + 'static>(
 
 struct Merge<K> {
     parts: Vec<Part<K>>,
-    remains: fn(&K) -> K,
     begun: bool,
     /// How many parts have not been listed yet. Until all are, the whole is one list.
     unlisted: usize,
@@ -44,8 +42,8 @@ struct Part<K> {
     listed: bool,
 }
 
-impl<K: ResourceExt> Merge<K> {
-    fn new(parts: usize, remains: fn(&K) -> K) -> Self {
+impl<K: ResourceExt + Clone> Merge<K> {
+    fn new(parts: usize) -> Self {
         let part = || Part {
             known: HashMap::new(),
             list: Vec::new(),
@@ -53,7 +51,6 @@ impl<K: ResourceExt> Merge<K> {
         };
         Self {
             parts: std::iter::repeat_with(part).take(parts).collect(),
-            remains,
             begun: false,
             unlisted: parts,
             deleted: HashMap::new(),
@@ -76,7 +73,7 @@ impl<K: ResourceExt> Merge<K> {
             }
             Event::InitDone => self.listed(number),
             Event::Apply(object) => {
-                part.known.insert(Name::of(&object), (self.remains)(&object));
+                part.known.insert(Name::of(&object), object.clone());
                 vec![self.applied(object)]
             }
             Event::Delete(object) => {
@@ -89,7 +86,7 @@ impl<K: ResourceExt> Merge<K> {
     fn listed(&mut self, number: usize) -> Vec<Event<K>> {
         let part = &mut self.parts[number];
         let list = std::mem::take(&mut part.list);
-        let now = list.iter().map(|object| (Name::of(object), (self.remains)(object)));
+        let now = list.iter().map(|object| (Name::of(object), object.clone()));
         let mut before = std::mem::replace(&mut part.known, now.collect());
         before.retain(|name, _| !part.known.contains_key(name));
         let first = !std::mem::replace(&mut part.listed, true);
@@ -173,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_first_lists_are_one_and_later_ones_tell_what_changed() {
-        let mut merge = Merge::new(2, Clone::clone);
+        let mut merge = Merge::new(2);
         feed(
             &mut merge,
             &[
@@ -196,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_deletion_before_all_are_listed_is_told_after_the_list() {
-        let mut merge = Merge::new(2, Clone::clone);
+        let mut merge = Merge::new(2);
         feed(
             &mut merge,
             &[
@@ -215,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_list_that_broke_off_is_forgotten() {
-        let mut merge = Merge::new(1, Clone::clone);
+        let mut merge = Merge::new(1);
         feed(
             &mut merge,
             &[

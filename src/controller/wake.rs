@@ -1,69 +1,33 @@
-//! Everything that is watched, and whom it wakes.
+//! What each watched change wakes: RealtimeTokens, and the status of ClusterRealtimeProviders.
 
 use std::collections::HashSet;
-use std::fmt::Debug;
-use std::hash::Hash;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::ready;
-use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt};
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::core::{ObjectMeta, PartialObjectMeta};
+use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::store::{Writer, WriterDropped};
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::utils::Backoff;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, predicates};
-use kube::{Api, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use kube::{Resource, ResourceExt};
 use tokio::sync::{Notify, mpsc};
 
-use super::cached::Cached;
 use super::context::Context;
 use super::lifecycles::Lifecycles;
-use super::merged::merged;
 use super::{providers, tokio_stream_of};
-use crate::api::ClusterRealtimeProvider;
+use crate::api::{ClusterRealtimeProvider, Credentials};
 use crate::clock::now;
-use crate::cluster::Name;
-use crate::cluster::target::SecretMeta;
+use crate::cluster::{Cached, Name, watch};
 use crate::health::Health;
 use crate::resolve::KeyRef;
-use crate::token::secret::annotations::{MANAGED_BY, MANAGER};
 
 const TIDY_EVERY: Duration = Duration::from_secs(10);
-const REWATCH_FIRST: Duration = Duration::from_millis(500);
-const REWATCH_CAP: Duration = Duration::from_secs(5);
-
-/// How long a broken watch waits before it tries again. kube's default grows to a minute, for which the operator would
-/// see nothing new after the API server has come back.
-#[derive(Default)]
-struct Rewatch {
-    tries: u32,
-}
-
-impl Iterator for Rewatch {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let wait = (REWATCH_FIRST * (1 << self.tries)).min(REWATCH_CAP);
-        self.tries = (self.tries + 1).min(10);
-        Some(wait)
-    }
-}
-
-impl Backoff for Rewatch {
-    fn reset(&mut self) {
-        self.tries = 0;
-    }
-}
 
 /// The watches beside the one on RealtimeTokens.
-pub(super) struct Watches {
+pub(super) struct Wake {
     pub(super) ctx: Arc<Context>,
     pub(super) tokens: Store<Cached>,
     pub(super) health: Arc<Health>,
@@ -77,7 +41,7 @@ pub(super) fn tokens(
     health: Arc<Health>,
 ) -> impl Stream<Item = Result<Cached, watcher::Error>> + Send + 'static {
     let echoes = Arc::clone(&ctx);
-    within(&ctx, &watcher::Config::default(), Cached::remains)
+    watch::tokens(&ctx.client, &ctx.scope)
         .inspect(move |event| match event {
             Ok(Event::Delete(token)) => ctx.forget(&Name::of(token)),
             Ok(Event::InitDone) => health.wait_for(None),
@@ -85,57 +49,11 @@ pub(super) fn tokens(
             Ok(_) => {}
         })
         .reflect(writer)
-        .try_filter_map(move |event| ready(Ok(news(event, &echoes.lifecycles))))
+        .try_filter_map(move |event| ready(Ok(without_own_echo(event, &echoes.lifecycles))))
 }
 
-/// The objects of a kind in the namespaces that are watched.
-fn within<K>(
-    ctx: &Context,
-    config: &watcher::Config,
-    remains: fn(&K) -> K,
-) -> BoxStream<'static, watcher::Result<Event<K>>>
-where
-    K: Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
-    K::DynamicType: Default,
-{
-    let watch = |api: Api<K>| watcher(api, config.clone()).backoff(Rewatch::default()).boxed();
-    match ctx.scope.namespaces.as_slice() {
-        [] => watch(Api::all(ctx.client.clone())),
-        some => {
-            let watches = some
-                .iter()
-                .map(|namespace| watch(Api::namespaced(ctx.client.clone(), namespace)));
-            merged(watches.collect(), remains).boxed()
-        }
-    }
-}
-
-/// What is kept of metadata in case a later list lacks the object.
-fn remains<K>(object: &PartialObjectMeta<K>) -> PartialObjectMeta<K> {
-    PartialObjectMeta {
-        types: None,
-        metadata: ObjectMeta {
-            managed_fields: None,
-            annotations: None,
-            ..object.metadata.clone()
-        },
-        _phantom: PhantomData,
-    }
-}
-
-/// A store of what isn't watched is ready, and empty for ever.
-async fn nothing<K>(writer: &mut Writer<K>)
-where
-    K: Resource + Clone + 'static,
-    K::DynamicType: Eq + Hash + Clone,
-{
-    writer.apply_watcher_event(&Event::Init);
-    writer.apply_watcher_event(&Event::InitDone);
-    futures::future::pending().await
-}
-
-/// What an event brings to look at: the echo of our own status write brings nothing.
-fn news(event: Event<Cached>, lifecycles: &Lifecycles) -> Option<Cached> {
+/// The RealtimeToken to reconcile after an event: none after the echo of our own status write.
+fn without_own_echo(event: Event<Cached>, lifecycles: &Lifecycles) -> Option<Cached> {
     match event {
         Event::Apply(token) | Event::InitApply(token) => (!lifecycles.take_echo(&token)).then_some(token),
         Event::Delete(token) => Some(token),
@@ -143,7 +61,7 @@ fn news(event: Event<Cached>, lifecycles: &Lifecycles) -> Option<Cached> {
     }
 }
 
-impl Watches {
+impl Wake {
     /// Resolves once Secrets, namespaces and ClusterRealtimeProviders are known, so that nothing is decided on half
     /// the facts.
     pub(super) async fn listed(&self) -> Result<(), WriterDropped> {
@@ -155,13 +73,12 @@ impl Watches {
 
     /// The operator's own Secrets, as metadata.
     pub(super) async fn secrets(&self) {
-        let config = watcher::Config::default().labels(&format!("{MANAGED_BY}={MANAGER}"));
-        let mut events = within(&self.ctx, &config, SecretMeta::clone);
+        let mut events = watch::target_secrets(&self.ctx.client, &self.ctx.scope);
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
                     let done = matches!(event, Event::InitDone);
-                    for name in self.ctx.targets.take_in(event) {
+                    for name in self.ctx.targets.apply_event(event) {
                         self.ctx.nudge(&name);
                     }
                     if done {
@@ -174,24 +91,8 @@ impl Watches {
     }
 
     /// Namespaces, for the labels that namespaceSelectors look at.
-    pub(super) async fn namespaces(&self, mut writer: Writer<PartialObjectMeta<Namespace>>) {
-        if !self.ctx.scope.cluster_providers {
-            return nothing(&mut writer).await;
-        }
-        let watch = |config: watcher::Config| {
-            let api: Api<PartialObjectMeta<Namespace>> = Api::all(self.ctx.client.clone());
-            watcher(api, config).backoff(Rewatch::default()).boxed()
-        };
-        let by_name = |name: &String| watch(watcher::Config::default().fields(&format!("metadata.name={name}")));
-        let events = match self.ctx.scope.namespaces.as_slice() {
-            [] => watch(watcher::Config::default()),
-            some => merged(some.iter().map(by_name).collect(), remains).boxed(),
-        };
-        let changes = events
-            .modify(|namespace| {
-                namespace.metadata.managed_fields = None;
-                namespace.metadata.annotations = None;
-            })
+    pub(super) async fn namespaces(&self, writer: Writer<PartialObjectMeta<Namespace>>) {
+        let changes = watch::namespaces(&self.ctx.client, &self.ctx.scope)
             .reflect(writer)
             .touched_objects()
             .predicate_filter(predicates::labels, Default::default());
@@ -201,8 +102,8 @@ impl Watches {
                 Ok(namespace) => {
                     let name = namespace.name_any();
                     self.wake(|token| {
-                        let credentials = token.credentials();
-                        credentials.is_some_and(|them| them.provider_ref.is_some())
+                        let credentials = credentials(token);
+                        credentials.is_some_and(|credentials| credentials.provider_ref.is_some())
                             && token.meta().namespace.as_ref() == Some(&name)
                     });
                 }
@@ -215,17 +116,11 @@ impl Watches {
     pub(super) async fn providers(
         &self,
         reader: Store<ClusterRealtimeProvider>,
-        mut writer: Writer<ClusterRealtimeProvider>,
+        writer: Writer<ClusterRealtimeProvider>,
         changed_credentials: mpsc::UnboundedReceiver<KeyRef>,
     ) {
-        if !self.ctx.scope.cluster_providers {
-            return nothing(&mut writer).await;
-        }
-        let api: Api<ClusterRealtimeProvider> = Api::all(self.ctx.client.clone());
         let (ctx, tokens, health) = (Arc::clone(&self.ctx), self.tokens.clone(), Arc::clone(&self.health));
-        let changes = watcher(api, watcher::Config::default())
-            .backoff(Rewatch::default())
-            .modify(|provider| provider.managed_fields_mut().clear())
+        let changes = watch::providers(&self.ctx.client, &self.ctx.scope)
             .reflect(writer)
             .touched_objects()
             .inspect_err(move |problem| health.wait_for_unless_ready(&format!("ClusterRealtimeProviders: {problem}")))
@@ -255,7 +150,7 @@ impl Watches {
                 self.ctx.budgets.report(&key);
             }
             self.wake(|token| {
-                let own = token.credentials().and_then(|them| them.secret_ref.as_ref());
+                let own = credentials(token).and_then(|credentials| credentials.secret_ref.as_ref());
                 let own = own.is_some_and(|own| {
                     own.name == secret.name && token.meta().namespace.as_ref() == Some(&secret.namespace)
                 });
@@ -310,6 +205,11 @@ fn wake(ctx: &Context, tokens: &Store<Cached>, which: impl Fn(&Cached) -> bool) 
 }
 
 fn refers_to(token: &Cached, provider: &str) -> bool {
-    let reference = token.credentials().and_then(|them| them.provider_ref.as_ref());
+    let reference = credentials(token).and_then(|credentials| credentials.provider_ref.as_ref());
     reference.is_some_and(|reference| reference.name == provider)
+}
+
+/// None if the object can't be read.
+fn credentials(token: &Cached) -> Option<&Credentials> {
+    token.read().ok().map(|token| &token.spec.credentials)
 }

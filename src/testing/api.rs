@@ -1,0 +1,374 @@
+//! The API server's surface: requests, watches, and what tests do behind the operator's back.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use futures::stream;
+use http::{Response, StatusCode};
+use kube::Client;
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tower::timeout::TimeoutLayer;
+use tower::{BoxError, Layer};
+
+use super::faults::{Fault, Faults};
+use super::objects::{Change, Key, Objects, Refusal};
+use super::request::{Kind, Request};
+use crate::cluster::HEAD_TIMEOUT;
+
+/// The field manager of what tests write.
+pub(crate) const USER: &str = "kubectl";
+/// How long a request is on its way, so that others come in between.
+const LATENCY: Duration = Duration::from_millis(1);
+
+/// A Kubernetes API in memory. Clones are the same API.
+#[derive(Clone, Default)]
+pub(crate) struct FakeApi(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    state: Mutex<State>,
+    /// Wakes the watches.
+    changed: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct State {
+    objects: Objects,
+    faults: Faults,
+    paused: HashSet<&'static str>,
+    /// Of each kind: how often its watches were broken.
+    breaks: HashMap<&'static str, u64>,
+    /// Of each kind: the version from which on watches can begin.
+    oldest: HashMap<&'static str, u64>,
+}
+
+/// Everything that tests do; each panics if what it works on isn't there.
+impl FakeApi {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// A client of this API, with the operator's own limit on answers. To be called within a runtime.
+    pub(crate) fn client(&self) -> Client {
+        let api = self.clone();
+        let service = tower::service_fn(move |request| api.clone().answer(request));
+        Client::new(TimeoutLayer::new(HEAD_TIMEOUT).layer(service), "default")
+    }
+
+    /// Creates an object as a user; its kind and namespace are its own.
+    pub(crate) fn create(&self, object: impl Serialize) -> Value {
+        let object = json!(object);
+        let kind = Kind::of_object(&object).expect("a kind that the fake keeps");
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+        self.change(|objects| objects.create(kind.resource, namespace, &object, USER))
+    }
+
+    /// Merges into an object as a user.
+    pub(crate) fn edit(&self, resource: &'static str, namespace: &str, name: &str, patch: &Value) -> Value {
+        self.edit_as(USER, resource, namespace, name, patch)
+    }
+
+    /// Merges into an object as this field manager.
+    pub(crate) fn edit_as(
+        &self,
+        manager: &str,
+        resource: &'static str,
+        namespace: &str,
+        name: &str,
+        patch: &Value,
+    ) -> Value {
+        let key = Key::new(resource, namespace, name);
+        self.change(|objects| objects.merge(&key, patch, false, manager))
+    }
+
+    /// Merges into a status; fields that are null disappear.
+    pub(crate) fn edit_status(&self, resource: &'static str, namespace: &str, name: &str, status: &Value) -> Value {
+        let key = Key::new(resource, namespace, name);
+        self.change(|objects| objects.merge(&key, &json!({"status": status}), true, USER))
+    }
+
+    /// Deletes an object as a user.
+    pub(crate) fn delete(&self, resource: &'static str, namespace: &str, name: &str) {
+        self.change(|objects| objects.delete(&Key::new(resource, namespace, name)));
+    }
+
+    pub(crate) fn get(&self, resource: &'static str, namespace: &str, name: &str) -> Option<Value> {
+        let state = self.0.state.lock();
+        state.objects.get(&Key::new(resource, namespace, name)).ok().cloned()
+    }
+
+    /// An object as its type.
+    pub(crate) fn read<K: DeserializeOwned>(&self, resource: &'static str, namespace: &str, name: &str) -> K {
+        let object = self.get(resource, namespace, name).expect("the object exists");
+        serde_json::from_value(object).expect("the object is of this type")
+    }
+
+    pub(crate) fn list(&self, resource: &'static str) -> Vec<Value> {
+        self.0.state.lock().objects.list(resource).cloned().collect()
+    }
+
+    /// The requests since the start or since [`Self::forget_requests`].
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.0.state.lock().faults.requests.clone()
+    }
+
+    pub(crate) fn forget_requests(&self) {
+        self.0.state.lock().faults.requests.clear();
+    }
+
+    pub(crate) fn count(&self, verb: &str, resource: &str) -> usize {
+        let state = self.0.state.lock();
+        let requests = state.faults.requests.iter();
+        requests
+            .filter(|request| request.verb == verb && request.resource == resource)
+            .count()
+    }
+
+    /// Has the n-th request from now on fail (1 is the next), lists and watches of collections not counted.
+    pub(crate) fn fail_nth(&self, nth: usize, fault: Fault) {
+        self.fail_nth_of(|request| !matches!(request.verb, "list" | "watch"), nth, fault);
+    }
+
+    /// Has the n-th request that matches from now on fail.
+    pub(crate) fn fail_nth_of(&self, filter: impl Fn(&Request) -> bool + Send + 'static, nth: usize, fault: Fault) {
+        assert!(nth > 0, "the first is number 1");
+        self.0.state.lock().faults.plan(Box::new(filter), nth, fault);
+    }
+
+    /// Resolves when the next fault happens: with [`Fault::HangAfter`] and a controller that is dropped then, that is a
+    /// process that dies between its write and the answer. To be called before the fault can happen.
+    pub(crate) fn next_fault(&self) -> impl Future<Output = ()> + use<> {
+        let mut happened = self.0.state.lock().faults.happened();
+        async move {
+            happened.changed().await.expect("the API outlives its tests");
+        }
+    }
+
+    /// Refuses requests as an admission policy does, with 403 and this message.
+    pub(crate) fn refuse(&self, filter: impl Fn(&Request) -> bool + Send + 'static, message: &str) {
+        self.0.state.lock().faults.refuse(Box::new(filter), message);
+    }
+
+    /// No more faults and refusals.
+    pub(crate) fn recover(&self) {
+        self.0.state.lock().faults.clear();
+    }
+
+    /// Holds back what watches of a kind would tell.
+    pub(crate) fn pause_watches(&self, resource: &'static str) {
+        self.0.state.lock().paused.insert(resource);
+    }
+
+    pub(crate) fn resume_watches(&self, resource: &'static str) {
+        self.0.state.lock().paused.remove(resource);
+        self.0.changed.send_replace(());
+    }
+
+    /// Ends the watches of a kind, as a restart of the API server does: the client goes on where they ended.
+    pub(crate) fn break_watches(&self, resource: &'static str) {
+        *self.0.state.lock().breaks.entry(resource).or_default() += 1;
+        self.0.changed.send_replace(());
+    }
+
+    /// Ends the watches of a kind and forgets its history: the client must list anew.
+    pub(crate) fn expire_watches(&self, resource: &'static str) {
+        let mut state = self.0.state.lock();
+        let version = state.objects.version() + 1;
+        state.oldest.insert(resource, version);
+        drop(state);
+        self.break_watches(resource);
+    }
+
+    fn change(&self, work: impl FnOnce(&mut Objects) -> Result<Value, Refusal>) -> Value {
+        let done = work(&mut self.0.state.lock().objects).expect("nothing stands in the user's way");
+        self.0.changed.send_replace(());
+        done
+    }
+}
+
+/// What the client gets to see.
+impl FakeApi {
+    async fn answer(self, request: http::Request<kube::client::Body>) -> Result<Response<Body>, BoxError> {
+        let (parts, body) = request.into_parts();
+        let body = axum::body::to_bytes(Body::new(body), usize::MAX).await?;
+        let body = serde_json::from_slice(&body).unwrap_or_default();
+        let Some(request) = Request::parse(&parts, body) else {
+            return Ok(refused(&Refusal::of_code(404)));
+        };
+        tokio::time::sleep(LATENCY).await;
+        let fault = self.0.state.lock().faults.record(&request);
+        if fault.is_none_or(Fault::is_applied) {
+            let response = self.serve(request);
+            if fault.is_none() {
+                return Ok(response);
+            }
+        }
+        match fault {
+            Some(Fault::Status(code)) => Ok(refused(&Refusal::of_code(code))),
+            Some(Fault::ResetBefore | Fault::ResetAfter) | None => {
+                Err(io::Error::new(io::ErrorKind::ConnectionReset, "connection reset by the test").into())
+            }
+            Some(Fault::Hang | Fault::HangAfter) => std::future::pending().await,
+        }
+    }
+
+    fn serve(&self, request: Request) -> Response<Body> {
+        if request.verb == "watch" {
+            return Response::new(self.watch(request));
+        }
+        let mut state = self.0.state.lock();
+        let result = match request.verb {
+            "get" => {
+                let key = Key::new(request.resource, &request.namespace, &request.name);
+                state.objects.get(&key).cloned()
+            }
+            "list" => Ok(list(&state.objects, &request)),
+            _ => {
+                let admitted = state.faults.admit(&request);
+                admitted.and_then(|()| state.objects.write(&request))
+            }
+        };
+        drop(state);
+        self.0.changed.send_replace(());
+        match result {
+            Ok(object) if request.verb == "list" => Response::new(Body::from(object.to_string())),
+            Ok(object) => {
+                let mut response = Response::new(Body::from(shown(&object, &request).to_string()));
+                if request.verb == "create" {
+                    *response.status_mut() = StatusCode::CREATED;
+                }
+                response
+            }
+            Err(refusal) => refused(&refusal),
+        }
+    }
+
+    fn watch(&self, request: Request) -> Body {
+        let state = self.0.state.lock();
+        let watch = Watch {
+            position: state
+                .objects
+                .history
+                .partition_point(|change| change.version <= request.version),
+            breaks: state.breaks.get(request.resource).copied().unwrap_or(0),
+            ends: Instant::now() + Duration::from_secs(request.seconds),
+            changed: self.0.changed.subscribe(),
+            api: self.clone(),
+            expired: false,
+            request,
+        };
+        drop(state);
+        let lines = stream::unfold(watch, |mut watch| async move {
+            let event = watch.next().await?;
+            Some((Ok::<_, BoxError>(format!("{event}\n")), watch))
+        });
+        Body::from_stream(lines)
+    }
+}
+
+struct Watch {
+    api: FakeApi,
+    request: Request,
+    /// The next change in the history.
+    position: usize,
+    breaks: u64,
+    ends: Instant,
+    changed: watch::Receiver<()>,
+    /// It has been said that the history is gone.
+    expired: bool,
+}
+
+impl Watch {
+    async fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Some(result) = self.step() {
+                return result;
+            }
+            tokio::select! {
+                changed = self.changed.changed() => changed.ok()?,
+                () = tokio::time::sleep_until(self.ends) => return None,
+            }
+        }
+    }
+
+    /// An event, or `Some(None)` at the end of the stream, or `None` while there is nothing new.
+    fn step(&mut self) -> Option<Option<Value>> {
+        let state = self.api.0.state.lock();
+        let resource = self.request.resource;
+        let oldest = state.oldest.get(resource).copied().unwrap_or(0);
+        if self.expired {
+            return Some(None);
+        }
+        if self.request.version + 1 < oldest {
+            self.expired = true;
+            let gone = Refusal::of_code(410);
+            return Some(Some(json!({"type": "ERROR", "object": gone.body()})));
+        }
+        if state.breaks.get(resource).copied().unwrap_or(0) != self.breaks {
+            return Some(None);
+        }
+        if state.paused.contains(resource) {
+            return None;
+        }
+        while let Some(change) = state.objects.history.get(self.position) {
+            self.position += 1;
+            if let Some(event) = event(change, &self.request) {
+                return Some(Some(event));
+            }
+        }
+        None
+    }
+}
+
+/// What a change is to somebody who sees only what a selector matches.
+fn event(change: &Change, request: &Request) -> Option<Value> {
+    if change.resource != request.resource {
+        return None;
+    }
+    let before = change.before.as_ref();
+    let was_seen = before.is_some_and(|before| request.selector.matches(before));
+    let is_seen = !change.deleted && request.selector.matches(&change.after);
+    let type_ = match (was_seen, is_seen) {
+        (false, true) => "ADDED",
+        (true, true) => "MODIFIED",
+        (true, false) => "DELETED",
+        (false, false) => return None,
+    };
+    Some(json!({"type": type_, "object": shown(&change.after, request)}))
+}
+
+fn list(objects: &Objects, request: &Request) -> Value {
+    let matching = objects
+        .list(request.resource)
+        .filter(|object| request.selector.matches(object));
+    let items: Vec<Value> = matching.map(|object| shown(object, request)).collect();
+    let kind = Kind::of_resource(request.resource).map_or("List", |kind| kind.kind);
+    json!({
+        "kind": if request.metadata_only { "PartialObjectMetadataList".to_owned() } else { format!("{kind}List") },
+        "apiVersion": "v1",
+        "metadata": {"resourceVersion": objects.version().to_string()},
+        "items": items,
+    })
+}
+
+fn shown(object: &Value, request: &Request) -> Value {
+    if request.metadata_only {
+        let kind = "PartialObjectMetadata";
+        return json!({"kind": kind, "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]});
+    }
+    object.clone()
+}
+
+fn refused(refusal: &Refusal) -> Response<Body> {
+    let mut response = Response::new(Body::from(refusal.body().to_string()));
+    *response.status_mut() = StatusCode::from_u16(refusal.code).expect("a code of HTTP");
+    response
+}

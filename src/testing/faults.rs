@@ -1,0 +1,100 @@
+//! Requests that fail on purpose, and the count of all.
+
+use tokio::sync::watch;
+
+use super::objects::Refusal;
+use super::request::Request;
+
+/// What becomes of a chosen request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Not applied; answered with this HTTP status.
+    Status(u16),
+    /// Not applied; the connection breaks.
+    ResetBefore,
+    /// Applied; the connection breaks before the answer.
+    ResetAfter,
+    /// Not applied and never answered.
+    Hang,
+    /// Applied and never answered.
+    HangAfter,
+}
+
+impl Fault {
+    pub(super) const fn is_applied(self) -> bool {
+        matches!(self, Self::ResetAfter | Self::HangAfter)
+    }
+}
+
+type Filter = Box<dyn Fn(&Request) -> bool + Send>;
+
+struct Planned {
+    filter: Filter,
+    /// Requests that match, this one included, until the fault.
+    left: usize,
+    fault: Fault,
+}
+
+/// The requests so far, and those that are to fail.
+#[derive(Default)]
+pub(super) struct Faults {
+    pub(super) requests: Vec<Request>,
+    planned: Vec<Planned>,
+    refused: Vec<(Filter, String)>,
+    /// How many faults have happened.
+    happened: watch::Sender<usize>,
+}
+
+impl Faults {
+    pub(super) fn plan(&mut self, filter: Filter, nth: usize, fault: Fault) {
+        self.planned.push(Planned {
+            filter,
+            left: nth,
+            fault,
+        });
+    }
+
+    pub(super) fn refuse(&mut self, filter: Filter, message: &str) {
+        self.refused.push((filter, message.to_owned()));
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.planned.clear();
+        self.refused.clear();
+    }
+
+    pub(super) fn happened(&self) -> watch::Receiver<usize> {
+        self.happened.subscribe()
+    }
+
+    /// Counts a request, and says whether it is to fail.
+    pub(super) fn record(&mut self, request: &Request) -> Option<Fault> {
+        self.requests.push(request.clone());
+        let mut due = None;
+        self.planned.retain_mut(|planned| {
+            if (planned.filter)(request) {
+                planned.left -= 1;
+            }
+            if planned.left == 0 {
+                due = Some(planned.fault);
+            }
+            planned.left > 0
+        });
+        if due.is_some() {
+            self.happened.send_modify(|happened| *happened += 1);
+        }
+        due
+    }
+
+    /// What admission says of it.
+    pub(super) fn admit(&self, request: &Request) -> Result<(), Refusal> {
+        match self.refused.iter().find(|(filter, _)| filter(request)) {
+            Some((_, message)) => Err(Refusal {
+                code: 403,
+                reason: "Forbidden",
+                message: message.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+}

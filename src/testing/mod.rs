@@ -1,0 +1,33 @@
+//! Stand-ins for the two things the operator talks to, for tests in one process: the Kubernetes API and the providers.
+//!
+//! [`FakeApi`] keeps RealtimeTokens, ClusterRealtimeProviders, Secrets, Namespaces, Events and Leases in memory and
+//! answers a [`kube::Client`] without a socket or a thread, so that it works under tokio's paused time.
+//!
+//! It promises what the operator relies on: one growing resourceVersion; a new generation for a new spec only; writes
+//! that change nothing make no new version; uid and resourceVersion of a write are preconditions (409); the status is
+//! written through its subresource alone; metadata-only answers; `managedFields` of Secrets, where a key belongs to the
+//! manager that last changed its value; watches from a resourceVersion, with label and name selectors; the bodies of
+//! refusals. Tests can make a chosen request fail, hold back or break watches, and refuse writes as admission would.
+//!
+//! It does not know CRD schemas, defaults, CEL, RBAC, server-side apply, pages of a list, bookmarks, garbage collection
+//! of owned objects, or whether a namespace exists. The real API server's tests are in `tests/operator`.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "what tests may ask for; not all of it is in use at any time"
+)]
+
+mod api;
+mod faults;
+mod objects;
+mod provider;
+mod request;
+
+pub(crate) use self::api::{FakeApi, USER};
+pub(crate) use self::faults::Fault;
+pub(crate) use self::provider::{FakeProvider, MintFault};
+pub(crate) use self::request::Request;
+
+#[cfg(test)]
+mod tests;

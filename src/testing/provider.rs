@@ -1,0 +1,174 @@
+//! A provider that answers `token-1`, `token-2` and so on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::mint::{Ask, Credential, Minter};
+use crate::token::{MintError, Minted};
+
+/// How long a mint takes, so that others come in between.
+const LATENCY: Duration = Duration::from_millis(10);
+
+/// What becomes of a chosen mint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MintFault {
+    Unavailable,
+    Throttled(Option<SignedDuration>),
+    /// The request is refused.
+    Rejected,
+    /// The key is refused.
+    KeyRejected,
+    /// Never answered.
+    Hang,
+    Panic,
+}
+
+/// A mint that was asked for, whatever became of it.
+#[derive(Clone, Debug)]
+pub(crate) struct MintCall {
+    /// The model, agent or room that was asked for: tests give each RealtimeToken its own.
+    pub(crate) subject: String,
+    pub(crate) at: Timestamp,
+    /// The first value of the key Secret.
+    pub(crate) key: String,
+    /// The token, if there was one.
+    pub(crate) token: Option<String>,
+}
+
+/// All providers in one. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct FakeProvider(Arc<Mutex<State>>);
+
+struct State {
+    life: SignedDuration,
+    calls: Vec<MintCall>,
+    tokens: usize,
+    planned: BTreeMap<usize, MintFault>,
+    always: Option<MintFault>,
+}
+
+impl FakeProvider {
+    /// Its tokens live so long.
+    pub(crate) fn new(life: SignedDuration) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            life,
+            calls: Vec::new(),
+            tokens: 0,
+            planned: BTreeMap::new(),
+            always: None,
+        })))
+    }
+
+    /// Tokens from now on live so long.
+    pub(crate) fn set_life(&self, life: SignedDuration) {
+        self.0.lock().life = life;
+    }
+
+    /// Has the n-th mint from now on fail (1 is the next).
+    pub(crate) fn fail_nth(&self, nth: usize, fault: MintFault) {
+        let mut state = self.0.lock();
+        let number = state.calls.len() + nth;
+        state.planned.insert(number, fault);
+    }
+
+    /// Has every mint fail until [`Self::recover`].
+    pub(crate) fn fail(&self, fault: MintFault) {
+        self.0.lock().always = Some(fault);
+    }
+
+    /// No more faults.
+    pub(crate) fn recover(&self) {
+        let mut state = self.0.lock();
+        state.always = None;
+        state.planned.clear();
+    }
+
+    pub(crate) fn calls(&self) -> Vec<MintCall> {
+        self.0.lock().calls.clone()
+    }
+
+    /// How many mints were asked for.
+    pub(crate) fn count(&self) -> usize {
+        self.0.lock().calls.len()
+    }
+
+    /// How many mints were asked for of this model, agent or room.
+    pub(crate) fn count_of(&self, subject: &str) -> usize {
+        let state = self.0.lock();
+        state.calls.iter().filter(|call| call.subject == subject).count()
+    }
+
+    /// How many tokens were handed out.
+    pub(crate) fn tokens(&self) -> usize {
+        self.0.lock().tokens
+    }
+
+    async fn answer(&self, ask: &Ask, credential: &Credential, now: Timestamp) -> Result<Minted, MintError> {
+        let (number, fault) = self.record(ask, credential, now);
+        tokio::time::sleep(LATENCY).await;
+        let message = || format!("the fake provider was told to fail mint {number}");
+        match fault {
+            None => Ok(self.minted(number, ask, now)),
+            Some(MintFault::Unavailable) => Err(MintError::Unavailable { message: message() }),
+            Some(MintFault::Throttled(retry_after)) => Err(MintError::Throttled {
+                retry_after,
+                message: message(),
+            }),
+            Some(fault @ (MintFault::Rejected | MintFault::KeyRejected)) => Err(MintError::Rejected {
+                credential: fault == MintFault::KeyRejected,
+                message: message(),
+            }),
+            Some(MintFault::Hang) => std::future::pending().await,
+            Some(MintFault::Panic) => panic!("{}", message()),
+        }
+    }
+
+    fn record(&self, ask: &Ask, credential: &Credential, at: Timestamp) -> (usize, Option<MintFault>) {
+        let mut state = self.0.lock();
+        let key = credential.values().next().map(ExposeSecret::expose_secret);
+        state.calls.push(MintCall {
+            subject: ask.block.provider().policy_subject().unwrap_or_default().to_owned(),
+            at,
+            key: key.unwrap_or_default().to_owned(),
+            token: None,
+        });
+        let number = state.calls.len();
+        let fault = state.planned.remove(&number).or(state.always);
+        (number, fault)
+    }
+
+    fn minted(&self, number: usize, ask: &Ask, now: Timestamp) -> Minted {
+        let mut state = self.0.lock();
+        state.tokens += 1;
+        let token = format!("token-{}", state.tokens);
+        state.calls[number - 1].token = Some(token.clone());
+        let provider = ask.block.provider();
+        Minted {
+            provider: provider.published(),
+            value: SecretString::from(token),
+            issued_at: now,
+            usable_until: now + state.life,
+            expires_at: now + state.life,
+            config: provider.config(),
+            outputs: BTreeMap::new(),
+        }
+    }
+}
+
+impl Minter for FakeProvider {
+    fn mint<'a>(
+        &'a self,
+        ask: &'a Ask,
+        credential: &'a Credential,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Minted, MintError>> {
+        self.answer(ask, credential, now).boxed()
+    }
+}
