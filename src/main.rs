@@ -89,7 +89,7 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
     });
     metrics.leading(candidate.is_none());
     let listen = args.listen;
-    let parts = controller::Parts {
+    let options = controller::Options {
         client,
         providers: Arc::new(providers),
         endpoints,
@@ -103,7 +103,7 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
     };
     tokio::select! {
         result = server => result.map_err(|problem| format!("--listen {listen}: {problem}"))?,
-        result = control(parts, candidate, shutdown) => result?,
+        result = control(options, candidate, shutdown) => result?,
     }
     tracing::info!("stopped");
     Ok(())
@@ -111,11 +111,11 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
 
 /// Runs the controller, with leader election only while this replica leads.
 async fn control(
-    parts: controller::Parts,
+    options: controller::Options,
     candidate: Option<Candidate>,
     shutdown: CancellationToken,
 ) -> Result<(), Failure> {
-    let controller = controller::run(parts, shutdown.clone());
+    let controller = controller::run(options, shutdown.clone());
     match candidate {
         Some(candidate) => candidate.lead(controller, &shutdown).await?,
         None => controller.await,
@@ -123,9 +123,9 @@ async fn control(
     Ok(())
 }
 
-fn scope(args: &RunArgs) -> controller::Scope {
+fn scope(args: &RunArgs) -> cluster::Scope {
     let namespaces = args.watch_namespaces.iter().filter(|name| !name.is_empty());
-    controller::Scope {
+    cluster::Scope {
         namespaces: namespaces.cloned().collect(),
         cluster_providers: !args.no_cluster_providers,
     }

@@ -42,8 +42,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 const HEARTBEAT: &str = "#heartbeat";
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 
-/// What the controller is made of.
-pub struct Parts {
+/// What the controller works with.
+pub struct Options {
     /// The Kubernetes API.
     pub client: Client,
     /// The providers.
@@ -67,32 +67,32 @@ pub struct Parts {
 }
 
 /// Runs until `shutdown` is cancelled, then stops minting, stores what was minted, and returns.
-pub async fn run(parts: Parts, shutdown: CancellationToken) {
-    let health = Arc::clone(&parts.health);
-    let concurrency = parts.concurrency;
+pub async fn run(options: Options, shutdown: CancellationToken) {
+    let health = Arc::clone(&options.health);
+    let concurrency = options.concurrency;
     let (nudges, nudged) = mpsc::unbounded_channel();
     let (keys_changed, changed_keys) = mpsc::unbounded_channel();
-    let (budgets, changed_credentials) = Budgets::new(usize::from(parts.mints_per_credential));
+    let (budgets, changed_credentials) = Budgets::new(usize::from(options.mints_per_credential));
     let (tokens, tokens_writer) = reflector::store::<Cached>();
     let (providers, providers_writer) = reflector::store();
     let (namespaces, namespaces_writer) = reflector::store();
-    parts.metrics.observe_store(tokens.clone());
+    options.metrics.observe_store(tokens.clone());
     let ctx = Arc::new(Context {
-        targets: Targets::new(parts.client.clone()),
-        credentials: Credentials::new(parts.client.clone(), keys_changed),
-        providers: parts.providers,
-        endpoints: parts.endpoints,
-        operator_namespace: parts.operator_namespace,
-        scope: parts.scope,
+        targets: Targets::new(options.client.clone()),
+        credentials: Credentials::new(options.client.clone(), keys_changed),
+        providers: options.providers,
+        endpoints: options.endpoints,
+        operator_namespace: options.operator_namespace,
+        scope: options.scope,
         cluster_providers: providers.clone(),
         namespaces: namespaces.clone(),
         lifecycles: Lifecycles::default(),
-        events: Events::start(parts.client.clone(), parts.pod_name),
-        metrics: parts.metrics,
+        events: Events::start(options.client.clone(), options.pod_name),
+        metrics: options.metrics,
         tasks: TaskTracker::new(),
         budgets,
         nudges: nudges.clone(),
-        client: parts.client,
+        client: options.client,
     });
 
     let drained = CancellationToken::new();
@@ -185,3 +185,6 @@ async fn heartbeat(nudges: &mpsc::UnboundedSender<ObjectRef<Cached>>, health: &H
 fn tokio_stream_of<T>(mut receiver: mpsc::UnboundedReceiver<T>) -> impl futures::Stream<Item = T> {
     futures::stream::poll_fn(move |cx| receiver.poll_recv(cx))
 }
+
+#[cfg(test)]
+mod tests;

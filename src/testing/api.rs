@@ -157,6 +157,14 @@ impl FakeApi {
         self.0.state.lock().faults.refuse(Box::new(filter), message);
     }
 
+    /// Has every request fail, watches included, until [`Self::recover`].
+    pub(crate) fn go_away(&self) {
+        self.0.state.lock().faults.go_away();
+        for resource in ["realtimetokens", "clusterrealtimeproviders", "secrets", "namespaces"] {
+            self.break_watches(resource);
+        }
+    }
+
     /// No more faults and refusals.
     pub(crate) fn recover(&self) {
         self.0.state.lock().faults.clear();

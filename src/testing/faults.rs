@@ -41,6 +41,8 @@ pub(super) struct Faults {
     pub(super) requests: Vec<Request>,
     planned: Vec<Planned>,
     refused: Vec<(Filter, String)>,
+    /// Every request fails.
+    away: bool,
     /// How many faults have happened.
     happened: watch::Sender<usize>,
 }
@@ -58,7 +60,12 @@ impl Faults {
         self.refused.push((filter, message.to_owned()));
     }
 
+    pub(super) fn go_away(&mut self) {
+        self.away = true;
+    }
+
     pub(super) fn clear(&mut self) {
+        self.away = false;
         self.planned.clear();
         self.refused.clear();
     }
@@ -70,7 +77,7 @@ impl Faults {
     /// Counts a request, and says whether it is to fail.
     pub(super) fn record(&mut self, request: &Request) -> Option<Fault> {
         self.requests.push(request.clone());
-        let mut due = None;
+        let mut due = self.away.then_some(Fault::ResetBefore);
         self.planned.retain_mut(|planned| {
             if (planned.filter)(request) {
                 planned.left -= 1;

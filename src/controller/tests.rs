@@ -1,0 +1,208 @@
+//! The whole controller in one process, against stand-ins for the Kubernetes API and the provider, under paused time.
+
+mod calls;
+mod deaths;
+mod faults;
+mod people;
+mod providers_of_platform;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Options, run};
+use crate::api::{ConditionType, RealtimeTokenStatus};
+use crate::clock::now;
+use crate::cluster::Scope;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::mint::EndpointPolicy;
+use crate::testing::{FakeApi, FakeProvider};
+use crate::token::secret::annotations;
+
+/// The namespace of the operator's own Secrets.
+const OPERATOR: &str = "operator";
+const NAMESPACE: &str = "shop";
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// A cluster with the key Secret shop/openai, a provider, and one operator.
+struct Fleet {
+    api: FakeApi,
+    provider: FakeProvider,
+    /// The operator's process.
+    process: Option<(JoinHandle<()>, CancellationToken)>,
+}
+
+impl Fleet {
+    /// With tokens of this life, and the operator running.
+    fn new(life: i64) -> Self {
+        let mut fleet = Self {
+            api: FakeApi::new(),
+            provider: FakeProvider::new(SignedDuration::from_secs(life)),
+            process: None,
+        };
+        fleet.api.create(key_secret(NAMESPACE, "openai"));
+        fleet.start();
+        fleet
+    }
+
+    fn start(&mut self) {
+        let shutdown = CancellationToken::new();
+        let options = Options {
+            client: self.api.client(),
+            providers: Arc::new(self.provider.clone()),
+            endpoints: EndpointPolicy::default(),
+            operator_namespace: OPERATOR.to_owned(),
+            scope: Scope {
+                namespaces: Vec::new(),
+                cluster_providers: true,
+            },
+            pod_name: None,
+            concurrency: 8,
+            mints_per_credential: 4,
+            health: Arc::new(Health::default()),
+            metrics: Arc::new(Metrics::new(true)),
+        };
+        let process = tokio::spawn(run(options, shutdown.clone()));
+        self.process = Some((process, shutdown));
+    }
+
+    /// The process ends at once, with everything that it remembers.
+    fn kill(&mut self) {
+        if let Some((process, _)) = self.process.take() {
+            process.abort();
+        }
+    }
+
+    /// The process is asked to end, and does.
+    async fn stop(&mut self) {
+        if let Some((process, shutdown)) = self.process.take() {
+            shutdown.cancel();
+            process.await.unwrap();
+        }
+    }
+
+    /// The RealtimeToken shop/NAME, whose model is called as it is.
+    fn create(&self, name: &str) {
+        self.api.create(json!({
+            "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {"openai": {"model": name}, "credentials": {"secretRef": {"name": "openai", "key": "api-key"}}},
+        }));
+    }
+
+    fn edit(&self, name: &str, patch: Value) {
+        self.api.edit("realtimetokens", NAMESPACE, name, &patch);
+    }
+
+    fn secret(&self, name: &str) -> Option<Value> {
+        self.api.get("secrets", NAMESPACE, name)
+    }
+
+    fn status(&self, name: &str) -> RealtimeTokenStatus {
+        let token = self.api.get("realtimetokens", NAMESPACE, name).unwrap();
+        serde_json::from_value(token["status"].clone()).unwrap_or_default()
+    }
+
+    /// Status and reason of a condition.
+    fn condition(&self, name: &str, type_: ConditionType) -> (String, String) {
+        let status = self.status(name);
+        let mut conditions = status.conditions.into_iter();
+        let condition = conditions.find(|condition| condition.type_ == type_.as_str());
+        condition.map_or_else(Default::default, |condition| (condition.status, condition.reason))
+    }
+
+    /// The reasons of the Events about an object.
+    fn events(&self, name: &str) -> Vec<String> {
+        let events = self.api.list("events").into_iter();
+        let about = events.filter(|event| event["regarding"]["name"] == name);
+        about
+            .map(|event| event["reason"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Lets time pass. Every few seconds: no status claims more than the Secret holds.
+    async fn pass(&self, seconds: u64) {
+        let end = Instant::now() + Duration::from_secs(seconds);
+        while Instant::now() < end {
+            let next = Instant::now() + LOOK_EVERY;
+            tokio::time::sleep_until(next.min(end)).await;
+            self.assert_no_status_claims_too_much();
+        }
+    }
+
+    fn assert_no_status_claims_too_much(&self) {
+        for token in self.api.list("realtimetokens") {
+            let (name, status) = (token["metadata"]["name"].as_str().unwrap(), &token["status"]);
+            if status["conditions"][0]["status"] != "True" {
+                continue;
+            }
+            let secret = self
+                .secret(name)
+                .unwrap_or_else(|| panic!("{name} is Ready without a Secret"));
+            let claimed: Timestamp = status["usableUntil"].as_str().unwrap().parse().unwrap();
+            let held = usable_until(&secret).unwrap_or_else(|| panic!("{name} is Ready without a token"));
+            assert!(held >= claimed, "{name}: the status says {claimed}, the Secret {held}");
+            assert!(held > now(), "{name} is Ready with a token that has ended");
+        }
+    }
+
+    /// The Secret holds a token with life left, and the status says so and nothing else.
+    #[track_caller]
+    fn assert_settled(&self, name: &str, context: &str) {
+        let secret = self
+            .secret(name)
+            .unwrap_or_else(|| panic!("{context}: no Secret {name}"));
+        let until = usable_until(&secret).unwrap_or_else(|| panic!("{context}: no token in Secret {name}"));
+        assert!(
+            until > now() + SignedDuration::from_secs(90),
+            "{context}: {name} ends at {until}"
+        );
+        let status = self.status(name);
+        let (ready, _) = self.condition(name, ConditionType::Ready);
+        let renewing = self.condition(name, ConditionType::Renewing);
+        assert_eq!(ready, "True", "{context}: {status:?}");
+        assert_eq!(
+            renewing,
+            ("False".into(), "AwaitingRenewal".into()),
+            "{context}: {status:?}"
+        );
+        let failures = (
+            status.failed_mint_attempts,
+            status.failed_write_attempts,
+            status.next_attempt_time,
+        );
+        assert_eq!(failures, (None, None, None), "{context}");
+        assert_eq!(status.revision, revision(&secret), "{context}");
+    }
+}
+
+fn key_secret(namespace: &str, name: &str) -> Value {
+    let key = base64("sk-1");
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace},
+        "data": {"api-key": key},
+    })
+}
+
+fn base64(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+fn annotation<'a>(secret: &'a Value, key: &str) -> Option<&'a str> {
+    secret["metadata"]["annotations"][key].as_str()
+}
+
+fn usable_until(secret: &Value) -> Option<Timestamp> {
+    annotation(secret, annotations::USABLE_UNTIL)?.parse().ok()
+}
+
+fn revision(secret: &Value) -> Option<i64> {
+    annotation(secret, annotations::REVISION)?.parse().ok()
+}

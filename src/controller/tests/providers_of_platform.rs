@@ -1,0 +1,89 @@
+//! ClusterRealtimeProviders: their status, and the tokens that use them.
+
+use super::*;
+use crate::testing::MintFault;
+
+fn provider_conditions(fleet: &Fleet) -> Vec<String> {
+    let provider = fleet.api.get("clusterrealtimeproviders", "", "openai").unwrap();
+    let conditions = provider["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    conditions
+        .iter()
+        .map(|it| format!("{}={} {}", text(&it["type"]), text(&it["status"]), text(&it["reason"])))
+        .collect()
+}
+
+fn platform(fleet: &Fleet, selector: Value) {
+    fleet.api.create(json!({
+        "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": {"voice": "yes"}},
+    }));
+    fleet.api.create(key_secret(OPERATOR, "platform"));
+    fleet.api.create(json!({
+        "apiVersion": "realtime-token.dev/v1alpha1", "kind": "ClusterRealtimeProvider",
+        "metadata": {"name": "openai"},
+        "spec": {
+            "openai": {}, "namespaceSelector": selector,
+            "credentials": {"secretRef": {"name": "platform", "key": "api-key"}},
+        },
+    }));
+    fleet.api.create(json!({
+        "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
+        "metadata": {"name": "voice", "namespace": NAMESPACE},
+        "spec": {"openai": {"model": "voice"}, "credentials": {"providerRef": {"name": "openai"}}},
+    }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_selected_namespace_gets_tokens_and_the_verdict_is_reported() {
+    let fleet = Fleet::new(600);
+    platform(&fleet, json!({"matchLabels": {"voice": "yes"}}));
+    fleet.pass(5).await;
+    fleet.assert_settled("voice", "platform's key");
+    assert_eq!(
+        provider_conditions(&fleet),
+        ["Ready=True CredentialFound", "CredentialValid=True CredentialAccepted"]
+    );
+    fleet.provider.fail(MintFault::KeyRejected);
+    fleet.pass(330).await;
+    assert_eq!(
+        provider_conditions(&fleet)[1],
+        "CredentialValid=False CredentialRejected"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_is_let_in_when_its_labels_match() {
+    let fleet = Fleet::new(600);
+    platform(&fleet, json!({"matchLabels": {"voice": "premium"}}));
+    fleet.pass(5).await;
+    assert_eq!(
+        fleet.condition("voice", ConditionType::Ready),
+        ("False".into(), "NamespaceNotAllowed".into())
+    );
+    let label = json!({"metadata": {"labels": {"voice": "premium"}}});
+    fleet.api.edit("namespaces", "", NAMESPACE, &label);
+    fleet.pass(3).await;
+    fleet.assert_settled("voice", "let in");
+}
+
+/// The limit holds for the credential: another token waits for it and has not failed.
+#[tokio::test(start_paused = true)]
+async fn a_limit_holds_for_every_token_of_the_credential() {
+    let fleet = Fleet::new(600);
+    let limit = SignedDuration::from_secs(120);
+    fleet.provider.fail_nth(1, MintFault::Throttled(Some(limit)));
+    fleet.create("one");
+    fleet.pass(2).await;
+    fleet.create("two");
+    fleet.pass(60).await;
+    assert_eq!(fleet.provider.count(), 1, "nothing is asked before the limit is over");
+    assert_eq!(fleet.status("one").failed_mint_attempts, Some(1));
+    assert_eq!(fleet.status("two").failed_mint_attempts, None);
+    assert_eq!(
+        fleet.condition("two", ConditionType::Renewing),
+        ("True".into(), "RateLimited".into())
+    );
+    fleet.pass(90).await;
+    fleet.assert_settled("one", "after the limit");
+    fleet.assert_settled("two", "after the limit");
+}
