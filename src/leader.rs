@@ -1,10 +1,11 @@
-//! Of several replicas one works: the one that holds the Lease.
+//! Leader election: of several replicas only the holder of the Lease works.
 //!
-//! [`step`] decides, from the Lease and from how long it has stood unchanged by our own clock: nobody's wall clock is
-//! believed (client-go's rule). The holder renews it; one that can't for two thirds of its duration stops by itself,
-//! before anybody else may take over, and its process ends. A provider can't be fenced, so the promise is about
-//! Secrets: should a leader that was frozen past its time wake up in the middle of a write, the write carries a version
-//! that is no longer the Secret's, and gets a 409.
+//! [`step`] decides from the Lease and from how long it has not changed, measured by this process's monotonic clock:
+//! timestamps of other machines are not trusted (client-go's rule). The holder renews the Lease. If it can't for two
+//! thirds of the Lease's duration, it stops before another replica may take over, and its process ends.
+//!
+//! Providers know no fencing token, so at most one replica writes Secrets, but two may mint: a write that a frozen
+//! leader sends after its time carries an outdated resourceVersion and gets a 409.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +20,14 @@ use crate::cluster::lease::LeaseLock;
 use crate::health::Health;
 use crate::metrics::Metrics;
 
-/// How long a Lease holds, and what follows from it. client-go's proportions: 15 s, 10 s, 2 s.
+/// How long a Lease holds, and the times derived from it in client-go's proportions: 15 s, 10 s, 2 s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
     seconds: u16,
 }
 
 impl Terms {
-    /// Terms of a Lease that holds for so many seconds without being renewed.
+    /// Terms of a Lease that holds for `seconds` without being renewed.
     #[must_use]
     pub const fn new(seconds: u16) -> Self {
         Self { seconds }
@@ -36,12 +37,12 @@ impl Terms {
         Duration::from_secs(self.seconds as u64)
     }
 
-    /// The holder stops if it couldn't renew for this time.
+    /// The holder stops if it couldn't renew the Lease for this time.
     fn deadline(self) -> Duration {
         self.duration() * 2 / 3
     }
 
-    /// Between two looks at the Lease.
+    /// Between two reads or renewals.
     fn retry(self) -> Duration {
         self.duration() * 2 / 15
     }
@@ -49,29 +50,28 @@ impl Terms {
 
 /// A Lease as one replica sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct View<'a> {
-    /// Who holds it; nobody if it was given up.
+pub(crate) struct View<'a> {
+    /// The holder; `None` if it released the Lease.
     pub holder: Option<&'a str>,
-    /// For how long it holds.
+    /// For how long it holds without being renewed.
     pub duration: Duration,
-    /// How long it has not changed, by our own monotonic clock.
+    /// How long it has not changed, by the monotonic clock of this process.
     pub unchanged_for: Duration,
 }
 
 /// What to do about the Lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// It is nobody's, or its holder has let it run out: claim it.
+pub(crate) enum Step {
+    /// It has no holder, or the holder let it expire: claim it.
     Acquire,
-    /// It is ours: renew it.
+    /// This replica holds it: renew it.
     Renew,
-    /// It is somebody else's.
+    /// Another replica holds it.
     StandBy,
 }
 
-/// The next step of the replica `me`; `None` if there is no Lease yet.
-#[must_use]
-pub fn step(lease: Option<View<'_>>, me: &str) -> Step {
+/// The next step of the replica `me`. `lease` is `None` if there is none yet.
+pub(crate) fn step(lease: Option<View<'_>>, me: &str) -> Step {
     match lease {
         Some(View {
             holder: Some(holder), ..
@@ -85,94 +85,82 @@ pub fn step(lease: Option<View<'_>>, me: &str) -> Step {
     }
 }
 
-/// Leadership was lost: whatever this process had begun is another's now.
+/// Leadership was lost. Another replica continues, so this process must end.
 #[derive(Debug, thiserror::Error)]
 pub enum Lost {
     /// Another replica holds the Lease.
     #[error("lost the Lease {lease} to {holder}")]
-    Taken {
-        /// The Lease.
-        lease: String,
-        /// Who has it.
-        holder: String,
-    },
+    Taken { lease: String, holder: String },
+    /// The Lease was edited.
+    #[error("lost the Lease {lease}: its holder was removed")]
+    Removed { lease: String },
     /// The Lease could not be renewed in time.
     #[error("could not renew the Lease {lease} for {} s ({problem})", since.as_secs())]
     NotRenewed {
-        /// The Lease.
         lease: String,
-        /// Since the last time.
+        /// Since the last renewal.
         since: Duration,
-        /// Why not.
         problem: String,
     },
 }
 
-/// A replica that stands for election.
+/// A replica that takes part in the election.
 pub struct Candidate {
-    /// The Lease.
     pub lock: LeaseLock,
-    /// What no other process is called.
+    /// The identity of this process; no other process ever has the same.
     pub me: String,
-    /// Its terms.
     pub terms: Terms,
-    /// For the probes.
     pub health: Arc<Health>,
-    /// For Prometheus.
     pub metrics: Arc<Metrics>,
 }
 
-/// A Lease and since when we know it in this version.
+/// A Lease, and since when its resourceVersion is known not to have changed.
 struct Seen {
     lease: Lease,
     since: Instant,
 }
 
 impl Candidate {
-    /// Waits for the Lease, does `work` while holding it, and gives it up when the work has ended of itself.
+    /// Acquires the Lease, runs `work` while holding it, and releases it when `work` has ended.
     ///
     /// # Errors
-    /// The Lease was lost. `work` was dropped in the middle then, and the process should end.
+    /// The Lease was lost. `work` was dropped before its end, and the process should end too.
     pub async fn lead(self, work: impl Future<Output = ()>, stop: &CancellationToken) -> Result<(), Lost> {
-        let elected = tokio::select! {
-            elected = self.elected() => elected,
+        let mut held = tokio::select! {
+            held = self.acquire() => held,
             () = stop.cancelled() => return Ok(()),
         };
         tracing::info!(lease = self.lock.name(), me = self.me, "leading");
         self.metrics.leading(true);
         self.health.wait_for(Some("the API server".to_owned()));
-        let mut held = elected;
         tokio::select! {
-            biased; // after a long sleep the first thing to know is that it was too long
-            lost = self.keep(&mut held) => {
+            biased; // after the process was frozen: first find out whether that was too long
+            lost = self.renew_until_lost(&mut held) => {
                 self.metrics.leading(false);
                 Err(lost)
             }
             () = work => {
                 if let Err(problem) = self.lock.release(held.lease, now()).await {
-                    tracing::warn!(%problem, "the Lease was not given up; the next leader waits for its end");
+                    tracing::warn!(%problem, "the Lease was not released; the next leader waits for its end");
                 }
                 Ok(())
             }
         }
     }
 
-    /// Resolves once the Lease is ours.
-    async fn elected(&self) -> Seen {
+    /// Resolves once this replica holds the Lease.
+    async fn acquire(&self) -> Seen {
         let mut seen: Option<Seen> = None;
-        let mut told = None;
+        let mut logged = None;
         loop {
             self.health.beat();
-            let asked = Instant::now();
-            match self.stand(&mut seen).await {
-                Ok(Some(lease)) => {
-                    return Seen { lease, since: asked };
-                }
+            match self.try_acquire(&mut seen).await {
+                Ok(Some(held)) => return held,
                 Ok(None) => {
                     let holder = seen.as_ref().and_then(|seen| holder(&seen.lease));
-                    if told.as_deref() != holder {
-                        told = holder.map(str::to_owned);
-                        tracing::info!(lease = self.lock.name(), leader = told, "standing by");
+                    if logged.as_deref() != holder {
+                        logged = holder.map(str::to_owned);
+                        tracing::info!(lease = self.lock.name(), leader = logged, "standing by");
                     }
                     self.health.wait_for(None);
                 }
@@ -184,7 +172,8 @@ impl Candidate {
         }
     }
 
-    async fn stand(&self, seen: &mut Option<Seen>) -> Result<Option<Lease>, ClusterError> {
+    /// Reads the Lease and claims it if [`step`] says so.
+    async fn try_acquire(&self, seen: &mut Option<Seen>) -> Result<Option<Seen>, ClusterError> {
         let lease = self.lock.read().await?;
         *seen = lease.map(|lease| match seen.take() {
             Some(before) if version(&before.lease) == version(&lease) => before,
@@ -202,36 +191,33 @@ impl Candidate {
             Step::StandBy => Ok(None),
             Step::Acquire | Step::Renew => {
                 let before = seen.as_ref().map(|seen| seen.lease.clone());
+                let since = Instant::now();
                 match self.hold(before).await {
-                    Ok(lease) => Ok(Some(lease)),
-                    Err(ClusterError::Conflict) => Ok(None), // somebody was faster
+                    Ok(lease) => Ok(Some(Seen { lease, since })),
+                    Err(ClusterError::Conflict) => Ok(None), // another replica was faster
                     Err(problem) => Err(problem),
                 }
             }
         }
     }
 
-    /// Renews the Lease until it is lost. The time of a renewal is when it was asked for.
-    async fn keep(&self, held: &mut Seen) -> Lost {
+    /// Renews the Lease until it is lost. The time of a renewal is the time at which it was sent.
+    async fn renew_until_lost(&self, held: &mut Seen) -> Lost {
         let mut problem = "no answer".to_owned();
+        let mut sent = held.since;
         loop {
             let until = held.since + self.terms.deadline();
-            let soon = Instant::now() + self.terms.retry();
-            tokio::time::sleep_until(soon.min(until)).await;
+            // Counted from the last request, not from its answer: a slow API server must not cost the Lease.
+            tokio::time::sleep_until((sent + self.terms.retry()).min(until)).await;
             let since = held.since.elapsed();
             if since >= self.terms.deadline() {
                 let lease = self.lock.name().to_owned();
                 return Lost::NotRenewed { lease, since, problem };
             }
-            let asked = Instant::now();
+            sent = Instant::now();
             match tokio::time::timeout_at(until, self.renew(&held.lease)).await {
-                Ok(Ok(Some(lease))) => {
-                    *held = Seen { lease, since: asked };
-                }
-                Ok(Err(Unrenewed::Taken(holder))) => {
-                    let lease = self.lock.name().to_owned();
-                    return Lost::Taken { lease, holder };
-                }
+                Ok(Ok(Some(lease))) => *held = Seen { lease, since: sent },
+                Ok(Err(Unrenewed::Lost(lost))) => return lost,
                 Ok(Err(Unrenewed::Failed(error))) => {
                     tracing::warn!(%error, "the Lease was not renewed");
                     problem = error.to_string();
@@ -241,7 +227,7 @@ impl Candidate {
         }
     }
 
-    /// One renewal. After a conflict it looks who wrote: a label is nobody's claim.
+    /// Renews once. After a conflict it reads who holds the Lease now: the other write may have been an edit of a label.
     async fn renew(&self, held: &Lease) -> Result<Option<Lease>, Unrenewed> {
         match self.hold(Some(held.clone())).await {
             Ok(lease) => return Ok(Some(lease)),
@@ -249,9 +235,13 @@ impl Candidate {
             Err(problem) => return Err(Unrenewed::Failed(problem)),
         }
         let now = self.lock.read().await.map_err(Unrenewed::Failed)?;
+        let lease = self.lock.name().to_owned();
         match now.as_ref().map(holder) {
-            Some(Some(holder)) if holder != self.me => Err(Unrenewed::Taken(holder.to_owned())),
-            Some(None) => Err(Unrenewed::Taken("nobody".to_owned())),
+            Some(Some(holder)) if holder != self.me => {
+                let holder = holder.to_owned();
+                Err(Unrenewed::Lost(Lost::Taken { lease, holder }))
+            }
+            Some(None) => Err(Unrenewed::Lost(Lost::Removed { lease })),
             Some(Some(_)) | None => match self.hold(now).await {
                 Ok(lease) => Ok(Some(lease)),
                 Err(ClusterError::Conflict) => Ok(None),
@@ -267,7 +257,7 @@ impl Candidate {
 }
 
 enum Unrenewed {
-    Taken(String),
+    Lost(Lost),
     Failed(ClusterError),
 }
 
@@ -276,7 +266,7 @@ fn holder(lease: &Lease) -> Option<&str> {
     Some(holder).filter(|holder| !holder.is_empty())
 }
 
-/// A Lease that doesn't say how long it holds holds no longer.
+/// A Lease without a duration has expired.
 fn duration(lease: &Lease) -> Duration {
     let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
     Duration::from_secs(seconds.and_then(|s| u64::try_from(s).ok()).unwrap_or(0))

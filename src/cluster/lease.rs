@@ -1,4 +1,4 @@
-//! The Lease that replicas elect their leader by.
+//! Reads and writes the Lease by which replicas elect their leader. `leader.rs` decides what to write.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 
-use super::ClusterError;
+use super::{ClusterError, within};
 
-/// A Lease that can't be reached must be noticed well before it runs out.
+/// Shorter than for other requests: that the API server does not answer must be noticed well before the Lease ends.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One Lease by name. Every write carries the version that was read: of two claims one gets a 409.
+/// One Lease by name. Every write carries the resourceVersion that was read, so that of two claims one gets a 409.
 pub struct LeaseLock {
     api: Api<Lease>,
     name: String,
 }
 
 impl LeaseLock {
-    /// The Lease `name` in the operator's own namespace; it need not exist.
+    /// The Lease `name` in `namespace`; it need not exist.
     #[must_use]
     pub fn new(client: Client, namespace: &str, name: String) -> Self {
         Self {
@@ -29,25 +29,17 @@ impl LeaseLock {
         }
     }
 
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// The Lease as it is, if there is one.
-    ///
-    /// # Errors
-    /// The read failed.
-    pub async fn read(&self) -> Result<Option<Lease>, ClusterError> {
-        within(self.api.get_opt(&self.name)).await
+    pub(crate) async fn read(&self) -> Result<Option<Lease>, ClusterError> {
+        within(REQUEST_TIMEOUT, self.api.get_opt(&self.name)).await
     }
 
-    /// Takes the Lease, or keeps it, for so many seconds.
-    ///
-    /// # Errors
-    /// [`ClusterError::Conflict`] if somebody else wrote meanwhile.
-    pub async fn hold(
+    /// Acquires or renews the Lease for `seconds`. A [`ClusterError::Conflict`] means that it is no longer as `seen`.
+    pub(crate) async fn hold(
         &self,
         seen: Option<Lease>,
         me: &str,
@@ -69,7 +61,7 @@ impl LeaseLock {
                     ..LeaseSpec::default()
                 }),
             };
-            return within(self.api.create(&PostParams::default(), &lease)).await;
+            return within(REQUEST_TIMEOUT, self.api.create(&PostParams::default(), &lease)).await;
         };
         let spec = lease.spec.get_or_insert_default();
         if spec.holder_identity.as_deref() != Some(me) {
@@ -82,11 +74,8 @@ impl LeaseLock {
         self.replace(&lease).await
     }
 
-    /// Gives the Lease up, so that nobody has to wait for its end.
-    ///
-    /// # Errors
-    /// [`ClusterError::Conflict`] if somebody else wrote meanwhile.
-    pub async fn release(&self, mut lease: Lease, now: Timestamp) -> Result<(), ClusterError> {
+    /// Clears the holder, so that the next leader need not wait for the end of the Lease.
+    pub(crate) async fn release(&self, mut lease: Lease, now: Timestamp) -> Result<(), ClusterError> {
         let spec = lease.spec.get_or_insert_default();
         spec.holder_identity = Some(String::new());
         spec.lease_duration_seconds = Some(1);
@@ -95,13 +84,10 @@ impl LeaseLock {
     }
 
     async fn replace(&self, lease: &Lease) -> Result<Lease, ClusterError> {
-        within(self.api.replace(&self.name, &PostParams::default(), lease)).await
-    }
-}
-
-async fn within<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ClusterError> {
-    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
-        Ok(answer) => answer.map_err(ClusterError::from),
-        Err(_) => Err(ClusterError::Timeout(REQUEST_TIMEOUT)),
+        within(
+            REQUEST_TIMEOUT,
+            self.api.replace(&self.name, &PostParams::default(), lease),
+        )
+        .await
     }
 }

@@ -62,11 +62,16 @@ impl std::fmt::Display for Name {
     }
 }
 
-/// Runs a request under the timeout.
+/// Runs a request under the usual time-out.
 async fn bounded<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ClusterError> {
-    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+    within(REQUEST_TIMEOUT, request).await
+}
+
+/// Runs a request under a time-out.
+async fn within<T>(limit: Duration, request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ClusterError> {
+    match tokio::time::timeout(limit, request).await {
         Ok(answer) => answer.map_err(ClusterError::from),
-        Err(_) => Err(ClusterError::Timeout(REQUEST_TIMEOUT)),
+        Err(_) => Err(ClusterError::Timeout(limit)),
     }
 }
 

@@ -1,4 +1,7 @@
-//! The step, and all that two replicas can do with it.
+//! The step, a model of all that two replicas can do with it, and the loop against a fake API server.
+
+mod election;
+mod fake;
 
 use std::collections::HashSet;
 
@@ -21,7 +24,7 @@ fn the_terms_are_those_of_client_go() {
 }
 
 #[test]
-fn a_lease_is_claimed_when_it_is_nobodys_or_has_run_out() {
+fn a_lease_is_claimed_when_it_has_no_holder_or_has_expired() {
     let table = [
         (None, Step::Acquire),
         (seen(None, 0), Step::Acquire),
@@ -41,16 +44,16 @@ const LASTS: u8 = 6;
 const DEADLINE: u8 = 4;
 const NAMES: [&str; 2] = ["a", "b"];
 
-/// A replica that may be asleep for any time between two of its steps, and whose requests may take any time.
+/// A replica that may be frozen for any time between two of its steps, and whose requests may take any time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Replica {
-    /// Ticks since the last renewal was asked for, if it believes to lead.
+    /// Ticks since the last renewal was sent, if it believes to lead.
     leads: Option<u8>,
     /// The holder it last read, for how many ticks it knows of no change, and whether there was none.
     holder: Option<usize>,
     unchanged: u8,
     current: bool,
-    /// A write on its way: for how many ticks, and whether it rests on the version that is current.
+    /// A write under way: for how many ticks, and whether it carries the current version.
     write: Option<(u8, bool)>,
 }
 
@@ -96,7 +99,7 @@ impl Model {
         self
     }
 
-    /// Sends what [`step`] says. A leader whose time is over has stopped for good: its process starts anew.
+    /// Sends what [`step`] says. A leader whose time is over has stopped; its process starts anew.
     fn send(mut self, n: usize) -> Self {
         if self.replicas[n].leads.is_some_and(|age| age >= DEADLINE) {
             self.replicas[n] = Replica::default();
@@ -111,7 +114,7 @@ impl Model {
             duration: Duration::from_secs(LASTS.into()),
             unchanged_for: Duration::from_secs(replica.unchanged.into()),
         };
-        // A process that has just started knows nothing of a Lease that is its namesake's.
+        // A process that has just started has another identity than the one before.
         let sends = match step(Some(view), NAMES[n]) {
             Step::Acquire | Step::Renew => true,
             Step::StandBy => false,
@@ -126,7 +129,7 @@ impl Model {
     fn land(mut self, n: usize, answered: bool) -> Option<Self> {
         let (age, current) = self.replicas[n].write.take()?;
         if !current {
-            self.replicas[n].leads = None; // 409: somebody else has it
+            self.replicas[n].leads = None; // 409: another replica wrote
             return Some(self);
         }
         self.holder = Some(n);
@@ -144,7 +147,7 @@ impl Model {
 }
 
 #[test]
-fn whatever_happens_never_do_two_work() {
+fn two_replicas_never_work_at_a_time() {
     let mut seen = HashSet::new();
     let mut open = vec![Model::default().read(0).read(1)];
     let (mut both_led, mut took_over) = (0, 0);
@@ -159,7 +162,7 @@ fn whatever_happens_never_do_two_work() {
     }
     assert!(
         seen.len() > 1000 && took_over > 0 && both_led > 0,
-        "{} states, {took_over} after a takeover: the model gets about",
+        "{} states, {took_over} after a takeover: the model reaches enough states",
         seen.len()
     );
 }
