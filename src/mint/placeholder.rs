@@ -27,6 +27,8 @@ const DEEPEST: usize = 16;
 pub(crate) const LARGEST: usize = 16 * 1024;
 /// The text of a param.
 const LONGEST_PARAM: usize = 1024;
+/// What stands between the braces.
+const LONGEST_EXPRESSION: usize = 512;
 
 /// The id of the key that signs or is sent: not a secret, but kept beside it.
 pub(crate) const KEY_ID: SecretField = SecretField {
@@ -74,6 +76,9 @@ pub(crate) struct Placeholder {
 
 impl Placeholder {
     fn compile(source: &str) -> Result<Self, String> {
+        if source.len() > LONGEST_EXPRESSION {
+            return Err(format!("a placeholder has at most {LONGEST_EXPRESSION} bytes"));
+        }
         let expression = LANGUAGE
             .compile_expression_owned(source.trim().to_owned())
             .map_err(|error| {

@@ -1,4 +1,4 @@
-//! Tokens that are signed here, with the key: nobody is asked. Pure: the clock and the ids are arguments.
+//! Tokens that are signed here, with the key: nothing is sent. Pure: the clock and the ids are arguments.
 //!
 //! The parts are signed as they are written, so that the token equals the one of the provider's own SDK.
 

@@ -31,12 +31,7 @@ impl Mint<'_> {
     /// A random UUID (version 4), the same for the same nonce.
     #[must_use]
     pub fn uuid(&self) -> String {
-        let mut bytes = self.nonce;
-        bytes[6] = bytes[6] & 0x0f | 0x40;
-        bytes[8] = bytes[8] & 0x3f | 0x80;
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
-        format!("{a}-{b}-{c}-{d}-{e}")
+        uuid::Builder::from_random_bytes(self.nonce).into_uuid().to_string()
     }
 }
 
