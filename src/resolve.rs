@@ -1,4 +1,4 @@
-//! Spec + provider object + policy -> what to ask of whom with which key, or why not.
+//! Spec + provider object + policy -> the mint to make and its key, or what stands in the way.
 
 mod fingerprint;
 
@@ -32,7 +32,7 @@ pub struct ResolveContext<'a> {
     pub endpoints: &'a EndpointPolicy,
 }
 
-/// What to ask of whom, and with which key.
+/// A mint and its key.
 #[derive(Clone, Debug)]
 pub struct Resolved {
     /// The request.
@@ -190,7 +190,7 @@ pub fn expiration(spec: &RealtimeTokenSpec, block: &Block, policy: Option<&Polic
         (Lifetime::Offered(limits), None) => Ok(maximum.map_or(SignedDuration::ZERO, |maximum| {
             SignedDuration::from_secs(maximum.min(limits.max))
         })),
-        // The block lacks the fields that decide; its adapter says which.
+        // The block lacks the fields that decide; `validate` names them.
         (Lifetime::InBlock, asked) => Ok(SignedDuration::from_secs(asked.unwrap_or_default())),
         (_, Some(_)) => Err(invalid(format!(
             "expirationSeconds: {name} fixes the lifetime of its tokens; remove the field"

@@ -1,7 +1,7 @@
 //! Where a key may be sent.
 //!
-//! Deny by default: whoever may create a RealtimeToken could otherwise send any Secret of the namespace to a host of
-//! theirs. The providers' own hosts are fixed in the adapters; any other origin must be on the platform team's list.
+//! Deny by default: the author of a RealtimeToken could otherwise send any Secret of the namespace to a host of their
+//! own. The providers' own hosts are fixed in the adapters; any other origin must be on the platform team's list.
 
 use std::collections::BTreeSet;
 
@@ -114,7 +114,7 @@ pub enum EndpointError {
     NotAllowed(String),
 }
 
-/// Parses an origin strictly. What `Url` would mend silently (tabs, backslashes, `user@`) is refused: an entry of an
+/// Parses an origin strictly. What `Url` would correct silently (tabs, backslashes, `user@`) is refused: an entry of an
 /// allowlist must mean what its reader sees.
 pub(crate) fn origin(text: &str) -> Result<Url, EndpointError> {
     let refuse = |why| Err(EndpointError::NotAnOrigin(text.chars().take(256).collect(), why));

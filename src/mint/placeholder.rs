@@ -103,18 +103,18 @@ impl Placeholder {
         Ok(Self { expression, names })
     }
 
-    /// Whether it says how long the token shall live.
-    pub(crate) fn says_life(&self) -> bool {
-        self.uses("ttlSeconds") || self.says_end()
+    /// Whether it depends on the life that is asked for.
+    pub(crate) fn depends_on_life(&self) -> bool {
+        self.uses("ttlSeconds") || self.depends_on_end()
     }
 
-    /// Whether it says so by an instant rather than by a time from now.
-    pub(crate) fn says_instant(&self) -> bool {
+    /// Whether it gives the end as an instant rather than as a time from now.
+    pub(crate) fn is_instant(&self) -> bool {
         let now = VARIABLES.iter().any(|name| name.starts_with("now") && self.uses(name));
-        self.says_end() && !now && !self.uses("ttlSeconds")
+        self.depends_on_end() && !now && !self.uses("ttlSeconds")
     }
 
-    fn says_end(&self) -> bool {
+    fn depends_on_end(&self) -> bool {
         self.names.iter().any(|name| name.starts_with("expires"))
     }
 

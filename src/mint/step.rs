@@ -1,4 +1,4 @@
-//! One mint, as an adapter sees it: what it may look at, what it asks for, what it answers.
+//! One mint, as an adapter sees it: its inputs, its requests, its result.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{Credential, Request};
 
-/// One mint: all that an adapter may look at beside its block.
+/// The inputs of an adapter beside its block.
 pub struct Mint<'a> {
     /// The life to ask for, or the one that the provider always gives; zero if the provider decides.
     pub expiration: SignedDuration,
@@ -35,16 +35,16 @@ impl Mint<'_> {
     }
 }
 
-/// What a mint comes to.
+/// The next step of a mint.
 #[derive(Debug)]
 pub enum Step {
     /// Send this and read the reply.
     Send(Request),
-    /// Here is the token.
+    /// The token.
     Done(Answer),
 }
 
-/// What a provider's reply says.
+/// A token, as a reply or a signer gives it.
 #[derive(Debug)]
 pub struct Answer {
     /// The token.
@@ -70,7 +70,7 @@ impl Answer {
     }
 }
 
-/// The forms in which an expiry is learned.
+/// How the end of a token is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
     /// A point in time on the provider's clock.

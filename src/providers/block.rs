@@ -1,4 +1,4 @@
-//! The provider block that was chosen, whichever it is.
+//! The chosen provider block.
 
 use serde::Serialize;
 
@@ -60,7 +60,7 @@ macro_rules! blocks {
                 }
             }
 
-            /// Whether the block says something of the account side.
+            /// Whether the block has an account side of its own.
             #[must_use]
             pub fn has_account(&self) -> bool {
                 match self {

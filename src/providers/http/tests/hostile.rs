@@ -266,12 +266,12 @@ fn hostile_blocks_are_refused_with_place_and_reason() {
             "neither",
         ),
     ] {
-        let said = refused(changes.clone());
+        let message = refused(changes.clone());
         assert!(
-            said.contains(place) && said.contains(reason),
-            "{changes:.200}: {said:.400}"
+            message.contains(place) && message.contains(reason),
+            "{changes:.200}: {message:.400}"
         );
-        assert!(said.len() < 600, "{said}");
+        assert!(message.len() < 600, "{message}");
     }
 }
 
