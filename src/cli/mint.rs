@@ -69,7 +69,6 @@ pub enum MintCliError {
         "there is no API key: set {env} to the key of {provider}, or name a file that holds it with --api-key-file"
     )]
     NoKey {
-        /// The environment variable.
         env: &'static str,
         /// The provider's name.
         provider: &'static str,
@@ -81,7 +80,6 @@ pub enum MintCliError {
     NoValue {
         /// The key in the Secret.
         key: String,
-        /// The environment variable.
         env: &'static str,
         /// The provider's name.
         provider: &'static str,
@@ -98,9 +96,6 @@ pub enum MintCliError {
 }
 
 /// Mints one token and returns its token.json, byte for byte as the Secret would hold it; or explains what it would send.
-///
-/// # Errors
-/// Why there is no token.
 pub async fn mint(args: MintArgs) -> Result<String, MintCliError> {
     let (spec, ask) = ask(&args.filename)?;
     let provider = ask.block.provider();

@@ -83,9 +83,6 @@ pub struct ProviderClient {
 
 impl ProviderClient {
     /// A client for all providers. The environment's proxies (`HTTPS_PROXY`, `NO_PROXY`) apply.
-    ///
-    /// # Errors
-    /// An unusable CA bundle, or no trusted certificate at all.
     pub fn new(config: &ClientConfig) -> Result<Self, ClientError> {
         Self::guarding(config, guarded_hosts(&config.endpoints))
     }
@@ -118,9 +115,6 @@ impl ProviderClient {
     }
 
     /// Mints once. `now` is our clock as the request is sent.
-    ///
-    /// # Errors
-    /// Why there is no token.
     #[instrument(name = "mint", skip_all, fields(provider = ask.block.provider().name()))]
     pub async fn mint(&self, ask: &Ask, credential: &Credential, now: Timestamp) -> Result<Minted, MintError> {
         let provider = ask.block.provider();

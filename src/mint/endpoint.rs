@@ -22,8 +22,7 @@ pub enum Endpoint<'a> {
 
 impl<'a> Endpoint<'a> {
     /// The origin of the spec, if it names one, else the provider's own.
-    #[must_use]
-    pub fn or(custom: &'a Option<String>, own: &'static str) -> Self {
+    pub(crate) fn or(custom: &'a Option<String>, own: &'static str) -> Self {
         custom.as_deref().map_or(Self::BuiltIn(own), Self::Custom)
     }
 }
@@ -36,9 +35,6 @@ pub struct EndpointPolicy {
 
 impl EndpointPolicy {
     /// The policy of the values of `--allow-endpoint`.
-    ///
-    /// # Errors
-    /// A value that is no origin.
     pub fn parse<V: AsRef<str>>(values: impl IntoIterator<Item = V>) -> Result<Self, EndpointError> {
         let origins = values
             .into_iter()
@@ -49,9 +45,6 @@ impl EndpointPolicy {
     }
 
     /// The origin to call, if there is one and keys may be sent there.
-    ///
-    /// # Errors
-    /// An endpoint of the spec that is no origin or not on the list.
     pub fn check(&self, endpoint: &Endpoint<'_>) -> Result<Option<Url>, EndpointError> {
         match endpoint {
             Endpoint::Local => Ok(None),
@@ -69,9 +62,6 @@ impl EndpointPolicy {
     }
 
     /// The origin of another service than the endpoint, such as one that hands out access tokens.
-    ///
-    /// # Errors
-    /// As [`Self::check`].
     pub(crate) fn check_service(&self, text: &str, built_in: bool) -> Result<Url, EndpointError> {
         let url = origin(text)?;
         if built_in || self.lists(&url) {

@@ -21,18 +21,14 @@ const ACCESS_TOKEN: &str = "ACCESS_TOKEN";
 
 /// A credential of placeholders, for an explanation without the key. Where the token is signed with a private key
 /// they won't do: [`explain`] then refuses them as it would a wrong key.
-#[must_use]
-pub fn placeholders(provider: &dyn Provider) -> Credential {
+pub(crate) fn placeholders(provider: &dyn Provider) -> Credential {
     let secret_fields = provider.secret_fields().iter();
     Credential::new(secret_fields.map(|field| (field.key, placeholder(field.env).into())))
 }
 
 /// The requests of a mint, or header and claims of a token that is signed here, each value of the credential replaced
 /// by the name of its environment variable. Random ids are zeros.
-///
-/// # Errors
-/// As those of a mint before anything is sent.
-pub fn explain(
+pub(crate) fn explain(
     ask: &Ask,
     credential: &Credential,
     endpoints: &EndpointPolicy,

@@ -30,17 +30,16 @@ pub use self::client::{ClientConfig, ClientError, ProviderClient};
 pub use self::credential::Credential;
 pub use self::endpoint::{Endpoint, EndpointError, EndpointPolicy};
 pub use self::error::{InvalidBlock, UnusableReply};
-pub use self::explain::{explain, placeholders};
+pub(crate) use self::explain::{explain, placeholders};
 pub use self::refusal::Class;
 pub use self::request::{Body, Request, To};
-pub use self::scrub::scrubbed;
+pub(crate) use self::scrub::scrubbed;
 pub use self::step::{Answer, Expiry, Mint, Step};
 use crate::providers::Block;
 
 /// What to mint: a provider block with its account side filled in, and the life to ask for.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// The provider block.
     pub block: Block,
     /// The life to ask for, where the provider lets us choose.
     pub expiration: SignedDuration,

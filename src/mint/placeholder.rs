@@ -143,9 +143,6 @@ impl Placeholder {
 
 impl Text {
     /// Reads a text, which stands at this place.
-    ///
-    /// # Errors
-    /// A placeholder that doesn't end, isn't an expression or uses an unknown variable.
     pub(crate) fn parse(text: &str, place: &str) -> Result<Self, InvalidBlock> {
         let refuse = |problem: &str| InvalidBlock(format!("{place}: {problem}"));
         let (mut pieces, mut rest) = (Vec::new(), text);
@@ -261,9 +258,6 @@ impl Values<'_> {
 }
 
 /// Every text of a JSON template. Names are no templates.
-///
-/// # Errors
-/// What is wrong with the template, and where.
 pub(crate) fn texts(template: &Map<String, Value>, place: &str) -> Result<Vec<Text>, InvalidBlock> {
     let size = Value::Object(template.clone()).to_string().len();
     if size > LARGEST {
@@ -280,9 +274,6 @@ pub(crate) fn texts(template: &Map<String, Value>, place: &str) -> Result<Vec<Te
 }
 
 /// A JSON template with its placeholders filled in.
-///
-/// # Errors
-/// A value that is missing, an expression that fails.
 pub(crate) fn filled(
     template: &Map<String, Value>,
     place: &str,
@@ -329,9 +320,6 @@ fn map_value<E: From<InvalidBlock>>(
 }
 
 /// A name that isn't a template.
-///
-/// # Errors
-/// A name with a placeholder.
 pub(crate) fn plain_name(name: &str, place: &str) -> Result<(), InvalidBlock> {
     if name.contains("{{") || name.contains("}}") {
         return Err(InvalidBlock(format!(
@@ -342,9 +330,6 @@ pub(crate) fn plain_name(name: &str, place: &str) -> Result<(), InvalidBlock> {
 }
 
 /// Params against the placeholders that use them.
-///
-/// # Errors
-/// A param of a wrong type, one that is a template itself, one that nothing uses, one that is used and missing.
 pub(crate) fn check_params(field: &str, params: &Map<String, Value>, texts: &[Text]) -> Result<(), InvalidBlock> {
     let refuse = |name: &str, problem: &str| {
         let name: String = name.chars().take(64).collect();
@@ -384,9 +369,6 @@ pub(crate) fn model(params: &Map<String, Value>) -> Option<&str> {
 }
 
 /// Fills a block in with a key and a life that are made up, to find before a mint what would fail in it.
-///
-/// # Errors
-/// What fails.
 pub(crate) fn rehearse<T>(
     fields: &[SecretField],
     life: SignedDuration,

@@ -24,8 +24,7 @@ pub enum Class {
 
 impl Class {
     /// What it means with all providers but those that override [`Provider::class`].
-    #[must_use]
-    pub const fn usual(status: u16) -> Self {
+    pub(crate) const fn usual(status: u16) -> Self {
         match status {
             200..=299 => Self::Granted,
             429 => Self::Throttled,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ACCEPT, AUTHORIZATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::ExposeSecret;
@@ -68,13 +68,11 @@ pub enum Body {
 pub struct Request {
     /// Where to.
     pub to: To,
-    /// The method.
     pub method: Method,
     /// Path and query, percent-encoded as the official SDK does.
     pub path: String,
     /// Headers; values that carry the key are marked sensitive.
     pub headers: HeaderMap,
-    /// The body.
     pub body: Body,
 }
 
@@ -209,19 +207,11 @@ impl Request {
         self
     }
 
-    /// The body's bytes.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         match &self.body {
             Body::None | Body::Empty => &[],
             Body::Bytes(bytes) => bytes,
         }
-    }
-
-    /// The content type.
-    #[must_use]
-    pub fn content_type(&self) -> Option<&str> {
-        self.headers.get(CONTENT_TYPE)?.to_str().ok()
     }
 }
 

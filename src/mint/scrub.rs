@@ -16,8 +16,7 @@ const JWT: &str = "eyj";
 const NAMES: [&str; 1] = ["xi-api-key"];
 
 /// A foreign text on one line, without what looks like a key or a token.
-#[must_use]
-pub fn scrubbed(text: &str) -> String {
+pub(crate) fn scrubbed(text: &str) -> String {
     without_secrets(&one_line(text))
 }
 

@@ -23,14 +23,12 @@ pub struct Mint<'a> {
 
 impl Mint<'_> {
     /// When a token ends that is signed now and lives as long as was asked for.
-    #[must_use]
-    pub fn expires_at(&self) -> Timestamp {
+    pub(crate) fn expires_at(&self) -> Timestamp {
         self.now.saturating_add(self.expiration).unwrap_or(self.now)
     }
 
     /// A random UUID (version 4), the same for the same nonce.
-    #[must_use]
-    pub fn uuid(&self) -> String {
+    pub(crate) fn uuid(&self) -> String {
         uuid::Builder::from_random_bytes(self.nonce).into_uuid().to_string()
     }
 }
@@ -40,14 +38,12 @@ impl Mint<'_> {
 pub enum Step {
     /// Send this and read the reply.
     Send(Request),
-    /// The token.
     Done(Answer),
 }
 
 /// A token, as a reply or a signer gives it.
 #[derive(Debug)]
 pub struct Answer {
-    /// The token.
     pub value: SecretString,
     /// The end of its usable life.
     pub expiry: Expiry,
@@ -59,8 +55,7 @@ pub struct Answer {
 
 impl Answer {
     /// A token with its expiry and nothing else.
-    #[must_use]
-    pub fn new(value: String, expiry: Expiry, config: Map<String, Value>) -> Self {
+    pub(crate) fn new(value: String, expiry: Expiry, config: Map<String, Value>) -> Self {
         Self {
             value: value.into(),
             expiry,
@@ -83,8 +78,7 @@ pub enum Expiry {
 
 impl Expiry {
     /// The end that the token states, if it does and that comes first.
-    #[must_use]
-    pub fn no_later(stated: Option<Timestamp>, lives: SignedDuration) -> Self {
+    pub(crate) fn no_later(stated: Option<Timestamp>, lives: SignedDuration) -> Self {
         stated.map_or(Self::After(lives), |end| Self::Earlier(end, lives))
     }
 }

@@ -34,7 +34,8 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-pub use self::block::{AccountMismatch, Block};
+pub(crate) use self::block::AccountMismatch;
+pub use self::block::Block;
 use crate::api::{Facts, Lifetime, ProviderBlock, SecretField};
 use crate::mint::{Class, Endpoint, InvalidBlock, Mint, Step, UnusableReply};
 use crate::token::MintError;
