@@ -1,4 +1,4 @@
-//! Spec + provider object + policy -> what to ask of whom with which key, or why not.
+//! Spec + provider object + policy -> the mint to make and its key, or what stands in the way.
 
 mod fingerprint;
 
@@ -33,12 +33,10 @@ pub struct ResolveContext<'a> {
     pub endpoints: &'a EndpointPolicy,
 }
 
-/// What to ask of whom, and with which key.
+/// A mint and its key.
 #[derive(Clone, Debug)]
 pub struct Resolved {
-    /// The request.
     pub ask: Ask,
-    /// The key.
     pub key: KeyRef,
     /// Hash of what makes the token.
     pub fingerprint: String,
@@ -51,7 +49,6 @@ pub struct Resolved {
 pub struct KeyRef {
     /// The namespace: the RealtimeToken's own, or the operator's.
     pub namespace: String,
-    /// The Secret.
     pub name: String,
     /// The key in its data.
     pub key: String,
@@ -59,8 +56,7 @@ pub struct KeyRef {
 
 impl KeyRef {
     /// The key that a reference names, or else the one of the provider's first field.
-    #[must_use]
-    pub fn new(namespace: &str, secret: &SecretKeyRef, secret_fields: &[SecretField]) -> Self {
+    pub(crate) fn new(namespace: &str, secret: &SecretKeyRef, secret_fields: &[SecretField]) -> Self {
         let key = || secret_fields.first().map_or("api-key", |field| field.key).to_owned();
         Self {
             namespace: namespace.to_owned(),
@@ -70,8 +66,7 @@ impl KeyRef {
     }
 
     /// The key of a ClusterRealtimeProvider.
-    #[must_use]
-    pub fn of_provider(operator_namespace: &str, provider: &ClusterRealtimeProvider) -> Self {
+    pub(crate) fn of_provider(operator_namespace: &str, provider: &ClusterRealtimeProvider) -> Self {
         let secret_fields = Block::account_secret_fields(&provider.spec.accounts);
         Self::new(operator_namespace, &provider.spec.credentials.secret_ref, secret_fields)
     }
@@ -84,9 +79,6 @@ impl std::fmt::Display for KeyRef {
 }
 
 /// Resolves a RealtimeToken.
-///
-/// # Errors
-/// What stands in the way: a condition's reason and message.
 pub fn resolve(token: &RealtimeToken, around: &ResolveContext<'_>) -> Result<Resolved, Blocked> {
     let spec = &token.spec;
     let mut block = block_of(spec)?;
@@ -153,23 +145,16 @@ pub fn resolve(token: &RealtimeToken, around: &ResolveContext<'_>) -> Result<Res
 }
 
 /// The adapter of a spec's provider block, valid or not, for what the status says of it.
-#[must_use]
-pub fn provider_of(spec: &RealtimeTokenSpec) -> Option<&dyn Provider> {
+pub(crate) fn provider_of(spec: &RealtimeTokenSpec) -> Option<&dyn Provider> {
     Block::first(&spec.blocks)
 }
 
 /// The one provider block of a spec.
-///
-/// # Errors
-/// None or several, which the CRD refuses and `mint` has to.
 pub fn block_of(spec: &RealtimeTokenSpec) -> Result<Block, Blocked> {
     Block::only(&spec.blocks).ok_or_else(|| invalid(one_block_message()))
 }
 
 /// The life to ask for.
-///
-/// # Errors
-/// The policy's maximum would be exceeded, or the field is set where the provider fixes the life.
 pub fn expiration(spec: &RealtimeTokenSpec, block: &Block, policy: Option<&Policy>) -> Result<SignedDuration, Blocked> {
     let maximum = policy.and_then(|policy| policy.max_expiration_seconds);
     let not_allowed = |message: String| Blocked::new(Reason::ExpirationNotAllowed, message);
@@ -191,7 +176,7 @@ pub fn expiration(spec: &RealtimeTokenSpec, block: &Block, policy: Option<&Polic
         (Lifetime::Offered(limits), None) => Ok(maximum.map_or(SignedDuration::ZERO, |maximum| {
             SignedDuration::from_secs(maximum.min(limits.max))
         })),
-        // The block lacks the fields that decide; its adapter says which.
+        // The block lacks the fields that decide; `validate` names them.
         (Lifetime::InBlock, asked) => Ok(SignedDuration::from_secs(asked.unwrap_or_default())),
         (_, Some(_)) => Err(invalid(format!(
             "expirationSeconds: {name} fixes the lifetime of its tokens; remove the field"

@@ -16,7 +16,7 @@ pub struct AzureSpeech {
 }
 
 impl AzureSpeech {
-    /// What is said if it isn't clear where to ask.
+    /// The message about a block with no address or with two.
     pub const ONE_PLACE: &'static str =
         "azureSpeech: set region or resource (a custom domain), not both; a token works only where it was issued";
 }

@@ -50,7 +50,7 @@ impl BlockRules {
     }
 }
 
-/// What the user reads who set no provider block, or several.
+/// The message about no provider block, or several.
 #[must_use]
 pub fn one_block_message() -> String {
     format!("set exactly one provider block: {}", listed(PROVIDER_FIELDS, "or"))

@@ -37,8 +37,8 @@ pub(crate) use every_provider;
 
 macro_rules! kinds {
     ($($field:ident $name:literal: $Block:ident $block:literal, $Account:ident $account:literal;)*) => {
-        /// The provider blocks of a RealtimeToken, of which exactly one is set. Boxed: a spec that is
-        /// moved about shouldn't carry room for every provider.
+        /// The provider blocks of a RealtimeToken, of which exactly one is set. Boxed, so that a
+        /// spec doesn't take the memory of every provider.
         #[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
         pub struct Blocks {
             $(

@@ -68,7 +68,7 @@ impl ProviderBlock for Daily {
     };
     const RULES: &'static [(&'static str, &'static str)] = &[(
         "!(has(self.daily.domainId) && has(self.daily.endpoint))",
-        "daily.endpoint: with domainId the token is signed in the operator and nobody is asked; remove one of them",
+        "daily.endpoint: with domainId the token is signed in the operator and nothing is sent; remove one of them",
     )];
 }
 

@@ -47,7 +47,7 @@ impl Gemini {
     pub const FURTHEST: i64 = 71_700;
     /// The default of `sessionSeconds`, which is Google's default for a session's messages.
     pub const SESSION_SECONDS: i64 = 1800;
-    /// What is said if an end lies too far ahead.
+    /// The message about an end that lies too far ahead.
     pub const TOO_FAR: &'static str = "gemini: expirationSeconds and sessionSeconds (each 1800 unless set) together are at most 71700, \
          since Google takes less than 20 hours";
 }

@@ -14,13 +14,14 @@ use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 /// Texts of the request may hold placeholders, each with a value of a type: `{{ ttlSeconds }}`, `{{ now }}` and
 /// `{{ expires }}` (seconds of the epoch), `{{ nowMillis }}` and `{{ expiresMillis }}`, `{{ nowRfc3339 }}` and
 /// `{{ expiresRfc3339 }}`, `{{ uuid }}`, `{{ credential }}` and `{{ keyId }}` (`api-key` and `key-id` of the key
-/// Secret), `{{ params.NAME }}`, and `{{ base64(…) }}` of any of them. In JSON a text that is one placeholder and
-/// nothing else becomes the value itself, such as a number.
+/// Secret), `{{ params.NAME }}`, and `{{ base64(…) }}` of any of them. Expressions of MiniJinja work too, as in
+/// target.template: `{{ now + 300 }}`. In JSON a text that is one placeholder and nothing else becomes the value itself,
+/// such as a number.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Http {
     /// Values for `{{ params.NAME }}`: texts, numbers, `true` and `false`. `params.model` is what a
-    /// ClusterRealtimeProvider's policy.allowedModels is held against.
+    /// ClusterRealtimeProvider's policy.allowedModels is compared with.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "params")]
     pub params: Map<String, Value>,

@@ -7,19 +7,19 @@ use super::shapes::words;
 use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// Any provider whose tokens are JWTs that its customers sign and that has no block of its own. Signed in the operator
-/// with the key of the Secret; nobody is asked. Each token ends: `exp` is always set, and can't be set by hand. With a
+/// with the key of the Secret; nothing is sent. Each token ends: `exp` is always set, and can't be set by hand. With a
 /// ClusterRealtimeProvider the claims are the platform team's, and a RealtimeToken fills in its `params`.
 ///
 /// Texts of claims and header may hold placeholders, each with a value of a type: `{{ keyId }}` (`key-id` of the key
 /// Secret), `{{ uuid }}`, `{{ ttlSeconds }}`, `{{ now }}` and `{{ expires }}` (seconds of the epoch),
 /// `{{ nowMillis }}` and `{{ expiresMillis }}`, `{{ nowRfc3339 }}` and `{{ expiresRfc3339 }}`, `{{ params.NAME }}`,
-/// and `{{ base64(…) }}` of any of them. A text that is one placeholder and nothing else becomes the value itself, such
-/// as a number.
+/// and `{{ base64(…) }}` of any of them. Expressions of MiniJinja work too, as in target.template: `{{ now + 300 }}`. A
+/// text that is one placeholder and nothing else becomes the value itself, such as a number.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Jwt {
     /// Values for `{{ params.NAME }}`: texts, numbers, `true` and `false`. `params.model` is what a
-    /// ClusterRealtimeProvider's policy.allowedModels is held against.
+    /// ClusterRealtimeProvider's policy.allowedModels is compared with.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "params")]
     pub params: Map<String, Value>,

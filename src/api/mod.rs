@@ -1,4 +1,4 @@
-//! The contract: the two kinds people apply, and nothing but types.
+//! The contract: the two kinds that people apply, and what is fixed about each provider. Types only.
 //!
 //! Doc comments here are what `kubectl explain` prints. Rules that the API server can check are CEL on the
 //! types; `crds/*.yaml` are generated from them (`realtime-token-operator crd`).

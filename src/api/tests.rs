@@ -121,12 +121,12 @@ fn no_field_is_nullable_and_no_enum_is_a_one_of() {
 #[test]
 fn every_reason_is_in_the_troubleshooting_guide() {
     let guide = read("docs/troubleshooting.md");
-    let told = |reason: &&Reason| {
+    let described = |reason: &&Reason| {
         guide
             .lines()
             .any(|line| (line.starts_with('#') || line.starts_with('|')) && line.contains(&format!("`{reason}`")))
     };
-    let missing: Vec<_> = Reason::ALL.iter().filter(|reason| !told(reason)).collect();
+    let missing: Vec<_> = Reason::ALL.iter().filter(|reason| !described(reason)).collect();
     assert!(
         missing.is_empty(),
         "docs/troubleshooting.md has neither a heading nor a table row with `Reason` for {missing:?}"

@@ -69,7 +69,6 @@ pub enum MintCliError {
         "there is no API key: set {env} to the key of {provider}, or name a file that holds it with --api-key-file"
     )]
     NoKey {
-        /// The environment variable.
         env: &'static str,
         /// The provider's name.
         provider: &'static str,
@@ -81,7 +80,6 @@ pub enum MintCliError {
     NoValue {
         /// The key in the Secret.
         key: String,
-        /// The environment variable.
         env: &'static str,
         /// The provider's name.
         provider: &'static str,
@@ -97,10 +95,7 @@ pub enum MintCliError {
     Mint(#[from] MintError),
 }
 
-/// Mints one token and returns its token.json, byte for byte as the Secret would hold it; or says what it would send.
-///
-/// # Errors
-/// Why there is no token.
+/// Mints one token and returns its token.json, byte for byte as the Secret would hold it; or explains what it would send.
 pub async fn mint(args: MintArgs) -> Result<String, MintCliError> {
     let (spec, ask) = ask(&args.filename)?;
     let provider = ask.block.provider();
@@ -112,15 +107,15 @@ pub async fn mint(args: MintArgs) -> Result<String, MintCliError> {
     };
     let now = crate::clock::now();
     if args.explain {
-        let said = match explain(&ask, &placeholders(provider), &endpoints, now) {
+        let explanation = match explain(&ask, &placeholders(provider), &endpoints, now) {
             // Nothing but a private key signs as one.
             Err(MintError::Rejected { credential: true, .. }) => {
                 let credential = files.credential(provider, variable)?;
                 explain(&ask, &credential, &endpoints, now)?
             }
-            said => said?,
+            explained => explained?,
         };
-        return Ok(said.trim_end().to_owned());
+        return Ok(explanation.trim_end().to_owned());
     }
     let ca_bundle = args.ca_bundle.as_deref().map(read).transpose()?;
     let client = ProviderClient::new(&ClientConfig {
@@ -140,7 +135,7 @@ fn ask(path: &Path) -> Result<(RealtimeTokenSpec, Ask), MintCliError> {
     let ask = manifest::ask(&spec).map_err(wrong)?;
     if let Some(reference) = &spec.credentials.provider_ref {
         let provider = ask.block.provider();
-        let env: Vec<_> = provider.secret_fields().iter().map(|role| role.env).collect();
+        let env: Vec<_> = provider.secret_fields().iter().map(|field| field.env).collect();
         note(&format!(
             "ClusterRealtimeProvider {} can't be looked up without a cluster: taking the default host of {}, and the \
              key from {} or a file",
@@ -176,14 +171,14 @@ impl Files<'_> {
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Credential, MintCliError> {
         let several = provider.secret_fields().len() > 1;
-        let values = provider.secret_fields().iter().enumerate().map(|(nth, role)| {
-            let key = self.first_key.filter(|_| nth == 0).unwrap_or(role.key);
+        let values = provider.secret_fields().iter().enumerate().map(|(nth, field)| {
+            let key = self.first_key.filter(|_| nth == 0).unwrap_or(field.key);
             let value = match self.file(nth, key)? {
                 Some(file) => Some(String::from_utf8_lossy(&file).into_owned()),
-                None => env(role.env),
+                None => env(field.env),
             };
             let value = value.as_deref().map(str::trim).filter(|value| !value.is_empty());
-            let (env, title) = (role.env, provider.title());
+            let (env, title) = (field.env, provider.title());
             let value = value.ok_or_else(|| match several {
                 true => MintCliError::NoValue {
                     key: key.to_owned(),
@@ -192,7 +187,7 @@ impl Files<'_> {
                 },
                 false => MintCliError::NoKey { env, provider: title },
             })?;
-            Ok((role.key, SecretString::from(value)))
+            Ok((field.key, SecretString::from(value)))
         });
         Ok(Credential::new(values.collect::<Result<Vec<_>, MintCliError>>()?))
     }
@@ -244,7 +239,7 @@ fn name_of(path: &Path) -> String {
 }
 
 /// Standard output belongs to token.json.
-#[allow(clippy::print_stderr, reason = "a command line's word to its user")]
+#[allow(clippy::print_stderr, reason = "a command line talks to its user")]
 fn note(text: &str) {
     eprintln!("note: {text}");
 }

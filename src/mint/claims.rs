@@ -11,7 +11,7 @@ use super::expiry::epoch_seconds;
 const LONGEST: usize = 16 * 1024;
 
 /// The `exp` claim. The signature isn't checked: the token comes from its issuer over TLS, the issuer's key is
-/// unknown, and a wrong `exp` hurts only whom it was issued to.
+/// unknown, and a wrong `exp` harms only the owner of the token.
 pub(crate) fn expiry(token: &str) -> Option<Timestamp> {
     let mut parts = token.split('.');
     let (_header, claims, _signature) = (parts.next()?, parts.next()?, parts.next()?);

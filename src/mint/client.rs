@@ -33,7 +33,7 @@ const MOST_REQUESTS: usize = 2;
 /// What is read of an error's body; the rest is noise.
 const ERROR_CAP: usize = 4 * 1024;
 
-/// Who asks.
+/// The `User-Agent` of every request.
 pub(crate) const AGENT: &str = concat!("realtime-token-operator/", env!("CARGO_PKG_VERSION"));
 
 /// How to reach the providers.
@@ -96,9 +96,6 @@ impl Minter for ProviderClient {
 
 impl ProviderClient {
     /// A client for all providers. The environment's proxies (`HTTPS_PROXY`, `NO_PROXY`) apply.
-    ///
-    /// # Errors
-    /// An unusable CA bundle, or no trusted certificate at all.
     pub fn new(config: &ClientConfig) -> Result<Self, ClientError> {
         Self::guarding(config, guarded_hosts(&config.endpoints))
     }
@@ -108,9 +105,9 @@ impl ProviderClient {
             .user_agent(AGENT)
             .connect_timeout(config.connect_timeout)
             .timeout(config.timeout)
-            // A redirect would carry the key to a host that nobody checked.
+            // A redirect would carry the key to a host that was not checked.
             .redirect(reqwest::redirect::Policy::none())
-            // Whether and when to ask again is the schedule's business; a hidden second request may mint twice.
+            // The schedule decides on retries; a second request that it doesn't know of may mint twice.
             .retry(reqwest::retry::never())
             .https_only(!config.endpoints.lists_plain_http())
             .dns_resolver(GuardedResolver::new(hosts).except(config.endpoints.hosts()));
@@ -130,10 +127,7 @@ impl ProviderClient {
         })
     }
 
-    /// Asks once. `now` is our clock as the request is sent.
-    ///
-    /// # Errors
-    /// Why there is no token, by what helps.
+    /// Mints once. `now` is our clock as the request is sent.
     #[instrument(name = "mint", skip_all, fields(provider = ask.block.provider().name()))]
     pub async fn mint(&self, ask: &Ask, credential: &Credential, now: Timestamp) -> Result<Minted, MintError> {
         let provider = ask.block.provider();
@@ -156,9 +150,9 @@ impl ProviderClient {
                 To::Service { origin, built_in, .. } => Some(self.endpoints.check_service(origin, *built_in)?),
             };
             let origin = origin.ok_or_else(no_origin)?;
-            let who = responder(provider, &request.to);
+            let responder = responder(provider, &request.to);
             let sent = if nth == 0 { now } else { now + began.elapsed() };
-            let reply = self.exchange(&origin, request, who, sent).await?;
+            let reply = self.exchange(&origin, request, responder, sent).await?;
             match reply.read(provider, &mint, nth)? {
                 Step::Done(answer) => return reply.minted(provider, &mint, answer, sent),
                 next => step = next,
@@ -178,7 +172,7 @@ impl ProviderClient {
         &self,
         origin: &Url,
         request: Request,
-        who: Responder,
+        responder: Responder,
         now: Timestamp,
     ) -> Result<Reply, MintError> {
         let host = origin.host_str().unwrap_or_default();
@@ -205,14 +199,14 @@ impl ProviderClient {
                 let message = format!(
                     "{} answered {} with more than {REPLY_CAP} bytes, which no token takes. If it stays so, \
                      something on the way answers in the provider's place.",
-                    who.name,
+                    responder.name,
                     status.as_u16()
                 );
                 return Err(MintError::Unavailable { message });
             }
             body
         } else {
-            // The status tells enough: an error about the error's body would hide it.
+            // The status is enough; a failure to read the body must not hide it.
             read(&mut response, ERROR_CAP)
                 .await
                 .map(|(body, _)| body)
@@ -224,7 +218,7 @@ impl ProviderClient {
             headers,
             body,
             clocks,
-            who,
+            responder,
         })
     }
 }
@@ -238,7 +232,7 @@ fn nonce() -> Result<[u8; 16], MintError> {
     Ok(nonce)
 }
 
-/// A bug of an adapter, said without a panic.
+/// A bug of an adapter, as an error and not as a panic.
 pub(crate) fn no_origin() -> MintError {
     MintError::Unavailable {
         message: "the adapter sends requests without end or to nowhere; this is a bug of the operator".into(),
@@ -249,9 +243,9 @@ pub(crate) fn no_origin() -> MintError {
 async fn read(response: &mut Response, cap: usize) -> Result<(Vec<u8>, bool), reqwest::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        let room = cap - body.len();
-        if chunk.len() > room {
-            body.extend_from_slice(&chunk[..room]);
+        let left = cap - body.len();
+        if chunk.len() > left {
+            body.extend_from_slice(&chunk[..left]);
             return Ok((body, false));
         }
         body.extend_from_slice(&chunk);
@@ -276,7 +270,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, ClientError> {
     }
 }
 
-/// The hosts that keys are sent to without being listed.
+/// The hosts that keys are sent to although `--allow-endpoint` doesn't list them.
 fn guarded_hosts(policy: &EndpointPolicy) -> impl Iterator<Item = String> {
     let built_in = Block::every_facts().iter().flat_map(|facts| facts.origins);
     built_in.filter_map(|own| match own.strip_prefix("https://*") {
@@ -288,7 +282,7 @@ fn guarded_hosts(policy: &EndpointPolicy) -> impl Iterator<Item = String> {
     })
 }
 
-/// reqwest's own messages say little; what they wrap says why.
+/// The cause: reqwest's own messages don't have it.
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
@@ -349,6 +343,6 @@ mod tests {
         let credential = Credential::new([("api-key", "sk-1".into())]);
         let error = client.mint(&ask, &credential, Timestamp::UNIX_EPOCH).await.unwrap_err();
         assert!(error.to_string().contains("private address"), "{error}");
-        assert!(listener.accept().is_err(), "nobody knocked");
+        assert!(listener.accept().is_err(), "there was a connection");
     }
 }

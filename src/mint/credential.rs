@@ -21,7 +21,6 @@ impl Credential {
     }
 
     /// The value of a field.
-    #[must_use]
     pub fn get(&self, field: &SecretField) -> Option<&SecretString> {
         self.values.get(field.key)
     }

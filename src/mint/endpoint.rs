@@ -1,7 +1,7 @@
 //! Where a key may be sent.
 //!
-//! Deny by default: whoever may create a RealtimeToken could otherwise send any Secret of the namespace to a host of
-//! theirs. The providers' own hosts are fixed in the adapters; any other origin must be on the platform team's list.
+//! Deny by default: the author of a RealtimeToken could otherwise send any Secret of the namespace to a host of their
+//! own. The providers' own hosts are fixed in the adapters; any other origin must be on the platform team's list.
 
 use std::collections::BTreeSet;
 
@@ -22,8 +22,7 @@ pub enum Endpoint<'a> {
 
 impl<'a> Endpoint<'a> {
     /// The origin of the spec, if it names one, else the provider's own.
-    #[must_use]
-    pub fn or(custom: &'a Option<String>, own: &'static str) -> Self {
+    pub(crate) fn or(custom: &'a Option<String>, own: &'static str) -> Self {
         custom.as_deref().map_or(Self::BuiltIn(own), Self::Custom)
     }
 }
@@ -36,9 +35,6 @@ pub struct EndpointPolicy {
 
 impl EndpointPolicy {
     /// The policy of the values of `--allow-endpoint`.
-    ///
-    /// # Errors
-    /// A value that is no origin.
     pub fn parse<V: AsRef<str>>(values: impl IntoIterator<Item = V>) -> Result<Self, EndpointError> {
         let origins = values
             .into_iter()
@@ -49,9 +45,6 @@ impl EndpointPolicy {
     }
 
     /// The origin to call, if there is one and keys may be sent there.
-    ///
-    /// # Errors
-    /// An endpoint of the spec that is no origin or not on the list.
     pub fn check(&self, endpoint: &Endpoint<'_>) -> Result<Option<Url>, EndpointError> {
         match endpoint {
             Endpoint::Local => Ok(None),
@@ -69,9 +62,6 @@ impl EndpointPolicy {
     }
 
     /// The origin of another service than the endpoint, such as one that hands out access tokens.
-    ///
-    /// # Errors
-    /// As [`Self::check`].
     pub(crate) fn check_service(&self, text: &str, built_in: bool) -> Result<Url, EndpointError> {
         let url = origin(text)?;
         if built_in || self.lists(&url) {
@@ -114,7 +104,7 @@ pub enum EndpointError {
     NotAllowed(String),
 }
 
-/// Parses an origin strictly. What `Url` would mend silently (tabs, backslashes, `user@`) is refused: an entry of an
+/// Parses an origin strictly. What `Url` would correct silently (tabs, backslashes, `user@`) is refused: an entry of an
 /// allowlist must mean what its reader sees.
 pub(crate) fn origin(text: &str) -> Result<Url, EndpointError> {
     let refuse = |why| Err(EndpointError::NotAnOrigin(text.chars().take(256).collect(), why));

@@ -13,7 +13,7 @@ use crate::api::Lifetime;
 
 /// `Date` counts whole seconds and is set somewhere between our sending and the arrival: less than this is no skew.
 const NO_SKEW: SignedDuration = SignedDuration::from_secs(2);
-/// A `Date` that is further off than this says nothing about the clock that tokens expire by.
+/// A `Date` that is further off than this is not the clock that tokens expire by.
 const NO_CLOCK: SignedDuration = SignedDuration::from_hours(24);
 /// How much longer than asked for a token may live.
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(10);
@@ -100,8 +100,8 @@ impl Clocks {
     }
 }
 
-/// Whole seconds of the epoch, as a number with or without a fraction of zero. Text is no number: who sends one
-/// doesn't follow the documentation, and might mean anything.
+/// Whole seconds of the epoch, as a number with or without a fraction of zero. Text is refused: it is not what the
+/// documentation says, so what it means is unknown.
 pub(crate) fn epoch_seconds(value: &Value) -> Option<Timestamp> {
     let seconds = value.as_i64().or_else(|| {
         let float = value

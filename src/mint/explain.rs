@@ -21,18 +21,14 @@ const ACCESS_TOKEN: &str = "ACCESS_TOKEN";
 
 /// A credential of placeholders, for an explanation without the key. Where the token is signed with a private key
 /// they won't do: [`explain`] then refuses them as it would a wrong key.
-#[must_use]
-pub fn placeholders(provider: &dyn Provider) -> Credential {
+pub(crate) fn placeholders(provider: &dyn Provider) -> Credential {
     let secret_fields = provider.secret_fields().iter();
-    Credential::new(secret_fields.map(|role| (role.key, placeholder(role.env).into())))
+    Credential::new(secret_fields.map(|field| (field.key, placeholder(field.env).into())))
 }
 
 /// The requests of a mint, or header and claims of a token that is signed here, each value of the credential replaced
 /// by the name of its environment variable. Random ids are zeros.
-///
-/// # Errors
-/// As those of a mint before anything is sent.
-pub fn explain(
+pub(crate) fn explain(
     ask: &Ask,
     credential: &Credential,
     endpoints: &EndpointPolicy,
@@ -61,13 +57,13 @@ pub fn explain(
         Ok(Step::Send(request)) => Some(request),
         Ok(Step::Done(_)) | Err(_) => None,
     };
-    let said = request(&target(&first)?, &first, &names);
+    let explanation = request(&target(&first)?, &first, &names);
     let Some(second) = second else {
-        return Ok(said);
+        return Ok(explanation);
     };
     let next = request(&target(&second)?, &second, &names);
     Ok(format!(
-        "# 1 of 2: for an access token\n{said}\n# 2 of 2: with that token\n{next}"
+        "# 1 of 2: for an access token\n{explanation}\n# 2 of 2: with that token\n{next}"
     ))
 }
 
@@ -77,7 +73,7 @@ fn request(origin: &Url, request: &Request, names: &Names) -> String {
         origin.as_str().trim_end_matches('/'),
         names.given(&request.path)
     );
-    let mut said = format!("{} {url}\n", request.method);
+    let mut explanation = format!("{} {url}\n", request.method);
     let mut headers: Vec<(&str, String)> = request
         .headers
         .iter()
@@ -98,18 +94,18 @@ fn request(origin: &Url, request: &Request, names: &Names) -> String {
             ("content-length", _) => "0".to_owned(),
             _ => value,
         };
-        let _ = writeln!(said, "{name}: {value}");
+        let _ = writeln!(explanation, "{name}: {value}");
     }
     if !request.bytes().is_empty() {
         let body = String::from_utf8_lossy(request.bytes());
-        let _ = writeln!(said, "\n{}", names.given(&body));
+        let _ = writeln!(explanation, "\n{}", names.given(&body));
     }
-    said
+    explanation
 }
 
 /// The parts of a JWT without its signature; of any other token only that there is one.
 fn signed(answer: &Answer, names: &Names) -> String {
-    let mut said = "signed here, nothing is sent\n".to_owned();
+    let mut explanation = "signed here, nothing is sent\n".to_owned();
     let token = answer.value.expose_secret();
     let parts: Vec<Map<String, Value>> = token
         .split('.')
@@ -122,16 +118,16 @@ fn signed(answer: &Answer, names: &Names) -> String {
     if let [header, claims] = parts.as_slice() {
         for (name, part) in [("header", header), ("claims", claims)] {
             let part = Value::from(part.clone()).to_string();
-            let _ = writeln!(said, "{name}: {}", names.given(&part));
+            let _ = writeln!(explanation, "{name}: {}", names.given(&part));
         }
     } else {
-        said += "The token is no JWT, so there are no claims to show.\n";
+        explanation += "The token is no JWT, so there are no claims to show.\n";
     }
     if !answer.outputs.is_empty() {
         let keys: Vec<_> = answer.outputs.keys().map(AsRef::as_ref).collect();
-        let _ = writeln!(said, "further keys of the Secret: {}", keys.join(", "));
+        let _ = writeln!(explanation, "further keys of the Secret: {}", keys.join(", "));
     }
-    said
+    explanation
 }
 
 /// Survives every encoding unchanged.
@@ -145,12 +141,12 @@ struct Names(Vec<(String, String)>);
 impl Names {
     fn of(provider: &dyn Provider, credential: &Credential) -> Self {
         let mut names = vec![(placeholder(ACCESS_TOKEN), format!("<{ACCESS_TOKEN}>"))];
-        for role in provider.secret_fields() {
-            let Some(value) = credential.get(role) else {
+        for field in provider.secret_fields() {
+            let Some(value) = credential.get(field) else {
                 continue;
             };
             let value = value.expose_secret();
-            let shown = format!("<{}>", role.env);
+            let shown = format!("<{}>", field.env);
             let in_form = component(value).replace("%20", "+");
             let in_json = Value::from(value).to_string();
             let spellings = [
@@ -219,7 +215,7 @@ mod tests {
         ask(Block::Deepgram(Box::default()))
     }
 
-    fn said(ask: &Ask, credential: &Credential) -> String {
+    fn explanation(ask: &Ask, credential: &Credential) -> String {
         let endpoints = EndpointPolicy::default();
         explain(ask, credential, &endpoints, Timestamp::UNIX_EPOCH).unwrap()
     }
@@ -231,9 +227,9 @@ mod tests {
             "POST https://api.deepgram.com/v1/auth/grant\naccept: application/json\nauthorization: Token \
              <DEEPGRAM_API_KEY>\ncontent-type: application/json\nuser-agent: {AGENT}\n\n{{\"ttl_seconds\":600}}\n"
         );
-        assert_eq!(said(&ask, &placeholders(ask.block.provider())), expected);
+        assert_eq!(explanation(&ask, &placeholders(ask.block.provider())), expected);
         let real = Credential::new([("api-key", "canary-key".into())]);
-        assert_eq!(said(&ask, &real), expected, "the real key looks the same");
+        assert_eq!(explanation(&ask, &real), expected, "the real key looks the same");
     }
 
     #[test]
@@ -242,7 +238,7 @@ mod tests {
         let ask = ask(Block::LiveKit(Box::new(block)));
         let expected = "signed here, nothing is sent\nheader: {\"alg\":\"HS256\"}\nclaims: \
                         {\"iss\":\"<LIVEKIT_API_KEY>\",\"exp\":600,\"nbf\":0,\"sub\":\"u\"}\nfurther keys of the Secret: url\n";
-        assert_eq!(said(&ask, &placeholders(ask.block.provider())), expected);
+        assert_eq!(explanation(&ask, &placeholders(ask.block.provider())), expected);
     }
 
     #[test]

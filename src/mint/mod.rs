@@ -1,9 +1,9 @@
 //! Asking a provider for a token, whichever provider it is.
 //!
-//! The way of a mint: `endpoint` says where to, the provider's file what to send (built with `request`) or what to sign
-//! (with `sign`), `client` sends it, `reply` reads the answer with `expiry` for its end, or turns it into a
-//! [`MintError`](crate::token::MintError) with `refusal`, `scrub` and `retry_after` for what the provider said and
-//! `failure` for what the network did. Knows HTTP and no Kubernetes.
+//! A mint in order: `endpoint` decides where a key may be sent; the provider's file builds a `request`, or a token with
+//! `sign`; `client` sends it; `reply` reads the answer, with `expiry` for the end of the token. Errors become a
+//! [`MintError`](crate::token::MintError): `refusal`, `scrub` and `retry_after` for replies, `failure` for the network.
+//! Knows HTTP and no Kubernetes.
 
 pub(crate) mod claims;
 mod client;
@@ -31,18 +31,17 @@ pub use self::client::{ClientConfig, ClientError, ProviderClient};
 pub use self::credential::Credential;
 pub use self::endpoint::{Endpoint, EndpointError, EndpointPolicy};
 pub use self::error::{InvalidBlock, UnusableReply};
-pub use self::explain::{explain, placeholders};
+pub(crate) use self::explain::{explain, placeholders};
 pub use self::refusal::Class;
 pub use self::request::{Body, Request, To};
-pub use self::scrub::scrubbed;
+pub(crate) use self::scrub::scrubbed;
 pub use self::step::{Answer, Expiry, Mint, Step};
 use crate::providers::Block;
 use crate::token::{MintError, Minted};
 
-/// What to ask of whom: a provider block with its account side filled in, and the life to ask for.
+/// What to mint: a provider block with its account side filled in, and the life to ask for.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// The provider block.
     pub block: Block,
     /// The life to ask for, where the provider lets us choose.
     pub expiration: SignedDuration,

@@ -27,6 +27,8 @@ const DEEPEST: usize = 16;
 pub(crate) const LARGEST: usize = 16 * 1024;
 /// The text of a param.
 const LONGEST_PARAM: usize = 1024;
+/// What stands between the braces.
+const LONGEST_EXPRESSION: usize = 512;
 
 /// The id of the key that signs or is sent: not a secret, but kept beside it.
 pub(crate) const KEY_ID: SecretField = SecretField {
@@ -74,6 +76,9 @@ pub(crate) struct Placeholder {
 
 impl Placeholder {
     fn compile(source: &str) -> Result<Self, String> {
+        if source.len() > LONGEST_EXPRESSION {
+            return Err(format!("a placeholder has at most {LONGEST_EXPRESSION} bytes"));
+        }
         let expression = LANGUAGE
             .compile_expression_owned(source.trim().to_owned())
             .map_err(|error| {
@@ -98,18 +103,18 @@ impl Placeholder {
         Ok(Self { expression, names })
     }
 
-    /// Whether it says how long the token shall live.
-    pub(crate) fn says_life(&self) -> bool {
-        self.uses("ttlSeconds") || self.says_end()
+    /// Whether it depends on the life that is asked for.
+    pub(crate) fn depends_on_life(&self) -> bool {
+        self.uses("ttlSeconds") || self.depends_on_end()
     }
 
-    /// Whether it says so by an instant rather than by a time from now.
-    pub(crate) fn says_instant(&self) -> bool {
+    /// Whether it gives the end as an instant rather than as a time from now.
+    pub(crate) fn is_instant(&self) -> bool {
         let now = VARIABLES.iter().any(|name| name.starts_with("now") && self.uses(name));
-        self.says_end() && !now && !self.uses("ttlSeconds")
+        self.depends_on_end() && !now && !self.uses("ttlSeconds")
     }
 
-    fn says_end(&self) -> bool {
+    fn depends_on_end(&self) -> bool {
         self.names.iter().any(|name| name.starts_with("expires"))
     }
 
@@ -138,9 +143,6 @@ impl Placeholder {
 
 impl Text {
     /// Reads a text, which stands at this place.
-    ///
-    /// # Errors
-    /// A placeholder that doesn't end, isn't an expression or uses an unknown variable.
     pub(crate) fn parse(text: &str, place: &str) -> Result<Self, InvalidBlock> {
         let refuse = |problem: &str| InvalidBlock(format!("{place}: {problem}"));
         let (mut pieces, mut rest) = (Vec::new(), text);
@@ -256,9 +258,6 @@ impl Values<'_> {
 }
 
 /// Every text of a JSON template. Names are no templates.
-///
-/// # Errors
-/// What is wrong with the template, and where.
 pub(crate) fn texts(template: &Map<String, Value>, place: &str) -> Result<Vec<Text>, InvalidBlock> {
     let size = Value::Object(template.clone()).to_string().len();
     if size > LARGEST {
@@ -275,9 +274,6 @@ pub(crate) fn texts(template: &Map<String, Value>, place: &str) -> Result<Vec<Te
 }
 
 /// A JSON template with its placeholders filled in.
-///
-/// # Errors
-/// A value that is missing, an expression that fails.
 pub(crate) fn filled(
     template: &Map<String, Value>,
     place: &str,
@@ -324,9 +320,6 @@ fn map_value<E: From<InvalidBlock>>(
 }
 
 /// A name that isn't a template.
-///
-/// # Errors
-/// A name with a placeholder.
 pub(crate) fn plain_name(name: &str, place: &str) -> Result<(), InvalidBlock> {
     if name.contains("{{") || name.contains("}}") {
         return Err(InvalidBlock(format!(
@@ -337,9 +330,6 @@ pub(crate) fn plain_name(name: &str, place: &str) -> Result<(), InvalidBlock> {
 }
 
 /// Params against the placeholders that use them.
-///
-/// # Errors
-/// A param of a wrong type, one that is a template itself, one that nothing uses, one that is used and missing.
 pub(crate) fn check_params(field: &str, params: &Map<String, Value>, texts: &[Text]) -> Result<(), InvalidBlock> {
     let refuse = |name: &str, problem: &str| {
         let name: String = name.chars().take(64).collect();
@@ -379,9 +369,6 @@ pub(crate) fn model(params: &Map<String, Value>) -> Option<&str> {
 }
 
 /// Fills a block in with a key and a life that are made up, to find before a mint what would fail in it.
-///
-/// # Errors
-/// What fails.
 pub(crate) fn rehearse<T>(
     fields: &[SecretField],
     life: SignedDuration,

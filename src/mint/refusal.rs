@@ -1,4 +1,4 @@
-//! Replies that grant nothing: which class of error, and what to say about it.
+//! Replies without a token: their class of error, and the message about it.
 
 use serde_json::{Map, Value};
 
@@ -16,16 +16,15 @@ pub enum Class {
     Granted,
     /// Too many requests: wait.
     Throttled,
-    /// Out of order: try again.
+    /// Try again.
     Unavailable,
     /// Asking again changes nothing.
     Rejected,
 }
 
 impl Class {
-    /// What it means with all providers, unless they say otherwise.
-    #[must_use]
-    pub const fn usual(status: u16) -> Self {
+    /// What it means with all providers but those that override [`Provider::class`].
+    pub(crate) const fn usual(status: u16) -> Self {
         match status {
             200..=299 => Self::Granted,
             429 => Self::Throttled,
@@ -38,9 +37,9 @@ impl Class {
 /// The error for a reply whose status is not 2xx.
 pub(crate) fn refusal(provider: &dyn Provider, credential: &Credential, reply: &Reply) -> MintError {
     let status = reply.status.as_u16();
-    let told = Told::read(&reply.body);
-    let wrong_key = told.says_wrong_key(status, provider);
-    let message = message(provider, credential, reply, told);
+    let error_body = ErrorBody::read(&reply.body);
+    let wrong_key = error_body.is_wrong_key(status, provider);
+    let message = message(provider, credential, reply, error_body);
     match provider.class(status) {
         Class::Throttled => {
             let retry_after = retry_after(&reply.headers, reply.clocks.arrival());
@@ -54,16 +53,16 @@ pub(crate) fn refusal(provider: &dyn Provider, credential: &Credential, reply: &
     }
 }
 
-/// Who answered.
+/// The host that answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Responder {
-    /// As messages say it.
+    /// Its name in messages.
     pub(crate) name: String,
-    /// Whether it is a host of the provider's own, whose words may be repeated.
+    /// Whether it is a host of the provider's own, whose messages may be repeated.
     pub(crate) built_in: bool,
 }
 
-/// Who answers a request to there.
+/// The host that answers a request to this address.
 pub(crate) fn responder(provider: &dyn Provider, to: &To) -> Responder {
     let (name, built_in) = match (to, provider.endpoint()) {
         (
@@ -81,9 +80,9 @@ pub(crate) fn responder(provider: &dyn Provider, to: &To) -> Responder {
     Responder { name, built_in }
 }
 
-fn message(provider: &dyn Provider, credential: &Credential, reply: &Reply, told: Told) -> String {
+fn message(provider: &dyn Provider, credential: &Credential, reply: &Reply, error_body: ErrorBody) -> String {
     let status = reply.status.as_u16();
-    let answered = format!("{} answered {status}", reply.who.name);
+    let answered = format!("{} answered {status}", reply.responder.name);
     let also = format!(
         "Check the provider block of the spec, and the API key: {} answers 400 for a wrong key too.",
         provider.title()
@@ -96,17 +95,17 @@ fn message(provider: &dyn Provider, credential: &Credential, reply: &Reply, told
             _ => hint(status),
         },
     };
-    // What a user-defined endpoint says stays unread: a status message must not become a way to read from inside the
-    // network what one can't reach.
-    if !reply.who.built_in {
+    // The body of a user-defined endpoint is not repeated: a status message must not become a way to read from inside
+    // the network.
+    if !reply.responder.built_in {
         return format!("{answered}. {hint}");
     }
 
     let word = |text: Option<&str>| text.and_then(|text| scrub::word(text, credential)).map(str::to_owned);
-    let code = word(told.code.as_deref())
+    let code = word(error_body.code.as_deref())
         .map(|code| format!(" ({code})"))
         .unwrap_or_default();
-    let text = told
+    let text = error_body
         .message
         .map(|text| scrub::scrub(&text, credential))
         .unwrap_or_default();
@@ -119,7 +118,7 @@ fn message(provider: &dyn Provider, credential: &Credential, reply: &Reply, told
     let header = ["x-request-id", "apim-request-id"]
         .iter()
         .find_map(|name| reply.headers.get(*name)?.to_str().ok());
-    let request_id = word(header.or(told.request_id.as_deref()));
+    let request_id = word(header.or(error_body.request_id.as_deref()));
     let request_id = request_id.map(|id| format!(" Request id {id}.")).unwrap_or_default();
     format!("{answered}{code}{text}. {hint}{request_id}")
 }
@@ -140,18 +139,18 @@ fn hint(status: u16) -> &'static str {
     }
 }
 
-/// What an error body says, in whichever shape.
+/// The fields of an error body, whichever shape it has.
 #[derive(Debug, Default, PartialEq)]
-struct Told {
+struct ErrorBody {
     code: Option<String>,
     message: Option<String>,
     request_id: Option<String>,
 }
 
-impl Told {
+impl ErrorBody {
     /// Whether it is the key that was refused. A key that only looks wrong is worth another look at once; a wrong
     /// spec isn't helped by a new key.
-    fn says_wrong_key(&self, status: u16, provider: &dyn Provider) -> bool {
+    fn is_wrong_key(&self, status: u16, provider: &dyn Provider) -> bool {
         let code = |known: &[&str]| {
             let code = self.code.as_deref().unwrap_or_default();
             known.iter().any(|known| code.eq_ignore_ascii_case(known))
@@ -177,7 +176,7 @@ impl Told {
     }
 
     /// Reads the error shapes of all providers (`{"error": {..}}`, `{"detail": ..}`, flat). A body that isn't JSON
-    /// says nothing: it is rarely the provider that sent it.
+    /// is ignored: it is rarely the provider that sent it.
     fn read(body: &[u8]) -> Self {
         match serde_json::from_slice(body) {
             Ok(Value::Object(body)) => Self::from_object(&body),
@@ -205,7 +204,7 @@ impl Told {
                 message: Some(detail.clone()),
                 ..Self::default()
             },
-            // OAuth (RFC 6749) and Daily: the error is a word, and the sentence is elsewhere.
+            // OAuth (RFC 6749) and Daily: `error` is a code, and the sentence is in another field.
             (Some(Value::String(error)), _) if description(body).is_some() => Self {
                 code: Some(error.clone()),
                 message: description(body),
@@ -232,7 +231,7 @@ impl Told {
                 _ => None,
             })
         };
-        // A word before a number: Google's numbers only repeat the HTTP status.
+        // Numbers come last: Google's only repeat the HTTP status.
         let number = || {
             ["code", "err_code", "error_code"]
                 .iter()
@@ -278,7 +277,7 @@ impl Told {
     }
 }
 
-/// The sentence beside a word in `error`.
+/// The sentence beside a code in `error`.
 fn description(body: &Map<String, Value>) -> Option<String> {
     let text = ["error_description", "info"]
         .iter()
@@ -286,7 +285,7 @@ fn description(body: &Map<String, Value>) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// Google's word for what is wrong, within the details.
+/// Google's code for what is wrong, within the details.
 fn reason(error: &Map<String, Value>) -> Option<String> {
     let details = error.get("details")?.as_array()?;
     let reason = details.iter().find_map(|detail| detail.get("reason")?.as_str())?;

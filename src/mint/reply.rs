@@ -1,4 +1,4 @@
-//! From a provider's reply to a token or an error. Pure: the network is done with it.
+//! From a provider's reply to a token or an error. Pure: the reply has been read.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ pub(crate) struct Reply {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
     pub(crate) clocks: Clocks,
-    pub(crate) who: Responder,
+    pub(crate) responder: Responder,
 }
 
 impl Reply {
-    /// What the reply leads to: the token, or another request.
+    /// The token, or the next request.
     pub(crate) fn read(&self, provider: &dyn Provider, mint: &Mint<'_>, nth: usize) -> Result<Step, MintError> {
         if provider.class(self.status.as_u16()) != Class::Granted {
             return Err(refusal(provider, mint.credential, self));
@@ -46,10 +46,10 @@ impl Reply {
     }
 
     fn unusable(&self, provider: &dyn Provider, unusable: &UnusableReply) -> MintError {
-        let (who, status) = (&self.who.name, self.status.as_u16());
+        let (name, status) = (&self.responder.name, self.status.as_u16());
         if provider.describes_reply() {
             let message = format!(
-                "{who} answered {status}, but {unusable}. Compare the block's description of the reply with what the \
+                "{name} answered {status}, but {unusable}. Compare the block's description of the reply with what the \
                  provider documents."
             );
             return MintError::Rejected {
@@ -59,7 +59,7 @@ impl Reply {
         }
         let hint = "If it stays so, something on the way answers in the provider's place, or its API has changed.";
         MintError::Unavailable {
-            message: format!("{who} answered {status}, but {unusable}. {hint}"),
+            message: format!("{name} answered {status}, but {unusable}. {hint}"),
         }
     }
 }

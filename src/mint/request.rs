@@ -1,10 +1,10 @@
-//! A request as an adapter builds it: relative to an origin, and with nothing that could be forgotten.
+//! A request as an adapter builds it: relative to an origin.
 
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ACCEPT, AUTHORIZATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::ExposeSecret;
@@ -58,7 +58,7 @@ pub enum Body {
     /// None, and no length either.
     #[default]
     None,
-    /// Empty, and it says so: `Content-Length: 0`.
+    /// Empty, with `Content-Length: 0`.
     Empty,
     /// JSON or a form.
     Bytes(Vec<u8>),
@@ -68,13 +68,11 @@ pub enum Body {
 pub struct Request {
     /// Where to.
     pub to: To,
-    /// The method.
     pub method: Method,
     /// Path and query, percent-encoded as the official SDK does.
     pub path: String,
     /// Headers; values that carry the key are marked sensitive.
     pub headers: HeaderMap,
-    /// The body.
     pub body: Body,
 }
 
@@ -151,18 +149,18 @@ impl Request {
     pub(crate) fn key(
         mut self,
         mint: &Mint<'_>,
-        role: &SecretField,
+        field: &SecretField,
         name: &'static str,
         scheme: &str,
     ) -> Result<Self, MintError> {
-        let value = credential_header(mint.credential, role, scheme)?;
+        let value = credential_header(mint.credential, field, scheme)?;
         self.headers.insert(HeaderName::from_static(name), value);
         Ok(self)
     }
 
     /// A value of the key Secret as `Authorization: Bearer`.
-    pub(crate) fn bearer(self, mint: &Mint<'_>, role: &SecretField) -> Result<Self, MintError> {
-        self.key(mint, role, AUTHORIZATION.as_str(), "Bearer ")
+    pub(crate) fn bearer(self, mint: &Mint<'_>, field: &SecretField) -> Result<Self, MintError> {
+        self.key(mint, field, AUTHORIZATION.as_str(), "Bearer ")
     }
 
     /// A token from a reply as `Authorization: Bearer`.
@@ -181,7 +179,7 @@ impl Request {
         user: &SecretField,
         password: &SecretField,
     ) -> Result<Self, MintError> {
-        let (name, word) = (
+        let (name, password) = (
             secret(mint.credential, user)?.expose_secret(),
             secret(mint.credential, password)?.expose_secret(),
         );
@@ -195,7 +193,7 @@ impl Request {
                 "{key} in the Secret holds a colon, which `Authorization: Basic` can't carry"
             )));
         }
-        let value = format!("Basic {}", BASE64.encode(format!("{name}:{word}")));
+        let value = format!("Basic {}", BASE64.encode(format!("{name}:{password}")));
         let mut value =
             HeaderValue::try_from(value).map_err(|_| refuse("the credential can't be sent as a header".into()))?;
         value.set_sensitive(true);
@@ -209,19 +207,11 @@ impl Request {
         self
     }
 
-    /// The body's bytes.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         match &self.body {
             Body::None | Body::Empty => &[],
             Body::Bytes(bytes) => bytes,
         }
-    }
-
-    /// The content type.
-    #[must_use]
-    pub fn content_type(&self) -> Option<&str> {
-        self.headers.get(CONTENT_TYPE)?.to_str().ok()
     }
 }
 

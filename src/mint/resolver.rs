@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// The system's resolver. Addresses that are no public ones are left out for the guarded hosts: whoever can bend the
-/// cluster's DNS shall not point a provider's name at something of theirs inside. TLS would stop it too, but for an
-/// extra CA bundle. Proxies and listed endpoints are other names, and pass.
+/// The system's resolver. Private addresses are left out for the guarded hosts, so that a manipulated cluster DNS
+/// can't point a provider's name at a service inside. TLS would stop that too, unless there is an extra CA bundle.
+/// Proxies and listed endpoints are not guarded.
 pub(crate) struct GuardedResolver {
     /// Hosts, and `.domain` for every host of a domain.
     guarded: BTreeSet<String>,

@@ -1,13 +1,13 @@
-//! How long a provider wants to be left alone.
+//! How long a provider asks us to wait.
 
 use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
 use jiff::fmt::rfc2822::DateTimeParser;
 use jiff::{SignedDuration, Timestamp};
 
-/// A provider's word is obeyed up to here. The wait holds for every token of the credential, and a token lives 30
-/// minutes by default and is renewed 10 before its end: a longer wait taken at its word could let all of them run
-/// out, while asking again after 10 minutes costs the provider nothing.
+/// The longest wait that is obeyed. It holds for every token of the credential, and a token lives 30 minutes by default
+/// and is renewed 10 before its end: a longer wait could let all of them expire, while one request after 10 minutes
+/// costs the provider nothing.
 const LONGEST: SignedDuration = SignedDuration::from_mins(10);
 
 /// The wait that a reply's headers ask for, `now` being our clock.

@@ -1,6 +1,6 @@
-//! What a provider says about an error, made fit for a status message.
+//! A provider's error message without secrets, for a status.
 //!
-//! Providers repeat keys in their errors, and a status is read by people who may not read the Secret.
+//! Providers repeat keys in their errors, and people read a status who may not read the Secret.
 
 use secrecy::ExposeSecret;
 
@@ -10,18 +10,17 @@ use crate::providers::Block;
 const REDACTED: &str = "[redacted]";
 /// A status message is a sentence, not a document.
 const LONGEST: usize = 200;
-/// The beginning of JWTs; the providers' keys and tokens begin as their facts say.
+/// The beginning of JWTs. How the providers' keys and tokens begin is in their facts.
 const JWT: &str = "eyj";
 /// Header names that look like keys.
 const NAMES: [&str; 1] = ["xi-api-key"];
 
-/// A text of somebody else on one line, without whatever looks like a key or a token.
-#[must_use]
-pub fn scrubbed(text: &str) -> String {
+/// A foreign text on one line, without what looks like a key or a token.
+pub(crate) fn scrubbed(text: &str) -> String {
     without_secrets(&one_line(text))
 }
 
-/// The text on one line, without the credential and whatever looks like one, cut to a sentence.
+/// The text on one line, without the credential and what looks like one, cut to a sentence.
 pub(crate) fn scrub(text: &str, credential: &Credential) -> String {
     let mut text = one_line(text);
     for value in credential

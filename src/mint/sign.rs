@@ -1,4 +1,4 @@
-//! Tokens that are signed here, with the key: nobody is asked. Pure: the clock and the ids are arguments.
+//! Tokens that are signed here, with the key. Pure: the clock and the ids are arguments.
 //!
 //! The parts are signed as they are written, so that the token equals the one of the provider's own SDK.
 
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::token::MintError;
 
-/// How a token is signed. `none` doesn't exist.
+/// How a token is signed. alg=none is not supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Algorithm {
     Hs256,

@@ -1,4 +1,4 @@
-//! One mint, as an adapter sees it: what it may look at, what it asks for, what it answers.
+//! One mint, as an adapter sees it: its inputs, its requests, its result.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{Credential, Request};
 
-/// One mint: all that an adapter may look at beside its block.
+/// The inputs of an adapter beside its block.
 pub struct Mint<'a> {
     /// The life to ask for, or the one that the provider always gives; zero if the provider decides.
     pub expiration: SignedDuration,
@@ -23,36 +23,27 @@ pub struct Mint<'a> {
 
 impl Mint<'_> {
     /// When a token ends that is signed now and lives as long as was asked for.
-    #[must_use]
-    pub fn expires_at(&self) -> Timestamp {
+    pub(crate) fn expires_at(&self) -> Timestamp {
         self.now.saturating_add(self.expiration).unwrap_or(self.now)
     }
 
     /// A random UUID (version 4), the same for the same nonce.
-    #[must_use]
-    pub fn uuid(&self) -> String {
-        let mut bytes = self.nonce;
-        bytes[6] = bytes[6] & 0x0f | 0x40;
-        bytes[8] = bytes[8] & 0x3f | 0x80;
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
-        format!("{a}-{b}-{c}-{d}-{e}")
+    pub(crate) fn uuid(&self) -> String {
+        uuid::Builder::from_random_bytes(self.nonce).into_uuid().to_string()
     }
 }
 
-/// What a mint comes to.
+/// The next step of a mint.
 #[derive(Debug)]
 pub enum Step {
     /// Send this and read the reply.
     Send(Request),
-    /// Here is the token.
     Done(Answer),
 }
 
-/// What a provider's reply says.
+/// A token, as a reply or a signer gives it.
 #[derive(Debug)]
 pub struct Answer {
-    /// The token.
     pub value: SecretString,
     /// The end of its usable life.
     pub expiry: Expiry,
@@ -64,8 +55,7 @@ pub struct Answer {
 
 impl Answer {
     /// A token with its expiry and nothing else.
-    #[must_use]
-    pub fn new(value: String, expiry: Expiry, config: Map<String, Value>) -> Self {
+    pub(crate) fn new(value: String, expiry: Expiry, config: Map<String, Value>) -> Self {
         Self {
             value: value.into(),
             expiry,
@@ -75,7 +65,7 @@ impl Answer {
     }
 }
 
-/// The forms in which an expiry is learned.
+/// How the end of a token is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
     /// A point in time on the provider's clock.
@@ -88,8 +78,7 @@ pub enum Expiry {
 
 impl Expiry {
     /// The end that the token states, if it does and that comes first.
-    #[must_use]
-    pub fn no_later(stated: Option<Timestamp>, lives: SignedDuration) -> Self {
+    pub(crate) fn no_later(stated: Option<Timestamp>, lives: SignedDuration) -> Self {
         stated.map_or(Self::After(lives), |end| Self::Earlier(end, lives))
     }
 }

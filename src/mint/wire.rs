@@ -17,7 +17,7 @@ const DEEPEST: usize = 32;
 /// A value of the credential as a header, marked sensitive. A key that can't be sent is a wrong key.
 pub(crate) fn credential_header(
     credential: &Credential,
-    role: &SecretField,
+    field: &SecretField,
     scheme: &str,
 ) -> Result<HeaderValue, MintError> {
     let refuse = |message| {
@@ -26,7 +26,7 @@ pub(crate) fn credential_header(
             message,
         })
     };
-    let key = secret(credential, role)?.expose_secret();
+    let key = secret(credential, field)?.expose_secret();
     let header = sendable(key).and_then(|key| HeaderValue::from_str(&format!("{scheme}{key}")).ok());
     let Some(mut header) = header else {
         return refuse(
@@ -39,13 +39,13 @@ pub(crate) fn credential_header(
 }
 
 /// A value of the credential, which isn't empty.
-pub(crate) fn secret<'c>(credential: &'c Credential, role: &SecretField) -> Result<&'c SecretString, MintError> {
-    let value = credential.get(role);
+pub(crate) fn secret<'c>(credential: &'c Credential, field: &SecretField) -> Result<&'c SecretString, MintError> {
+    let value = credential.get(field);
     value
         .filter(|value| !value.expose_secret().is_empty())
         .ok_or_else(|| MintError::Rejected {
             credential: true,
-            message: format!("the API key is missing or empty: set {:?} in the Secret", role.key),
+            message: format!("the API key is missing or empty: set {:?} in the Secret", field.key),
         })
 }
 
@@ -134,14 +134,14 @@ mod tests {
 
     use super::*;
 
-    const ROLE: SecretField = SecretField {
+    const FIELD: SecretField = SecretField {
         key: "api-key",
         env: "X",
     };
 
     #[test]
     fn the_key_as_a_header() {
-        let header = credential_header(&Credential::new([("api-key", "sk-1".into())]), &ROLE, "Bearer ").unwrap();
+        let header = credential_header(&Credential::new([("api-key", "sk-1".into())]), &FIELD, "Bearer ").unwrap();
         assert_eq!(header, "Bearer sk-1");
         assert!(header.is_sensitive());
     }
@@ -159,7 +159,7 @@ mod tests {
             " sk-1",
         ] {
             let credential = Credential::new([("api-key", key.into())]);
-            let error = credential_header(&credential, &ROLE, "Bearer ").unwrap_err();
+            let error = credential_header(&credential, &FIELD, "Bearer ").unwrap_err();
             assert!(
                 matches!(error, MintError::Rejected { credential: true, .. }),
                 "{key:?}: {error:?}"
@@ -167,7 +167,7 @@ mod tests {
             assert!(error.to_string().contains("in the Secret"), "{error}");
             assert!(!error.to_string().contains("sk"), "{error}");
         }
-        assert!(credential_header(&Credential::default(), &ROLE, "").is_err());
+        assert!(credential_header(&Credential::default(), &FIELD, "").is_err());
     }
 
     #[test]

@@ -161,14 +161,14 @@ mod tests {
             let block = block(json!({"deployment": "d", "resource": "r", "session": session}));
             block.validate().unwrap_err().0
         };
-        let told = refused(json!({"voice": "marin"}));
-        assert!(told.contains("azureOpenAI.session.audio.output.voice"), "{told}");
-        let told = refused(json!({"model": "other"}));
-        assert!(told.contains("azureOpenAI.deployment"), "{told}");
-        let told = refused(json!({"tools": [{"type": "mcp", "authorization": "canary"}]}));
+        let message = refused(json!({"voice": "marin"}));
+        assert!(message.contains("azureOpenAI.session.audio.output.voice"), "{message}");
+        let message = refused(json!({"model": "other"}));
+        assert!(message.contains("azureOpenAI.deployment"), "{message}");
+        let message = refused(json!({"tools": [{"type": "mcp", "authorization": "canary"}]}));
         assert!(
-            told.contains("azureOpenAI.session.tools[0]") && !told.contains("canary"),
-            "{told}"
+            message.contains("azureOpenAI.session.tools[0]") && !message.contains("canary"),
+            "{message}"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The provider block that was chosen, whichever it is.
+//! The chosen provider block.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::api::*;
 
 /// No account of that provider, or one where there should be none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AccountMismatch {
+pub(crate) enum AccountMismatch {
     /// The ClusterRealtimeProvider is one of another provider.
     Other,
     /// The block has an account side of its own.
@@ -19,33 +19,28 @@ macro_rules! blocks {
         /// The provider blocks of the API.
         #[derive(Clone, Debug, Serialize)]
         #[serde(untagged)]
-        #[allow(missing_docs, reason = "one variant per provider")]
         pub enum Block {
             $($Block(Box<$Block>),)*
         }
 
         impl Block {
             /// The one block that is set; `None` if none or several are.
-            #[must_use]
-            pub fn only(blocks: &Blocks) -> Option<Self> {
+            pub(crate) fn only(blocks: &Blocks) -> Option<Self> {
                 let mut set = [$(blocks.$field.clone().map(Self::$Block)),*].into_iter().flatten();
                 set.next().filter(|_| set.next().is_none())
             }
 
             /// The first block that is set, valid or not.
-            #[must_use]
-            pub fn first(blocks: &Blocks) -> Option<&dyn Provider> {
+            pub(crate) fn first(blocks: &Blocks) -> Option<&dyn Provider> {
                 None$(.or(blocks.$field.as_deref().map(|block| block as &dyn Provider)))*
             }
 
             /// What never changes about each provider, in the order of the list.
-            #[must_use]
             pub const fn every_facts() -> &'static [&'static Facts] {
                 &[$(<$Block as ProviderBlock>::FACTS),*]
             }
 
             /// The adapter of the block.
-            #[must_use]
             pub fn provider(&self) -> &dyn Provider {
                 match self {
                     $(Self::$Block(block) => block.as_ref(),)*
@@ -53,26 +48,21 @@ macro_rules! blocks {
             }
 
             /// The field of the spec.
-            #[must_use]
-            pub const fn field(&self) -> &'static str {
+            pub(crate) const fn field(&self) -> &'static str {
                 match self {
                     $(Self::$Block(_) => $name,)*
                 }
             }
 
-            /// Whether the block says something of the account side.
-            #[must_use]
-            pub fn has_account(&self) -> bool {
+            /// Whether the block has an account side of its own.
+            pub(crate) fn has_account(&self) -> bool {
                 match self {
                     $(Self::$Block(block) => block.account != $Account::default(),)*
                 }
             }
 
             /// Takes the account side from a ClusterRealtimeProvider.
-            ///
-            /// # Errors
-            /// It isn't one of this provider, or the block has an account side of its own.
-            pub fn adopt(&mut self, accounts: &Accounts) -> Result<(), AccountMismatch> {
+            pub(crate) fn adopt(&mut self, accounts: &Accounts) -> Result<(), AccountMismatch> {
                 let own = self.has_account();
                 match self {
                     $(Self::$Block(block) => {
@@ -84,9 +74,8 @@ macro_rules! blocks {
             }
 
             /// The values that the account of a ClusterRealtimeProvider needs from its key Secret.
-            #[must_use]
             #[allow(clippy::needless_update, reason = "some blocks are nothing but their account")]
-            pub fn account_secret_fields(accounts: &Accounts) -> &'static [SecretField] {
+            pub(crate) fn account_secret_fields(accounts: &Accounts) -> &'static [SecretField] {
                 $(if let Some(account) = &accounts.$field {
                     let account = account.as_ref().clone();
                     return $Block { account, ..$Block::default() }.secret_fields();

@@ -44,11 +44,11 @@ fn ask(spec: &Value) -> Ask {
 
 fn credential(ask: &Ask, secret: &Value) -> Credential {
     let secret_fields = ask.block.provider().secret_fields().iter();
-    Credential::new(secret_fields.map(|role| {
-        let value = secret[role.key]
+    Credential::new(secret_fields.map(|field| {
+        let value = secret[field.key]
             .as_str()
-            .unwrap_or_else(|| panic!("`secret` of the file lacks {}", role.key));
-        (role.key, value.into())
+            .unwrap_or_else(|| panic!("`secret` of the file lacks {}", field.key));
+        (field.key, value.into())
     }))
 }
 
@@ -270,7 +270,7 @@ fn answered(
         headers,
         body: bytes(body),
         clocks: Clocks::new(sent, Duration::from_millis(100), None),
-        who: responder(provider, &to),
+        responder: responder(provider, &to),
     };
     match reply.read(provider, &mint, nth)? {
         Step::Done(answer) => reply.minted(provider, &mint, answer, sent),
@@ -299,24 +299,24 @@ fn explanations_say_what_is_sent_and_no_key() {
                 listed.push(origin.clone());
             }
             let endpoints = EndpointPolicy::parse(listed).unwrap();
-            let said = explain(&ask, &credential, &endpoints, mint.now).unwrap();
-            for role in provider.secret_fields() {
-                let value = credential.get(role).unwrap().expose_secret();
-                assert!(!said.contains(value), "{name}: {said}");
+            let explanation = explain(&ask, &credential, &endpoints, mint.now).unwrap();
+            for field in provider.secret_fields() {
+                let value = credential.get(field).unwrap().expose_secret();
+                assert!(!explanation.contains(value), "{name}: {explanation}");
             }
             match first {
                 Step::Send(request) => {
                     let two = request.to != To::Endpoint;
-                    assert_eq!(said.contains("# 2 of 2"), two, "{name}: {said}");
+                    assert_eq!(explanation.contains("# 2 of 2"), two, "{name}: {explanation}");
                     let method = format!("{} http", request.method);
-                    assert!(said.contains(&method), "{name}: {said}");
+                    assert!(explanation.contains(&method), "{name}: {explanation}");
                 }
-                Step::Done(_) => assert!(said.starts_with("signed here"), "{name}: {said}"),
+                Step::Done(_) => assert!(explanation.starts_with("signed here"), "{name}: {explanation}"),
             }
             // The same without the key, unless it must be one to sign with.
             let keyless = explain(&ask, &placeholders(provider), &endpoints, mint.now);
             match keyless {
-                Ok(keyless) => assert_eq!(keyless, said, "{name}"),
+                Ok(keyless) => assert_eq!(keyless, explanation, "{name}"),
                 Err(MintError::Rejected { credential: true, .. }) => {}
                 Err(error) => panic!("{name}: {error}"),
             }

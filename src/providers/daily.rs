@@ -50,8 +50,8 @@ impl Provider for Daily {
 }
 
 impl Daily {
-    /// What may be said of a token beside its room and its end: by Daily's name in a request, by its name in a
-    /// token that is signed here, and the value.
+    /// The properties of a token beside its room and its end: the name in a request, the name in a token that is
+    /// signed here, and the value.
     fn options(&self) -> [(&'static str, &'static str, Option<Value>); 10] {
         let text = |value: &Option<String>| value.as_deref().map(Value::from);
         let recording = self.enable_recording.map(|recording| {

@@ -29,7 +29,7 @@ impl Provider for Deepgram {
     fn read(&self, mint: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
         let mut reply = reply_object(body)?;
         let value = token(&mut reply, "access_token")?;
-        // The reply's own word, else the token's, else what was asked for.
+        // As the reply states it, else the token, else what was asked for.
         let stated = reply.get("expires_in").and_then(seconds);
         let expiry = match (stated, claims::expiry(&value)) {
             (Some(stated), _) => Expiry::After(stated),

@@ -1,6 +1,6 @@
 //! Gemini: Live tokens of the Gemini Developer API.
 //!
-//! Always `v1alpha`, the only version that documents them; Google's own SDK posts elsewhere unless it is told. The reply
+//! Always `v1alpha`, the only version that documents them; Google's own SDK posts elsewhere by default. The reply
 //! states no end: it is what was asked for. Google's defaults (one use, no new session after 60 seconds) don't suit a
 //! Secret, so both are always sent. TanStack AI publishes the end of the messages as `expiresAt`; ours is the last
 //! moment to start a session.
@@ -122,8 +122,8 @@ mod tests {
         assert_eq!(block(json!({})).single_use(), None);
         assert_eq!(block(json!({"uses": 0})).single_use(), None);
         for uses in [1, 5] {
-            let told = block(json!({"uses": uses})).single_use();
-            assert!(told.is_some_and(|told| told.contains("gemini.uses")));
+            let message = block(json!({"uses": uses})).single_use();
+            assert!(message.is_some_and(|message| message.contains("gemini.uses")));
         }
     }
 

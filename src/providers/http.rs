@@ -1,7 +1,7 @@
 //! A provider that has no block of its own, asked over HTTP: one request and one reply, both as the block describes.
 //!
-//! Its endpoint is always one of the spec, so keys go only where `--allow-endpoint` lets them, and of its errors only
-//! the status is told.
+//! Its endpoint is always one of the spec, so keys go only where `--allow-endpoint` lets them, and messages repeat only
+//! the status of its errors.
 
 mod check;
 mod reply;

@@ -167,7 +167,7 @@ impl Provider for Jwt {
         let texts = account.texts()?;
         if texts.iter().any(|text| text.uses("credential")) {
             return Err(InvalidBlock(
-                "jwt: {{ credential }} is the key that signs; whoever reads the token would have it".into(),
+                "jwt: {{ credential }} is the key that signs, and every reader of the token would have it".into(),
             ));
         }
         check_params("jwt", &self.params, &texts)?;

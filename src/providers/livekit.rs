@@ -50,7 +50,7 @@ impl Provider for LiveKit {
         let egress = self.room_config.as_ref().and_then(|it| it.get("egress"));
         if let Some(field) = egress.and_then(storage_credential) {
             return Err(InvalidBlock(format!(
-                "livekit.roomConfig.egress: {field} would be readable by whoever holds the token; start the egress from your server"
+                "livekit.roomConfig.egress: {field} would be readable by every holder of the token; start the egress from your server"
             )));
         }
         for (field, object) in [

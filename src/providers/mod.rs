@@ -34,7 +34,8 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-pub use self::block::{AccountMismatch, Block};
+pub(crate) use self::block::AccountMismatch;
+pub use self::block::Block;
 use crate::api::{Facts, Lifetime, ProviderBlock, SecretField};
 use crate::mint::{Class, Endpoint, InvalidBlock, Mint, Step, UnusableReply};
 use crate::token::MintError;
@@ -60,7 +61,7 @@ impl<B: ProviderBlock> Described for B {
 
 /// A provider's wire format, free of I/O, clocks and random numbers.
 ///
-/// Most providers are two functions: [`Provider::start`] says what to send, or signs the token itself;
+/// Most providers are two functions: [`Provider::start`] builds what to send, or signs the token itself;
 /// [`Provider::read`] reads the reply.
 pub trait Provider: Described + Send + Sync {
     /// The provider's name as TanStack AI writes it into `token.json`.
@@ -83,13 +84,13 @@ pub trait Provider: Described + Send + Sync {
         self.facts().secret_fields
     }
 
-    /// What `policy.allowedModels` is held against: the model, the agent, the room. `None` if the token is bound to
+    /// What `policy.allowedModels` is compared with: the model, the agent, the room. `None` if the token is bound to
     /// none; a policy with allowedModels then refuses it.
     fn policy_subject(&self) -> Option<&str> {
         None
     }
 
-    /// TanStack's `config`, as published unless the reply says more.
+    /// TanStack's `config`, as published unless the reply has more.
     fn config(&self) -> Map<String, Value> {
         let model = self.facts().config_has_model.then(|| self.policy_subject()).flatten();
         model

@@ -70,7 +70,7 @@ impl OpenAi {
     }
 }
 
-/// The headers that say who asks and for whom.
+/// The headers that name the account and the end user.
 fn account_headers(block: &OpenAi) -> Result<HeaderMap, InvalidBlock> {
     let given = [
         ("organization", "openai-organization", &block.account.organization),

@@ -58,7 +58,7 @@ mod tests {
     fn a_single_use_key_is_said_not_to_suit_a_secret() {
         let block = |block| -> Soniox { serde_json::from_value(block).unwrap() };
         assert_eq!(block(json!({})).single_use(), None);
-        let told = block(json!({"singleUse": true})).single_use();
-        assert!(told.is_some_and(|told| told.contains("soniox.singleUse")));
+        let message = block(json!({"singleUse": true})).single_use();
+        assert!(message.is_some_and(|message| message.contains("soniox.singleUse")));
     }
 }

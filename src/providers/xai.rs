@@ -1,6 +1,6 @@
 //! xAI: Grok voice client secrets.
 //!
-//! xAI's two pages on this call disagree about `session`: it is sent only on the user's word. TanStack AI's adapter
+//! xAI's two pages on this call disagree about `session`: it is sent only if the user sets it. TanStack AI's adapter
 //! expects a nested reply and throws on the documented flat one; both are read here, in seconds and in milliseconds.
 
 use serde_json::{Map, Value, json};

@@ -10,7 +10,6 @@ use crate::token::hash;
 
 /// Hash of everything that makes the token: the provider block with its account side, the life asked for, and the
 /// templates that are rendered with the token. Renewal settings, labels and the deletion policy are not part of it.
-#[must_use]
 pub(super) fn of_ask(ask: &Ask, templates: &BTreeMap<String, String>) -> String {
     #[derive(Serialize)]
     struct Makes<'a> {

@@ -141,7 +141,7 @@ impl Variant {
             secret_fields: provider
                 .secret_fields()
                 .iter()
-                .map(|role| (role.key, role.env))
+                .map(|field| (field.key, field.env))
                 .collect(),
         }
     }
@@ -247,9 +247,9 @@ impl Schemas {
 
         page += "\n## The key Secret\n\n";
         let mut secret_fields: Vec<_> = Vec::new();
-        for role in variants.iter().flat_map(|variant| &variant.secret_fields) {
-            if !secret_fields.contains(role) {
-                secret_fields.push(*role);
+        for field in variants.iter().flat_map(|variant| &variant.secret_fields) {
+            if !secret_fields.contains(field) {
+                secret_fields.push(*field);
             }
         }
         if secret_fields.is_empty() {

@@ -43,7 +43,7 @@ async fn verified_with(check: &str, spec: Value, secret: Value, key: &str) -> Va
         .mint(&Ask { block, expiration }, &credential, now)
         .await
         .unwrap();
-    assert_eq!(standin.count(), 0, "nobody is asked");
+    assert_eq!(standin.count(), 0, "nothing is sent");
     let token = minted.value.expose_secret();
     let jobs = json!([{"check": check, "token": token, "key": key, "now": now.as_second()}]);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/providers/verified.py");

@@ -1,4 +1,4 @@
-//! From the text of a manifest to what is asked of whom, as strict as the API server where it matters here: field
+//! From the text of a manifest to a mint, as strict as the API server where it matters here: field
 //! names, types, ranges and lengths from the CRD's own schema, and the CEL rules about the provider block.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{

@@ -1,10 +1,10 @@
-//! What is told of a refusal, and what isn't.
+//! What a message repeats of a refusal, and what it doesn't.
 
 use super::*;
 
-fn told(body: &str) -> (Option<String>, Option<String>) {
-    let told = Told::read(body.as_bytes());
-    (told.code, told.message)
+fn code_and_message(body: &str) -> (Option<String>, Option<String>) {
+    let code_and_message = ErrorBody::read(body.as_bytes());
+    (code_and_message.code, code_and_message.message)
 }
 
 #[test]
@@ -82,15 +82,19 @@ fn every_shape() {
         (r#"{"error":"C","info":"M"}"#, "C", "M"),
         (r#"{"status":"error","message":"M"}"#, "error", "M"),
     ] {
-        assert_eq!(told(shape), (Some(code.into()), Some(message.into())), "{shape}");
+        assert_eq!(
+            code_and_message(shape),
+            (Some(code.into()), Some(message.into())),
+            "{shape}"
+        );
     }
-    assert_eq!(told(r#"{"detail":"M"}"#), (None, Some("M".into())));
-    assert_eq!(told(r#""M""#), (None, Some("M".into())));
+    assert_eq!(code_and_message(r#"{"detail":"M"}"#), (None, Some("M".into())));
+    assert_eq!(code_and_message(r#""M""#), (None, Some("M".into())));
 }
 
 #[test]
 fn the_request_id_is_found_inside_and_outside() {
-    let id = |body: &str| Told::read(body.as_bytes()).request_id;
+    let id = |body: &str| ErrorBody::read(body.as_bytes()).request_id;
     assert_eq!(
         id(r#"{"detail":{"message":"M","request_id":"R"}}"#).as_deref(),
         Some("R")
@@ -111,6 +115,6 @@ fn what_has_no_shape_says_nothing() {
         r#"{"detail":[]}"#,
         r#"{"error":{"message":"cut o"#,
     ] {
-        assert_eq!(told(body), (None, None), "{body}");
+        assert_eq!(code_and_message(body), (None, None), "{body}");
     }
 }

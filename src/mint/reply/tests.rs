@@ -1,4 +1,4 @@
-//! What the built-in hosts say. Over the wire there are only custom endpoints to test with, of whom the status is all
+//! Replies of the built-in hosts. Over the wire there are only custom endpoints to test with, of whom the status is all
 //! that a message tells (`tests/providers`).
 
 use std::time::Duration;
@@ -52,7 +52,7 @@ fn answer(ask: &Ask, status: u16, headers: &[(&'static str, &'static str)], body
         headers,
         body: body.into(),
         clocks,
-        who: responder(ask.block.provider(), &To::Endpoint),
+        responder: responder(ask.block.provider(), &To::Endpoint),
     };
     let credential = Credential::new([("api-key", "sk-canary".into())]);
     let mint = Mint {

@@ -67,7 +67,7 @@ fn minted(block: Value, id: &str, certificate: &str) -> Result<String, MintError
     };
     match block.start(&mint)? {
         Step::Done(answer) => Ok(answer.value.expose_secret().to_owned()),
-        Step::Send(_) => panic!("nobody is to be asked"),
+        Step::Send(_) => panic!("signed here, nothing is sent"),
     }
 }
 

@@ -1,5 +1,5 @@
-//! What is wrong with a block, and where. In the end the request is built once with made-up values, so that whatever
-//! can be said before the first mint is said then.
+//! What is wrong with a block, and where. At last the request is built once with made-up values, so that what would fail
+//! is found before the first mint.
 
 use http::HeaderName;
 use jiff::SignedDuration;
@@ -46,7 +46,10 @@ pub(crate) fn block(block: &Http) -> Result<(), InvalidBlock> {
     }
     check_request(request)?;
     let texts = texts(request)?;
-    let asks = texts.iter().flat_map(Text::placeholders).any(Placeholder::says_life);
+    let asks = texts
+        .iter()
+        .flat_map(Text::placeholders)
+        .any(Placeholder::depends_on_life);
     check_ttl(ttl, response, asks)?;
     check_response(response)?;
     check_params("http", &block.params, &texts)?;
@@ -54,15 +57,15 @@ pub(crate) fn block(block: &Http) -> Result<(), InvalidBlock> {
     rehearse(&[KEY, KEY_ID, USERNAME, PASSWORD], life, |mint| block.build(mint))
 }
 
-/// Whether the request says by an instant, and only so, how long the token shall live.
+/// Whether the request gives the end of the token's life as an instant and in no other form.
 pub(crate) fn asks_for_an_instant(block: &Http) -> bool {
     let texts = block.account.request.as_ref().map(texts);
     let Some(Ok(texts)) = texts else {
         return false; // refused before anything was sent
     };
     let placeholders = texts.iter().flat_map(Text::placeholders);
-    let mut lives = placeholders.filter(|it| it.says_life()).peekable();
-    lives.peek().is_some() && lives.all(Placeholder::says_instant)
+    let mut lives = placeholders.filter(|it| it.depends_on_life()).peekable();
+    lives.peek().is_some() && lives.all(Placeholder::is_instant)
 }
 
 /// Every text of a request with placeholders.

@@ -20,23 +20,23 @@ pub(crate) fn read(block: &Http, mint: &Mint<'_>, body: &[u8]) -> Result<Answer,
     let response = response.ok_or_else(|| UnusableReply("http.response isn't set".into()))?;
     let (json, token) = match response.format {
         HttpFormat::Text => (Value::Null, text_token(body)?),
-        HttpFormat::JsonString => (Value::Null, word(&parsed(body)?, "its body")?),
+        HttpFormat::JsonString => (Value::Null, token_text(&parsed(body)?, "its body")?),
         HttpFormat::Json => {
             let json = parsed(body)?;
             let pointer = response.token.as_deref().unwrap_or_default();
             let none = || UnusableReply(format!("it holds nothing at {pointer}"));
             let token = json.pointer(pointer).ok_or_else(none)?;
-            let token = word(token, &format!("its value at {pointer}"))?;
+            let token = token_text(token, &format!("its value at {pointer}"))?;
             (json, token)
         }
     };
-    let mut said = response
+    let mut stated = response
         .expiry
         .iter()
         .filter_map(|source| expiry(block, source, mint, &json, &token));
     let expiry = match response.combine {
-        HttpCombine::First => said.next(),
-        HttpCombine::Earliest => said.reduce(earlier),
+        HttpCombine::First => stated.next(),
+        HttpCombine::Earliest => stated.reduce(earlier),
     };
     let expiry = expiry.ok_or_else(|| {
         UnusableReply("none of http.response.expiry is in it as described, and an expiry is never guessed".into())
@@ -80,7 +80,7 @@ fn parsed(body: &[u8]) -> Result<Value, UnusableReply> {
     serde_json::from_slice(body).map_err(|_| UnusableReply("its body is no JSON".into()))
 }
 
-fn word(value: &Value, what: &str) -> Result<String, UnusableReply> {
+fn token_text(value: &Value, what: &str) -> Result<String, UnusableReply> {
     match value.as_str() {
         Some(text) if !text.is_empty() && sendable(text).is_some() => Ok(text.to_owned()),
         _ => Err(UnusableReply(format!("{what} is no token"))),

@@ -121,7 +121,7 @@ fn the_key_goes_where_auth_says() {
     let basic = block(json!({"request": {"auth": {"kind": "Basic"}}}));
     basic.validate().unwrap();
     assert_eq!(
-        basic.secret_fields().iter().map(|role| role.key).collect::<Vec<_>>(),
+        basic.secret_fields().iter().map(|field| field.key).collect::<Vec<_>>(),
         ["username", "password"]
     );
     let credential = Credential::new([("username", "u".into()), ("password", "p".into())]);
@@ -155,8 +155,8 @@ fn a_life_must_be_asked_for_or_stated() {
         (json!({"minSeconds": 7200}), "more than maxSeconds"),
         (json!({"maxSeconds": 900_000}), "more than http.response.maxSeconds"),
     ] {
-        let said = refused(json!({ "ttl": ttl }));
-        assert!(said.starts_with("http.ttl") && said.contains(reason), "{said}");
+        let message = refused(json!({ "ttl": ttl }));
+        assert!(message.starts_with("http.ttl") && message.contains(reason), "{message}");
     }
 }
 
@@ -195,7 +195,7 @@ fn ends_are_read_in_every_unit_and_in_order() {
     assert_eq!(read(all, "Earliest", whole), Ok(earliest));
 }
 
-/// A provider that was told an instant keeps it by its own clock, however far that is from ours.
+/// A provider that was given an instant keeps it by its own clock, however far that is from ours.
 #[test]
 fn an_instant_that_was_asked_for_is_by_the_providers_clock() {
     let end = |ttl: &str| {
@@ -242,6 +242,6 @@ fn further_keys_are_texts_or_json() {
         ("s-1".into(), "[{\"urls\":\"u\"}]".into())
     );
     let without = answer(&block, 900, br#"{"token":"t","id":null,"ice":[]}"#);
-    let said = without.unwrap_err().0;
-    assert!(said.contains("/id") && said.contains("outputs.id"), "{said}");
+    let message = without.unwrap_err().0;
+    assert!(message.contains("/id") && message.contains("outputs.id"), "{message}");
 }

@@ -16,7 +16,7 @@ fn coturn(block: Value, ttl: i64) -> Answer {
     };
     match block.start(&mint).unwrap() {
         Step::Done(answer) => answer,
-        Step::Send(_) => panic!("nobody is to be asked"),
+        Step::Send(_) => panic!("signed here, nothing is sent"),
     }
 }
 

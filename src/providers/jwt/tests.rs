@@ -38,7 +38,7 @@ fn parts(token: &str) -> (Value, Value) {
     (parts.next().unwrap(), parts.next().unwrap())
 }
 
-/// The vectors that were signed with a key that nobody kept, from the manifests in `examples/providers`.
+/// The vectors that were signed with a key that was not kept, from the manifests in `examples/providers`.
 #[test]
 fn private_keys_sign_what_the_sdks_sign() {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
@@ -115,8 +115,8 @@ fn what_is_ours_cannot_be_set() {
             "jwt.keyEncoding",
         ),
     ] {
-        let said = block(changes.clone()).validate().unwrap_err().to_string();
-        assert!(said.contains(place), "{changes}: {said}");
+        let message = block(changes.clone()).validate().unwrap_err().to_string();
+        assert!(message.contains(place), "{changes}: {message}");
     }
     assert!(serde_json::from_value::<Jwt>(json!({"algorithm": "none", "claims": {}})).is_err());
     assert!(block(json!({"algorithm": null})).validate().is_err());

@@ -14,7 +14,7 @@ fn signed(block: Value, key: &str, secret: &str, now: i64, ttl: i64) -> Result<S
     };
     match block.start(&mint)? {
         Step::Done(answer) => Ok(answer.value.expose_secret().to_owned()),
-        Step::Send(_) => panic!("nobody is to be asked"),
+        Step::Send(_) => panic!("signed here, nothing is sent"),
     }
 }
 

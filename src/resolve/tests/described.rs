@@ -22,7 +22,7 @@ fn a_token_brings_params_and_nothing_else() {
     let provider = found.ask.block.provider();
     assert_eq!(provider.published(), "fal");
     assert!(provider.single_use().is_some());
-    let keys: Vec<_> = provider.secret_fields().iter().map(|role| role.key).collect();
+    let keys: Vec<_> = provider.secret_fields().iter().map(|field| field.key).collect();
     assert_eq!(keys, ["api-key", "key-id"]);
     assert_eq!(found.key.key, "api-key");
     // No shorter than the provider grants.

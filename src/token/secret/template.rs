@@ -10,7 +10,7 @@ use minijinja::value::Serde;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
-use crate::template::environment;
+use crate::template::{LONGEST_ON_ANY_STACK, environment, on_large_stack};
 use crate::token::Minted;
 
 /// All rendered keys together, so that the Secret stays well below the API server's 1 MiB.
@@ -42,6 +42,25 @@ pub enum TemplateError {
 /// # Errors
 /// The first template that fails.
 pub fn render(
+    templates: &BTreeMap<String, String>,
+    minted: &Minted,
+) -> Result<Vec<(String, SecretString)>, TemplateError> {
+    let long = templates
+        .iter()
+        .find(|(_, template)| template.len() > LONGEST_ON_ANY_STACK);
+    let Some((key, _)) = long else {
+        return render_all(templates, minted);
+    };
+    on_large_stack(|| render_all(templates, minted)).unwrap_or_else(|| {
+        Err(TemplateError::Invalid {
+            key: key.clone(),
+            line: 1,
+            problem: "there was no memory to render it".into(),
+        })
+    })
+}
+
+fn render_all(
     templates: &BTreeMap<String, String>,
     minted: &Minted,
 ) -> Result<Vec<(String, SecretString)>, TemplateError> {
@@ -171,5 +190,11 @@ mod tests {
         );
         let huge = checked("{{ 'x' * 300000 }}");
         assert!(huge.is_err(), "{huge:?}");
+    }
+
+    #[test]
+    fn long_expressions_do_not_use_up_the_stack() {
+        assert_eq!(checked(&format!("{{{{ 1{} }}}}", "+1".repeat(4000))), Ok(()));
+        assert!(checked(&format!("{{{{ 1{} }}}}", "[0]".repeat(2700))).is_err());
     }
 }

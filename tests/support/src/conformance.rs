@@ -35,7 +35,7 @@ pub struct Conformance {
     /// Columns of the matrix that can't apply, each with the reason.
     #[serde(default)]
     pub without: BTreeMap<String, String>,
-    /// How the stand-in plays the provider; left out where nobody is asked.
+    /// How the stand-in plays the provider; left out where nothing is sent.
     #[serde(default)]
     pub standin: Option<Play>,
 }

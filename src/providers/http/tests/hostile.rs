@@ -109,11 +109,6 @@ fn hostile_blocks_are_refused_with_place_and_reason() {
             "instructions",
         ),
         (
-            json!({"request": {"json": {"x": "{{ range(1, 90000) | map('string') | join }}"}}}),
-            "http.request.json/x",
-            "",
-        ),
-        (
             json!({"request": {"json": {"x": "{{ debug }}"}}}),
             "http.request.json/x",
             "invalid operation",
@@ -271,11 +266,48 @@ fn hostile_blocks_are_refused_with_place_and_reason() {
             "neither",
         ),
     ] {
-        let said = refused(changes.clone());
+        let message = refused(changes.clone());
         assert!(
-            said.contains(place) && said.contains(reason),
-            "{changes:.200}: {said:.400}"
+            message.contains(place) && message.contains(reason),
+            "{changes:.200}: {message:.400}"
         );
-        assert!(said.len() < 600, "{said}");
+        assert!(message.len() < 600, "{message}");
+    }
+}
+
+/// A RealtimeToken must not be able to use up the operator's stack or memory.
+#[test]
+fn expressions_are_bounded() {
+    let at_most_512 = |expression: String| expression.chars().take(508).collect::<String>();
+    for expression in [
+        format!("{}1{}", "(".repeat(6000), ")".repeat(6000)),
+        format!("1{}", "~1".repeat(7000)),
+        format!("1{}", " and 1".repeat(2500)),
+        format!("1{}", "[0]".repeat(5000)),
+        format!("uuid{}", ".a".repeat(7000)),
+        format!("uuid{}", "|upper".repeat(2500)),
+        format!("{}1", "not ".repeat(4000)),
+        format!("{}1", "-".repeat(16000)),
+        format!("{}1", "1 if 1 else ".repeat(1300)),
+        format!("{}1", "1**".repeat(5000)),
+        format!("{}1{}", "base64(".repeat(1700), ")".repeat(1700)),
+        format!("{}{}", "[".repeat(8000), "]".repeat(8000)),
+        "'x' | center(100000000)".to_owned(),
+        "'%0999999999d' | format(1)".to_owned(),
+        format!("'aaaa'{}", "|replace('a','aaaa')".repeat(700)),
+    ] {
+        let check = |expression: &str| {
+            let json = json!({"ttl": "{{ ttlSeconds }}", "x": format!("{{{{ {expression} }}}}")});
+            block(json!({"request": {"json": json}})).validate()
+        };
+        let refused = match expression.len() > 512 {
+            true => check(&expression).unwrap_err().to_string(),
+            false => "a placeholder has at most 512 bytes".to_owned(),
+        };
+        assert!(refused.ends_with("a placeholder has at most 512 bytes"), "{refused}");
+        // Shorter ones may fail or not, but end.
+        if let Err(problem) = check(&at_most_512(expression)) {
+            assert!(problem.to_string().len() < 600, "{problem}");
+        }
     }
 }
