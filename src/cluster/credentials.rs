@@ -293,3 +293,6 @@ async fn follow(client: Client, name: Name, state: watch::Sender<State>, changed
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,6 +87,3 @@ async fn write<T: DeserializeOwned>(
         .map_err(|problem| ClusterError::from(kube::Error::HttpError(problem)))?;
     bounded(client.request(request)).await
 }
-
-#[cfg(test)]
-mod tests;

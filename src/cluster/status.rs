@@ -88,3 +88,6 @@ async fn patch<S: Serialize>(client: &Client, path: String, prior: &S, new: &S) 
     let written: Written = write(client, http::Method::PATCH, path, "application/merge-patch+json", body).await?;
     Ok(written.metadata.resource_version)
 }
+
+#[cfg(test)]
+mod tests;

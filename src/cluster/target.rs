@@ -203,3 +203,6 @@ fn precondition(seen: &SecretView, mut changes: Value) -> Value {
 fn json_bytes(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;
