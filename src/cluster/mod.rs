@@ -7,6 +7,7 @@ mod error;
 pub mod events;
 pub mod lease;
 mod merged;
+mod missing_key;
 mod secret_meta;
 pub mod served;
 pub(crate) mod status;

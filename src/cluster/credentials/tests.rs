@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tokio::time::{advance, sleep};
 
 use super::*;
+use crate::api::Reason;
 use crate::testing::{FakeApi, Fault};
 
 const FIELDS: &[SecretField] = &[
@@ -98,7 +99,7 @@ async fn many_tokens_share_one_read_and_one_watch() {
 async fn the_value_is_dropped_after_a_minute_and_its_hash_stays() {
     let fixture = Fixture::with(&json!({"api-key": "c2stMQ=="}));
     fixture.value().await;
-    advance(KEEP - Duration::from_secs(1)).await;
+    advance(KEEP_VALUES - Duration::from_secs(1)).await;
     fixture.value().await;
     assert_eq!(fixture.reads(), 1);
     advance(Duration::from_secs(1)).await;
@@ -168,7 +169,7 @@ async fn what_is_missing_is_named() {
 async fn a_secret_that_vanishes_between_watch_and_read_is_missing() {
     let fixture = Fixture::with(&json!({"api-key": "c2stMQ=="}));
     fixture.value().await;
-    advance(KEEP).await;
+    advance(KEEP_VALUES).await;
     fixture.api.pause_watches("secrets");
     fixture.api.delete("secrets", "shop", "openai");
     let gone = fixture.credentials.credential(&key(), ONE).await.unwrap();
