@@ -14,7 +14,7 @@ use tower::{BoxError, Layer, Service};
 use super::HEAD_TIMEOUT;
 use crate::metrics::Metrics;
 
-/// A cluster that can't be reached, with what to do.
+/// Why there is no client, with what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// No usable configuration.
@@ -28,18 +28,18 @@ pub enum ClientError {
 /// Builds the client from the pod's service account, or from `KUBECONFIG`.
 ///
 /// # Errors
-/// What is wrong with the configuration.
+/// The configuration is missing or unusable.
 pub async fn connect(metrics: Arc<Metrics>) -> Result<Client, ClientError> {
     let mut config = Config::infer()
         .await
         .map_err(|problem| ClientError::Config(first_line(&problem)))?;
-    spare_the_proxy(&mut config, &Matcher::from_env());
+    apply_no_proxy(&mut config, &Matcher::from_env());
     build(config, metrics)
 }
 
-/// Goes past a proxy of the environment where NO_PROXY has the API server: kube 5 looks there for the proxy's own host
-/// instead. A proxy that the kubeconfig names stays, and in a pod there is none in any case.
-fn spare_the_proxy(config: &mut Config, environment: &Matcher) {
+/// Drops a proxy of the environment if NO_PROXY names the API server: kube 5 compares NO_PROXY with the proxy's own host
+/// instead. A proxy that the kubeconfig names stays.
+fn apply_no_proxy(config: &mut Config, environment: &Matcher) {
     let elsewhere = Uri::from_static("https://elsewhere.invalid");
     let of_environment = environment.intercept(&elsewhere).is_some_and(|proxy| {
         let used = config.proxy_url.as_ref();
@@ -50,7 +50,7 @@ fn spare_the_proxy(config: &mut Config, environment: &Matcher) {
     }
 }
 
-/// A parser's message without the picture of the text that follows it: a kubeconfig holds credentials.
+/// A parser's message without the excerpt that follows it: a kubeconfig holds credentials.
 fn first_line(problem: &impl std::fmt::Display) -> String {
     let text = problem.to_string();
     text.lines().next().unwrap_or_default().to_owned()
@@ -59,7 +59,7 @@ fn first_line(problem: &impl std::fmt::Display) -> String {
 /// Builds the client for a given configuration.
 ///
 /// # Errors
-/// What is wrong with the configuration.
+/// The configuration is unusable.
 pub fn build(mut config: Config, metrics: Arc<Metrics>) -> Result<Client, ClientError> {
     // kube would retry 429 and 5xx up to 16 times, for minutes; retries are the reconcile loop's.
     config.default_retry = false;
@@ -120,7 +120,7 @@ where
     }
 }
 
-/// The verb and the resource, from a set that is small and known.
+/// The verb and the resource as metrics labels: few and fixed, whatever the path.
 fn describe(request: &http::Request<Body>) -> (&'static str, &'static str) {
     let path = request.uri().path();
     let watching = request
@@ -155,17 +155,17 @@ fn describe(request: &http::Request<Body>) -> (&'static str, &'static str) {
 mod tests {
     use super::*;
 
-    /// What becomes of the proxy on the way to `https://10.1.2.3:6443`.
+    /// The proxy that is used for `https://10.1.2.3:6443`.
     fn proxy(of_config: &str, no_proxy: &str) -> Option<String> {
         let mut config = Config::new(Uri::from_static("https://10.1.2.3:6443"));
         config.proxy_url = of_config.parse().ok();
         let environment = Matcher::builder().https("http://me:pw@proxy:3128");
-        spare_the_proxy(&mut config, &environment.no(no_proxy).build());
+        apply_no_proxy(&mut config, &environment.no(no_proxy).build());
         config.proxy_url.map(|proxy| proxy.to_string())
     }
 
     #[test]
-    fn no_proxy_is_about_the_api_server() {
+    fn no_proxy_is_compared_with_the_api_server() {
         let proxied = "http://me:pw@proxy:3128/";
         for spared in ["10.1.2.3", "10.0.0.0/8", "x.example, 10.1.2.3"] {
             assert_eq!(proxy(proxied, spared), None, "{spared}");
@@ -173,7 +173,7 @@ mod tests {
         for other in ["", "10.1.2.4", "proxy", "192.168.0.0/16"] {
             assert_eq!(proxy(proxied, other).as_deref(), Some(proxied), "{other}");
         }
-        // The kubeconfig's own.
+        // A proxy of the kubeconfig stays.
         let own = "http://own:8080/";
         assert_eq!(proxy(own, "10.1.2.3").as_deref(), Some(own));
     }

@@ -1,7 +1,7 @@
-//! The key Secrets: the only full read of a Secret in the operator.
+//! The key Secrets, the only ones that are read with their data.
 //!
-//! Each is watched by name, as metadata. Its data is read when a mint needs it, once for all tokens of the credential,
-//! and kept for a minute at most; what stays is a hash by which a changed key is noticed.
+//! Each is watched by name, as metadata. Its data is read when a mint needs it, once for all tokens of the credential, and
+//! kept for a minute; after that only hashes remain, by which a changed key is noticed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
@@ -17,19 +17,20 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::missing_key::Missing;
 use super::{ClusterError, Name, bounded};
-use crate::api::{Reason, SecretField};
+use crate::api::SecretField;
 use crate::mint::Credential;
 use crate::resolve::KeyRef;
 use crate::token::{Blocked, hash};
 
 /// How long a key's value may stay in memory.
-const KEEP: Duration = Duration::from_secs(60);
-/// How long a watch outlives the last look at its Secret. Every RealtimeToken looks at least every five minutes.
+const KEEP_VALUES: Duration = Duration::from_secs(60);
+/// How long a Secret is watched after its last use. Every RealtimeToken uses its own at least every five minutes.
 const IDLE: Duration = Duration::from_secs(15 * 60);
 
 /// All key Secrets in use.
-pub struct Credentials {
+pub(crate) struct Credentials {
     client: Client,
     secrets: Mutex<HashMap<Name, Arc<KeySecret>>>,
     changed: mpsc::UnboundedSender<Name>,
@@ -38,31 +39,34 @@ pub struct Credentials {
 struct KeySecret {
     state: watch::Receiver<State>,
     read: tokio::sync::Mutex<Option<Read>>,
-    looked_at: Mutex<Instant>,
+    used_at: Mutex<Instant>,
     _watch: AbortOnDropHandle<()>,
 }
 
-/// What the watch shows.
+/// What the watch has shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     Unknown,
     Absent,
-    Present { version: String },
+    Present {
+        version: String,
+    },
+    /// Nothing yet, since the watch fails.
     Unreadable(String),
 }
 
+/// A read of the Secret.
 struct Read {
     version: String,
     at: Instant,
-    /// Gone after a minute.
+    /// Dropped after a minute.
     values: Option<BTreeMap<String, SecretString>>,
     hashes: BTreeMap<String, String>,
 }
 
 impl Credentials {
-    /// No Secret is watched yet. `changed` gets the name of each key Secret that changes.
-    #[must_use]
-    pub fn new(client: Client, changed: mpsc::UnboundedSender<Name>) -> Self {
+    /// `changed` gets the name of each key Secret that changes.
+    pub(crate) fn new(client: Client, changed: mpsc::UnboundedSender<Name>) -> Self {
         Self {
             client,
             secrets: Mutex::default(),
@@ -70,76 +74,66 @@ impl Credentials {
         }
     }
 
-    /// The revision of a credential, from memory if the Secret has not changed since it was last read.
-    ///
-    /// # Errors
-    /// The outer one if the API server can't be asked, the inner one if the Secret or the key isn't there.
-    pub async fn revision(
+    /// The revision of a credential, without a request if the Secret has not changed since it was last read. The outer
+    /// error is the API server's, the inner one says that Secret or key are missing.
+    pub(crate) async fn revision(
         &self,
         key: &KeyRef,
         secret_fields: &[SecretField],
     ) -> Result<Result<String, Blocked>, ClusterError> {
-        let secret = self.watched(&Name::new(&key.namespace, &key.name));
-        let version = match secret.settled().await {
-            Ok(version) => version,
-            Err(blocked) => return Ok(Err(blocked.at(key))),
-        };
-        let mut read = secret.read.lock().await;
-        if read.as_ref().is_none_or(|read| read.version != version) {
-            match self.read(key).await {
-                Ok(fresh) => *read = Some(fresh),
-                Err(ClusterError::NotFound) => return Ok(Err(Missing::Secret.at(key))),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(read.as_ref().map_or_else(
-            || Err(Missing::Secret.at(key)),
-            |read| read.revision(key, secret_fields),
-        ))
+        self.with_read(key, |_| true, |read| read.revision(key, secret_fields))
+            .await
     }
 
-    /// The credential itself with its revision, read anew if the last read is more than a minute ago.
-    ///
-    /// # Errors
-    /// As [`Self::revision`].
-    pub async fn credential(
+    /// The credential with its revision, read anew if the values of the last read are a minute old or gone. Errors are
+    /// those of [`Self::revision`].
+    pub(crate) async fn credential(
         &self,
         key: &KeyRef,
         secret_fields: &'static [SecretField],
     ) -> Result<Result<(Credential, String), Blocked>, ClusterError> {
-        let secret = self.watched(&Name::new(&key.namespace, &key.name));
-        let version = match secret.settled().await {
-            Ok(version) => version,
-            Err(blocked) => return Ok(Err(blocked.at(key))),
-        };
-        let mut read = secret.read.lock().await;
-        let usable = |read: &Read| read.version == version && read.values.is_some() && read.at.elapsed() < KEEP;
-        if !read.as_ref().is_some_and(usable) {
-            match self.read(key).await {
-                Ok(fresh) => *read = Some(fresh),
-                Err(ClusterError::NotFound) => {
-                    *read = None; // or the revision would still be there, and the mint be ordered again
-                    return Ok(Err(Missing::Secret.at(key)));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(read.as_ref().map_or_else(
-            || Err(Missing::Secret.at(key)),
-            |read| read.credential(key, secret_fields),
-        ))
+        let has_values = |read: &Read| read.values.is_some() && read.at.elapsed() < KEEP_VALUES;
+        self.with_read(key, has_values, |read| read.credential(key, secret_fields))
+            .await
     }
 
-    /// Drops values that were kept long enough and watches that nobody looks at. To be called every few seconds.
-    pub async fn tidy(&self) {
+    /// Works on the last read of the Secret if that is of its current version and usable, else on a new one.
+    async fn with_read<T>(
+        &self,
+        key: &KeyRef,
+        usable: impl FnOnce(&Read) -> bool,
+        work: impl FnOnce(&Read) -> Result<T, Missing>,
+    ) -> Result<Result<T, Blocked>, ClusterError> {
+        let secret = self.watched(&Name::new(&key.namespace, &key.name));
+        let version = match secret.version().await {
+            Ok(version) => version,
+            Err(missing) => return Ok(Err(missing.blocked(key))),
+        };
+        let mut last = secret.read.lock().await;
+        if !last
+            .as_ref()
+            .is_some_and(|read| read.version == version && usable(read))
+        {
+            *last = match self.read(key).await {
+                Ok(fresh) => Some(fresh),
+                Err(ClusterError::NotFound) => None,
+                Err(error) => return Err(error),
+            };
+        }
+        let result = last.as_ref().ok_or(Missing::Secret).and_then(work);
+        Ok(result.map_err(|missing| missing.blocked(key)))
+    }
+
+    /// Drops values after their minute, and watches of Secrets that are no longer used. To be called every few seconds.
+    pub(crate) async fn tidy(&self) {
         let secrets: Vec<Arc<KeySecret>> = {
             let mut secrets = self.secrets.lock();
-            secrets.retain(|_, secret| secret.looked_at.lock().elapsed() < IDLE);
+            secrets.retain(|_, secret| secret.used_at.lock().elapsed() < IDLE);
             secrets.values().cloned().collect()
         };
         for secret in secrets {
             if let Some(read) = secret.read.lock().await.as_mut()
-                && read.at.elapsed() >= KEEP
+                && read.at.elapsed() >= KEEP_VALUES
             {
                 read.values = None;
             }
@@ -154,42 +148,23 @@ impl Credentials {
             Arc::new(KeySecret {
                 state,
                 read: tokio::sync::Mutex::default(),
-                looked_at: Mutex::new(Instant::now()),
+                used_at: Mutex::new(Instant::now()),
                 _watch: AbortOnDropHandle::new(tokio::spawn(follow)),
             })
         });
-        *secret.looked_at.lock() = Instant::now();
+        *secret.used_at.lock() = Instant::now();
         Arc::clone(secret)
     }
 
     async fn read(&self, key: &KeyRef) -> Result<Read, ClusterError> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &key.namespace);
-        let secret = bounded(api.get(&key.name)).await?;
-        let values: BTreeMap<String, SecretString> = secret
-            .data
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|(name, bytes)| {
-                let text = String::from_utf8(bytes.0).ok()?;
-                let value = text.trim();
-                (!value.is_empty()).then(|| (name, SecretString::from(value)))
-            })
-            .collect();
-        let hashes = values
-            .iter()
-            .map(|(name, value)| (name.clone(), hash::credential_revision([value].into_iter())));
-        Ok(Read {
-            version: secret.metadata.resource_version.unwrap_or_default(),
-            at: Instant::now(),
-            hashes: hashes.collect(),
-            values: Some(values),
-        })
+        Ok(Read::new(bounded(api.get(&key.name)).await?))
     }
 }
 
 impl KeySecret {
     /// The Secret's resourceVersion, once the watch has shown the Secret or its absence.
-    async fn settled(&self) -> Result<String, Missing> {
+    async fn version(&self) -> Result<String, Missing> {
         let mut state = self.state.clone();
         let settled = state.wait_for(|state| *state != State::Unknown);
         match tokio::time::timeout(super::REQUEST_TIMEOUT, settled).await {
@@ -205,69 +180,58 @@ impl KeySecret {
 }
 
 impl Read {
-    /// The Secret's key for a role: the first one's can be chosen, the others have their SDK's names.
-    fn keys<'a>(key: &'a KeyRef, secret_fields: &'a [SecretField]) -> impl Iterator<Item = (&'a SecretField, &'a str)> {
-        secret_fields
+    fn new(secret: Secret) -> Self {
+        let values: BTreeMap<String, SecretString> = secret
+            .data
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|(name, bytes)| {
+                let text = String::from_utf8(bytes.0).ok()?;
+                let value = text.trim();
+                (!value.is_empty()).then(|| (name, SecretString::from(value)))
+            })
+            .collect();
+        let hashes = values
             .iter()
-            .enumerate()
-            .map(|(n, role)| (role, if n == 0 { key.key.as_str() } else { role.key }))
-    }
-
-    fn revision(&self, key: &KeyRef, secret_fields: &[SecretField]) -> Result<String, Blocked> {
-        let mut hashes = Vec::with_capacity(secret_fields.len());
-        for (_, name) in Self::keys(key, secret_fields) {
-            hashes.push(
-                self.hashes
-                    .get(name)
-                    .ok_or_else(|| self.missing(name).at(key))?
-                    .as_str(),
-            );
+            .map(|(name, value)| (name.clone(), hash::credential_revision([value].into_iter())));
+        Self {
+            version: secret.metadata.resource_version.unwrap_or_default(),
+            at: Instant::now(),
+            hashes: hashes.collect(),
+            values: Some(values),
         }
-        Ok(hashes.join("-"))
     }
 
-    fn credential(&self, key: &KeyRef, secret_fields: &'static [SecretField]) -> Result<(Credential, String), Blocked> {
+    fn revision(&self, key: &KeyRef, secret_fields: &[SecretField]) -> Result<String, Missing> {
+        let hashes: Result<Vec<&str>, Missing> = keys(key, secret_fields)
+            .map(|(_, name)| {
+                let hash = self.hashes.get(name).map(String::as_str);
+                hash.ok_or_else(|| self.missing(name))
+            })
+            .collect();
+        Ok(hashes?.join("-"))
+    }
+
+    fn credential(&self, key: &KeyRef, secret_fields: &'static [SecretField]) -> Result<(Credential, String), Missing> {
         let revision = self.revision(key, secret_fields)?;
-        let values = Self::keys(key, secret_fields)
-            .filter_map(|(role, name)| Some((role.key, self.values.as_ref()?.get(name)?.clone())));
+        let values = keys(key, secret_fields)
+            .filter_map(|(field, name)| Some((field.key, self.values.as_ref()?.get(name)?.clone())));
         Ok((Credential::new(values), revision))
     }
 
     fn missing(&self, name: &str) -> Missing {
-        let names: Vec<&str> = self.hashes.keys().map(String::as_str).take(20).collect();
+        let others: Vec<&str> = self.hashes.keys().map(String::as_str).take(20).collect();
         Missing::Key {
             name: name.to_owned(),
-            there: names.join(", "),
+            others: others.join(", "),
         }
     }
 }
 
-enum Missing {
-    Secret,
-    Key { name: String, there: String },
-    Unreadable(String),
-}
-
-impl Missing {
-    fn at(self, key: &KeyRef) -> Blocked {
-        let secret = format!("Secret {}/{}", key.namespace, key.name);
-        let message = match self {
-            Self::Secret => format!(
-                "{secret} does not exist; create it with `kubectl create secret generic {} -n {} \
-                 --from-literal={}=...`",
-                key.name, key.namespace, key.key
-            ),
-            Self::Key { name, there } if there.is_empty() => {
-                format!("{secret} is empty; it must have the key {name}")
-            }
-            Self::Key { name, there } => format!(
-                "{secret} has no key {name}, or nothing in it; it has {there}. Add it, or name another in \
-                 secretRef.key"
-            ),
-            Self::Unreadable(problem) => format!("{secret} can't be read: {problem}"),
-        };
-        Blocked::new(Reason::CredentialNotFound, message)
-    }
+/// The key of the Secret for each field: the first one's can be chosen, the others have their SDK's names.
+fn keys<'a>(key: &'a KeyRef, secret_fields: &'a [SecretField]) -> impl Iterator<Item = (&'a SecretField, &'a str)> {
+    let fields = secret_fields.iter().enumerate();
+    fields.map(|(n, field)| (field, if n == 0 { key.key.as_str() } else { field.key }))
 }
 
 /// Follows one Secret by name, and sends its name at each change.
@@ -293,3 +257,6 @@ async fn follow(client: Client, name: Name, state: watch::Sender<State>, changed
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,15 +1,17 @@
+//! What went wrong with a request to the Kubernetes API, by what helps.
+
 use std::time::Duration;
 
-/// A request to the Kubernetes API that failed, by what to do next.
+/// A request to the Kubernetes API that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    /// Somebody else wrote first, or the object exists already: look again and decide anew.
+    /// The object was changed or created by another writer: look again and decide anew.
     #[error("the object changed meanwhile")]
     Conflict,
-    /// The object is gone.
+    /// There is no such object.
     #[error("the object is gone")]
     NotFound,
-    /// The API server will not have it: RBAC, quota, an admission policy.
+    /// Refused by RBAC, a quota, an admission policy or validation.
     #[error("the API server refused with {code} {reason}: {message}")]
     Refused {
         /// The HTTP status.
@@ -22,7 +24,7 @@ pub enum ClusterError {
     /// No answer in time.
     #[error("no answer from the API server within {0:?}")]
     Timeout(Duration),
-    /// The API server, or the way to it, is out of order.
+    /// The API server fails or can't be reached.
     #[error("the API server is unavailable: {0}")]
     Unavailable(String),
 }

@@ -1,7 +1,7 @@
-//! The watches on several namespaces as one.
+//! Merges the watches on several namespaces into one.
 //!
-//! To a store, a list is the start of everything anew. Here the first lists of all namespaces together are that one
-//! start; a namespace that is listed again later is told as what changed in it.
+//! A store takes the list of a watch as all that exists. So the first lists of all namespaces are merged into one list;
+//! when a namespace is listed again later, the stream has the differences as changes and deletions.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use kube::runtime::watcher::{Error, Event};
 
 use super::Name;
 
-/// Merges watches. Each object is kept, to tell of its deletion should a later list lack it.
+/// Each object is kept, so that its deletion can be reported if a later list lacks it.
 pub(super) fn merged<K: ResourceExt + Clone + Send + 'static>(
     watches: Vec<BoxStream<'static, Result<Event<K>, Error>>>,
 ) -> impl Stream<Item = Result<Event<K>, Error>> + Send + 'static {
@@ -30,9 +30,9 @@ pub(super) fn merged<K: ResourceExt + Clone + Send + 'static>(
 struct Merge<K> {
     parts: Vec<Part<K>>,
     begun: bool,
-    /// How many parts have not been listed yet. Until all are, the whole is one list.
+    /// How many watches have not been listed yet. Until all are, their objects belong to the one list.
     unlisted: usize,
-    /// What was deleted meanwhile: a list can't say so.
+    /// Deleted before that list was complete: reported after it, since a list has no deletions.
     deleted: HashMap<Name, K>,
 }
 

@@ -1,4 +1,7 @@
-//! Kubernetes I/O: the only users of the API client.
+//! Everything that talks to the Kubernetes API: watches, reads and writes. Nothing else uses the API client.
+//!
+//! Requests are not retried here and come back as a [`ClusterError`] that says what helps. Target Secrets are seen as
+//! metadata only; key Secrets alone are read with their data.
 
 mod cached;
 pub mod client;
@@ -7,6 +10,7 @@ mod error;
 pub mod events;
 pub mod lease;
 mod merged;
+mod missing_key;
 mod secret_meta;
 pub mod served;
 pub(crate) mod status;
@@ -29,26 +33,22 @@ use serde::de::DeserializeOwned;
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that one request may take, body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-/// Asks the API server to answer a write with metadata only: the data need not come back.
+/// Has the API server answer a write with the object's metadata instead of the whole object.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
-/// A namespaced object by name.
+/// The name of a namespaced object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Name {
-    /// The namespace.
-    pub namespace: String,
-    /// The name.
-    pub name: String,
+pub(crate) struct Name {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
 }
 
 impl Name {
-    /// The name of an object.
-    pub fn of(object: &impl kube::ResourceExt) -> Self {
+    pub(crate) fn of(object: &impl kube::ResourceExt) -> Self {
         Self::new(object.namespace().unwrap_or_default(), object.name_any())
     }
 
-    /// A namespace and a name.
-    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+    pub(crate) fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self {
             namespace: namespace.into(),
             name: name.into(),
@@ -75,7 +75,7 @@ async fn within<T>(limit: Duration, request: impl Future<Output = Result<T, kube
     }
 }
 
-/// Sends a body that the API client's typed calls would print in debug logs, and gets back metadata only.
+/// Sends a write whose body kube's typed calls would print in debug logs. Only metadata comes back.
 async fn write<T: DeserializeOwned>(
     client: &Client,
     method: http::Method,
@@ -92,6 +92,3 @@ async fn write<T: DeserializeOwned>(
         .map_err(|problem| ClusterError::from(kube::Error::HttpError(problem)))?;
     bounded(client.request(request)).await
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,4 +1,4 @@
-//! Status writes, as merge patches that name what disappears.
+//! Writes of a status, as merge patches: a field of the prior status that the new one lacks is set to null.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::{ApiResource, DynamicObject};
@@ -10,11 +10,13 @@ use super::{ClusterError, Name, bounded, write};
 use crate::api::RealtimeToken;
 use crate::token::secret::annotations::MANAGER;
 
-/// Writes the status of a RealtimeToken. Returns the resourceVersion it has now.
-///
-/// # Errors
-/// The write failed.
-pub async fn of_token<S: Serialize>(client: &Client, name: &Name, prior: &S, new: &S) -> Result<String, ClusterError> {
+/// Writes the status of a RealtimeToken. Returns its new resourceVersion.
+pub(crate) async fn of_token<S: Serialize>(
+    client: &Client,
+    name: &Name,
+    prior: &S,
+    new: &S,
+) -> Result<String, ClusterError> {
     let path = format!(
         "/apis/realtime-token.dev/v1alpha1/namespaces/{}/realtimetokens/{}/status?fieldManager={MANAGER}",
         name.namespace, name.name
@@ -22,11 +24,8 @@ pub async fn of_token<S: Serialize>(client: &Client, name: &Name, prior: &S, new
     patch(client, path, prior, new).await
 }
 
-/// Writes the status of a ClusterRealtimeProvider. Returns the resourceVersion it has now.
-///
-/// # Errors
-/// The write failed.
-pub async fn of_provider<S: Serialize>(
+/// Writes the status of a ClusterRealtimeProvider. Returns its new resourceVersion.
+pub(crate) async fn of_provider<S: Serialize>(
     client: &Client,
     name: &str,
     prior: &S,
@@ -37,11 +36,8 @@ pub async fn of_provider<S: Serialize>(
     patch(client, path, prior, new).await
 }
 
-/// The conditions of a RealtimeToken that can't be read as one; none if they can't be read either.
-///
-/// # Errors
-/// The read failed.
-pub async fn conditions_of_unreadable(client: &Client, name: &Name) -> Result<Vec<Condition>, ClusterError> {
+/// The conditions of a RealtimeToken that can't be parsed; none if they can't be parsed either.
+pub(crate) async fn conditions_of_unreadable(client: &Client, name: &Name) -> Result<Vec<Condition>, ClusterError> {
     let kind = ApiResource::erase::<RealtimeToken>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &name.namespace, &kind);
     let mut object = bounded(api.get(&name.name)).await?;
@@ -49,11 +45,8 @@ pub async fn conditions_of_unreadable(client: &Client, name: &Name) -> Result<Ve
     Ok(serde_json::from_value(conditions).unwrap_or_default())
 }
 
-/// Writes the conditions of a RealtimeToken that can't be read; the rest of its status stays.
-///
-/// # Errors
-/// The write failed.
-pub async fn of_unreadable(
+/// Writes the conditions of a RealtimeToken that can't be parsed; the rest of its status stays.
+pub(crate) async fn of_unreadable(
     client: &Client,
     name: &Name,
     generation: Option<i64>,
@@ -64,7 +57,7 @@ pub async fn of_unreadable(
     of_token(client, name, &nothing, &new).await.map(|_| ())
 }
 
-/// Of the answer to a write, which version it made.
+/// The part of a write's answer that is used.
 #[derive(Deserialize)]
 struct Written {
     metadata: Version,
@@ -88,3 +81,6 @@ async fn patch<S: Serialize>(client: &Client, path: String, prior: &S, new: &S) 
     let written: Written = write(client, http::Method::PATCH, path, "application/merge-patch+json", body).await?;
     Ok(written.metadata.resource_version)
 }
+
+#[cfg(test)]
+mod tests;

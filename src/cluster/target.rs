@@ -40,10 +40,7 @@ impl Targets {
         Ok(bounded(api.get_opt(&name.name)).await?.map(|secret| secret.view))
     }
 
-    /// Creates the Secret with everything in it.
-    ///
-    /// # Errors
-    /// [`ClusterError::Conflict`] if there is one by now.
+    /// Creates the Secret. A [`ClusterError::Conflict`] means that it exists by now.
     pub(crate) async fn create(
         &self,
         name: &Name,
@@ -85,10 +82,8 @@ impl Targets {
         )
     }
 
-    /// Replaces token and annotations, if the Secret is still as it was seen.
-    ///
-    /// # Errors
-    /// [`ClusterError::Conflict`] or [`ClusterError::NotFound`] if it is not.
+    /// Replaces the token and its annotations. A [`ClusterError::Conflict`] or [`ClusterError::NotFound`] means that the
+    /// Secret is no longer as it was seen.
     pub(crate) async fn update(
         &self,
         name: &Name,
@@ -109,10 +104,7 @@ impl Targets {
         self.patch(name, &patch).await
     }
 
-    /// Brings labels, annotations and owner up to date; the data stays.
-    ///
-    /// # Errors
-    /// [`ClusterError::Conflict`] or [`ClusterError::NotFound`] if the Secret is no longer as it was seen.
+    /// Brings labels, annotations and owner up to date; the data stays. Errors are those of [`Self::update`].
     pub(crate) async fn relabel(
         &self,
         name: &Name,
@@ -121,7 +113,7 @@ impl Targets {
         renewal_time: Option<String>,
         owner: Option<OwnerReference>,
     ) -> Result<Arc<SecretView>, ClusterError> {
-        // What a former template put there is known to managedFields only, which the cache does not keep.
+        // Only managedFields say what a former template put there, and the cache does not keep them.
         let live = self.get(name).await?.ok_or(ClusterError::NotFound)?;
         let mut annotations = desired.annotations.clone();
         annotations.insert(annotations::METADATA_HASH.to_owned(), desired.hash.clone());
@@ -192,14 +184,17 @@ impl Targets {
     }
 }
 
-/// A write that rests on a stale view gets a 409 instead of landing.
+/// Has the API server refuse the write with 409 if the Secret is no longer as it was seen.
 fn precondition(seen: &SecretView, mut changes: Value) -> Value {
     changes["uid"] = json!(seen.uid());
     changes["resourceVersion"] = json!(seen.resource_version());
     changes
 }
 
-/// Serialising maps with string keys can't fail.
+/// Maps with string keys: serde_json can't fail on them.
 fn json_bytes(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

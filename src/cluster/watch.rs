@@ -120,3 +120,6 @@ fn backoff() -> ExponentialBackoff {
         .without_max_times()
         .into()
 }
+
+#[cfg(test)]
+mod tests;
