@@ -99,8 +99,7 @@ pub struct Objects(pub Vec<Value>);
 
 impl Objects {
     pub fn parse(yaml: &str) -> Self {
-        let objects: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap();
-        let mut objects: Vec<_> = objects.into_iter().filter(|object| !object.is_null()).collect();
+        let mut objects: Vec<_> = yaml.split("\n---\n").flat_map(parse_document).collect();
         objects.sort_by_key(title);
         Self(objects)
     }
@@ -140,6 +139,18 @@ impl Objects {
         let args = self.container()["args"].as_array().unwrap();
         args.iter().map(|arg| arg.as_str().unwrap()).collect()
     }
+}
+
+/// Most documents, the large CRDs among them, are the same whatever the values: each is parsed once.
+fn parse_document(yaml: &str) -> Vec<Value> {
+    static PARSED: Mutex<BTreeMap<String, Vec<Value>>> = Mutex::new(BTreeMap::new());
+    if let Some(parsed) = PARSED.lock().unwrap().get(yaml) {
+        return parsed.clone();
+    }
+    let objects: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap_or_else(|problem| panic!("{problem}: {yaml}"));
+    let objects: Vec<_> = objects.into_iter().filter(|object| !object.is_null()).collect();
+    PARSED.lock().unwrap().insert(yaml.to_owned(), objects.clone());
+    objects
 }
 
 /// Kind, namespace and name.

@@ -7,21 +7,19 @@ use futures::FutureExt;
 use futures::future::{LocalBoxFuture, join_all};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::api::events::v1::Event;
 use kube::Api;
-use kube::api::ListParams;
-use realtime_token_operator::api::{RealtimeToken, RealtimeTokenStatus};
+use realtime_token_operator::api::RealtimeTokenStatus;
 use serde_json::{Value, json};
 use testkit::standin::{Call, Scope};
 use testkit::wait;
 
-use crate::world::{Case, holds};
+use crate::world::{Case, DEADLINE, holds};
 
-/// Two tokens of one RealtimeToken are 10 s apart; beyond that this is for a slow machine.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = DEADLINE;
 
-/// What should happen at once, several processes and a busy machine included.
-pub const AT_ONCE: SignedDuration = SignedDuration::from_secs(6);
+/// What happens at once, several processes and a busy machine included: less than a hanging call takes to be given up
+/// (20 s), and than the first pause after a refusal (29 s).
+pub const AT_ONCE: SignedDuration = SignedDuration::from_secs(15);
 
 /// Runs cases side by side and names those that failed.
 pub async fn all(cases: Vec<(&str, LocalBoxFuture<'_, ()>)>) {
@@ -91,7 +89,7 @@ impl Case<'_> {
 
     /// Waits for so many calls for one RealtimeToken.
     pub async fn calls_of_reach(&self, name: &str, count: usize) -> Vec<Call> {
-        wait::until(&format!("{count} calls for {name}"), PATIENCE, async || {
+        wait::until(&format!("{count} calls for {name}"), DEADLINE, async || {
             let calls = self.calls_of(name);
             Ok((calls.len() >= count).then_some(calls))
         })
@@ -111,28 +109,14 @@ impl Case<'_> {
             .await;
     }
 
-    /// Waits for a status with as much patience as two tokens in a row need.
+    /// Waits for a status that fits.
     pub async fn patiently(&self, name: &str, fits: impl Fn(&RealtimeTokenStatus) -> bool) -> RealtimeTokenStatus {
-        let fits = |token: &RealtimeToken| token.status.as_ref().is_some_and(&fits);
-        wait::object_when(&self.tokens(), name, PATIENCE, fits)
-            .await
-            .unwrap()
-            .status
-            .unwrap()
+        self.status_when(name, fits).await
     }
 
-    /// Waits for an Event; they are published one after the other, so a busy machine needs its time.
+    /// Waits for a warning.
     async fn warned(&self, name: &str, reason: &str) {
-        let api: Api<Event> = self.namespace.api();
-        let event = wait::until(&format!("event {reason} of {name}"), PATIENCE, async || {
-            let events = api.list(&ListParams::default()).await?;
-            Ok(events.into_iter().find(|event| {
-                let about = event.regarding.as_ref().and_then(|about| about.name.as_deref());
-                about == Some(name) && event.reason.as_deref() == Some(reason)
-            }))
-        })
-        .await
-        .unwrap();
+        let event = self.event(name, reason).await;
         assert_eq!(event.type_.as_deref(), Some("Warning"), "{event:?}");
         assert!(event.note.as_ref().is_some_and(|note| !note.is_empty()), "{event:?}");
     }
@@ -178,7 +162,7 @@ impl Case<'_> {
         );
     }
 
-    /// Waits for a revision with as much patience as two tokens in a row need, and for a status that has forgotten
+    /// Waits for a revision and for a status that has forgotten
     /// all failures. The Secret holds the last token that was minted.
     pub async fn recovered(&self, name: &str, revision: i64) -> Secret {
         let status = self

@@ -56,7 +56,8 @@ async fn tokens_rotate_at_their_renewal_time() {
             let calls = case.calls();
             let previous = calls[calls.len() - 2].time;
             let gap = calls[calls.len() - 1].time.duration_since(previous).as_millis();
-            assert!((10_200..14_000).contains(&gap), "minted {gap} ms after the last");
+            // At the latest as the floor of 2 s comes.
+            assert!((10_200..22_000).contains(&gap), "minted {gap} ms after the last");
         }
     }
     let message = case

@@ -4,11 +4,11 @@ use kube::api::DeleteParams;
 use serde_json::json;
 use testkit::wait;
 
-use crate::world::{SOON, World, world};
+use crate::world::{DEADLINE, World, world};
 
 /// Waits until the metrics have all of these lines.
 pub async fn lines_appear(world: &World, lines: &[String]) {
-    wait::until("metrics", SOON, async || {
+    wait::until("metrics", DEADLINE, async || {
         let metrics = world.operator.lock().await.metrics().await?;
         let missing: Vec<_> = lines.iter().filter(|line| !metrics.contains(line.as_str())).collect();
         anyhow::ensure!(missing.is_empty(), "{missing:#?} not in\n{metrics}");
@@ -59,7 +59,7 @@ async fn a_deleted_one_leaves_no_series_and_a_suspended_one_alarms_nobody() {
 
     case.tokens().delete("goes", &DeleteParams::default()).await.unwrap();
     case.patch("stays", json!({"spec": {"suspend": true}})).await;
-    wait::until("the series to end", SOON, async || {
+    wait::until("the series to end", DEADLINE, async || {
         let metrics = case.world.operator.lock().await.metrics().await?;
         let gone = format!("namespace=\"{}\",name=\"goes\"", case.namespace.name());
         anyhow::ensure!(!metrics.contains(&gone), "{gone} in\n{metrics}");

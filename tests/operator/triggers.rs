@@ -3,20 +3,8 @@
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
-use testkit::wait;
 
-use crate::world::{Case, SOON, annotation, data, holds, world};
-
-/// Waits until the smallest interval between two mints has passed, so that a trigger is obeyed at once.
-async fn aged(case: &Case<'_>, name: &str) {
-    wait::until("ten seconds since the mint", SOON, async || {
-        let secret = case.secrets().get(name).await?;
-        let issued: jiff::Timestamp = annotation(&secret, "issued-at").unwrap().parse()?;
-        Ok((jiff::Timestamp::now().duration_since(issued).as_secs() >= 10).then_some(()))
-    })
-    .await
-    .unwrap();
-}
+use crate::world::{annotation, data, holds, outlive_the_interval, world};
 
 #[tokio::test]
 async fn a_changed_session_mints_once() {
@@ -46,8 +34,7 @@ async fn a_changed_session_mints_once() {
 async fn the_annotation_forces_one_renewal() {
     let case = world().await.case("forced").await;
     case.create("voice", case.openai()).await;
-    case.revision("voice", 1).await;
-    aged(&case, "voice").await;
+    outlive_the_interval(&case.revision("voice", 1).await).await;
     let at = json!({"metadata": {"annotations": {"realtime-token.dev/renew-requested-at": "2026-11-23T20:00:00Z"}}});
     case.patch("voice", at.clone()).await;
     let secret = case.revision("voice", 2).await;
@@ -75,8 +62,7 @@ async fn the_annotation_forces_one_renewal() {
 async fn a_changed_key_mints_once_with_the_new_key() {
     let case = world().await.case("rekey").await;
     case.create("voice", case.openai()).await;
-    case.revision("voice", 1).await;
-    aged(&case, "voice").await;
+    outlive_the_interval(&case.revision("voice", 1).await).await;
     case.put_key("openai", &case.spare_key).await;
     case.revision("voice", 2).await;
     case.event("voice", "CredentialRotated").await;
@@ -91,7 +77,7 @@ async fn what_does_not_change_the_token_never_mints() {
     case.create("voice", case.openai()).await;
     let first = case.revision("voice", 1).await;
     case.condition("voice", "Ready", "True", "Issued").await;
-    aged(&case, "voice").await;
+    outlive_the_interval(&first).await;
 
     // Labels and annotations of the resource; labels of the key Secret; settings of the renewal; a status wiped.
     case.patch(

@@ -1,11 +1,12 @@
 //! What the tests share: one control plane, one stand-in provider and one operator for all of them; a namespace and a
-//! key for each. A test that restarts or kills things makes a [`World`] of its own.
+//! key for each. A test that restarts or kills its operator, or counts its requests, has an operator of its own.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
@@ -13,22 +14,30 @@ use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use realtime_token_operator::api::{RealtimeToken, RealtimeTokenStatus};
 use serde_json::{Value, json};
-use testkit::cluster::{self, Cluster, Namespace, Options};
+use testkit::cluster::{self, Audited, Cluster, Namespace, Options};
 use testkit::operator::Operator;
 use testkit::standin::{self, Call, Fault, Provider, Scope, StandIn};
 use testkit::wait;
 use tokio::sync::{Mutex, OnceCell};
 
-/// For everything that should happen at once but goes through several processes.
-pub const SOON: Duration = Duration::from_secs(15);
+/// How long a test waits for anything before it fails. It measures nothing: two mints of one RealtimeToken are ten
+/// seconds apart, and a busy machine takes its time. What has to be quick is asserted by the times of what happened.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const CRDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
 /// More tests than this don't run in one world.
 const KEYS: usize = 400;
+/// Below a level at which the logs would cost more than what is tested.
+const LOG: &str = "info,realtime_token_operator=debug";
 
 pub struct World {
     pub cluster: ClusterRef,
     pub standin: StandIn,
     pub operator: Mutex<Operator>,
     pub platform: Namespace,
+    kubeconfig: PathBuf,
+    args: Vec<String>,
+    /// The one namespace that the operator looks after, until a case takes it.
+    watched: Option<Mutex<Option<Namespace>>>,
     next: AtomicUsize,
 }
 
@@ -66,34 +75,69 @@ pub async fn world() -> &'static World {
         .await
 }
 
-impl World {
-    /// A world with a control plane of its own.
-    pub async fn own(args: &[&str]) -> Self {
-        Self::new(
-            ClusterRef::Own(Box::new(Cluster::start(Options::default()).await.unwrap())),
-            args,
-        )
+/// The control plane of the operators that one test has for itself. It logs who asked it for what.
+async fn second_cluster() -> &'static Cluster {
+    static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+    CLUSTER
+        .get_or_init(async || {
+            let options = Options {
+                audit: true,
+                ..Options::default()
+            };
+            let cluster = Cluster::start(options).await.unwrap();
+            cluster.apply_crds(CRDS).await.unwrap();
+            cluster
+        })
         .await
+}
+
+impl World {
+    /// A world with an operator of its own, which looks after the namespace of the one [`World::case`] and no other.
+    pub async fn with_own_operator(name: &str, args: &[&str]) -> Self {
+        let cluster = second_cluster().await;
+        let platform = cluster.namespace("platform").await.unwrap();
+        let watched = cluster.namespace(name).await.unwrap();
+        // A user of its own, by whose name the API server logs its requests.
+        let user = platform.name();
+        let kubeconfig = cluster.component_kubeconfig(user, user, Some("system:masters"));
+        let mut all = vec!["--watch-namespaces", watched.name(), "--no-cluster-providers"];
+        all.extend(args);
+        let all = all.into_iter().map(str::to_owned).collect();
+        let mut world = Self::start(ClusterRef::Shared(cluster), platform, kubeconfig.unwrap(), all).await;
+        world.watched = Some(Mutex::new(Some(watched)));
+        world
+    }
+
+    /// A world with a control plane of its own, to be stopped or changed.
+    pub async fn with_own_cluster() -> Self {
+        let cluster = Cluster::start(Options::default()).await.unwrap();
+        Self::new(ClusterRef::Own(Box::new(cluster)), &[]).await
     }
 
     async fn new(cluster: ClusterRef, args: &[&str]) -> Self {
-        cluster
-            .apply_crds(concat!(env!("CARGO_MANIFEST_DIR"), "/crds"))
-            .await
-            .unwrap();
+        cluster.apply_crds(CRDS).await.unwrap();
+        let platform = cluster.namespace("platform").await.unwrap();
+        let kubeconfig = cluster.kubeconfig().to_owned();
+        let args = args.iter().map(|&arg| arg.to_owned()).collect();
+        Self::start(cluster, platform, kubeconfig, args).await
+    }
+
+    async fn start(cluster: ClusterRef, platform: Namespace, kubeconfig: PathBuf, args: Vec<String>) -> Self {
         let standin = StandIn::start(standin::Options::default()).unwrap();
         // Beside each test's own keys those of the files in tests/conformance.
         let openai = (0..KEYS).map(openai_key).chain(["sk-test-fake".into()]);
         let elevenlabs = (0..KEYS).map(elevenlabs_key).chain(["xi-fake".into()]);
         standin.accept_keys(Provider::OpenAi, openai);
         standin.accept_keys(Provider::ElevenLabs, elevenlabs);
-        let platform = cluster.namespace("platform").await.unwrap();
-        let operator = start_operator(&cluster, &standin, &platform, args).await;
+        let operator = start_operator(&kubeconfig, &standin, &platform, &args).await;
         Self {
             cluster,
             standin,
             operator: Mutex::new(operator),
             platform,
+            kubeconfig,
+            args,
+            watched: None,
             next: AtomicUsize::new(0),
         }
     }
@@ -102,12 +146,19 @@ impl World {
     pub async fn restart(&self) {
         let mut operator = self.operator.lock().await;
         operator.kill().unwrap();
-        *operator = start_operator(&self.cluster, &self.standin, &self.platform, &[]).await;
+        *operator = self.replica().await;
     }
 
-    /// Another operator beside the one there is.
-    pub async fn replica(&self, args: &[&str]) -> Operator {
-        start_operator(&self.cluster, &self.standin, &self.platform, args).await
+    /// Another operator with the same arguments.
+    pub async fn replica(&self) -> Operator {
+        start_operator(&self.kubeconfig, &self.standin, &self.platform, &self.args).await
+    }
+
+    /// What the operator of [`World::with_own_operator`] has asked the API server for, without its lists and watches.
+    pub fn requests(&self) -> Vec<Audited> {
+        let mut all = self.cluster.audit().unwrap();
+        all.retain(|it| it.user == self.platform.name() && it.verb != "list" && it.verb != "watch");
+        all
     }
 
     /// A namespace with key Secrets `openai` and `elevenlabs`.
@@ -118,7 +169,10 @@ impl World {
     pub async fn labelled_case(&self, name: &str, labels: &[(&str, &str)]) -> Case<'_> {
         let number = 2 * self.next.fetch_add(1, Ordering::Relaxed);
         assert!(number + 2 < KEYS, "more cases than keys");
-        let namespace = self.cluster.labelled_namespace(name, labels).await.unwrap();
+        let namespace = match &self.watched {
+            Some(watched) => watched.lock().await.take().expect("one case per operator"),
+            None => self.cluster.labelled_namespace(name, labels).await.unwrap(),
+        };
         let case = Case {
             world: self,
             namespace,
@@ -132,16 +186,16 @@ impl World {
     }
 }
 
-async fn start_operator(cluster: &Cluster, standin: &StandIn, platform: &Namespace, args: &[&str]) -> Operator {
+async fn start_operator(kubeconfig: &Path, standin: &StandIn, platform: &Namespace, args: &[String]) -> Operator {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_realtime-token-operator"));
-    let mut builder = Operator::builder(binary, cluster.kubeconfig())
+    let mut builder = Operator::builder(binary, kubeconfig)
         .namespace(platform.name())
         .arg("--allow-endpoint")
         .arg(standin.origins().join(","))
-        .env("LOG", "trace")
+        .env("LOG", LOG)
         .env("NO_PROXY", "127.0.0.1");
     for arg in args {
-        builder = builder.arg(*arg);
+        builder = builder.arg(arg);
     }
     let mut operator = builder.start().unwrap();
     operator.wait_ready().await.unwrap();
@@ -227,7 +281,7 @@ impl Case<'_> {
     /// Waits for a RealtimeToken whose status fits.
     pub async fn status_when(&self, name: &str, fits: impl Fn(&RealtimeTokenStatus) -> bool) -> RealtimeTokenStatus {
         let fits = |token: &RealtimeToken| token.status.as_ref().is_some_and(&fits);
-        wait::object_when(&self.tokens(), name, SOON, fits)
+        wait::object_when(&self.tokens(), name, DEADLINE, fits)
             .await
             .unwrap()
             .status
@@ -248,12 +302,14 @@ impl Case<'_> {
     /// Waits for a Secret of a revision.
     pub async fn revision(&self, secret: &str, revision: i64) -> Secret {
         let fits = |secret: &Secret| annotation(secret, "revision") == Some(&revision.to_string());
-        wait::object_when(&self.secrets(), secret, SOON, fits).await.unwrap()
+        wait::object_when(&self.secrets(), secret, DEADLINE, fits)
+            .await
+            .unwrap()
     }
 
     /// Waits for a Secret that fits.
     pub async fn secret_when(&self, name: &str, fits: impl Fn(&Secret) -> bool) -> Secret {
-        wait::object_when(&self.secrets(), name, SOON, |secret: &Secret| fits(secret))
+        wait::object_when(&self.secrets(), name, DEADLINE, |secret: &Secret| fits(secret))
             .await
             .unwrap()
     }
@@ -268,7 +324,7 @@ impl Case<'_> {
 
     /// Waits for so many calls with this test's keys.
     pub async fn calls_reach(&self, count: usize) -> Vec<Call> {
-        wait::until("calls to the provider", SOON, async || {
+        wait::until("calls to the provider", DEADLINE, async || {
             let calls = self.calls();
             Ok((calls.len() >= count).then_some(calls))
         })
@@ -284,7 +340,7 @@ impl Case<'_> {
     /// Waits for an Event about a RealtimeToken.
     pub async fn event(&self, name: &str, reason: &str) -> Event {
         let api: Api<Event> = self.namespace.api();
-        wait::until(&format!("event {reason} of {name}"), SOON, async || {
+        wait::until(&format!("event {reason} of {name}"), DEADLINE, async || {
             let events = api.list(&ListParams::default()).await?;
             Ok(events.into_iter().find(|event| {
                 event.reason.as_deref() == Some(reason)
@@ -340,6 +396,16 @@ pub fn holds(status: &RealtimeTokenStatus, type_: &str, value: &str, reason: &st
 
 pub fn annotation<'a>(secret: &'a Secret, name: &str) -> Option<&'a String> {
     secret.annotations().get(&format!("realtime-token.dev/{name}"))
+}
+
+/// Waits until the smallest interval between two mints has passed since this one's: the operator no longer holds the
+/// token, and mints at once where it must.
+pub async fn outlive_the_interval(secret: &Secret) {
+    let issued: Timestamp = annotation(secret, "issued-at").unwrap().parse().unwrap();
+    let rest = SignedDuration::from_millis(10_200) - Timestamp::now().duration_since(issued);
+    if let Ok(rest) = rest.try_into() {
+        tokio::time::sleep(rest).await; // what is awaited is time itself
+    }
 }
 
 pub fn data(secret: &Secret, key: &str) -> String {

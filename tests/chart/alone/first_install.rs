@@ -3,13 +3,13 @@
 
 use std::process::Command;
 
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{ListParams, PostParams};
+use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use realtime_token_operator::api::ClusterRealtimeProvider;
 use serde_json::{Value, json};
 use testkit::cluster::Options;
-use testkit::helm::Major;
+use testkit::helm::{Helm, Major};
+use testkit::operator::Operator;
 use testkit::wait;
 
 use super::stage::{CHART, RELEASE, Stage};
@@ -59,29 +59,9 @@ async fn providers(stage: &Stage) -> Vec<String> {
 }
 
 /// The pod of `helm test` as a process, with its arguments and its rights; only the operator is at another place here.
-#[tokio::test]
-async fn the_pod_of_helms_test_may_see_what_it_needs() {
-    let stage = Stage::start(Options::default()).await;
-    let helm = stage.helm(Major::Four);
-    let values = json!({"leaderElection": {"leaseDurationSeconds": 3}});
-    stage
-        .namespace(NAMESPACE, json!({"pod-security.kubernetes.io/enforce": "restricted"}))
-        .await;
-    stage.install(&helm, NAMESPACE, &values);
-
+pub async fn helms_test_may_see_what_it_needs(stage: &Stage, helm: &Helm, operator: &Operator) {
     let hooks = helm.run(["get", "hooks", RELEASE, "-n", NAMESPACE]).unwrap();
     let pod: Value = serde_saphyr::from_str(hooks.trim_start_matches("---\n")).unwrap();
-    // Where only restricted pods may be, it may be too.
-    let admitted: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
-    let dry = PostParams {
-        dry_run: true,
-        ..PostParams::default()
-    };
-    admitted
-        .create(&dry, &serde_json::from_value(pod.clone()).unwrap())
-        .await
-        .unwrap();
-
     let folder = tempfile::tempdir().unwrap();
     let account = pod["spec"]["serviceAccountName"].as_str().unwrap();
     let kubeconfig = stage
@@ -111,7 +91,6 @@ async fn the_pod_of_helms_test_may_see_what_it_needs() {
         (output.status.success(), said)
     };
 
-    let operator = stage.operator(NAMESPACE).await;
     let (ok, said) = check(&format!("http://{}", operator.http_addr()), "30").await;
     assert!(ok, "{said}");
     assert_eq!(
@@ -120,7 +99,6 @@ async fn the_pod_of_helms_test_may_see_what_it_needs() {
         "{said}"
     );
     assert!(said.contains(&format!("holds the Lease {RELEASE}")), "{said}");
-    drop(operator);
     let (ok, said) = check("http://127.0.0.1:9", "1").await;
     assert!(!ok && said.contains("can't be reached"), "{said}");
 }

@@ -1,5 +1,6 @@
 //! A cluster that allows little: Pod Security Standard `restricted` on the release's namespace, and the admission
-//! plugin OwnerReferencesPermissionEnforcement, as OpenShift has it.
+//! plugin OwnerReferencesPermissionEnforcement, as OpenShift has it. What people may do, and what the pod of `helm test`
+//! may, is tried here too, so that it needs no other control plane.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Secret};
@@ -10,6 +11,8 @@ use serde_json::json;
 use testkit::cluster::Options;
 use testkit::helm::{Helm, Major};
 
+use super::first_install::helms_test_may_see_what_it_needs;
+use super::people::who_may_do_what;
 use super::stage::Stage;
 use super::tenant::Tenant;
 
@@ -27,8 +30,10 @@ async fn a_cluster_that_allows_little() {
     let helm = stage.helm(Major::Four);
     stage.install(&helm, NAMESPACE, &json!({}));
     its_pods_are_admitted(&stage, &helm).await;
+    who_may_do_what(&stage).await;
 
-    let _operator = stage.operator(NAMESPACE).await;
+    let operator = stage.operator(NAMESPACE).await;
+    helms_test_may_see_what_it_needs(&stage, &helm, &operator).await;
     let tenant = stage.tenant("shop").await;
     let role = ["create", "rolebinding", "editor", "-n", "shop"];
     stage.kubectl(&[&role[..], &["--clusterrole=edit", "--user=editor"]].concat());

@@ -6,22 +6,20 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use realtime_token_operator::api::{ClusterRealtimeProvider, RealtimeToken};
 use serde_json::json;
-use testkit::cluster::Options;
-use testkit::helm::Major;
 use testkit::wait;
 
 use super::stage::Stage;
 use super::tenant::{SOON, Tenant};
 
-#[tokio::test]
-async fn who_may_do_what() {
-    let stage = Stage::start(Options::default()).await;
-    stage.namespace("operators", json!({})).await;
-    stage.install(&stage.helm(Major::Four), "operators", &json!({}));
-    let tenant = stage.tenant("shop").await;
+/// The namespace that the people have their rights in.
+const NAMESPACE: &str = "office";
+
+/// In a cluster with a release, and before an operator runs that would answer what is created here.
+pub async fn who_may_do_what(stage: &Stage) {
+    let tenant = stage.tenant(NAMESPACE).await;
     for role in ["view", "edit", "admin"] {
         let (role, user) = (format!("--clusterrole={role}"), format!("--user={role}er"));
-        stage.kubectl(&["create", "rolebinding", &user[7..], "-n", "shop", &role, &user]);
+        stage.kubectl(&["create", "rolebinding", &user[7..], "-n", NAMESPACE, &role, &user]);
     }
     // Somebody who administers all namespaces, and is no cluster-admin for that.
     stage.kubectl(&[
@@ -31,7 +29,7 @@ async fn who_may_do_what() {
         "--clusterrole=admin",
         "--user=all",
     ]);
-    wait_for_aggregation(&stage).await;
+    wait_for_aggregation(stage).await;
 
     let tokens = "realtimetokens.realtime-token.dev";
     let providers = "clusterrealtimeproviders.realtime-token.dev";
@@ -59,12 +57,12 @@ async fn who_may_do_what() {
     // And so it is with real requests.
     let editor = stage.somebody("editer").await;
     let own = serde_json::from_value(Tenant::manifest("voice", tenant.own())).unwrap();
-    let tokens = Api::<RealtimeToken>::namespaced(editor.clone(), "shop");
+    let tokens = Api::<RealtimeToken>::namespaced(editor.clone(), NAMESPACE);
     tokens.create(&PostParams::default(), &own).await.unwrap();
     let viewer = stage.somebody("viewer").await;
-    let seen = Api::<RealtimeToken>::namespaced(viewer.clone(), "shop");
+    let seen = Api::<RealtimeToken>::namespaced(viewer.clone(), NAMESPACE);
     assert_eq!(seen.list(&ListParams::default()).await.unwrap().items.len(), 1);
-    let secrets = Api::<Secret>::namespaced(viewer.clone(), "shop");
+    let secrets = Api::<Secret>::namespaced(viewer.clone(), NAMESPACE);
     forbidden(secrets.get("openai").await);
     forbidden(secrets.list(&ListParams::default()).await);
     let suspend = Patch::Merge(json!({"spec": {"suspend": true}}));
@@ -91,7 +89,7 @@ impl Stage {
         Client::try_from(config).unwrap()
     }
 
-    /// What `kubectl auth can-i` would say, in the namespace `shop`.
+    /// What `kubectl auth can-i` would say, in [`NAMESPACE`].
     async fn may(&self, user: &str, verb: &str, resource: &str, expected: bool) {
         use k8s_openapi::api::authorization::v1::{
             ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
@@ -101,7 +99,7 @@ impl Stage {
         let review = SelfSubjectAccessReview {
             spec: SelfSubjectAccessReviewSpec {
                 resource_attributes: Some(ResourceAttributes {
-                    namespace: Some("shop".to_owned()),
+                    namespace: Some(NAMESPACE.to_owned()),
                     verb: Some(verb.to_owned()),
                     group: Some(group.to_owned()),
                     resource: Some(resource.to_owned()),

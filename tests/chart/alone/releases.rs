@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::DeleteParams;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use testkit::cluster::Options;
@@ -76,6 +78,9 @@ async fn lives(major: Major) {
 
     run(&["uninstall", RELEASE]);
     stop(&mut operator).await;
+    // Without its rights it couldn't release the Lease, and the next install would wait for its end.
+    let leases: Api<Lease> = Api::namespaced(stage.client.clone(), NAMESPACE);
+    leases.delete(RELEASE, &DeleteParams::default()).await.unwrap();
     assert_eq!(deployments(&stage).await, 0);
     assert_eq!(stage.cluster_roles().await, [""; 0]);
     issued.still_the_same("uninstall").await;

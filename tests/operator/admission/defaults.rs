@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use testkit::wait;
 
 use super::{Desk, Kind, merge, object};
-use crate::world::SOON;
+use crate::world::DEADLINE;
 
 #[tokio::test]
 async fn defaults_are_filled_in() {
@@ -144,7 +144,7 @@ async fn kubectl_knows_the_short_names_and_explains() {
         let known = Kind::ALL.map(|kind| schemas.contains(&format!(".v1alpha1.{}\"", kind.name())));
         Ok(known.iter().all(|known| *known).then_some(()))
     };
-    wait::until("both kinds in the OpenAPI schema", SOON, published)
+    wait::until("both kinds in the OpenAPI schema", DEADLINE, published)
         .await
         .unwrap();
     let say = |args: &[&str]| {

@@ -1,11 +1,15 @@
-//! `check`: one line for what is well, or one error that says what isn't.
+//! A cluster without the CRDs: what the operator does until they are there, and what `check` says: one line for what is
+//! well, or one error that says what isn't.
 
 use std::process::Command;
 
 use testkit::cluster::{Cluster, Options};
 use testkit::operator::Operator;
+use testkit::wait;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+
+use crate::world::{CRDS, DEADLINE};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_realtime-token-operator");
 
@@ -27,6 +31,18 @@ async fn check(cluster: &Cluster, url: &str, seconds: &str, args: &[&str]) -> (b
 async fn it_says_what_is_missing_and_then_that_all_is_well() {
     let cluster = Cluster::start(Options::default()).await.unwrap();
     let nobody = "http://127.0.0.1:9";
+    let mut operator = Operator::builder(BINARY, cluster.kubeconfig())
+        .namespace("default")
+        .arg("--leader-elect")
+        .arg("--lease-duration-seconds=6")
+        .start()
+        .unwrap();
+    wait::until("the log to name what is missing", DEADLINE, async || {
+        let logs = operator.logs();
+        Ok(logs.contains("ClusterRealtimeProviders: ").then_some(()))
+    })
+    .await
+    .unwrap();
 
     let (ok, said) = check(&cluster, nobody, "1", &[]).await;
     assert!(!ok);
@@ -35,8 +51,7 @@ async fn it_says_what_is_missing_and_then_that_all_is_well() {
         "{said}"
     );
 
-    let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
-    cluster.apply_crds(crds).await.unwrap();
+    cluster.apply_crds(CRDS).await.unwrap();
     let (ok, said) = check(&cluster, nobody, "1", &[]).await;
     assert!(!ok);
     assert!(
@@ -45,16 +60,11 @@ async fn it_says_what_is_missing_and_then_that_all_is_well() {
     );
     assert!(said.contains("refused"), "{said}");
 
-    let mut operator = Operator::builder(BINARY, cluster.kubeconfig())
-        .namespace("default")
-        .arg("--leader-elect")
-        .arg("--lease-duration-seconds=3")
-        .start()
-        .unwrap();
+    // The operator goes on by itself once they are there.
     operator.wait_ready().await.unwrap();
     let url = format!("http://{}/", operator.http_addr());
     let lease = ["--lease-name", "realtime-token-operator"];
-    let (ok, said) = check(&cluster, &url, "10", &lease).await;
+    let (ok, said) = check(&cluster, &url, "30", &lease).await;
     assert!(ok, "{said}");
     let lines: Vec<_> = said.lines().collect();
     assert_eq!(lines.len(), 3, "{said}");

@@ -1,163 +1,117 @@
-//! What a token costs, counted at the API server and at the provider. Each test has a control plane of its own, since
-//! the API server counts everybody's requests.
+//! What a token costs, by the API server's audit log and the provider's own count.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::BTreeSet;
 
-use futures::future::join_all;
-use serde_json::json;
-use testkit::cluster::RequestCounts;
-use testkit::wait;
+use serde_json::{Value, json};
+use testkit::cluster::Audited;
 
-use crate::world::{Case, World, annotation};
+use crate::world::{Case, World, holds};
 
-const TOKENS: usize = 20;
+const TOKENS: usize = 10;
+const RESTARTS: usize = 5;
 
-/// Requests to the kinds that the operator works with, by verb and resource; its long watches are counted at their end
-/// and left out.
-pub(super) fn requests(counts: &RequestCounts) -> BTreeMap<String, u64> {
-    let mut found = BTreeMap::new();
-    for (request, count) in counts.iter() {
-        let ours = ["secrets", "realtimetokens", "clusterrealtimeproviders", "events"];
-        if ours.contains(&request.resource.as_str()) && request.verb != "WATCH" && count > 0 {
-            let subresource = if request.subresource.is_empty() { "" } else { "/status" };
-            *found
-                .entry(format!("{} {}{subresource}", request.verb, request.resource))
-                .or_default() += count;
-        }
-    }
-    found
+fn names(prefix: &str) -> Vec<String> {
+    (0..TOKENS).map(|n| format!("{prefix}-{n}")).collect()
 }
 
-/// The API server counts a request a moment after it answered: waits until the counts stand still.
-pub(super) async fn counts(world: &World) -> RequestCounts {
-    let mut last = String::new();
-    wait::until("request counts to stand still", Duration::from_secs(20), async || {
-        tokio::time::sleep(Duration::from_millis(400)).await; // polling a counter
-        let counts = world.cluster.apiserver_requests().await?;
-        let now = format!("{:?}", requests(&counts));
-        let still = now == last;
-        last = now;
-        Ok(still.then_some(counts))
-    })
-    .await
-    .unwrap()
+/// How many of these requests are of this verb, on objects of this kind and name.
+fn count(requests: &[Audited], verb: &str, resource: &str, name: &str) -> usize {
+    let same = |it: &&Audited| it.verb == verb && it.resource == resource && it.name == name;
+    requests.iter().filter(same).count()
 }
 
-fn name(n: usize) -> String {
-    format!("voice-{n}")
+/// The requests that change one of these objects.
+fn writes<'a>(requests: &'a [Audited], names: &[String]) -> Vec<&'a Audited> {
+    let ours = |it: &&Audited| it.verb != "get" && names.contains(&it.name);
+    requests.iter().filter(ours).collect()
 }
 
-async fn all_reach(case: &Case<'_>, revision: i64) {
-    wait::until(
-        "all tokens to reach the revision",
-        Duration::from_secs(60),
-        async || {
-            let names: Vec<String> = (0..TOKENS).map(name).collect();
-            let found = join_all(
-                names
-                    .iter()
-                    .map(async |name| case.world.seen_revision(case, name).await),
-            )
-            .await;
-            Ok(found.into_iter().all(|seen| seen >= revision).then_some(()))
-        },
-    )
-    .await
-    .unwrap();
+async fn suspend(case: &Case<'_>, name: &str, suspended: bool) {
+    case.patch(name, json!({"spec": {"suspend": suspended}})).await;
 }
 
-impl World {
-    async fn seen_revision(&self, case: &Case<'_>, name: &str) -> i64 {
-        let secret = case.secrets().get_opt(name).await.unwrap();
-        secret
-            .and_then(|secret| annotation(&secret, "revision")?.parse().ok())
-            .unwrap_or(0)
-    }
+/// Each rotation is one call to the provider, one write of the Secret and one of the status.
+fn assert_costs(case: &Case<'_>, requests: &[Audited], name: &str) {
+    let mints = case.calls_of(name).len();
+    let of = |verb: &str, resource: &str| count(requests, verb, resource, name);
+    assert_eq!(of("create", "secrets"), 1, "{name}");
+    assert_eq!(of("patch", "secrets"), mints - 1, "{name}");
+    let statuses = of("patch", "realtimetokens/status");
+    assert_eq!(
+        statuses,
+        mints + 1,
+        "{name}: one for each token, and one as it was suspended"
+    );
+    let stored = requests.iter().position(|it| it.verb == "create" && it.name == name);
+    let later = &requests[stored.unwrap()..];
+    assert_eq!(count(later, "get", "secrets", name), 0, "{name}: no target is read");
 }
 
 #[tokio::test]
 async fn a_rotation_costs_one_call_and_two_writes_and_a_restart_nothing() {
-    let world = World::own(&[]).await;
+    let world = World::with_own_operator("cost", &[]).await;
     let case = world.case("cost").await;
-    let mut spec = case.openai();
-    // Renewal after 29 to 30 s: long enough to create all and to count before the first rotation.
-    spec["expirationSeconds"] = json!(60);
-    spec["renewal"] = json!({"minRemainingSeconds": 1, "propagationSeconds": 0});
-    for n in 0..TOKENS {
-        case.create(&name(n), spec.clone()).await;
+    let (resting, rotating) = (names("rests"), names("rotates"));
+    let short = |mut spec: Value| {
+        // Renewal after 14 to 15 s, and as long again for a busy machine.
+        spec["expirationSeconds"] = json!(30);
+        spec["renewal"] = json!({"minRemainingSeconds": 1, "propagationSeconds": 0});
+        spec
+    };
+    for name in &rotating {
+        case.create(name, short(case.spec(name))).await;
     }
-    for n in 0..TOKENS {
-        case.condition(&name(n), "Ready", "True", "Issued").await;
+    for name in &resting {
+        case.create(name, case.spec(name)).await;
     }
-    assert_eq!(case.calls().len(), TOKENS);
+    for name in &resting {
+        case.condition(name, "Ready", "True", "Issued").await;
+    }
 
     // Waiting costs nothing, though each object's own writes and a label edit wake it.
-    let before = counts(&world).await;
-    case.patch(&name(0), json!({"metadata": {"labels": {"edited": "yes"}}}))
-        .await;
-    let idle = requests(&counts(&world).await.since(&before));
-    assert_eq!(
-        idle,
-        BTreeMap::from([("PATCH realtimetokens".to_owned(), 1)]),
-        "our own edit is all there is"
-    );
+    let before = world.requests().len();
+    let edited = json!({"metadata": {"labels": {"edited": "yes"}}});
+    case.patch(&resting[0], edited).await;
+    case.settle().await;
+    let requests = world.requests().split_off(before);
+    assert_eq!(writes(&requests, &resting), [] as [&Audited; 0]);
 
-    // One rotation of each, watched at the provider so that the tests' own requests stay out of the count.
-    let before = counts(&world).await;
-    wait::until("one rotation of each", Duration::from_secs(60), async || {
-        Ok((case.calls().len() >= 2 * TOKENS).then_some(()))
-    })
-    .await
-    .unwrap();
-    let spent = requests(&counts(&world).await.since(&before));
-    assert_eq!(case.calls().len(), 2 * TOKENS, "one mint for each renewal that was due");
-    let writes = TOKENS as u64;
-    let expected = [("PATCH realtimetokens/status", writes), ("PATCH secrets", writes)];
-    let reads = spent.get("GET secrets").copied().unwrap_or(0);
-    assert!(
-        reads <= 2,
-        "the key is read once a minute for all its tokens, and no target is: {spent:?}"
-    );
-    for (what, count) in expected {
-        assert_eq!(spent.get(what), Some(&count), "{spent:?}");
+    for name in &rotating {
+        case.calls_of_reach(name, 2).await;
+        // A call comes before its writes, and what is suspended finishes them.
+        suspend(&case, name, true).await;
+        case.status_when(name, |s| holds(s, "Renewing", "False", "Suspended"))
+            .await;
     }
-    assert!(
-        spent
-            .keys()
-            .all(|key| ["GET secrets", "PATCH secrets", "PATCH realtimetokens/status"].contains(&key.as_str())),
-        "{spent:?}"
-    );
+    let requests = world.requests();
+    for name in &rotating {
+        assert_costs(&case, &requests, name);
+    }
+    let keys = count(&requests, "get", "secrets", "openai");
+    assert!(keys <= 4, "the key is read once a minute for all its tokens: {keys}");
+    let kinds: BTreeSet<_> = requests.iter().map(|it| (&*it.verb, &*it.resource)).collect();
+    let expected = [
+        ("create", "events"),
+        ("create", "secrets"),
+        ("get", "secrets"),
+        ("patch", "realtimetokens/status"),
+        ("patch", "secrets"),
+    ];
+    assert_eq!(kinds, BTreeSet::from(expected));
 
-    // A restart with live tokens: nothing minted, nothing written.
-    all_reach(&case, 2).await;
-    let before = counts(&world).await;
+    // Restarts with live tokens: nothing is minted, nothing is written.
+    let before = requests.len();
     let minted = case.calls().len();
-    world.restart().await;
-    let spent = requests(&counts(&world).await.since(&before));
-    let written: Vec<_> = spent
-        .keys()
-        .filter(|key| !key.starts_with("GET") && !key.starts_with("LIST"))
-        .collect();
-    assert!(written.is_empty(), "{spent:?}");
-    assert!(spent.get("GET secrets").copied().unwrap_or(0) <= 1, "{spent:?}");
-    assert_eq!(case.calls().len(), minted);
-    // And the restarted one goes on with the schedule.
-    all_reach(&case, 3).await;
-    assert_eq!(case.calls().len(), 3 * TOKENS);
-}
-
-#[tokio::test]
-async fn twenty_restarts_mint_nothing() {
-    let world = World::own(&[]).await;
-    let case = world.case("restarts").await;
-    for n in 0..TOKENS {
-        case.create(&name(n), case.openai()).await;
-    }
-    all_reach(&case, 1).await;
-    for _ in 0..20 {
+    for _ in 0..RESTARTS {
         world.restart().await;
     }
     case.settle().await;
-    assert_eq!(case.calls().len(), TOKENS);
+    let requests = world.requests().split_off(before);
+    let all = [resting, rotating].concat();
+    assert_eq!(writes(&requests, &all), [] as [&Audited; 0]);
+    assert_eq!(case.calls().len(), minted);
+    // And the restarted one goes on with the schedule.
+    let mints = case.calls_of("rotates-0").len();
+    suspend(&case, "rotates-0", false).await;
+    case.calls_of_reach("rotates-0", mints + 1).await;
 }

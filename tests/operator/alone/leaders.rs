@@ -9,14 +9,12 @@ use testkit::operator::Operator;
 use testkit::standin::Fault;
 use testkit::wait;
 
-use crate::world::{Case, World, token_json};
+use crate::world::{Case, DEADLINE, World, token_json};
 
-/// Two replicas on a Lease that runs out after six seconds: a leader gives up after four without an answer, which a busy
+/// Two replicas on a Lease that runs out after nine seconds: a leader gives up after six without an answer, which a busy
 /// machine must not bring about.
-const ARGS: [&str; 3] = ["--leader-elect", "--lease-duration-seconds", "6"];
-const LEASE: Duration = Duration::from_secs(6);
-/// For a takeover on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const ARGS: [&str; 3] = ["--leader-elect", "--lease-duration-seconds", "9"];
+const LEASE: Duration = Duration::from_secs(9);
 
 async fn leads(operator: &Operator) -> bool {
     let metrics = operator.metrics().await.unwrap_or_default();
@@ -24,7 +22,7 @@ async fn leads(operator: &Operator) -> bool {
 }
 
 async fn until_leading(operator: &Operator) {
-    wait::until("the standby to lead", PATIENCE, async || {
+    wait::until("the standby to lead", DEADLINE, async || {
         Ok(leads(operator).await.then_some(()))
     })
     .await
@@ -41,7 +39,7 @@ async fn holder(world: &World) -> Option<String> {
 async fn two(world: &World, case: &Case<'_>) -> Operator {
     case.create("voice", case.openai()).await;
     case.condition("voice", "Ready", "True", "Issued").await;
-    let standby = world.replica(&ARGS).await;
+    let standby = world.replica().await;
     assert!(leads(&*world.operator.lock().await).await);
     assert!(!leads(&standby).await, "ready, and yet it only stands by");
     standby
@@ -49,14 +47,14 @@ async fn two(world: &World, case: &Case<'_>) -> Operator {
 
 #[tokio::test]
 async fn a_leader_that_ends_gives_the_lease_up_and_nothing_is_minted_again() {
-    let world = World::own(&ARGS).await;
+    let world = World::with_own_operator("handover", &ARGS).await;
     let case = world.case("handover").await;
     let standby = two(&world, &case).await;
     let first = holder(&world).await;
 
     let mut leader = world.operator.lock().await;
     leader.sigterm().unwrap();
-    let status = leader.wait_exit(PATIENCE).await.unwrap();
+    let status = leader.wait_exit(DEADLINE).await.unwrap();
     assert!(status.success(), "{status}\n{}", leader.logs());
     let ended = Instant::now();
     until_leading(&standby).await;
@@ -77,7 +75,7 @@ async fn a_leader_that_ends_gives_the_lease_up_and_nothing_is_minted_again() {
 
 #[tokio::test]
 async fn a_leader_that_is_killed_is_replaced_once_its_lease_has_run_out() {
-    let world = World::own(&ARGS).await;
+    let world = World::with_own_operator("killed", &ARGS).await;
     let case = world.case("killed").await;
     let standby = two(&world, &case).await;
     world.operator.lock().await.kill().unwrap();
@@ -91,21 +89,23 @@ async fn a_leader_that_is_killed_is_replaced_once_its_lease_has_run_out() {
 /// nothing to say any more.
 #[tokio::test]
 async fn a_leader_that_was_frozen_past_its_lease_writes_nothing_and_ends() {
-    let world = World::own(&ARGS).await;
+    let world = World::with_own_operator("frozen", &ARGS).await;
     let case = world.case("frozen").await;
     let standby = two(&world, &case).await;
     let mut leader = world.operator.lock().await;
 
-    case.fail(Fault::Delay(Duration::from_secs(2)));
+    // Its answer comes while the leader is frozen, and waits in its socket.
+    case.fail(Fault::Delay(Duration::from_secs(8)));
     case.force("voice", "1").await;
     case.calls_reach(2).await;
     leader.freeze().unwrap();
+    case.heal();
     until_leading(&standby).await;
     let stored = case.revision("voice", 2).await;
     assert_eq!(case.calls().len(), 3, "the new leader asks for itself");
 
     leader.thaw().unwrap();
-    let status = leader.wait_exit(PATIENCE).await.unwrap();
+    let status = leader.wait_exit(DEADLINE).await.unwrap();
     assert!(!status.success(), "its process ends, and says so");
     let logs = leader.logs();
     assert!(
@@ -120,7 +120,7 @@ async fn a_leader_that_was_frozen_past_its_lease_writes_nothing_and_ends() {
 
 #[tokio::test]
 async fn a_leader_cut_off_from_its_lease_stops_before_another_may_start() {
-    let world = World::own(&ARGS).await;
+    let world = World::with_own_operator("taken", &ARGS).await;
     let case = world.case("taken").await;
     case.create("voice", case.openai()).await;
     case.condition("voice", "Ready", "True", "Issued").await;
@@ -136,7 +136,7 @@ async fn a_leader_cut_off_from_its_lease_stops_before_another_may_start() {
         .await
         .unwrap();
     let mut leader = world.operator.lock().await;
-    let status = leader.wait_exit(PATIENCE).await.unwrap();
+    let status = leader.wait_exit(DEADLINE).await.unwrap();
     assert_eq!(status.code(), Some(1));
     let logs = leader.logs();
     assert!(

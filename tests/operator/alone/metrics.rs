@@ -6,12 +6,12 @@ use testkit::standin::{Fault, Scope};
 use testkit::wait;
 
 use crate::metrics::lines_appear;
-use crate::world::{Case, SOON, World};
+use crate::world::{Case, DEADLINE, World};
 
 /// Alerts on a key that is refused look at how many tokens are stuck with it now, so that they end with the trouble.
 #[tokio::test]
 async fn tokens_in_trouble_are_counted_by_reason() {
-    let world = World::own(&[]).await;
+    let world = World::with_own_operator("trouble", &[]).await;
     let case = world.case("trouble").await;
     case.fail(Fault::status(401));
     case.create("refused", case.openai()).await;
@@ -31,10 +31,11 @@ async fn tokens_in_trouble_are_counted_by_reason() {
 /// Whatever ends the delay: here it is the key that somebody repairs. Nobody waited for the one that was suspended.
 #[tokio::test]
 async fn a_late_token_counts_and_a_suspended_one_does_not() {
-    let world = World::own(&[]).await;
+    let world = World::with_own_operator("late", &[]).await;
     let case = world.case("late").await;
     let mut spec = case.openai();
-    spec["expirationSeconds"] = json!(20);
+    // Renewal after 19 to 20 s: what is done before it takes a moment, and as long again to the end of the token.
+    spec["expirationSeconds"] = json!(40);
     spec["renewal"] = json!({"minRemainingSeconds": 2, "propagationSeconds": 0});
     case.create("late", spec.clone()).await;
     case.create("asleep", spec).await;
@@ -45,7 +46,7 @@ async fn a_late_token_counts_and_a_suspended_one_does_not() {
     case.fail(Fault::status(401));
     case.condition("late", "Renewing", "True", "CredentialRejected").await;
     let asleep = case.status_when("asleep", |_| true).await;
-    wait::until("the suspended one's renewal time", SOON, async || {
+    wait::until("the suspended one's renewal time", DEADLINE, async || {
         let due = asleep.renewal_time.as_ref().is_some_and(|due| due.0 < Timestamp::now());
         Ok(due.then_some(()))
     })
@@ -72,7 +73,7 @@ async fn suspend(case: &Case<'_>, suspended: bool) {
 /// Many mints in flight are told of the same limit.
 #[tokio::test]
 async fn a_limit_is_counted_once() {
-    let world = World::own(&[]).await;
+    let world = World::with_own_operator("limited", &[]).await;
     let case = world.case("limited").await;
     world
         .standin
@@ -81,7 +82,7 @@ async fn a_limit_is_counted_once() {
         case.create(&format!("voice-{number}"), case.openai()).await;
     }
     let series = "realtime_token_provider_limited_seconds_total{provider=\"openai\"} ";
-    let seconds = wait::until("the limit", SOON, async || {
+    let seconds = wait::until("the limit", DEADLINE, async || {
         let metrics = world.operator.lock().await.metrics().await?;
         let reported =
             metrics.contains("realtime_token_tokens{provider=\"openai\",ready=\"false\",reason=\"RateLimited\"} 8\n");

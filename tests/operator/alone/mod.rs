@@ -1,6 +1,7 @@
-//! What can't be tried beside other tests, nor on a cluster that is somebody's: the API server is stopped, its requests
-//! are counted, its CRD is loosened, the one operator is restarted. Each has a control plane of its own, and with
-//! `CLUSTER` set `make test` leaves them out and says so.
+//! What can't be tried with the operator that all tests share, nor on a cluster of a user: operators are restarted, and
+//! their requests are counted by the API server's audit log. They share a second control plane, where each operator
+//! looks after a namespace of its own; where the API server is stopped or a CRD is changed, a test has one for itself.
+//! With `CLUSTER` set `make test` leaves them out and says so.
 
 mod check;
 mod cost;

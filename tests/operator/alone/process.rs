@@ -1,4 +1,4 @@
-//! The process: how it starts and ends, and what it never says.
+//! The process: how it ends, and what it never says.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::json;
-use testkit::cluster::{Cluster, Options};
-use testkit::operator::Operator;
 use testkit::standin::Fault;
-use testkit::wait;
 
-use crate::world::{SOON, World};
+use crate::world::World;
+
+/// What a pod is given by default.
+const GRACE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn sigterm_ends_it_cleanly_and_soon() {
-    let world = World::own(&[]).await;
+    let world = World::with_own_operator("term", &[]).await;
     let case = world.case("term").await;
     case.create("voice", case.openai()).await;
     case.revision("voice", 1).await;
     let mut operator = world.operator.lock().await;
     operator.sigterm().unwrap();
-    let status = operator.wait_exit(Duration::from_secs(15)).await.unwrap();
+    let status = operator.wait_exit(GRACE).await.unwrap();
     assert!(status.success(), "{status}\n{}", operator.logs());
     assert!(operator.logs().contains("stopped"));
 }
@@ -30,7 +30,7 @@ async fn sigterm_ends_it_cleanly_and_soon() {
 /// key in its refusals.
 #[tokio::test]
 async fn no_key_and_no_token_is_ever_told() {
-    let world = World::own(&["--log", "trace"]).await;
+    let world = World::with_own_operator("canary", &["--log", "trace"]).await;
     let case = world.case("canary").await;
     case.create("good", case.openai()).await;
     case.create("url", case.elevenlabs("SignedUrl")).await;
@@ -97,22 +97,4 @@ async fn no_key_and_no_token_is_ever_told() {
         let told = secrets.iter().position(|secret| text.contains(secret.as_str()));
         assert_eq!(told, None, "{where_} tell a secret");
     }
-}
-
-#[tokio::test]
-async fn without_crds_it_says_so_and_goes_on_once_they_are_there() {
-    let cluster = Cluster::start(Options::default()).await.unwrap();
-    let binary = env!("CARGO_BIN_EXE_realtime-token-operator");
-    let mut operator = Operator::builder(binary, cluster.kubeconfig()).start().unwrap();
-    wait::until("the log to name what is missing", SOON, async || {
-        let logs = operator.logs();
-        Ok(logs.contains("ClusterRealtimeProviders: ").then_some(()))
-    })
-    .await
-    .unwrap();
-    cluster
-        .apply_crds(concat!(env!("CARGO_MANIFEST_DIR"), "/crds"))
-        .await
-        .unwrap();
-    operator.wait_ready().await.unwrap();
 }

@@ -9,12 +9,12 @@ use realtime_token_operator::api::RealtimeToken;
 use serde_json::json;
 use testkit::wait;
 
-use crate::world::{Case, SOON, World};
+use crate::world::{Case, DEADLINE, World};
 
 /// What a newer or looser CRD lets pass and this operator can't read costs nobody else anything, and says so itself.
 #[tokio::test]
 async fn an_object_that_cannot_be_read_says_so_and_holds_up_nobody() {
-    let world = World::own(&[]).await;
+    let world = World::with_own_cluster().await;
     let case = world.case("unreadable").await;
     case.create("before", case.openai()).await;
     case.revision("before", 1).await;
@@ -27,7 +27,7 @@ async fn an_object_that_cannot_be_read_says_so_and_holds_up_nobody() {
     );
     // The API server takes a moment to serve the looser schema.
     let odd = json!({"openai": {"model": 5}, "credentials": {"secretRef": {"name": "openai"}}});
-    wait::until("the looser schema", SOON, async || {
+    wait::until("the looser schema", DEADLINE, async || {
         let object = json!({
             "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken", "metadata": {"name": "odd"}, "spec": odd,
         });
@@ -43,7 +43,7 @@ async fn an_object_that_cannot_be_read_says_so_and_holds_up_nobody() {
         let mut conditions = conditions.unwrap_or_default().into_iter();
         conditions.find(|condition| condition["type"] == type_)
     };
-    let seen = wait::object_when(&api, "odd", SOON, |object: &DynamicObject| {
+    let seen = wait::object_when(&api, "odd", DEADLINE, |object: &DynamicObject| {
         condition(object, "Ready").is_some()
     })
     .await
@@ -103,7 +103,7 @@ async fn loosen_the_crd(case: &Case<'_>) {
         .await
         .unwrap();
     let established = is_crd_established();
-    wait::object_when(&crds, name, SOON, |crd| {
+    wait::object_when(&crds, name, DEADLINE, |crd| {
         kube::runtime::wait::Condition::matches_object(&established, Some(crd))
     })
     .await

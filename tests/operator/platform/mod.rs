@@ -15,8 +15,8 @@ use realtime_token_operator::api::{ClusterRealtimeProvider, ClusterRealtimeProvi
 use serde_json::{Value, json};
 use testkit::wait;
 
-use crate::expect::{PATIENCE, cluster_wide};
-use crate::world::{Case, put_secret};
+use crate::expect::cluster_wide;
+use crate::world::{Case, DEADLINE, put_secret};
 
 impl Case<'_> {
     /// The name of this case's provider, and of its key Secret in the operator's namespace.
@@ -84,7 +84,7 @@ impl Case<'_> {
     ) -> ClusterRealtimeProviderStatus {
         let api: Api<ClusterRealtimeProvider> = cluster_wide(self);
         let fits = |provider: &ClusterRealtimeProvider| provider.status.as_ref().is_some_and(&fits);
-        wait::object_when(&api, self.provider(), PATIENCE, fits)
+        wait::object_when(&api, self.provider(), DEADLINE, fits)
             .await
             .unwrap()
             .status

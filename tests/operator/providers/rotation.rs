@@ -1,10 +1,9 @@
 //! Each example on the real API server: a Secret, one renewal when it is asked for, and no mint beyond these.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use futures::future::join_all;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -12,10 +11,7 @@ use testkit::conformance::Conformance;
 use testkit::wait;
 
 use super::Cell;
-use crate::world::{Case, annotation};
-
-/// For all providers at once, on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(40);
+use crate::world::{Case, DEADLINE, annotation, outlive_the_interval};
 
 /// Brings all examples through two tokens, side by side.
 pub async fn all(case: &Case<'_>, files: &[Conformance]) -> BTreeMap<String, Cell> {
@@ -55,12 +51,7 @@ async fn twice(case: &Case<'_>, file: &Conformance) -> Result<usize, String> {
     }
     handed_out(case, file, &first)?;
 
-    // Two mints of one RealtimeToken are at least ten seconds apart; what is awaited is time itself.
-    let issued: Timestamp = annotation(&first, "issued-at").unwrap().parse().unwrap();
-    let rest = SignedDuration::from_millis(10_200) - Timestamp::now().duration_since(issued);
-    if let Ok(rest) = rest.try_into() {
-        tokio::time::sleep(rest).await;
-    }
+    outlive_the_interval(&first).await;
     let asked = json!({"metadata": {"annotations": {"realtime-token.dev/renew-requested-at": "once"}}});
     case.patch(name, asked).await;
     let second = revision(case, name, 2).await?;
@@ -77,7 +68,7 @@ async fn twice(case: &Case<'_>, file: &Conformance) -> Result<usize, String> {
 
 async fn revision(case: &Case<'_>, name: &str, number: i64) -> Result<Secret, String> {
     let fits = |secret: &Secret| annotation(secret, "revision") == Some(&number.to_string());
-    match wait::object_when(&case.secrets(), name, PATIENCE, fits).await {
+    match wait::object_when(&case.secrets(), name, DEADLINE, fits).await {
         Ok(secret) => Ok(secret),
         Err(_) => {
             let status = case.tokens().get(name).await.map(|token| token.status);

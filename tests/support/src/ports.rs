@@ -4,25 +4,53 @@ use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
     io,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    sync::{Mutex, PoisonError},
 };
 
 /// Below the range from which Linux takes the ports of outgoing connections (32768 and up), unlike what `bind(0)` gives:
 /// a port there may be taken while its server is down, and a client that keeps knocking at it may even connect to itself.
 const RANGE: std::ops::Range<u16> = 12_000..32_000;
 
-/// An address on 127.0.0.1 that nobody listens on just now. Someone may take it before you do: be ready to try again.
+/// An address on 127.0.0.1 that no process listens on, and that no other call gives, of this process or of another one
+/// on this machine, until this process ends.
+///
+/// Between this call and the server's start the port is free for others. A UDP socket of the same number, which doesn't
+/// stand in the server's way, tells the next call that it is taken.
 pub fn free() -> io::Result<SocketAddr> {
+    static TAKEN: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
     let mut last = None;
     for _ in 0..100 {
         // `RandomState` is the standard library's only source of random numbers, and enough here.
         let offset = RandomState::new().hash_one(()) % u64::from(RANGE.end - RANGE.start);
         let port = RANGE.start + offset as u16;
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        match TcpListener::bind(addr) {
-            Ok(_) => return Ok(addr),
+        // In this order, so that two calls can't be in each other's way.
+        let taken = UdpSocket::bind(addr).and_then(|mark| TcpListener::bind(addr).map(|_| mark));
+        match taken {
+            Ok(mark) => {
+                TAKEN.lock().unwrap_or_else(PoisonError::into_inner).push(mark);
+                return Ok(addr);
+            }
             Err(error) => last = Some(error),
         }
     }
     Err(last.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_given_once_and_can_be_listened_on() -> io::Result<()> {
+        let mut all = Vec::new();
+        for _ in 0..200 {
+            let addr = free()?;
+            assert!(!all.contains(&addr), "{addr} was given before");
+            TcpListener::bind(addr)?;
+            all.push(addr);
+        }
+        Ok(())
+    }
 }
