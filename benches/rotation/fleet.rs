@@ -14,7 +14,7 @@ use kube::{
 };
 use realtime_token_operator::{
     api::RealtimeToken,
-    token::metadata::{NAME, RENEWAL_TIME},
+    token::secret::annotations::{NAME, RENEWAL_TIME},
 };
 use serde_json::{Value, json};
 use testkit::cluster::Namespace;

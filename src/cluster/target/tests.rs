@@ -84,14 +84,14 @@ fn content(token: &str) -> Content {
         data: data
             .map(|(key, value)| (key.to_owned(), ByteString(value.into())))
             .into(),
-        annotations: BTreeMap::from([(metadata::REVISION.to_owned(), token.to_owned())]),
+        annotations: BTreeMap::from([(annotations::REVISION.to_owned(), token.to_owned())]),
         hash: "h".to_owned(),
     }
 }
 
-fn labels() -> Dress {
-    let labels = [(metadata::MANAGED_BY, MANAGER), (metadata::NAME, "token")];
-    Dress {
+fn labels() -> SecretMetadata {
+    let labels = [(annotations::MANAGED_BY, MANAGER), (annotations::NAME, "token")];
+    SecretMetadata {
         labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
         annotations: BTreeMap::new(),
         hash: "m".to_owned(),
@@ -231,7 +231,7 @@ async fn an_update_takes_away_the_keys_and_annotations_that_are_no_longer_ours()
     first.data.insert("extra".to_owned(), ByteString(b"x".to_vec()));
     first
         .annotations
-        .insert(metadata::RENEW_REQUEST.to_owned(), "now".to_owned());
+        .insert(annotations::RENEW_REQUEST.to_owned(), "now".to_owned());
     let created = fixture.targets.create(&name(), first, &labels(), None).await.unwrap();
     fixture.edit_unseen();
     let patch = json!({"data": {"foreign": "eQ=="}});
@@ -245,7 +245,7 @@ async fn an_update_takes_away_the_keys_and_annotations_that_are_no_longer_ours()
         (None, Some("eQ=="))
     );
     let secret = fixture.api.get("secrets", "shop", "voice").unwrap();
-    assert!(secret["metadata"]["annotations"][metadata::RENEW_REQUEST].is_null());
+    assert!(secret["metadata"]["annotations"][annotations::RENEW_REQUEST].is_null());
 }
 
 #[tokio::test(start_paused = true)]
@@ -268,14 +268,14 @@ async fn new_labels_replace_our_old_ones_and_no_others() {
     let secret = fixture.api.get("secrets", "shop", "voice").unwrap();
     let (labels, annotations) = (&secret["metadata"]["labels"], &secret["metadata"]["annotations"]);
     assert_eq!(
-        (&labels["tier"], &labels["theirs"], &labels[metadata::NAME]),
+        (&labels["tier"], &labels["theirs"], &labels[annotations::NAME]),
         (&json!(null), &json!("yes"), &json!("token"))
     );
     assert_eq!(
         (&annotations["note"], &annotations["theirs"]),
         (&json!(null), &json!("yes"))
     );
-    assert_eq!(annotations[metadata::REVISION], "1", "the token's own stay");
-    assert_eq!(annotations[metadata::RENEWAL_TIME], json!(time));
+    assert_eq!(annotations[annotations::REVISION], "1", "the token's own stay");
+    assert_eq!(annotations[annotations::RENEWAL_TIME], json!(time));
     assert_eq!(fixture.data("token").as_deref(), Some("MQ=="));
 }
