@@ -1,7 +1,38 @@
 //! realtime-token-operator: mints ephemeral tokens of realtime AI providers into Kubernetes Secrets, in time.
+//!
+//! Everything that is known of one token is one value, everything that happens to it is one pure function of that value,
+//! and what touches the world only looks and performs.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`api`] | the contract: both kinds, status, conditions, CEL rules; beside each provider block its facts, stated once |
+//! | [`token`] | the life of one token, without I/O: [`token::Lifecycle`], decisions, schedule, backoffs, status, Secret |
+//! | [`resolve`] | spec, account and policy -> what to ask of whom with which key, or why not; without I/O |
+//! | [`providers`] | the trait, the list, and one small file for each provider |
+//! | [`mint`] | asking: HTTP client, endpoint policy, replies, expiry, refusals, scrubbing, signing |
+//! | `budget` | per credential: rate, concurrency, limits, the verdict on the key, whose slot is next; wakes its queue |
+//! | [`cluster`] | Kubernetes I/O: every user of the API client, the watches included |
+//! | [`controller`] | look, step, report, perform |
+//! | [`leader`] | of several replicas one works: a pure step on the Lease, and its loop |
+//! | [`metrics`], [`server`], [`health`], [`telemetry`] | what Prometheus, probes and people see |
+//! | [`config`], [`cli`] | the command line, validated; the subcommands without a controller |
+//! | [`clock`] | the only reader of the wall clock |
+//! | `template` | MiniJinja as `target.template`, `http` and `jwt` use it |
+//!
+//! The way of the data, for one RealtimeToken:
+//!
+//! ```text
+//! cluster::watch ─► controller::look     the spec, the Secret's metadata, the key's revision, now
+//!                ─► token::Lifecycle     Event × Observation -> Effect, situation
+//!                ─► controller::report   the status if it differs, Events, metrics
+//!                ─► wait, or controller::mint (budget, mint, providers), or controller::write (cluster::target);
+//!                   its end is the next Event
+//! ```
+//!
+//! What a module may import is held by a test, `tests/docs/layers.rs`.
 
 pub mod api;
-pub mod budget;
+mod budget;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

@@ -9,6 +9,7 @@
 )]
 
 mod fields;
+mod layers;
 mod links;
 mod one_file;
 mod providers;

@@ -1,0 +1,151 @@
+//! The map in `src/lib.rs` is true: every module has a line, and imports no module that its line doesn't allow.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What each module may import of the crate. A folder and the file beside it are one module.
+const MAY_IMPORT: [(&str, &[&str]); 17] = [
+    ("api", &[]),
+    ("clock", &[]),
+    ("health", &[]),
+    ("template", &[]),
+    ("telemetry", &["config"]),
+    ("token", &["api", "clock", "template"]),
+    ("budget", &["api", "token"]),
+    ("mint", &["api", "clock", "providers", "template", "token"]),
+    ("providers", &["api", "mint", "token"]),
+    ("resolve", &["api", "mint", "providers", "token"]),
+    ("cluster", &["api", "mint", "resolve", "token"]),
+    ("metrics", &["api", "clock", "cluster", "resolve", "token"]),
+    ("leader", &["clock", "cluster", "health", "metrics"]),
+    ("server", &["health", "metrics"]),
+    (
+        "controller",
+        &[
+            "api",
+            "budget",
+            "clock",
+            "cluster",
+            "health",
+            "metrics",
+            "mint",
+            "providers",
+            "resolve",
+            "token",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "api",
+            "clock",
+            "cluster",
+            "metrics",
+            "mint",
+            "providers",
+            "resolve",
+            "token",
+        ],
+    ),
+    ("config", &["cli"]),
+];
+
+/// Words that only some modules may use, and which.
+const RESERVED: [(&str, &[&str]); 5] = [
+    ("Api<", &["cluster"]),
+    ("watcher(", &["cluster"]),
+    ("reqwest::", &["mint"]),
+    (
+        "tokio::",
+        &[
+            "budget",
+            "cli",
+            "cluster",
+            "controller",
+            "health",
+            "leader",
+            "mint",
+            "server",
+        ],
+    ),
+    (
+        "async fn",
+        &["budget", "cli", "cluster", "controller", "leader", "mint", "server"],
+    ),
+];
+
+#[test]
+fn modules_import_what_the_map_allows() {
+    let mut wrong = Vec::new();
+    for (module, text) in modules() {
+        let Some((_, allowed)) = MAY_IMPORT.iter().find(|(name, _)| *name == module) else {
+            wrong.push(format!("src/{module} is not in the table of this test"));
+            continue;
+        };
+        let imported = text.match_indices("crate::").map(|(at, _)| {
+            let rest = &text[at + "crate::".len()..];
+            rest.split(|c: char| !c.is_ascii_lowercase() && c != '_')
+                .next()
+                .unwrap()
+        });
+        let imported: BTreeSet<&str> = imported.filter(|name| !name.is_empty() && *name != module).collect();
+        for name in imported.iter().filter(|name| !allowed.contains(name)) {
+            wrong.push(format!("src/{module} imports crate::{name}"));
+        }
+        for (word, of) in RESERVED {
+            if text.contains(word) && !of.contains(&module.as_str()) {
+                wrong.push(format!("src/{module} uses `{word}`"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_map_names_every_module() {
+    let map = fs::read_to_string(src().join("lib.rs")).unwrap();
+    let missing: Vec<String> = modules()
+        .into_keys()
+        .filter(|module| !map.contains(&format!("[`{module}`]")) && !map.contains(&format!("`{module}`")))
+        .collect();
+    assert_eq!(missing, [""; 0], "src/lib.rs says nothing of them");
+}
+
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// The code of each module, without comments and tests.
+fn modules() -> BTreeMap<String, String> {
+    let mut modules = BTreeMap::<String, String>::new();
+    let mut files = Vec::new();
+    walk(&src(), &mut files);
+    for file in files {
+        let place = file.strip_prefix(src()).unwrap().to_string_lossy().into_owned();
+        let module = place.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
+        let test_only = ["providers/conformance.rs", "providers/fixture.rs", "token/fixtures.rs"];
+        if place.contains("tests") || test_only.contains(&place.as_str()) {
+            continue;
+        }
+        if ["lib", "main", "testing"].contains(&module.as_str()) {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let code: String = code.map(|line| format!("{line}\n")).collect();
+        *modules.entry(module).or_default() += &code;
+    }
+    modules
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => walk(&path, found),
+            false => found.push(path),
+        }
+    }
+}
