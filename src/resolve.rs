@@ -20,6 +20,8 @@ use crate::token::secret::template;
 /// The life to ask for where the provider lets us choose and the spec doesn't.
 const DEFAULT_EXPIRATION: i64 = 1800;
 
+const ONE_CREDENTIAL: &str = "set exactly one of credentials.secretRef and credentials.providerRef";
+
 /// What can't be read from the RealtimeToken itself.
 #[derive(Clone, Copy, Debug)]
 pub struct ResolveContext<'a> {
@@ -78,55 +80,31 @@ impl std::fmt::Display for KeyRef {
     }
 }
 
-/// Resolves a RealtimeToken.
-pub fn resolve(token: &RealtimeToken, around: &ResolveContext<'_>) -> Result<Resolved, Blocked> {
+/// Resolves a RealtimeToken, or gives the reason and message of a condition.
+pub fn resolve(token: &RealtimeToken, context: &ResolveContext<'_>) -> Result<Resolved, Blocked> {
     let spec = &token.spec;
     let mut block = block_of(spec)?;
-    let (key, policy, rate_limit) = match (&spec.credentials.secret_ref, &spec.credentials.provider_ref) {
-        (Some(secret), None) => (
-            KeyRef::new(
-                &token.namespace().unwrap_or_default(),
-                secret,
-                block.provider().secret_fields(),
-            ),
-            None,
-            None,
-        ),
-        (None, Some(reference)) => {
-            let provider = around.provider.ok_or_else(|| {
-                Blocked::new(
-                    Reason::ProviderNotFound,
-                    format!(
-                        "there is no ClusterRealtimeProvider {}; see `kubectl get clusterrealtimeproviders`",
-                        reference.name
-                    ),
-                )
-            })?;
-            admit_namespace(token, provider, around)?;
+    let provider = lent_by(token, context)?;
+    let (namespace, secret) = match (provider, &spec.credentials.secret_ref) {
+        (Some(provider), _) => {
             adopt_account(&mut block, provider)?;
-            let key = KeyRef::new(
-                around.operator_namespace,
-                &provider.spec.credentials.secret_ref,
-                block.provider().secret_fields(),
-            );
-            (key, provider.spec.policy.as_ref(), provider.spec.rate_limit)
+            let secret = &provider.spec.credentials.secret_ref;
+            (context.operator_namespace.to_owned(), secret)
         }
-        _ => {
-            return Err(invalid(
-                "set exactly one of credentials.secretRef and credentials.providerRef",
-            ));
-        }
+        (None, Some(secret)) => (token.namespace().unwrap_or_default(), secret),
+        (None, None) => return Err(invalid(ONE_CREDENTIAL)),
     };
+    let adapter = block.provider();
+    let key = KeyRef::new(&namespace, secret, adapter.secret_fields());
+    let policy = provider.and_then(|provider| provider.spec.policy.as_ref());
     let expiration = expiration(spec, &block, policy)?;
     if let Some(allowed) = policy.and_then(|policy| policy.allowed_models.as_ref()) {
-        let title = block.provider().title();
-        let model = block.provider().policy_subject().ok_or_else(|| unbound(title))?;
+        let model = adapter.policy_subject().ok_or_else(|| unbound(adapter.title()))?;
         admit_model(model, allowed)?;
     }
-    let adapter = block.provider();
     adapter.validate().map_err(|problem| invalid(problem.to_string()))?;
     adapter.lifetime().admit(expiration).map_err(invalid)?;
-    around
+    context
         .endpoints
         .check(&adapter.endpoint())
         .map_err(|problem| Blocked::new(Reason::EndpointNotAllowed, problem.to_string()))?;
@@ -140,8 +118,32 @@ pub fn resolve(token: &RealtimeToken, around: &ResolveContext<'_>) -> Result<Res
         ask,
         key,
         fingerprint,
-        rate_limit,
+        rate_limit: provider.and_then(|provider| provider.spec.rate_limit),
     })
+}
+
+/// The ClusterRealtimeProvider that lends its account, if the spec names one.
+fn lent_by<'a>(
+    token: &RealtimeToken,
+    context: &ResolveContext<'a>,
+) -> Result<Option<&'a ClusterRealtimeProvider>, Blocked> {
+    let credentials = &token.spec.credentials;
+    let reference = match (&credentials.secret_ref, &credentials.provider_ref) {
+        (Some(_), None) => return Ok(None),
+        (None, Some(reference)) => reference,
+        _ => return Err(invalid(ONE_CREDENTIAL)),
+    };
+    let provider = context.provider.ok_or_else(|| {
+        Blocked::new(
+            Reason::ProviderNotFound,
+            format!(
+                "there is no ClusterRealtimeProvider {}; see `kubectl get clusterrealtimeproviders`",
+                reference.name
+            ),
+        )
+    })?;
+    admit_namespace(token, provider, context)?;
+    Ok(Some(provider))
 }
 
 /// The adapter of a spec's provider block, valid or not, for what the status says of it.
@@ -201,7 +203,7 @@ pub fn expiration(spec: &RealtimeTokenSpec, block: &Block, policy: Option<&Polic
 fn admit_namespace(
     token: &RealtimeToken,
     provider: &ClusterRealtimeProvider,
-    around: &ResolveContext<'_>,
+    context: &ResolveContext<'_>,
 ) -> Result<(), Blocked> {
     let name = provider.name_any();
     let namespace = token.namespace().unwrap_or_default();
@@ -216,7 +218,7 @@ fn admit_namespace(
             "the namespaceSelector of ClusterRealtimeProvider {name} is wrong: {problem}"
         ))
     })?;
-    if selector.matches(around.namespace_labels) {
+    if selector.matches(context.namespace_labels) {
         return Ok(());
     }
     Err(denied(format!(
