@@ -75,7 +75,9 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
     })?;
     let metrics = Arc::new(Metrics::new(!args.no_object_metrics));
     let health = Arc::new(Health::default());
-    let client = cluster::client::connect(Arc::clone(&metrics)).await?;
+    let counted = Arc::clone(&metrics);
+    let count = move |verb, resource, code| counted.api_request(verb, resource, code);
+    let client = cluster::client::connect(Arc::new(count)).await?;
     let shutdown = CancellationToken::new();
     tokio::spawn(stop_on_signal(shutdown.clone()));
     // Runs until the controller has ended, so that probes and metrics are answered during the shutdown.

@@ -227,7 +227,7 @@ impl Metrics {
     }
 
     /// The API server answered; code 0 if it didn't.
-    pub(crate) fn api_request(&self, verb: &'static str, resource: &'static str, code: u16) {
+    pub fn api_request(&self, verb: &'static str, resource: &'static str, code: u16) {
         self.api_requests
             .get_or_create(&ApiLabels { verb, resource, code })
             .inc();

@@ -12,7 +12,6 @@ use tower::timeout::TimeoutLayer;
 use tower::{BoxError, Layer, Service};
 
 use super::HEAD_TIMEOUT;
-use crate::metrics::Metrics;
 
 /// Why there is no client, with what to do.
 #[derive(Debug, thiserror::Error)]
@@ -25,16 +24,19 @@ pub enum ClientError {
     Build(String),
 }
 
+/// Is called with verb, resource and HTTP status of each request; 0 if there was no answer.
+pub type CountRequest = Arc<dyn Fn(&'static str, &'static str, u16) + Send + Sync>;
+
 /// Builds the client from the pod's service account, or from `KUBECONFIG`.
 ///
 /// # Errors
 /// The configuration is missing or unusable.
-pub async fn connect(metrics: Arc<Metrics>) -> Result<Client, ClientError> {
+pub async fn connect(count: CountRequest) -> Result<Client, ClientError> {
     let mut config = Config::infer()
         .await
         .map_err(|problem| ClientError::Config(first_line(&problem)))?;
     apply_no_proxy(&mut config, &Matcher::from_env());
-    build(config, metrics)
+    build(config, count)
 }
 
 /// Drops a proxy of the environment if NO_PROXY names the API server: kube 5 compares NO_PROXY with the proxy's own host
@@ -60,18 +62,18 @@ fn first_line(problem: &impl std::fmt::Display) -> String {
 ///
 /// # Errors
 /// The configuration is unusable.
-pub fn build(mut config: Config, metrics: Arc<Metrics>) -> Result<Client, ClientError> {
+pub fn build(mut config: Config, count: CountRequest) -> Result<Client, ClientError> {
     // kube would retry 429 and 5xx up to 16 times, for minutes; retries are the reconcile loop's.
     config.default_retry = false;
     let builder = ClientBuilder::try_from(config).map_err(|problem| ClientError::Build(problem.to_string()))?;
     Ok(builder
         .with_layer(&TimeoutLayer::new(HEAD_TIMEOUT))
-        .with_layer(&CountLayer(metrics))
+        .with_layer(&CountLayer(count))
         .build())
 }
 
 #[derive(Clone)]
-struct CountLayer(Arc<Metrics>);
+struct CountLayer(CountRequest);
 
 impl<S> Layer<S> for CountLayer {
     type Service = Count<S>;
@@ -79,14 +81,14 @@ impl<S> Layer<S> for CountLayer {
     fn layer(&self, inner: S) -> Self::Service {
         Count {
             inner,
-            metrics: Arc::clone(&self.0),
+            count: Arc::clone(&self.0),
         }
     }
 }
 
 struct Count<S> {
     inner: S,
-    metrics: Arc<Metrics>,
+    count: CountRequest,
 }
 
 impl<S, B> Service<http::Request<Body>> for Count<S>
@@ -105,12 +107,12 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let metrics = Arc::clone(&self.metrics);
+        let count = Arc::clone(&self.count);
         let (verb, resource) = describe(&request);
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await.map_err(Into::into);
-            metrics.api_request(
+            count(
                 verb,
                 resource,
                 answer.as_ref().map_or(0, |answer| answer.status().as_u16()),

@@ -55,7 +55,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
 const RESERVED: [(&str, &[&str]); 5] = [
     ("Api<", &["cluster"]),
     ("watcher(", &["cluster"]),
-    ("reqwest::", &["mint"]),
+    ("reqwest::", &["cli", "mint", "providers"]),
     (
         "tokio::",
         &[
