@@ -1,17 +1,12 @@
 //! Reads and writes the Lease by which replicas elect their leader. `leader.rs` decides what to write.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 
-use super::{ClusterError, within};
-
-/// Shorter than for other requests: that the API server does not answer must be noticed well before the Lease ends.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+use super::{ClusterError, LEASE_TIMEOUT, within};
 
 /// One Lease by name. Every write carries the resourceVersion that was read, so that of two claims one gets a 409.
 pub struct LeaseLock {
@@ -35,7 +30,7 @@ impl LeaseLock {
 
     /// The Lease as it is, if there is one.
     pub(crate) async fn read(&self) -> Result<Option<Lease>, ClusterError> {
-        within(REQUEST_TIMEOUT, self.api.get_opt(&self.name)).await
+        within(LEASE_TIMEOUT, self.api.get_opt(&self.name)).await
     }
 
     /// Acquires or renews the Lease for `seconds`. A [`ClusterError::Conflict`] means that it is no longer as `seen`.
@@ -61,7 +56,7 @@ impl LeaseLock {
                     ..LeaseSpec::default()
                 }),
             };
-            return within(REQUEST_TIMEOUT, self.api.create(&PostParams::default(), &lease)).await;
+            return within(LEASE_TIMEOUT, self.api.create(&PostParams::default(), &lease)).await;
         };
         let spec = lease.spec.get_or_insert_default();
         if spec.holder_identity.as_deref() != Some(me) {
@@ -85,7 +80,7 @@ impl LeaseLock {
 
     async fn replace(&self, lease: &Lease) -> Result<Lease, ClusterError> {
         within(
-            REQUEST_TIMEOUT,
+            LEASE_TIMEOUT,
             self.api.replace(&self.name, &PostParams::default(), lease),
         )
         .await

@@ -26,7 +26,7 @@ use crate::resolve::KeyRef;
 
 const TIDY_EVERY: Duration = Duration::from_secs(10);
 
-/// The watches beside the one on RealtimeTokens.
+/// What runs beside the reconciles of RealtimeTokens and wakes them.
 pub(super) struct Wake {
     pub(super) ctx: Arc<Context>,
     pub(super) tokens: Store<Cached>,
@@ -62,8 +62,8 @@ fn without_own_echo(event: Event<Cached>, lifecycles: &Lifecycles) -> Option<Cac
 }
 
 impl Wake {
-    /// Resolves once Secrets, namespaces and ClusterRealtimeProviders are known, so that nothing is decided on half
-    /// the facts.
+    /// Resolves once Secrets, namespaces and ClusterRealtimeProviders have been listed: without them a RealtimeToken can't
+    /// be judged.
     pub(super) async fn listed(&self) -> Result<(), WriterDropped> {
         self.ctx.namespaces.wait_until_ready().await?;
         self.ctx.cluster_providers.wait_until_ready().await?;
@@ -71,7 +71,7 @@ impl Wake {
         Ok(())
     }
 
-    /// The operator's own Secrets, as metadata.
+    /// Target Secrets wake their RealtimeToken, unless the change is our own write.
     pub(super) async fn secrets(&self) {
         let mut events = watch::target_secrets(&self.ctx.client, &self.ctx.scope);
         while let Some(event) = events.next().await {
@@ -90,7 +90,7 @@ impl Wake {
         }
     }
 
-    /// Namespaces, for the labels that namespaceSelectors look at.
+    /// Namespaces whose labels changed wake their RealtimeTokens that refer to a ClusterRealtimeProvider.
     pub(super) async fn namespaces(&self, writer: Writer<PartialObjectMeta<Namespace>>) {
         let changes = watch::namespaces(&self.ctx.client, &self.ctx.scope)
             .reflect(writer)
@@ -112,7 +112,7 @@ impl Wake {
         }
     }
 
-    /// ClusterRealtimeProviders: their own status, and the tokens that refer to them.
+    /// ClusterRealtimeProviders wake the RealtimeTokens that refer to them. Runs the reconciles of their own status.
     pub(super) async fn providers(
         &self,
         reader: Store<ClusterRealtimeProvider>,
@@ -137,7 +137,7 @@ impl Wake {
         providers::run(Arc::clone(&self.ctx), reader, changes, nudges).await;
     }
 
-    /// Key Secrets: whoever mints with one of them.
+    /// Key Secrets wake the RealtimeTokens and ClusterRealtimeProviders that use them.
     pub(super) async fn keys(&self, mut changed: mpsc::UnboundedReceiver<Name>) {
         while let Some(secret) = changed.recv().await {
             let of_operator = secret.namespace == self.ctx.operator_namespace;
@@ -181,7 +181,7 @@ impl Wake {
         }
     }
 
-    /// Lets go of tokens that were stored long enough ago, and of RealtimeTokens that are gone. Waits for no request.
+    /// Drops tokens that were stored long enough ago, and what is remembered of RealtimeTokens that are gone.
     pub(super) async fn sweep_lifecycles(&self) {
         let exists = |name: &Name| {
             let token = ObjectRef::new(&name.name).within(&name.namespace);
@@ -209,7 +209,7 @@ fn refers_to(token: &Cached, provider: &str) -> bool {
     reference.is_some_and(|reference| reference.name == provider)
 }
 
-/// None if the object can't be read.
+/// None if the object can't be parsed.
 fn credentials(token: &Cached) -> Option<&Credentials> {
     token.read().ok().map(|token| &token.spec.credentials)
 }

@@ -11,7 +11,6 @@ use http::{Response, StatusCode};
 use kube::Client;
 use parking_lot::Mutex;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -103,12 +102,6 @@ impl FakeApi {
     pub(crate) fn get(&self, resource: &'static str, namespace: &str, name: &str) -> Option<Value> {
         let state = self.0.state.lock();
         state.objects.get(&Key::new(resource, namespace, name)).ok().cloned()
-    }
-
-    /// An object as its type.
-    pub(crate) fn read<K: DeserializeOwned>(&self, resource: &'static str, namespace: &str, name: &str) -> K {
-        let object = self.get(resource, namespace, name).expect("the object exists");
-        serde_json::from_value(object).expect("the object is of this type")
     }
 
     pub(crate) fn list(&self, resource: &'static str) -> Vec<Value> {

@@ -12,12 +12,6 @@
 //! It does not know CRD schemas, defaults, CEL, RBAC, server-side apply, pages of a list, bookmarks, garbage collection
 //! of owned objects, or whether a namespace exists. The real API server's tests are in `tests/operator`.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "what tests may ask for; not all of it is in use at any time"
-)]
-
 mod api;
 mod faults;
 mod objects;

@@ -66,11 +66,6 @@ impl FakeProvider {
         })))
     }
 
-    /// Tokens from now on live so long.
-    pub(crate) fn set_life(&self, life: SignedDuration) {
-        self.0.lock().life = life;
-    }
-
     /// Has the n-th mint from now on fail (1 is the next).
     pub(crate) fn fail_nth(&self, nth: usize, fault: MintFault) {
         let mut state = self.0.lock();

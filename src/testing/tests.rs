@@ -327,5 +327,5 @@ async fn the_provider_counts_its_mints_and_fails_on_demand() {
     let tokens: Vec<_> = calls.iter().map(|call| call.token.as_deref()).collect();
     assert_eq!(tokens, [Some("token-1"), None, Some("token-2"), None]);
     assert_eq!((provider.count_of("a"), provider.count(), provider.tokens()), (2, 4, 2));
-    assert_eq!(calls[0].key, "sk-1");
+    assert_eq!((calls[0].key.as_str(), calls[0].at), ("sk-1", first.issued_at));
 }
