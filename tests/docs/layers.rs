@@ -61,6 +61,7 @@ const RESERVED: [(&str, &[&str]); 5] = [
         &[
             "budget",
             "cli",
+            "clock",
             "cluster",
             "controller",
             "health",
