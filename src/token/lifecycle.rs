@@ -6,6 +6,7 @@
 
 mod event;
 mod mint;
+mod restore;
 mod write;
 
 use jiff::{SignedDuration, Timestamp};
@@ -13,11 +14,12 @@ use jiff::{SignedDuration, Timestamp};
 pub use self::event::{
     Effect, Event, Limit, MintEnd, Order, Pending, Situation, Step, StoreOrder, Stored, WriteEnd, WrittenStatus,
 };
+pub(super) use self::restore::restored_failures;
 use super::backoff::{MintFailures, WriteFailures};
 use super::decide::{self, Decision, WaitReason, decide};
 use super::resource_version::at_least_as_new;
 use super::secret::TargetState;
-use super::{Blocked, Observation, UnstoredToken, report};
+use super::{Blocked, Observation, UnstoredToken};
 use crate::api::{RENEW_REQUESTED_AT, RealtimeToken, RealtimeTokenStatus, Reason};
 
 /// A Secret with another owner is not in our watch, so its deletion is noticed by looking.
@@ -49,7 +51,7 @@ impl Lifecycle {
     /// What is known when a RealtimeToken is first seen: the failures that its status tells of.
     #[must_use]
     pub fn restore(token: &RealtimeToken) -> Self {
-        let (mint_failures, write_failures) = report::restored_failures(token);
+        let (mint_failures, write_failures) = restored_failures(token);
         Self {
             uid: token.metadata.uid.clone().unwrap_or_default(),
             mint_failures: mint_failures.map(Box::new),

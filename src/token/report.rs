@@ -8,11 +8,11 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::Observation;
-use super::backoff::{Failures, MintFailures, WriteFailures};
+use super::backoff::Failures;
 use super::lifecycle::Situation;
 use super::schedule::Schedule;
 use super::secret::{Issued, TargetState};
-use crate::api::{ConditionType, RealtimeToken, RealtimeTokenStatus, Reason, SecretName};
+use crate::api::{ConditionType, RealtimeTokenStatus, Reason, SecretName};
 use crate::clock::whole_second;
 
 /// What a report is made of.
@@ -127,36 +127,6 @@ pub fn unreadable(prior: &[Condition], generation: Option<i64>, problem: &str, n
     let others: Vec<_> = others.cloned().collect();
     conditions.extend(others);
     conditions
-}
-
-/// The failures that a status tells of, after a restart: of mints, or of writes. What was tried is not in it.
-#[must_use]
-pub fn restored_failures(token: &RealtimeToken) -> (Option<MintFailures>, Option<WriteFailures>) {
-    let Some(status) = &token.status else {
-        return (None, None);
-    };
-    // Another spec asks for something else: a failure of the old one does not hold it back.
-    if status.observed_generation != token.metadata.generation {
-        return (None, None);
-    }
-    (
-        restored(status, status.failed_mint_attempts),
-        restored(status, status.failed_write_attempts),
-    )
-}
-
-fn restored<I>(status: &RealtimeTokenStatus, failed: Option<i64>) -> Option<Failures<I>> {
-    let failed = u32::try_from(failed?).ok().filter(|failed| *failed > 0)?;
-    let renewing = find(&status.conditions, ConditionType::Renewing)?;
-    let mut reasons = Reason::ALL.iter();
-    Some(Failures {
-        failed,
-        last: status.last_failure_time.as_ref()?.0,
-        next: status.next_attempt_time.as_ref()?.0,
-        inputs: None,
-        reason: *reasons.find(|reason| reason.as_str() == renewing.reason)?,
-        message: renewing.message.clone(),
-    })
 }
 
 /// The condition that should become a Warning event: a failure that was not there before.

@@ -3,8 +3,10 @@
 mod stands_still;
 
 use super::*;
+use crate::api::RealtimeToken;
 use crate::token::Blocked;
 use crate::token::fixtures::{at, inputs, realtime_token as token, stored};
+use crate::token::lifecycle::restored_failures;
 use crate::token::secret::Stored;
 
 /// A Secret with a token asked for at 0.25 s that lives so many seconds from 0.
