@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::Provider;
 use crate::api::{Gemini, ProviderBlock};
+use crate::clock::whole_second;
 use crate::mint::wire::{SESSION, bounded, reply_object, token};
 use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, UnusableReply};
 use crate::token::MintError;
@@ -97,7 +98,7 @@ impl Gemini {
 
 /// `newSessionExpireTime`, in whole seconds, of which none is too many.
 fn last_start(mint: &Mint<'_>) -> Timestamp {
-    let now = Timestamp::from_second(mint.now.as_second()).unwrap_or(mint.now);
+    let now = whole_second(mint.now);
     ahead(now, mint.expiration.as_secs())
 }
 

@@ -14,7 +14,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("token", &["api", "clock", "template"]),
     ("budget", &["api", "token"]),
     ("mint", &["api", "clock", "providers", "template", "token"]),
-    ("providers", &["api", "mint", "token"]),
+    ("providers", &["api", "clock", "mint", "token"]),
     ("resolve", &["api", "mint", "providers", "token"]),
     ("cluster", &["api", "mint", "resolve", "token"]),
     ("metrics", &["api", "clock", "cluster", "resolve", "token"]),

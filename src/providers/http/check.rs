@@ -5,7 +5,9 @@ use http::HeaderName;
 use jiff::SignedDuration;
 
 use super::{KEY, KEY_ID, PASSWORD, USERNAME};
-use crate::api::{Http, HttpAuthKind, HttpExpiryFrom, HttpFormat, HttpMethod, HttpRequest, HttpResponse, HttpTtl};
+use crate::api::{
+    Http, HttpAuthKind, HttpExpiryFrom, HttpFormat, HttpMethod, HttpRequest, HttpResponse, HttpTtl, OWN_KEYS,
+};
 use crate::mint::InvalidBlock;
 use crate::mint::placeholder::{self, Placeholder, Text, check_params, plain_name, rehearse};
 
@@ -24,8 +26,6 @@ const OWN_HEADERS: [&str; 12] = [
     "proxy-authorization",
     "user-agent",
 ];
-/// What every Secret has already.
-const OWN_KEYS: [&str; 4] = ["token.json", "token", "expires-at", "provider"];
 
 pub(crate) fn block(block: &Http) -> Result<(), InvalidBlock> {
     let account = &block.account;
