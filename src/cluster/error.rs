@@ -38,11 +38,16 @@ impl From<kube::Error> for ClusterError {
                 code @ 400..=499 if code != 408 && code != 429 => Self::Refused {
                     code,
                     reason: status.reason,
-                    message: status.message.chars().take(500).collect(),
+                    message: cut(&status.message),
                 },
-                code => Self::Unavailable(format!("{code} {}", status.reason)),
+                code => Self::Unavailable(format!("{code} {}: {}", status.reason, cut(&status.message))),
             },
-            other => Self::Unavailable(other.to_string().chars().take(300).collect()),
+            other => Self::Unavailable(cut(&other.to_string())),
         }
     }
+}
+
+/// Messages of the API server may quote whole objects.
+fn cut(message: &str) -> String {
+    message.chars().take(500).collect()
 }

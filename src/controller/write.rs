@@ -63,13 +63,9 @@ async fn store(look: &Look<'_>, order: &StoreOrder, ctx: &Context) -> Result<Arc
             ctx.targets.create(&look.secret, content, &look.metadata, owner).await
         }
     };
-    let view = answer.map_err(|error| match error {
-        ClusterError::Refused { code, message, reason } => {
-            let quotes = render().is_ok_and(|content| content.quoted_in(&message));
-            let message = if quotes { WITHHELD.to_owned() } else { message };
-            failed(&look.secret, ClusterError::Refused { code, message, reason })
-        }
-        other => failed(&look.secret, other),
+    let view = answer.map_err(|error| {
+        let quotes = |message: &str| render().is_ok_and(|content| content.quoted_in(message));
+        failed(&look.secret, withhold(error, quotes))
     })?;
     let minted = &order.token.minted;
     tracing::info!(
@@ -77,6 +73,19 @@ async fn store(look: &Look<'_>, order: &StoreOrder, ctx: &Context) -> Result<Arc
         revision = order.revision, expires_at = %minted.expires_at, content_hash = hash, "stored"
     );
     Ok(view)
+}
+
+/// Without a message that quotes the token.
+fn withhold(error: ClusterError, quotes: impl Fn(&str) -> bool) -> ClusterError {
+    match error {
+        ClusterError::Refused { code, reason, message } if quotes(&message) => ClusterError::Refused {
+            code,
+            reason,
+            message: WITHHELD.to_owned(),
+        },
+        ClusterError::Unavailable(message) if quotes(&message) => ClusterError::Unavailable(WITHHELD.to_owned()),
+        other => other,
+    }
 }
 
 /// The owner reference, for deletion policy Delete.

@@ -12,6 +12,9 @@ pub const SHORTEST: SignedDuration = SignedDuration::from_secs(1);
 const UNAVAILABLE_CAP: SignedDuration = SignedDuration::from_secs(60);
 const REJECTED_FIRST: SignedDuration = SignedDuration::from_secs(60);
 const REJECTED_CAP: SignedDuration = SignedDuration::from_secs(600);
+/// No backoff is longer, a provider's own limit included. A time further away was written by a clock that has been set
+/// back since.
+const LONGEST: SignedDuration = SignedDuration::from_secs(600);
 
 /// Attempts at one thing that failed since it last succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +55,7 @@ impl<I: PartialEq> Failures<I> {
     pub fn earliest(&self, inputs: &I, now: Timestamp) -> Timestamp {
         match &self.inputs {
             Some(failed) if failed != inputs => self.last.min(now) + SHORTEST,
+            _ if self.next > now + LONGEST => now,
             _ => self.next,
         }
     }

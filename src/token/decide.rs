@@ -125,10 +125,10 @@ pub fn decide(seen: &Observation<'_>, state: &Lifecycle) -> Decision {
         Ok(inputs) => inputs,
         Err(blocked) => return Decision::Blocked(blocked.clone()),
     };
-    match replacement(seen, inputs) {
+    match replacement(seen, state, inputs) {
         Some(trigger) => replace(seen, state, inputs, trigger),
         None if !has_desired_metadata(seen) => write(seen, state, inputs, Decision::Relabel),
-        None => wait(seen, renewal_time(seen).unwrap_or(seen.now), WaitReason::Fresh),
+        None => wait(seen, due_at(seen, state).unwrap_or(seen.now), WaitReason::Fresh),
     }
 }
 
@@ -143,7 +143,7 @@ fn secret_conflict(owner: &str) -> Blocked {
 }
 
 /// Why the stored token won't do, if it won't.
-fn replacement(seen: &Observation<'_>, inputs: &MintInputs) -> Option<Trigger> {
+fn replacement(seen: &Observation<'_>, state: &Lifecycle, inputs: &MintInputs) -> Option<Trigger> {
     let stored = match &seen.target {
         TargetState::Ours(stored) => Some(&**stored),
         TargetState::Absent | TargetState::Foreign(_) => None,
@@ -153,7 +153,7 @@ fn replacement(seen: &Observation<'_>, inputs: &MintInputs) -> Option<Trigger> {
         issued: seen.issued(),
         inputs,
         issued_before: seen.prior.revision.is_some(),
-        due: renewal_time(seen).is_some_and(|due| due <= seen.now),
+        due: due_at(seen, state).is_some_and(|due| due <= seen.now),
     };
     let mut checks = CHECKS.iter();
     checks.find(|(_, check)| check(&target)).map(|(trigger, _)| *trigger)
@@ -225,9 +225,19 @@ fn stored_at(seen: &Observation<'_>) -> Option<Timestamp> {
     Some(issued_at).filter(|at| is_believable(*at, seen.now))
 }
 
+/// When the token in the Secret is due. When one ends that was issued in the future is unknown: it is replaced.
+fn due_at(seen: &Observation<'_>, state: &Lifecycle) -> Option<Timestamp> {
+    let renewal_time = renewal_time(seen)?;
+    Some(
+        state
+            .replace_at
+            .map_or(renewal_time, |replace_at| renewal_time.min(replace_at)),
+    )
+}
+
 /// A mint in the future was timed by a clock that has been set back since. How long ago it was is unknown, so it neither
 /// holds back the next one nor makes a token look superseded.
-fn is_believable(mint: Timestamp, now: Timestamp) -> bool {
+pub(super) fn is_believable(mint: Timestamp, now: Timestamp) -> bool {
     mint <= now + MIN_INTERVAL
 }
 

@@ -63,6 +63,7 @@ pub(crate) fn issued(issued_at: Timestamp, life: i64) -> Issued {
         expires_at: issued_at + SignedDuration::from_secs(life),
         revision: 1,
         inputs: inputs("spec", "key", None),
+        content_hash: "content".into(),
     }
 }
 

@@ -18,8 +18,8 @@ pub(super) use self::restore::restored_failures;
 use super::backoff::{MintFailures, WriteFailures};
 use super::decide::{self, Decision, WaitReason, decide};
 use super::resource_version::at_least_as_new;
-use super::secret::TargetState;
-use super::{Blocked, Observation, UnstoredToken};
+use super::secret::{Issued, TargetState};
+use super::{Blocked, Observation, UnstoredToken, hash};
 use crate::api::{RENEW_REQUESTED_AT, RealtimeToken, RealtimeTokenStatus, Reason};
 
 /// A Secret with another owner is not in our watch, so its deletion is noticed by looking.
@@ -41,6 +41,8 @@ pub struct Lifecycle {
     pub(super) mint_failures: Option<Box<MintFailures>>,
     /// Writes of the Secret that failed since the last success.
     pub(super) write_failures: Option<Box<WriteFailures>>,
+    /// When to replace a token whose times were written by a clock that has been set back since.
+    pub(super) replace_at: Option<Timestamp>,
     /// Our last status write, until the watch has caught up with it.
     written_status: Option<Box<WrittenStatus>>,
     /// Writes in a row that met a Secret that had changed meanwhile.
@@ -85,6 +87,7 @@ impl Lifecycle {
         self.recognize_stored(seen);
         self.release_stored(seen.now);
         self.complete_restored(seen);
+        self.distrust_future(seen);
         if self.watch_caught_up(seen.token) {
             self.written_status = None;
         }
@@ -155,6 +158,17 @@ impl Lifecycle {
             if failures.inputs.is_none() {
                 self.mint_failures = None;
             }
+        }
+    }
+
+    /// A token from the future is replaced within [`decide::MAX_WAIT`]. A clock that is set back concerns all tokens at
+    /// once, so they are spread over that time.
+    fn distrust_future(&mut self, seen: &Observation<'_>) {
+        let believable = |issued: &Issued| decide::is_believable(issued.issued_at, seen.now);
+        if seen.issued().is_none_or(believable) {
+            self.replace_at = None;
+        } else if self.replace_at.is_none() {
+            self.replace_at = Some(seen.now + hash::uniform(&self.uid, "clock", decide::MAX_WAIT));
         }
     }
 

@@ -97,6 +97,8 @@ pub struct Pending {
     pub usable_until: Option<Timestamp>,
     /// Until when its successor must be stored to keep the floor.
     pub swap_by: Option<Timestamp>,
+    /// Hash of the current token, where only another one will do.
+    pub content_hash: Option<String>,
 }
 
 /// A write of the Secret.

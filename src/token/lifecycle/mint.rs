@@ -6,18 +6,23 @@ use super::{Effect, Lifecycle, Limit, MintEnd, Pending, Situation, Step};
 use crate::api::Reason;
 use crate::clock::whole_second;
 use crate::token::backoff::{self, MintFailures};
-use crate::token::{MintError, MintInputs, Observation, Trigger, UnstoredToken};
+use crate::token::secret::content_hash;
+use crate::token::{MintError, MintInputs, Minted, Observation, Trigger, UnstoredToken};
 
 /// A mint that waits for its credential's budget is looked at again after this time in any case.
 const BUDGET_RECHECK: SignedDuration = SignedDuration::from_secs(30);
 
 impl Lifecycle {
     pub(super) fn mint(seen: &Observation<'_>, inputs: &MintInputs, trigger: Trigger) -> Step {
-        let schedule = seen.schedule();
+        let (schedule, issued) = (seen.schedule(), seen.issued());
         let pending = Pending {
             inputs: inputs.clone(),
-            usable_until: seen.issued().map(|issued| issued.usable_until),
+            usable_until: issued.map(|issued| issued.usable_until),
             swap_by: schedule.map(|schedule| schedule.swap_by),
+            // Whatever else changed, the same token may do: it is written anew.
+            content_hash: issued
+                .filter(|_| trigger == Trigger::Due)
+                .map(|issued| issued.content_hash.clone()),
         };
         Step::of(Effect::Mint {
             trigger,
@@ -48,6 +53,10 @@ impl Lifecycle {
     pub(super) fn mint_ended(&mut self, end: MintEnd, now: Timestamp) -> Step {
         if let Some(pending) = self.pending.take() {
             match end {
+                MintEnd::Minted { minted, .. } if pending.content_hash == Some(content_hash(&minted)) => {
+                    let error = repeated(&minted);
+                    self.mint_failures = Some(Box::new(self.failed_mint(*pending, &error, now)));
+                }
                 MintEnd::Minted {
                     minted,
                     credential_revision,
@@ -89,5 +98,17 @@ impl Lifecycle {
             reason: error.reason(),
             message: format!("{error} (attempt {failed}; the next at {at}, or as soon as the spec or the key changes)"),
         }
+    }
+}
+
+/// The reply holds the token that is in the Secret already. Asking again soon would bring it once more.
+fn repeated(minted: &Minted) -> MintError {
+    let until = whole_second(minted.expires_at);
+    MintError::Rejected {
+        credential: false,
+        message: format!(
+            "the reply repeats the token that the Secret holds, which ends at {until}, and is no renewal: a cache on the \
+             way, or the endpoint itself, hands out an old token"
+        ),
     }
 }

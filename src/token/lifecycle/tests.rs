@@ -120,6 +120,7 @@ fn the_key_that_a_token_was_minted_with_is_what_counts() {
         inputs: inputs("spec", "key", Some("now")),
         usable_until: None,
         swap_by: None,
+        content_hash: None,
     })));
     let end = MintEnd::Minted {
         minted: crate::token::fixtures::minted(at(60), 600),
@@ -214,4 +215,71 @@ fn restored_write_failures_hold_back_a_mint() {
         lifecycle.step(Event::Looked(&seen)).effect,
         Effect::Mint { .. }
     ));
+}
+
+/// By how much a clock is set back, the token says nothing of when it ends.
+#[test]
+fn a_token_from_the_future_is_replaced_within_five_minutes() {
+    let token = realtime_token();
+    let mut lifecycle = Lifecycle::restore(&token);
+    let mut seen = looked(&token, ours(stored(at(48 * 3600), 1800)), wanted());
+    let Effect::Wait(until) = lifecycle.step(Event::Looked(&seen)).effect else {
+        panic!("spread over five minutes")
+    };
+    assert!(until > seen.now && until <= seen.now + decide::MAX_WAIT, "{until}");
+    seen.now = until;
+    assert!(matches!(
+        lifecycle.step(Event::Looked(&seen)).effect,
+        Effect::Mint { .. }
+    ));
+    // Ten seconds are the difference between two nodes' clocks.
+    seen.now = at(48 * 3600 - 10);
+    lifecycle.step(Event::Looked(&seen));
+    assert!(lifecycle.replace_at.is_none());
+}
+
+#[test]
+fn a_backoff_that_ends_in_days_was_timed_by_another_clock() {
+    let token = realtime_token();
+    for (next, holds) in [(at(60 + 600), true), (at(60 + 601), false), (at(48 * 3600), false)] {
+        let mut lifecycle = Lifecycle {
+            uid: UID.into(),
+            mint_failures: Some(Box::new(failures(next, None))),
+            ..Lifecycle::default()
+        };
+        let step = lifecycle.step(Event::Looked(&looked(&token, TargetState::Absent, wanted())));
+        assert_eq!(matches!(step.effect, Effect::Wait(_)), holds, "{next}: {step:?}");
+    }
+}
+
+/// A cache on the way may repeat a reply.
+#[test]
+fn a_reply_that_repeats_the_token_is_no_renewal() {
+    let token = realtime_token();
+    let again = crate::token::fixtures::minted(at(0), 600);
+    let mut secret = stored(at(0), 600);
+    let hash = crate::token::secret::content_hash(&again);
+    secret.issued.as_mut().unwrap().content_hash = hash;
+    let mut seen = looked(&token, ours(secret), wanted());
+    seen.now = at(400);
+    let mut lifecycle = Lifecycle::restore(&token);
+    let Effect::Mint { pending, .. } = lifecycle.step(Event::Looked(&seen)).effect else {
+        panic!("due")
+    };
+    lifecycle.step(Event::MintStarted(pending));
+    let end = MintEnd::Minted {
+        minted: again,
+        credential_revision: "key".into(),
+    };
+    lifecycle.step(Event::MintEnded { end, now: at(401) });
+    assert!(!lifecycle.has_unstored_token(), "it is not stored as a new one");
+    seen.now = at(402);
+    let step = lifecycle.step(Event::Looked(&seen));
+    let Some(Situation::MintFailing(failures)) = step.situation else {
+        panic!("{step:?}")
+    };
+    assert!(
+        failures.message.contains("repeats the token") && failures.next >= at(431),
+        "{failures:?}"
+    );
 }

@@ -18,6 +18,7 @@ fn ours(life: i64, revision: i64) -> TargetState {
             expires_at: at(life) + SignedDuration::from_millis(750),
             revision,
             inputs: inputs("spec", "key", Some("now")),
+            content_hash: "content".into(),
         }),
         ..stored(at(0), life)
     }))

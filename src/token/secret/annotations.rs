@@ -89,6 +89,7 @@ pub(super) fn issued(annotations: &BTreeMap<String, String>) -> Option<Issued> {
             credential_revision: text(CREDENTIAL_REVISION)?,
             renew_request: text(RENEW_REQUEST),
         },
+        content_hash: text(CONTENT_HASH).unwrap_or_default(),
     })
 }
 

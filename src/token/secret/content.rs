@@ -61,6 +61,11 @@ pub fn token_json(minted: &Minted) -> SecretString {
     json.unwrap_or_default().into()
 }
 
+/// Hash of token.json, by which a token is recognized that a provider hands out again.
+pub(crate) fn content_hash(minted: &Minted) -> String {
+    hash::short(token_json(minted).expose_secret().as_bytes())
+}
+
 /// Renders the data and the annotations for a new token.
 ///
 /// # Errors

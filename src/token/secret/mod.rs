@@ -12,6 +12,7 @@ mod view;
 
 use jiff::Timestamp;
 
+pub(crate) use self::content::content_hash;
 pub use self::content::{Content, token_json};
 pub use self::desired::SecretMetadata;
 pub(crate) use self::desired::{desired_metadata, owners};
@@ -60,6 +61,8 @@ pub struct Issued {
     pub revision: i64,
     /// What it was minted from.
     pub inputs: MintInputs,
+    /// Hash of its token.json.
+    pub content_hash: String,
 }
 
 impl TargetState {

@@ -138,6 +138,7 @@ proptest! {
             expires_at: token.minted.expires_at,
             revision,
             inputs: token.inputs,
+            content_hash: content.hash,
         }));
         prop_assert_eq!(stored.renewal_time, Some(renewal_time));
         prop_assert_eq!(stored.metadata_hash, Some(desired.hash));

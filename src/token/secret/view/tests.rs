@@ -104,6 +104,7 @@ fn reads_what_was_written() {
                     credential_revision: "key".into(),
                     renew_request: None,
                 },
+                content_hash: "content".into(),
             }),
             intact: true,
             metadata_hash: Some("desired".into()),
@@ -239,7 +240,7 @@ fn damaged_annotations_hold_no_token() {
         let mut secret = secret();
         secret["annotations"].as_object_mut().unwrap().remove(key);
         let stored = ours(&secret);
-        assert_eq!(stored.issued, ours(&self::secret()).issued, "without {key}");
+        assert!(stored.issued.is_some(), "without {key}");
         assert_eq!(stored.renewal_time.is_none(), key == RENEWAL_TIME);
         assert_eq!(stored.metadata_hash.is_none(), key == METADATA_HASH);
     }
