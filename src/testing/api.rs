@@ -147,7 +147,12 @@ impl FakeApi {
 
     /// Refuses requests as an admission policy does, with 403 and this message.
     pub(crate) fn refuse(&self, filter: impl Fn(&Request) -> bool + Send + 'static, message: &str) {
-        self.0.state.lock().faults.refuse(Box::new(filter), message);
+        self.refuse_as(403, filter, message);
+    }
+
+    /// Refuses requests with this code and message: 500 is what a webhook that can't be called comes to.
+    pub(crate) fn refuse_as(&self, code: u16, filter: impl Fn(&Request) -> bool + Send + 'static, message: &str) {
+        self.0.state.lock().faults.refuse(Box::new(filter), code, message);
     }
 
     /// Has every request fail, watches included, until [`Self::recover`].

@@ -40,7 +40,7 @@ struct Planned {
 pub(super) struct Faults {
     pub(super) requests: Vec<Request>,
     planned: Vec<Planned>,
-    refused: Vec<(Filter, String)>,
+    refused: Vec<(Filter, u16, String)>,
     /// Every request fails.
     away: bool,
     /// How many faults have happened.
@@ -56,8 +56,8 @@ impl Faults {
         });
     }
 
-    pub(super) fn refuse(&mut self, filter: Filter, message: &str) {
-        self.refused.push((filter, message.to_owned()));
+    pub(super) fn refuse(&mut self, filter: Filter, code: u16, message: &str) {
+        self.refused.push((filter, code, message.to_owned()));
     }
 
     pub(super) fn go_away(&mut self) {
@@ -95,11 +95,10 @@ impl Faults {
 
     /// What admission says of it.
     pub(super) fn admit(&self, request: &Request) -> Result<(), Refusal> {
-        match self.refused.iter().find(|(filter, _)| filter(request)) {
-            Some((_, message)) => Err(Refusal {
-                code: 403,
-                reason: "Forbidden",
+        match self.refused.iter().find(|(filter, ..)| filter(request)) {
+            Some((_, code, message)) => Err(Refusal {
                 message: message.clone(),
+                ..Refusal::of_code(*code)
             }),
             None => Ok(()),
         }

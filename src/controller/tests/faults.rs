@@ -159,6 +159,30 @@ async fn a_secret_that_may_not_be_written() {
     assert_eq!(fleet.provider.count(), 1, "the token was kept");
 }
 
+/// A policy's webhook that is down fails every write: the status follows the clock all the same, and names it.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_fails_does_not_freeze_the_status() {
+    let fleet = Fleet::new(600);
+    fleet.create("voice");
+    fleet.pass(60).await;
+    let patches = |request: &crate::testing::Request| request.resource == "secrets" && request.verb == "patch";
+    let message = "failed calling webhook \"policy.example\": no endpoints available";
+    fleet.api.refuse_as(500, patches, message);
+    fleet.pass(500).await;
+    let failed = ("True".to_owned(), "SecretWriteFailed".to_owned());
+    assert_eq!(fleet.condition("voice", ConditionType::Renewing), failed);
+    fleet.pass(90).await;
+    let ended = ("False".to_owned(), "SecretWriteFailed".to_owned());
+    assert_eq!(fleet.condition("voice", ConditionType::Ready), ended);
+    let status = fleet.status("voice");
+    assert!(status.conditions[0].message.contains("policy.example"), "{status:?}");
+    assert!(fleet.events("voice").contains(&"SecretWriteFailed".to_owned()));
+    assert_eq!(fleet.provider.count(), 2, "the token is kept");
+    fleet.api.recover();
+    fleet.pass(61).await;
+    assert_eq!(fleet.condition("voice", ConditionType::Ready).0, "True");
+}
+
 /// Nothing is asked of a provider whose answer could not be stored for as long as the API server is away.
 #[tokio::test(start_paused = true)]
 async fn an_api_server_that_is_away_for_long() {
