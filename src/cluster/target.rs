@@ -16,6 +16,7 @@ use super::{ClusterError, Name, SecretMeta, bounded, write};
 use crate::token::secret::{self, Content, SecretMetadata, SecretView, annotations};
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
+const APPLY_PATCH: &str = "application/apply-patch+yaml"; // JSON is YAML
 
 /// The target Secrets of all RealtimeTokens.
 pub(crate) struct Targets {
@@ -90,6 +91,11 @@ impl Targets {
         seen: &SecretView,
         content: Content,
     ) -> Result<Arc<SecretView>, ClusterError> {
+        let taken_over = match seen.has_foreign(content.data.keys()) {
+            true => Some(self.take_over(name, seen, &content).await?),
+            false => None,
+        };
+        let seen = taken_over.as_deref().unwrap_or(seen);
         let mut data: Map<String, Value> = seen.stale_keys(&content.data).map(|key| (key, Value::Null)).collect();
         data.extend(content.data.into_iter().map(|(key, value)| (key, json!(value))));
         let mut annotations: Map<String, Value> = content
@@ -101,7 +107,20 @@ impl Targets {
             annotations.entry(sometimes).or_insert(Value::Null);
         }
         let patch = json!({"metadata": precondition(seen, json!({"annotations": annotations})), "data": data});
-        self.patch(name, &patch).await
+        self.patch(name, MERGE_PATCH, "", &patch).await
+    }
+
+    /// Makes keys ours that another field manager wrote: in a Secret restored from a backup, or edited. A merge patch that
+    /// leaves a value as it is does not, and the key would count as edited for ever; a forced apply does.
+    async fn take_over(
+        &self,
+        name: &Name,
+        seen: &SecretView,
+        content: &Content,
+    ) -> Result<Arc<SecretView>, ClusterError> {
+        let metadata = precondition(seen, json!({"name": name.name, "annotations": content.annotations}));
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": content.data});
+        self.patch(name, APPLY_PATCH, "&force=true", &secret).await
     }
 
     /// Brings labels, annotations and owner up to date; the data stays. Errors are those of [`Self::update`].
@@ -136,8 +155,8 @@ impl Targets {
         new_annotations.extend(annotations.into_iter().map(|(key, value)| (key, Value::String(value))));
         let owners = secret::owners(live.owner_references.as_deref().unwrap_or_default(), owner);
         let changes = json!({"labels": new_labels, "annotations": new_annotations, "ownerReferences": owners});
-        self.patch(name, &json!({"metadata": precondition(seen, changes)}))
-            .await
+        let patch = json!({"metadata": precondition(seen, changes)});
+        self.patch(name, MERGE_PATCH, "", &patch).await
     }
 
     /// Has the next look at a Secret be live.
@@ -156,16 +175,23 @@ impl Targets {
         Ok(bounded(api.get_opt(&name.name)).await?.map(|secret| secret.metadata))
     }
 
-    async fn patch(&self, name: &Name, patch: &Value) -> Result<Arc<SecretView>, ClusterError> {
-        let path = format!(
-            "/api/v1/namespaces/{}/secrets/{}?fieldManager={}",
-            name.namespace,
-            name.name,
-            annotations::MANAGER
-        );
+    async fn patch(
+        &self,
+        name: &Name,
+        content_type: &'static str,
+        query: &str,
+        patch: &Value,
+    ) -> Result<Arc<SecretView>, ClusterError> {
+        let Name {
+            namespace,
+            name: secret,
+        } = name;
+        let manager = annotations::MANAGER;
+        let path = format!("/api/v1/namespaces/{namespace}/secrets/{secret}?fieldManager={manager}{query}");
+        let body = json_bytes(patch);
         self.written(
             name,
-            write(&self.client, http::Method::PATCH, path, MERGE_PATCH, json_bytes(patch)).await,
+            write(&self.client, http::Method::PATCH, path, content_type, body).await,
         )
     }
 

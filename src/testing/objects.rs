@@ -127,6 +127,11 @@ impl Objects {
             "patch" => {
                 let mut patched = self.get(&key)?.clone();
                 merge(&mut patched, &request.body);
+                if request.apply {
+                    let applied = fields(&request.body).into_keys();
+                    let owners = self.owners.entry(key.clone()).or_default();
+                    owners.extend(applied.map(|field| (field, request.manager.clone())));
+                }
                 self.replace(&key, patched, request.status, &request.manager)
             }
             _ => self.delete(&key),

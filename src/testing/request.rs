@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use http::Method;
-use http::header::ACCEPT;
+use http::header::{ACCEPT, CONTENT_TYPE};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
@@ -65,6 +65,8 @@ pub(crate) struct Request {
     /// The query's `fieldManager`.
     pub(crate) manager: String,
     pub(crate) metadata_only: bool,
+    /// A forced apply: its fields become the manager's, also those that it leaves as they are.
+    pub(crate) apply: bool,
     /// Null if there is none.
     pub(crate) body: Value,
     pub(super) selector: Selector,
@@ -122,6 +124,7 @@ impl Request {
             _ => "delete",
         };
         let accept = parts.headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+        let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         Some(Self {
             verb,
             resource,
@@ -130,6 +133,7 @@ impl Request {
             status: path.get(2) == Some(&"status"),
             manager: of_query("fieldManager"),
             metadata_only: accept.is_some_and(|accept| accept.contains("as=PartialObjectMetadata")),
+            apply: content_type.is_some_and(|content_type| content_type.contains("apply-patch")),
             body,
             selector: Selector {
                 namespace: namespace.to_owned(),

@@ -135,6 +135,46 @@ async fn a_secret_deleted_behind_a_broken_watch_is_healed() {
     assert_eq!(fleet.provider.count(), 2);
 }
 
+/// What a backup or a move to another cluster brings back: our labels and our data, no owner, another field manager.
+#[tokio::test(start_paused = true)]
+async fn a_restored_secret_is_adopted_with_one_mint() {
+    let fleet = Fleet::new(1800);
+    fleet.api.create(json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "voice", "namespace": NAMESPACE, "labels": {
+            "app.kubernetes.io/managed-by": "realtime-token-operator", "realtime-token.dev/name": "voice",
+        }},
+        "data": {"provider": base64("openai")},
+    }));
+    fleet.create("voice");
+    fleet.pass(300).await;
+    fleet.assert_settled("voice", "restored");
+    assert_eq!(fleet.provider.count(), 1);
+    let owner = &fleet.secret("voice").unwrap()["metadata"]["ownerReferences"][0];
+    assert_eq!(
+        (&owner["kind"], &owner["name"]),
+        (&json!("RealtimeToken"), &json!("voice"))
+    );
+}
+
+/// The key `provider` never changes, so a patch never makes it ours again.
+#[tokio::test(start_paused = true)]
+async fn an_edit_that_was_taken_back_while_suspended_costs_one_mint() {
+    let fleet = Fleet::new(1800);
+    fleet.create("voice");
+    fleet.pass(30).await;
+    fleet.edit("voice", json!({"spec": {"suspend": true}}));
+    fleet.pass(5).await;
+    for value in ["x", "openai"] {
+        let edit = json!({"data": {"provider": base64(value)}});
+        fleet.api.edit("secrets", NAMESPACE, "voice", &edit);
+    }
+    fleet.edit("voice", json!({"spec": {"suspend": false}}));
+    fleet.pass(300).await;
+    fleet.assert_settled("voice", "taken back");
+    assert_eq!(fleet.provider.count(), 2);
+}
+
 /// One that can't be read, and one whose mint hangs, delay no other.
 #[tokio::test(start_paused = true)]
 async fn one_bad_resource_delays_no_other() {

@@ -1,6 +1,6 @@
 //! Who wrote which field of a Secret last, from `metadata.managedFields`.
 //!
-//! The API server takes a key away from our field manager as soon as somebody else changes it: so an edit of the data is
+//! The API server takes a key away from our field manager as soon as another manager changes it: so an edit of the data is
 //! noticed without reading the data.
 
 use std::borrow::Cow;
@@ -44,18 +44,37 @@ pub fn owned_metadata(meta: &ObjectMeta, kind: &str) -> Vec<String> {
         .collect()
 }
 
+/// How we write: patches, and applies where keys have another owner.
+const OPERATIONS: [&str; 2] = ["Update", "Apply"];
+
 fn is_ours(entry: &ManagedFieldsEntry) -> bool {
-    entry.manager.as_deref() == Some(MANAGER) && entry.operation.as_deref() == Some("Update")
+    let operation = entry.operation.as_deref().unwrap_or_default();
+    entry.manager.as_deref() == Some(MANAGER) && OPERATIONS.contains(&operation)
+}
+
+impl DataFields {
+    fn is_ours(&self) -> bool {
+        self.manager == MANAGER && OPERATIONS.contains(&self.operation.as_str())
+    }
+
+    fn keys(&self) -> impl Iterator<Item = Cow<'static, str>> {
+        let keys = self.fields_v1.data.keys();
+        keys.filter_map(|field| field.strip_prefix("f:")).map(shared)
+    }
 }
 
 /// The keys of `data` that are as we wrote them.
 pub(super) fn owned_keys(fields: &[DataFields]) -> Vec<Cow<'static, str>> {
-    fields
-        .iter()
-        .filter(|entry| entry.manager == MANAGER && entry.operation == "Update")
-        .flat_map(|entry| entry.fields_v1.data.keys())
-        .filter_map(|field| field.strip_prefix("f:"))
-        .map(shared)
+    let ours = fields.iter().filter(|entry| entry.is_ours());
+    ours.flat_map(DataFields::keys).collect()
+}
+
+/// The keys of `data` that others wrote and we didn't.
+pub(super) fn foreign_keys(fields: &[DataFields], owned: &[Cow<'static, str>]) -> Vec<Cow<'static, str>> {
+    let others = fields.iter().filter(|entry| !entry.is_ours());
+    others
+        .flat_map(DataFields::keys)
+        .filter(|key| !owned.contains(key))
         .collect()
 }
 

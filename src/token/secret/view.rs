@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde::Deserialize;
 
 use super::annotations::{self, FURTHER_KEYS, MANAGED_BY, MANAGER, METADATA_HASH, NAME, RENEWAL_TIME};
-use super::managed_fields::{DataFields, owned_keys};
+use super::managed_fields::{DataFields, foreign_keys, owned_keys};
 use super::{Stored, TargetState};
 use crate::api::{DeletionPolicy, OWN_KEYS, Target};
 
@@ -20,6 +20,8 @@ pub struct SecretView {
     managed: bool,
     /// Keys of `data` that are as we wrote them; `None` if the API server tracks no fields.
     owned_keys: Option<Vec<Cow<'static, str>>>,
+    /// Keys of `data` that another field manager wrote: an edit, or a restored backup.
+    foreign_keys: Vec<Cow<'static, str>>,
     /// [`FURTHER_KEYS`].
     further_keys: Option<String>,
 }
@@ -56,6 +58,7 @@ impl From<&Meta> for SecretView {
             ..
         } = meta;
         let mut owners = meta.owner_references.iter();
+        let owned = owned_keys(managed_fields);
         Self {
             stored: Stored {
                 uid: meta.uid.clone(),
@@ -74,7 +77,8 @@ impl From<&Meta> for SecretView {
                 }),
             name_label: labels.get(NAME).cloned(),
             managed: labels.get(MANAGED_BY).is_some_and(|by| by == MANAGER),
-            owned_keys: (!managed_fields.is_empty()).then(|| owned_keys(managed_fields)),
+            foreign_keys: foreign_keys(managed_fields, &owned),
+            owned_keys: (!managed_fields.is_empty()).then_some(owned),
             further_keys: annotations.get(FURTHER_KEYS).cloned(),
         }
     }
@@ -100,6 +104,12 @@ impl SecretView {
             .flatten()
             .filter(|key| !new.contains_key(key.as_ref()))
             .map(|key| key.clone().into_owned())
+    }
+
+    /// Whether one of these keys of `data` is there and another field manager's.
+    #[must_use]
+    pub fn has_foreign<'a>(&self, mut keys: impl Iterator<Item = &'a String>) -> bool {
+        keys.any(|key| self.foreign_keys.iter().any(|foreign| foreign == key))
     }
 
     /// The RealtimeToken that the Secret's label names.

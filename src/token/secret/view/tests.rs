@@ -172,7 +172,7 @@ fn an_edited_key_is_noticed() {
             "our name, applied",
             json!([writes(MANAGER, "Apply", &all)]),
             &plain,
-            false,
+            true,
         ),
         (
             "a label was edited",
@@ -312,12 +312,13 @@ fn the_labels_that_we_wrote() {
         fields(MANAGER, "Update", "team"),
         fields(MANAGER, "Update", "f:odd"),
         fields(MANAGER, "Apply", "applied"),
+        fields(MANAGER, "Other", "other"),
         fields("kubectl-label", "Update", "theirs"),
         {"manager": MANAGER, "operation": "Update"},
     ]);
     let meta = meta(&secret);
-    assert_eq!(owned_metadata(&meta, "f:labels"), ["team", "f:odd"]);
-    assert_eq!(owned_metadata(&meta, "f:annotations"), ["a.b/c", "a.b/c"]);
+    assert_eq!(owned_metadata(&meta, "f:labels"), ["team", "f:odd", "applied"]);
+    assert_eq!(owned_metadata(&meta, "f:annotations"), ["a.b/c"; 3]);
     assert!(owned_metadata(&meta, "f:finalizers").is_empty());
     assert!(owned_metadata(&ObjectMeta::default(), "f:labels").is_empty());
 }
