@@ -19,7 +19,7 @@ pub fn file(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|problem| panic!("{}: {problem}", path.display()))
 }
 
-/// Values beside the image, which nobody can do without.
+/// Values beside the image, which every install needs.
 pub fn with_image(mut values: Value) -> Value {
     if values.get("image").is_none() {
         values["image"] = json!({"repository": "registry.example.com/realtime-token-operator"});
@@ -42,7 +42,7 @@ pub fn render(values: Value) -> Objects {
     render_with(values, &[])
 }
 
-/// The same, with more arguments for helm. Several tests look at the same values: whoever comes first renders them, and
+/// The same, with more arguments for helm. Several tests look at the same values: the first one renders them, and
 /// the others wait for that.
 pub fn render_with(values: Value, args: &[&str]) -> Objects {
     type Rendered = BTreeMap<String, Arc<OnceLock<Vec<Value>>>>;

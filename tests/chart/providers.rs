@@ -29,7 +29,7 @@ fn they_are_rendered_as_they_are() {
     assert_eq!(names(&objects), ["eleven", "openai"]);
     let spec = |name: &str| objects.named("ClusterRealtimeProvider", name)["spec"].clone();
     assert_eq!(spec("openai"), values()["providers"][0]["spec"]);
-    // Everybody, and not nobody: an empty selector mustn't get lost.
+    // An empty selector selects all namespaces; left out, it would select none.
     assert_eq!(spec("eleven")["namespaceSelector"], json!({}));
 }
 

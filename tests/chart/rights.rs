@@ -122,7 +122,7 @@ fn secrets_may_be_deleted_only_where_that_is_asked_for() {
     assert_eq!(more, ["* /secrets delete"]);
 }
 
-/// For whoever has no rights on the cluster, only on namespaces: they couldn't create a ClusterRole.
+/// For teams with rights on namespaces only, who can't create a ClusterRole.
 #[test]
 fn without_cluster_providers_there_is_nothing_of_the_cluster() {
     let values = json!({"watchNamespaces": ["shop"], "clusterProviders": false, "crds": {"install": false}});
@@ -153,7 +153,7 @@ fn the_own_namespace_may_be_watched_too() {
     assert!(rights(&objects).contains("platform /secrets create"));
 }
 
-/// Nothing that the chart makes asks for a wildcard, deletes anything, or becomes somebody else.
+/// Nothing that the chart makes asks for a wildcard, deletes anything, or impersonates.
 #[test]
 fn no_role_is_mighty() {
     for (case, values) in crate::valid::combinations() {
@@ -199,7 +199,7 @@ fn whoever_views_a_namespace_views_tokens_and_no_secrets() {
         granted(&edit),
         expected(&["realtime-token.dev/realtimetokens create,update,patch,delete,deletecollection"])
     );
-    // The operator's own role is nobody's to inherit.
+    // The operator's own role is aggregated into no other.
     assert!(aggregated(objects.named("ClusterRole", NAME)).is_empty());
     assert_eq!(
         render(json!({"rbac": {"aggregate": false}})).all("ClusterRole").len(),

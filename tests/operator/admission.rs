@@ -16,7 +16,7 @@ use testkit::cluster::Namespace;
 use crate::world::{World, world};
 
 /// Speaks JSON with the API server, so that it sees what a user wrote and not what the types make of it.
-struct Desk {
+struct ApiServer {
     world: &'static World,
     namespace: Namespace,
     client: Client,
@@ -64,7 +64,7 @@ impl Kind {
     }
 }
 
-impl Desk {
+impl ApiServer {
     async fn new() -> Self {
         let world = world().await;
         let namespace = world.cluster.namespace("admission").await.unwrap();

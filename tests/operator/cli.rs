@@ -35,13 +35,13 @@ impl Said {
 }
 
 /// A folder, an environment and a provider.
-struct Desk {
+struct Setup {
     folder: TempDir,
     standin: StandIn,
     env: Vec<(&'static str, String)>,
 }
 
-impl Desk {
+impl Setup {
     fn new() -> Self {
         let standin = StandIn::start(Options::default()).unwrap();
         standin.accept_keys(Provider::OpenAi, [KEY]);
@@ -70,7 +70,7 @@ impl Desk {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // Whoever doesn't read it closes the pipe.
+        // A command that doesn't read it closes the pipe.
         let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
         let output = child.wait_with_output().unwrap();
         Said {
@@ -105,7 +105,7 @@ fn binary() -> &'static Path {
 
 #[test]
 fn crd_prints_what_is_in_the_folder() {
-    let said = Desk::new().say(&["crd"], "");
+    let said = Setup::new().say(&["crd"], "");
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crds");
     let files = ["realtimetokens.yaml", "clusterrealtimeproviders.yaml"]
         .map(|file| std::fs::read_to_string(folder.join(file)).unwrap());
@@ -115,37 +115,37 @@ fn crd_prints_what_is_in_the_folder() {
 
 #[test]
 fn mint_prints_the_token_and_nothing_else() {
-    let mut desk = Desk::new();
-    let json = desk.manifest(&desk.openai());
-    let url = desk.standin.url();
+    let mut setup = Setup::new();
+    let json = setup.manifest(&setup.openai());
+    let url = setup.standin.url();
     let yaml = format!(
         "# a comment\napiVersion: realtime-token.dev/v1alpha1\nkind: RealtimeToken\nmetadata: {{name: voice}}\nspec:\n  \
          openai: {{model: gpt-realtime-2.1, endpoint: \"{url}\"}}\n  credentials: {{secretRef: {{name: key}}}}\n"
     );
-    let (json_file, yaml_file) = (desk.file("t.json", &json), desk.file("t.yaml", &yaml));
+    let (json_file, yaml_file) = (setup.file("t.json", &json), setup.file("t.yaml", &yaml));
     let allow = ["--allow-endpoint", url.as_str()];
     let minted = |said: Said| {
         assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
         let token: Value = serde_json::from_str(&said.out).unwrap();
         assert_eq!(said.out.lines().count(), 1);
-        assert_eq!(token["token"], desk.standin.issued().last().unwrap().as_str());
+        assert_eq!(token["token"], setup.standin.issued().last().unwrap().as_str());
         token
     };
     for file in [&json_file, &yaml_file] {
-        let token = minted(desk.mint(file));
+        let token = minted(setup.mint(file));
         assert_eq!(token["provider"], "openai");
         assert_eq!(token["config"], json!({"model": "gpt-realtime-2.1"}));
     }
     for text in [&json, &yaml] {
-        minted(desk.say(&[&["mint", "-f", "-"][..], &allow].concat(), text));
+        minted(setup.say(&[&["mint", "-f", "-"][..], &allow].concat(), text));
     }
     let spec = json!({
         "elevenlabs": {"agentId": "agent_1", "endpoint": url}, "credentials": {"secretRef": {"name": "key"}},
     });
-    let elevenlabs = desk.file("e.json", desk.manifest(&spec));
-    let key_file = desk.file("key", format!("{KEY}\n"));
-    desk.env = vec![("ELEVENLABS_API_KEY", KEY.to_owned())];
-    let mint = |args: &[&str]| desk.say(&[&["mint", "-f"][..], args, &allow].concat(), "");
+    let elevenlabs = setup.file("e.json", setup.manifest(&spec));
+    let key_file = setup.file("key", format!("{KEY}\n"));
+    setup.env = vec![("ELEVENLABS_API_KEY", KEY.to_owned())];
+    let mint = |args: &[&str]| setup.say(&[&["mint", "-f"][..], args, &allow].concat(), "");
     let token = {
         let said = mint(&[&elevenlabs]);
         assert_eq!(said.code, Some(0), "{said:?}");
@@ -158,19 +158,21 @@ fn mint_prints_the_token_and_nothing_else() {
 
 #[test]
 fn a_manifest_that_is_none_is_told_in_one_line() {
-    let desk = Desk::new();
-    let one = desk.manifest(&desk.openai());
+    let setup = Setup::new();
+    let one = setup.manifest(&setup.openai());
     let with = |pointer: &str, value: Value| {
-        let mut spec = desk.openai();
+        let mut spec = setup.openai();
         spec[pointer] = value;
-        desk.manifest(&spec)
+        setup.manifest(&spec)
     };
-    let folder = desk.folder.path().to_str().unwrap();
-    desk.say(&["mint", "-f", "none.yaml"], "")
+    let folder = setup.folder.path().to_str().unwrap();
+    setup
+        .say(&["mint", "-f", "none.yaml"], "")
         .fails(1, "can't read none.yaml: No such file");
-    desk.say(&["mint", "-f", folder], "")
+    setup
+        .say(&["mint", "-f", folder], "")
         .fails(1, &format!("can't read {folder}: Is a directory"));
-    desk.say(&["mint", "-f", "-"], "").fails(1, "standard input: is empty");
+    setup.say(&["mint", "-f", "-"], "").fails(1, "standard input: is empty");
     for (content, said) in [
         (vec![b'#'; 2 * 1024 * 1024], "is larger than 1 MiB"),
         (b"".to_vec(), ": is empty; give one RealtimeToken"),
@@ -220,29 +222,30 @@ fn a_manifest_that_is_none_is_told_in_one_line() {
             ": is neither YAML nor JSON: ",
         ),
     ] {
-        let file = desk.file("bad", content);
-        desk.mint(&file).fails(1, "");
-        let told = desk.mint(&file).err;
-        assert!(told.contains(said), "expected {said}\n{told}");
+        let file = setup.file("bad", content);
+        setup.mint(&file).fails(1, "");
+        let error = setup.mint(&file).err;
+        assert!(error.contains(said), "expected {said}\n{error}");
     }
-    assert_eq!(desk.standin.count(), 0);
+    assert_eq!(setup.standin.count(), 0);
 }
 
 #[test]
 fn a_key_that_is_missing_or_odd_is_told_and_not_repeated() {
-    let mut desk = Desk::new();
-    let manifest = desk.file("t.json", desk.manifest(&desk.openai()));
-    desk.env = vec![];
-    desk.mint(&manifest)
+    let mut setup = Setup::new();
+    let manifest = setup.file("t.json", setup.manifest(&setup.openai()));
+    setup.env = vec![];
+    setup
+        .mint(&manifest)
         .fails(1, "there is no API key: set OPENAI_API_KEY to the key of OpenAI");
-    desk.env = vec![("OPENAI_API_KEY", " \n".to_owned())];
-    desk.mint(&manifest).fails(1, "there is no API key");
+    setup.env = vec![("OPENAI_API_KEY", " \n".to_owned())];
+    setup.mint(&manifest).fails(1, "there is no API key");
     for odd in ["sk-canary\nsk-canary", "sk-canary\tx", "sk-canäry"] {
-        desk.env = vec![("OPENAI_API_KEY", odd.to_owned())];
-        desk.mint(&manifest).fails(1, "the API key holds white space");
+        setup.env = vec![("OPENAI_API_KEY", odd.to_owned())];
+        setup.mint(&manifest).fails(1, "the API key holds white space");
     }
-    let url = desk.standin.url();
-    let file = desk.file("key", "sk-canary\nsk-canary\n");
+    let url = setup.standin.url();
+    let file = setup.file("key", "sk-canary\nsk-canary\n");
     for (file, said) in [(file.as_str(), "the API key holds"), ("none", "can't read none: ")] {
         let args = [
             "mint",
@@ -253,41 +256,43 @@ fn a_key_that_is_missing_or_odd_is_told_and_not_repeated() {
             "--api-key-file",
             file,
         ];
-        desk.say(&args, "").fails(1, said);
+        setup.say(&args, "").fails(1, said);
     }
-    assert_eq!(desk.standin.count(), 0);
+    assert_eq!(setup.standin.count(), 0);
 }
 
 #[test]
 fn a_provider_that_gives_no_token() {
-    let mut desk = Desk::new();
-    let manifest = desk.file("t.json", desk.manifest(&desk.openai()));
-    desk.say(&["mint", "-f", &manifest], "")
-        .fails(1, &format!("the endpoint {} is not allowed", desk.standin.url()));
-    desk.say(&["mint", "-f", &manifest, "--allow-endpoint", "gw.example"], "")
+    let mut setup = Setup::new();
+    let manifest = setup.file("t.json", setup.manifest(&setup.openai()));
+    setup
+        .say(&["mint", "-f", &manifest], "")
+        .fails(1, &format!("the endpoint {} is not allowed", setup.standin.url()));
+    setup
+        .say(&["mint", "-f", &manifest, "--allow-endpoint", "gw.example"], "")
         .fails(1, "--allow-endpoint: the endpoint \"gw.example\" has no scheme");
-    assert_eq!(desk.standin.count(), 0);
+    assert_eq!(setup.standin.count(), 0);
     for (fault, said) in [
         (Fault::status(401), "answered 401"),
         (Fault::status(429), "answered 429"),
         (Fault::status(500), "answered 500"),
     ] {
-        desk.standin.fail_next(1, fault);
-        let told = desk.mint(&manifest);
-        told.fails(1, "");
-        assert!(told.err.contains(said), "{told:?}");
+        setup.standin.fail_next(1, fault);
+        let answer = setup.mint(&manifest);
+        answer.fails(1, "");
+        assert!(answer.err.contains(said), "{answer:?}");
     }
-    desk.env = vec![("OPENAI_API_KEY", "sk-wrong-canary".to_owned())];
-    desk.mint(&manifest).fails(1, "");
-    desk.standin.stop();
-    let told = desk.mint(&manifest);
-    told.fails(1, "");
-    assert!(told.err.contains("refused the connection"), "{told:?}");
+    setup.env = vec![("OPENAI_API_KEY", "sk-wrong-canary".to_owned())];
+    setup.mint(&manifest).fails(1, "");
+    setup.standin.stop();
+    let answer = setup.mint(&manifest);
+    answer.fails(1, "");
+    assert!(answer.err.contains("refused the connection"), "{answer:?}");
 }
 
 #[test]
 fn help_and_what_is_no_command() {
-    let desk = Desk::new();
+    let setup = Setup::new();
     for args in [
         &["--help"][..],
         &["--version"],
@@ -296,40 +301,42 @@ fn help_and_what_is_no_command() {
         &["mint", "--help"],
         &["help", "mint"],
     ] {
-        let said = desk.say(args, "");
+        let said = setup.say(args, "");
         assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{args:?}");
         assert!(!said.out.is_empty());
     }
-    for (args, told) in [
+    for (args, expected) in [
         (&[][..], "Usage:"),
         (&["frobnicate"], "unrecognized subcommand 'frobnicate'"),
         (&["mint"], "--filename <FILE>"),
         (&["run", "--listen", "here"], "invalid value 'here' for '--listen"),
         (&["run", "--concurrency", "0"], "invalid value '0' for '--concurrency"),
     ] {
-        let said = desk.say(args, "");
+        let said = setup.say(args, "");
         assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{args:?}");
-        assert!(said.err.contains(told), "{said:?}");
+        assert!(said.err.contains(expected), "{said:?}");
     }
 }
 
 #[test]
 fn run_without_a_cluster_says_so_in_one_line() {
-    let mut desk = Desk::new();
+    let mut setup = Setup::new();
     let none = "no Kubernetes cluster is configured: run inside a cluster, or set KUBECONFIG to a kubeconfig file (";
-    let home = desk.folder.path().to_str().unwrap().to_owned();
-    desk.env = vec![("HOME", home.clone())];
-    desk.say(&["run"], "").fails(1, none);
-    let secret = desk.file("broken", "users:\n- user: {token: canary]\n");
+    let home = setup.folder.path().to_str().unwrap().to_owned();
+    setup.env = vec![("HOME", home.clone())];
+    setup.say(&["run"], "").fails(1, none);
+    let secret = setup.file("broken", "users:\n- user: {token: canary]\n");
     for kubeconfig in [format!("{home}/none"), home.clone(), secret] {
-        desk.env = vec![("HOME", home.clone()), ("KUBECONFIG", kubeconfig)];
-        desk.say(&["run"], "").fails(1, none);
+        setup.env = vec![("HOME", home.clone()), ("KUBECONFIG", kubeconfig)];
+        setup.say(&["run"], "").fails(1, none);
     }
-    desk.say(&["run", "--allow-endpoint", "gw"], "")
+    setup
+        .say(&["run", "--allow-endpoint", "gw"], "")
         .fails(1, "--allow-endpoint: the endpoint \"gw\" has no scheme");
-    desk.say(&["run", "--ca-bundle", "none.pem"], "")
+    setup
+        .say(&["run", "--ca-bundle", "none.pem"], "")
         .fails(1, "--ca-bundle none.pem: No such file");
-    desk.say(&["run", "--log", "a=b=c"], "").fails(1, "--log \"a=b=c\": ");
+    setup.say(&["run", "--log", "a=b=c"], "").fails(1, "--log \"a=b=c\": ");
 }
 
 #[tokio::test]
@@ -338,9 +345,9 @@ async fn a_port_in_use_ends_it() {
     let address = taken.local_addr().unwrap().to_string();
     let kubeconfig = world().await.cluster.kubeconfig().to_str().unwrap().to_owned();
     let said = tokio::task::spawn_blocking(move || {
-        let mut desk = Desk::new();
-        desk.env = vec![("KUBECONFIG", kubeconfig)];
-        let said = desk.say(&["run", "--log", "error", "--listen", &address], "");
+        let mut setup = Setup::new();
+        setup.env = vec![("KUBECONFIG", kubeconfig)];
+        let said = setup.say(&["run", "--log", "error", "--listen", &address], "");
         said.fails(1, &format!("--listen {address}: Address already in use"));
         said
     });

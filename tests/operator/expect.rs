@@ -151,7 +151,7 @@ impl Case<'_> {
         status
     }
 
-    /// Nobody wrote this Secret since it was read: not its data, not its metadata.
+    /// This Secret was not written since it was read: not its data, not its metadata.
     pub async fn assert_untouched(&self, old: &Secret) {
         let now = self.secrets().get(old.metadata.name.as_ref().unwrap()).await.unwrap();
         assert!(

@@ -12,7 +12,7 @@ use testkit::helm::{Helm, Major};
 use testkit::operator::Operator;
 use testkit::wait;
 
-use super::stage::{CHART, RELEASE, Stage};
+use super::setup::{CHART, RELEASE, Setup};
 use super::tenant::SOON;
 
 const NAMESPACE: &str = "operators";
@@ -20,38 +20,38 @@ const BINARY: &str = env!("CARGO_BIN_EXE_realtime-token-operator");
 
 #[tokio::test]
 async fn providers_of_values_come_with_the_second_step_and_then_with_the_first() {
-    let stage = Stage::start(Options::default()).await;
-    let file = stage.values(&json!({"providers": [{
+    let setup = Setup::start(Options::default()).await;
+    let file = setup.values(&json!({"providers": [{
         "name": "openai",
         "spec": {"openai": {}, "credentials": {"secretRef": {"name": "openai"}}, "namespaceSelector": {}},
     }]}));
     for major in Major::ALL {
-        let helm = stage.helm(major);
+        let helm = setup.helm(major);
         let release = [RELEASE, CHART, "-n", NAMESPACE, "-f", &file];
         let notes = |verb: &str, more: &[&str]| helm.run([&[verb], &release[..], more].concat()).unwrap();
         let late = "The ClusterRealtimeProviders of your values are NOT there yet";
 
         let said = notes("install", &["--create-namespace"]);
         assert!(said.contains(late) && said.contains("Run `helm upgrade` now"), "{said}");
-        assert_eq!(providers(&stage).await, [""; 0]);
+        assert_eq!(providers(&setup).await, [""; 0]);
         assert!(!notes("upgrade", &[]).contains(late));
-        assert_eq!(providers(&stage).await, ["openai"]);
+        assert_eq!(providers(&setup).await, ["openai"]);
         assert!(!notes("upgrade", &[]).contains(late));
-        assert_eq!(providers(&stage).await, ["openai"]);
+        assert_eq!(providers(&setup).await, ["openai"]);
 
         // The CRDs are kept, and what belonged to the release isn't.
         helm.run(["uninstall", RELEASE, "-n", NAMESPACE]).unwrap();
-        assert_eq!(providers(&stage).await, [""; 0]);
+        assert_eq!(providers(&setup).await, [""; 0]);
         assert!(!notes("install", &[]).contains(late));
-        assert_eq!(providers(&stage).await, ["openai"]);
+        assert_eq!(providers(&setup).await, ["openai"]);
         helm.run(["uninstall", RELEASE, "-n", NAMESPACE]).unwrap();
-        stage.kubectl(&["delete", "crd", "--all"]);
+        setup.kubectl(&["delete", "crd", "--all"]);
     }
 }
 
 /// Of a kind that is new the API server says for a moment that it isn't there, or not yet ready.
-async fn providers(stage: &Stage) -> Vec<String> {
-    let api: Api<ClusterRealtimeProvider> = Api::all(stage.client.clone());
+async fn providers(setup: &Setup) -> Vec<String> {
+    let api: Api<ClusterRealtimeProvider> = Api::all(setup.client.clone());
     let all = wait::until("a list of ClusterRealtimeProviders", SOON, async || {
         Ok(api.list(&ListParams::default()).await.ok())
     });
@@ -59,12 +59,12 @@ async fn providers(stage: &Stage) -> Vec<String> {
 }
 
 /// The pod of `helm test` as a process, with its arguments and its rights; only the operator is at another place here.
-pub async fn helms_test_may_see_what_it_needs(stage: &Stage, helm: &Helm, operator: &Operator) {
+pub async fn helms_test_may_see_what_it_needs(setup: &Setup, helm: &Helm, operator: &Operator) {
     let hooks = helm.run(["get", "hooks", RELEASE, "-n", NAMESPACE]).unwrap();
     let pod: Value = serde_saphyr::from_str(hooks.trim_start_matches("---\n")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let account = pod["spec"]["serviceAccountName"].as_str().unwrap();
-    let kubeconfig = stage
+    let kubeconfig = setup
         .cluster
         .kubeconfig_of(NAMESPACE, account, folder.path())
         .await

@@ -83,7 +83,7 @@ fn expand(namespace: Option<&str>, rule: &PolicyRule) -> Vec<Grant> {
         for resource in rule.resources.iter().flatten() {
             for verb in &rule.verbs {
                 for part in [group, resource, verb] {
-                    assert_ne!(part, "*", "a wildcard grants what nobody has thought of");
+                    assert_ne!(part, "*", "a wildcard grants more than what is listed");
                 }
                 all.extend(names.iter().map(|name| Grant {
                     namespace: namespace.map(str::to_owned),

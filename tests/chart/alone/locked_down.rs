@@ -13,44 +13,44 @@ use testkit::helm::{Helm, Major};
 
 use super::first_install::helms_test_may_see_what_it_needs;
 use super::people::who_may_do_what;
-use super::stage::Stage;
+use super::setup::Setup;
 use super::tenant::Tenant;
 
 const NAMESPACE: &str = "operators";
 
 #[tokio::test]
 async fn a_cluster_that_allows_little() {
-    let stage = Stage::start(Options {
+    let setup = Setup::start(Options {
         admission_plugins: &["OwnerReferencesPermissionEnforcement"],
         ..Options::default()
     })
     .await;
     let restricted = json!({"pod-security.kubernetes.io/enforce": "restricted"});
-    stage.namespace(NAMESPACE, restricted).await;
-    let helm = stage.helm(Major::Four);
-    stage.install(&helm, NAMESPACE, &json!({}));
-    its_pods_are_admitted(&stage, &helm).await;
-    who_may_do_what(&stage).await;
+    setup.namespace(NAMESPACE, restricted).await;
+    let helm = setup.helm(Major::Four);
+    setup.install(&helm, NAMESPACE, &json!({}));
+    its_pods_are_admitted(&setup, &helm).await;
+    who_may_do_what(&setup).await;
 
-    let operator = stage.operator(NAMESPACE).await;
-    helms_test_may_see_what_it_needs(&stage, &helm, &operator).await;
-    let tenant = stage.tenant("shop").await;
+    let operator = setup.operator(NAMESPACE).await;
+    helms_test_may_see_what_it_needs(&setup, &helm, &operator).await;
+    let tenant = setup.tenant("shop").await;
     let role = ["create", "rolebinding", "editor", "-n", "shop"];
-    stage.kubectl(&[&role[..], &["--clusterrole=edit", "--user=editor"]].concat());
-    let editor = stage.somebody("editor").await;
+    setup.kubectl(&[&role[..], &["--clusterrole=edit", "--user=editor"]].concat());
+    let editor = setup.client_of("editor").await;
     let tokens = Api::<RealtimeToken>::namespaced(editor, "shop");
     let voice = serde_json::from_value(Tenant::manifest("voice", tenant.own())).unwrap();
     tokens.create(&PostParams::default(), &voice).await.unwrap();
     tenant.revision("voice", 1).await;
     tenant.secret("voice", owned).await;
 
-    // Whoever writes a Secret with its owners unchanged needs nothing more.
+    // A write of a Secret that leaves its owners unchanged needs no further right.
     let label = json!({"template": {"metadata": {"labels": {"app": "shop"}}}});
     tenant.patch("voice", json!({"spec": {"target": label}})).await;
     let labelled = |secret: &Secret| secret.labels().contains_key("app");
     tenant.secret("voice", labelled).await;
 
-    owners_change_once_it_may_delete(&stage, &helm, &tenant).await;
+    owners_change_once_it_may_delete(&setup, &helm, &tenant).await;
 }
 
 fn owned(secret: &Secret) -> bool {
@@ -58,7 +58,7 @@ fn owned(secret: &Secret) -> bool {
 }
 
 /// This plugin lets only those change an owner who may delete the object.
-async fn owners_change_once_it_may_delete(stage: &Stage, helm: &Helm, tenant: &Tenant) {
+async fn owners_change_once_it_may_delete(setup: &Setup, helm: &Helm, tenant: &Tenant) {
     let policy = |policy: &str| json!({"spec": {"target": {"deletionPolicy": policy}}});
     tenant.patch("voice", policy("Retain")).await;
     let message = tenant.condition("voice", "Renewing", "True", "SecretWriteFailed").await;
@@ -71,20 +71,20 @@ async fn owners_change_once_it_may_delete(stage: &Stage, helm: &Helm, tenant: &T
     tenant.revision("voice", 2).await;
     tenant.secret("voice", owned).await;
 
-    stage.install(helm, NAMESPACE, &json!({"rbac": {"deleteSecrets": true}}));
+    setup.install(helm, NAMESPACE, &json!({"rbac": {"deleteSecrets": true}}));
     tenant.secret("voice", |secret| !owned(secret)).await;
     tenant.patch("voice", policy("Delete")).await;
     tenant.secret("voice", owned).await;
     tenant
         .status("voice", |status| status.failed_mint_attempts.is_none())
         .await;
-    assert_eq!(stage.standin.count(), 2, "the first token, and the forced one");
+    assert_eq!(setup.standin.count(), 2, "the first token, and the forced one");
 }
 
-async fn its_pods_are_admitted(stage: &Stage, helm: &Helm) {
-    let deployment: Deployment = stage.workload(NAMESPACE).await.deployment;
+async fn its_pods_are_admitted(setup: &Setup, helm: &Helm) {
+    let deployment: Deployment = setup.workload(NAMESPACE).await.deployment;
     let template = deployment.spec.unwrap().template;
-    let pods: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
+    let pods: Api<Pod> = Api::namespaced(setup.client.clone(), NAMESPACE);
     let dry_run = PostParams {
         dry_run: true,
         ..PostParams::default()
@@ -98,7 +98,7 @@ async fn its_pods_are_admitted(stage: &Stage, helm: &Helm) {
         ..Pod::default()
     };
     pods.create(&dry_run, &pod).await.unwrap();
-    let test = stage.test_pod(helm, NAMESPACE);
+    let test = setup.test_pod(helm, NAMESPACE);
     pods.create(&dry_run, &test).await.unwrap();
     // It is looked at: the same pod with a little more is refused.
     let container = &mut pod.spec.as_mut().unwrap().containers[0];

@@ -9,6 +9,6 @@ mod namespaced;
 mod people;
 mod releases;
 mod rights;
-mod stage;
+mod setup;
 mod team;
 mod tenant;

@@ -8,58 +8,58 @@ use realtime_token_operator::api::{ClusterRealtimeProvider, RealtimeToken};
 use serde_json::json;
 use testkit::wait;
 
-use super::stage::Stage;
+use super::setup::Setup;
 use super::tenant::{SOON, Tenant};
 
 /// The namespace that the people have their rights in.
 const NAMESPACE: &str = "office";
 
 /// In a cluster with a release, and before an operator runs that would answer what is created here.
-pub async fn who_may_do_what(stage: &Stage) {
-    let tenant = stage.tenant(NAMESPACE).await;
+pub async fn who_may_do_what(setup: &Setup) {
+    let tenant = setup.tenant(NAMESPACE).await;
     for role in ["view", "edit", "admin"] {
         let (role, user) = (format!("--clusterrole={role}"), format!("--user={role}er"));
-        stage.kubectl(&["create", "rolebinding", &user[7..], "-n", NAMESPACE, &role, &user]);
+        setup.kubectl(&["create", "rolebinding", &user[7..], "-n", NAMESPACE, &role, &user]);
     }
-    // Somebody who administers all namespaces, and is no cluster-admin for that.
-    stage.kubectl(&[
+    // An administrator of all namespaces, who is no cluster-admin.
+    setup.kubectl(&[
         "create",
         "clusterrolebinding",
         "all",
         "--clusterrole=admin",
         "--user=all",
     ]);
-    wait_for_aggregation(stage).await;
+    wait_for_aggregation(setup).await;
 
     let tokens = "realtimetokens.realtime-token.dev";
     let providers = "clusterrealtimeproviders.realtime-token.dev";
     let reads = ["get", "list", "watch"];
     let writes = ["create", "update", "patch", "delete", "deletecollection"];
     for verb in reads {
-        stage.may("viewer", verb, tokens, true).await;
-        stage.may("viewer", verb, "secrets", false).await;
-        stage.may("editer", verb, tokens, true).await;
-        stage.may("stranger", verb, tokens, false).await;
+        setup.may("viewer", verb, tokens, true).await;
+        setup.may("viewer", verb, "secrets", false).await;
+        setup.may("editer", verb, tokens, true).await;
+        setup.may("stranger", verb, tokens, false).await;
     }
     for verb in writes {
-        stage.may("viewer", verb, tokens, false).await;
-        stage.may("editer", verb, tokens, true).await;
-        stage.may("adminer", verb, tokens, true).await;
+        setup.may("viewer", verb, tokens, false).await;
+        setup.may("editer", verb, tokens, true).await;
+        setup.may("adminer", verb, tokens, true).await;
         for user in ["viewer", "editer", "adminer", "all"] {
-            stage.may(user, verb, providers, false).await;
+            setup.may(user, verb, providers, false).await;
         }
         // What the operator says of a token is its own to say.
         let status = "realtimetokens.realtime-token.dev/status";
-        stage.may("adminer", verb, status, false).await;
-        stage.may("system:admin-of-the-cluster", verb, providers, true).await;
+        setup.may("adminer", verb, status, false).await;
+        setup.may("system:admin-of-the-cluster", verb, providers, true).await;
     }
 
     // And so it is with real requests.
-    let editor = stage.somebody("editer").await;
+    let editor = setup.client_of("editer").await;
     let own = serde_json::from_value(Tenant::manifest("voice", tenant.own())).unwrap();
     let tokens = Api::<RealtimeToken>::namespaced(editor.clone(), NAMESPACE);
     tokens.create(&PostParams::default(), &own).await.unwrap();
-    let viewer = stage.somebody("viewer").await;
+    let viewer = setup.client_of("viewer").await;
     let seen = Api::<RealtimeToken>::namespaced(viewer.clone(), NAMESPACE);
     assert_eq!(seen.list(&ListParams::default()).await.unwrap().items.len(), 1);
     let secrets = Api::<Secret>::namespaced(viewer.clone(), NAMESPACE);
@@ -73,14 +73,14 @@ pub async fn who_may_do_what(stage: &Stage) {
         "spec": {"openai": {}, "credentials": {"secretRef": {"name": "openai"}}, "namespaceSelector": {}},
     }))
     .unwrap();
-    let lent = Api::<ClusterRealtimeProvider>::all(stage.somebody("all").await);
+    let lent = Api::<ClusterRealtimeProvider>::all(setup.client_of("all").await);
     forbidden(lent.create(&PostParams::default(), &provider).await);
     tokens.delete("voice", &DeleteParams::default()).await.unwrap();
 }
 
-impl Stage {
+impl Setup {
     /// A client of a user, who is a cluster-admin only by that name.
-    pub async fn somebody(&self, user: &str) -> Client {
+    pub async fn client_of(&self, user: &str) -> Client {
         let groups: &[&str] = match user {
             "system:admin-of-the-cluster" => &["system:masters"],
             _ => &["system:authenticated"],
@@ -110,7 +110,7 @@ impl Stage {
             },
             ..SelfSubjectAccessReview::default()
         };
-        let answer = Api::<SelfSubjectAccessReview>::all(self.somebody(user).await)
+        let answer = Api::<SelfSubjectAccessReview>::all(self.client_of(user).await)
             .create(&PostParams::default(), &review)
             .await
             .unwrap();
@@ -128,8 +128,8 @@ fn forbidden<T>(answer: kube::Result<T>) {
 }
 
 /// A controller copies the rules into `view`, `edit` and `admin`.
-async fn wait_for_aggregation(stage: &Stage) {
-    let roles: Api<ClusterRole> = Api::all(stage.client.clone());
+async fn wait_for_aggregation(setup: &Setup) {
+    let roles: Api<ClusterRole> = Api::all(setup.client.clone());
     for name in ["view", "edit", "admin"] {
         wait::object_when(&roles, name, SOON, |role: &ClusterRole| {
             let rules = role.rules.iter().flatten();

@@ -13,7 +13,7 @@ use testkit::cluster::Options;
 use testkit::helm::{Helm, Major};
 use testkit::operator::Operator;
 
-use super::stage::{CHART, RELEASE, Stage, older_chart};
+use super::setup::{CHART, RELEASE, Setup, older_chart};
 use super::tenant::{SOON, Tenant};
 
 const NAMESPACE: &str = "operators";
@@ -31,65 +31,65 @@ async fn a_release_of_helm_4() {
 }
 
 async fn lives(major: Major) {
-    let stage = Stage::start(Options::default()).await;
-    let helm = stage.helm(major);
+    let setup = Setup::start(Options::default()).await;
+    let helm = setup.helm(major);
     let mut matrix = Matrix::new(&helm);
     let run = |args: &[&str]| helm.run([args, &["-n", NAMESPACE]].concat()).unwrap();
-    let (folder, values) = (tempfile::tempdir().unwrap(), stage.values(&json!({})));
+    let (folder, values) = (tempfile::tempdir().unwrap(), setup.values(&json!({})));
 
     // An older version, and tokens that live.
     let older = older_chart(&folder);
     run(&["install", RELEASE, &older, "-f", &values, "--create-namespace"]);
-    assert!(!columns(&stage).await.contains("Revision"));
-    let mut operator = stage.operator(NAMESPACE).await;
-    let tenant = stage.tenant("shop").await;
+    assert!(!columns(&setup).await.contains("Revision"));
+    let mut operator = setup.operator(NAMESPACE).await;
+    let tenant = setup.tenant("shop").await;
     for name in ["voice", "phone"] {
         tenant.create(name, tenant.own()).await;
         tenant.revision(name, 1).await;
     }
-    let mut issued = Issued::now(&stage, &tenant).await;
+    let mut issued = Issued::now(&setup, &tenant).await;
     matrix.ran("install of an older version");
 
     // The new version, and another value.
-    let faster = stage.values(&json!({"concurrency": 8}));
+    let faster = setup.values(&json!({"concurrency": 8}));
     run(&["upgrade", RELEASE, CHART, "-f", &faster]);
     assert!(
-        columns(&stage).await.contains("Revision"),
+        columns(&setup).await.contains("Revision"),
         "the CRD is the new version's"
     );
-    roll(&stage, &mut operator, "--concurrency=8").await;
+    roll(&setup, &mut operator, "--concurrency=8").await;
     issued.still_the_same("upgrade").await;
     matrix.ran("upgrade with live tokens: no mint, no write");
 
-    let before = versions(&stage, &helm);
+    let before = versions(&setup, &helm);
     run(&["upgrade", RELEASE, CHART, "-f", &faster]);
     assert_eq!(
-        versions(&stage, &helm),
+        versions(&setup, &helm),
         before,
         "an upgrade to what is there changes nothing"
     );
     matrix.ran("upgrade to the same: nothing changes");
 
     run(&["rollback", RELEASE, "1"]);
-    assert!(!columns(&stage).await.contains("Revision"));
-    roll(&stage, &mut operator, "--concurrency=64").await;
+    assert!(!columns(&setup).await.contains("Revision"));
+    roll(&setup, &mut operator, "--concurrency=64").await;
     issued.still_the_same("rollback").await;
     matrix.ran("rollback: no mint, no write");
 
     run(&["uninstall", RELEASE]);
     stop(&mut operator).await;
     // Without its rights it couldn't release the Lease, and the next install would wait for its end.
-    let leases: Api<Lease> = Api::namespaced(stage.client.clone(), NAMESPACE);
+    let leases: Api<Lease> = Api::namespaced(setup.client.clone(), NAMESPACE);
     leases.delete(RELEASE, &DeleteParams::default()).await.unwrap();
-    assert_eq!(deployments(&stage).await, 0);
-    assert_eq!(stage.cluster_roles().await, [""; 0]);
+    assert_eq!(deployments(&setup).await, 0);
+    assert_eq!(setup.cluster_roles().await, [""; 0]);
     issued.still_the_same("uninstall").await;
     matrix.ran("uninstall: CRDs, RealtimeTokens and Secrets stay");
 
     // The CRDs that stayed belong to the release of this name in this namespace.
     run(&["install", RELEASE, CHART, "-f", &values]);
-    assert!(columns(&stage).await.contains("Revision"));
-    let mut operator = stage.operator(NAMESPACE).await;
+    assert!(columns(&setup).await.contains("Revision"));
+    let mut operator = setup.operator(NAMESPACE).await;
     issued.still_the_same("install over the CRDs that stayed").await;
     tenant.create("later", tenant.own()).await;
     tenant.revision("later", 1).await;
@@ -98,18 +98,18 @@ async fn lives(major: Major) {
     run(&["uninstall", RELEASE]);
     stop(&mut operator).await;
 
-    adopted_by_another(&stage, &helm).await;
-    let mut operator = stage.operator("elsewhere").await;
+    adopted_by_another(&setup, &helm).await;
+    let mut operator = setup.operator("elsewhere").await;
     issued.still_the_same("install under another name").await;
     matrix.ran("install elsewhere with --take-ownership");
 
     // Without `crds.keep` everything goes.
-    let all = stage.values(&json!({"crds": {"install": true, "keep": false}}));
+    let all = setup.values(&json!({"crds": {"install": true, "keep": false}}));
     helm.run(["upgrade", RELEASE, CHART, "-n", "elsewhere", "-f", &all])
         .unwrap();
     helm.run(["uninstall", RELEASE, "-n", "elsewhere"]).unwrap();
     stop(&mut operator).await;
-    let crds: Api<CustomResourceDefinition> = Api::all(stage.client.clone());
+    let crds: Api<CustomResourceDefinition> = Api::all(setup.client.clone());
     testkit::wait::until("the CRD's end", SOON, async || {
         Ok(crds.get_opt(CRD).await?.is_none().then_some(()))
     })
@@ -119,29 +119,29 @@ async fn lives(major: Major) {
     matrix.print();
 }
 
-/// Whoever goes over to helm 4 keeps the release, and may change to server-side apply on the way.
+/// A change to helm 4 keeps the release, and may change to server-side apply too.
 #[tokio::test]
 async fn helm_4_takes_over_from_helm_3() {
-    let stage = Stage::start(Options::default()).await;
-    let (three, four) = (stage.helm(Major::Three), stage.helm(Major::Four));
-    let values = stage.values(&json!({}));
+    let setup = Setup::start(Options::default()).await;
+    let (three, four) = (setup.helm(Major::Three), setup.helm(Major::Four));
+    let values = setup.values(&json!({}));
     let install = ["install", RELEASE, CHART, "-n", NAMESPACE, "-f", &values];
     three.run([&install[..], &["--create-namespace"]].concat()).unwrap();
-    let mut operator = stage.operator(NAMESPACE).await;
-    let tenant = stage.tenant("shop").await;
+    let mut operator = setup.operator(NAMESPACE).await;
+    let tenant = setup.tenant("shop").await;
     for name in ["voice", "phone"] {
         tenant.create(name, tenant.own()).await;
         tenant.revision(name, 1).await;
     }
-    let issued = Issued::now(&stage, &tenant).await;
+    let issued = Issued::now(&setup, &tenant).await;
     let mut matrix = Matrix::new(&four);
     let upgrade = ["upgrade", RELEASE, CHART, "-n", NAMESPACE, "-f"];
     four.run([&upgrade[..], &[&values]].concat()).unwrap();
     matrix.ran("upgrade of a release of helm 3");
-    let faster = stage.values(&json!({"concurrency": 8}));
+    let faster = setup.values(&json!({"concurrency": 8}));
     four.run([&upgrade[..], &[&faster, "--server-side=true"]].concat())
         .unwrap();
-    roll(&stage, &mut operator, "--concurrency=8").await;
+    roll(&setup, &mut operator, "--concurrency=8").await;
     matrix.ran("its change to server-side apply");
     issued.still_the_same("the change of helm").await;
     four.run(["uninstall", RELEASE, "-n", NAMESPACE]).unwrap();
@@ -150,9 +150,9 @@ async fn helm_4_takes_over_from_helm_3() {
     matrix.print();
 }
 
-/// Helm takes nothing from another release unless it is told to, and says whose it is.
-async fn adopted_by_another(stage: &Stage, helm: &Helm) {
-    let values = stage.values(&json!({}));
+/// Helm takes an object of another release only with --take-ownership, and its refusal names that release.
+async fn adopted_by_another(setup: &Setup, helm: &Helm) {
+    let values = setup.values(&json!({}));
     let install = [
         "install",
         RELEASE,
@@ -172,19 +172,19 @@ async fn adopted_by_another(stage: &Stage, helm: &Helm) {
 
 /// What the tenants have, by the versions of their objects: one write, and it is another.
 struct Issued<'a> {
-    stage: &'a Stage,
+    setup: &'a Setup,
     tenant: &'a Tenant,
     secrets: BTreeMap<String, (String, String)>,
     calls: usize,
 }
 
 impl<'a> Issued<'a> {
-    async fn now(stage: &'a Stage, tenant: &'a Tenant) -> Self {
+    async fn now(setup: &'a Setup, tenant: &'a Tenant) -> Self {
         Self {
-            stage,
+            setup,
             tenant,
             secrets: secrets(tenant).await,
-            calls: stage.standin.count(),
+            calls: setup.standin.count(),
         }
     }
 
@@ -192,7 +192,7 @@ impl<'a> Issued<'a> {
         let secrets = secrets(self.tenant).await;
         assert_eq!(secrets, self.secrets, "Secrets after {after}");
         assert_eq!(
-            self.stage.standin.count(),
+            self.setup.standin.count(),
             self.calls,
             "calls to the provider after {after}"
         );
@@ -216,14 +216,14 @@ async fn secrets(tenant: &Tenant) -> BTreeMap<String, (String, String)> {
 }
 
 /// Does what the Deployment's controller would: a pod of the new template in the place of the old one.
-async fn roll(stage: &Stage, operator: &mut Operator, arg: &str) {
-    let workload = stage.workload(NAMESPACE).await;
+async fn roll(setup: &Setup, operator: &mut Operator, arg: &str) {
+    let workload = setup.workload(NAMESPACE).await;
     let args = format!("{:?}", workload.deployment.spec);
     assert!(args.contains(arg), "{arg} isn't in {args}");
     stop(operator).await;
-    *operator = stage.operator(NAMESPACE).await;
+    *operator = setup.operator(NAMESPACE).await;
     // It leads and has listed everything once a change comes through it: a suspended token needs no mint.
-    let tenant = Tenant::new(stage.client.clone(), "shop", stage.standin.url());
+    let tenant = Tenant::new(setup.client.clone(), "shop", setup.standin.url());
     let name = format!("probe{}", arg.trim_start_matches("--concurrency="));
     let mut spec = tenant.own();
     spec["suspend"] = json!(true);
@@ -238,8 +238,8 @@ async fn stop(operator: &mut Operator) {
 }
 
 /// The columns of `kubectl get realtimetokens`.
-async fn columns(stage: &Stage) -> String {
-    let crds: Api<CustomResourceDefinition> = Api::all(stage.client.clone());
+async fn columns(setup: &Setup) -> String {
+    let crds: Api<CustomResourceDefinition> = Api::all(setup.client.clone());
     let crd = crds.get(CRD).await.unwrap();
     let columns = crd.spec.versions[0].additional_printer_columns.clone();
     columns
@@ -249,19 +249,19 @@ async fn columns(stage: &Stage) -> String {
         .collect()
 }
 
-async fn deployments(stage: &Stage) -> usize {
-    let api = Api::<Deployment>::namespaced(stage.client.clone(), NAMESPACE);
+async fn deployments(setup: &Setup) -> usize {
+    let api = Api::<Deployment>::namespaced(setup.client.clone(), NAMESPACE);
     api.list(&Default::default()).await.unwrap().items.len()
 }
 
 /// The version of every object of the release.
-fn versions(stage: &Stage, helm: &Helm) -> BTreeMap<String, String> {
+fn versions(setup: &Setup, helm: &Helm) -> BTreeMap<String, String> {
     let manifest = helm.run(["get", "manifest", RELEASE, "-n", NAMESPACE]).unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), manifest).unwrap();
     let file = file.path().to_str().unwrap();
     let list: Value =
-        serde_json::from_str(&stage.kubectl(&["get", "-f", file, "-o", "json", "-n", NAMESPACE])).unwrap();
+        serde_json::from_str(&setup.kubectl(&["get", "-f", file, "-o", "json", "-n", NAMESPACE])).unwrap();
     let items = list["items"].as_array().unwrap();
     assert!(items.len() > 8, "{list}");
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -275,7 +275,7 @@ fn versions(stage: &Stage, helm: &Helm) -> BTreeMap<String, String> {
     items.iter().map(version).collect()
 }
 
-/// What ran with which helm, for whoever reads the test's output.
+/// What ran with which helm, for the test's output.
 struct Matrix {
     version: String,
     ran: Vec<&'static str>,

@@ -13,38 +13,38 @@ use testkit::operator::Operator;
 use testkit::wait;
 
 use super::grants::{forbidden, granted, unused};
-use super::stage::{PLATFORM_KEY, RELEASE, Stage, put_key};
+use super::setup::{PLATFORM_KEY, RELEASE, Setup, put_key};
 use super::tenant::{SOON, Tenant};
 
 const NAMESPACE: &str = "operators";
 
 #[tokio::test]
 async fn the_rights_of_the_chart_are_what_the_operator_uses() {
-    let stage = Stage::start(Options {
+    let setup = Setup::start(Options {
         audit: true,
         ..Options::default()
     })
     .await;
-    stage.namespace(NAMESPACE, json!({})).await;
-    let helm = stage.helm(Major::Four);
-    stage.install(&helm, NAMESPACE, &json!({}));
-    let operator = stage.operator(NAMESPACE).await;
-    stage.check(&helm, NAMESPACE, &operator).await;
-    let tenant = stage.tenant("shop").await;
-    lends_a_key(&stage, &tenant, NAMESPACE).await;
+    setup.namespace(NAMESPACE, json!({})).await;
+    let helm = setup.helm(Major::Four);
+    setup.install(&helm, NAMESPACE, &json!({}));
+    let operator = setup.operator(NAMESPACE).await;
+    setup.check(&helm, NAMESPACE, &operator).await;
+    let tenant = setup.tenant("shop").await;
+    lends_a_key(&setup, &tenant, NAMESPACE).await;
     lives(&tenant).await;
-    loosen_the_crd(&stage).await;
+    loosen_the_crd(&setup).await;
     says_that_one_is_unreadable(&tenant).await;
 
-    all_is_allowed_and_used(&stage, &operator, NAMESPACE).await;
-    the_checks_can_fail(&stage, &tenant, &operator).await;
+    all_is_allowed_and_used(&setup, &operator, NAMESPACE).await;
+    the_checks_can_fail(&setup, &tenant, &operator).await;
 }
 
 /// Nothing was refused, and every verb on every resource was needed.
-pub async fn all_is_allowed_and_used(stage: &Stage, operator: &Operator, namespace: &str) {
-    let grants = granted(&stage.client, namespace, RELEASE).await;
+pub async fn all_is_allowed_and_used(setup: &Setup, operator: &Operator, namespace: &str) {
+    let grants = granted(&setup.client, namespace, RELEASE).await;
     assert!(grants.len() > 10, "{grants:?}");
-    let requests = stage.asked_by_operator(namespace);
+    let requests = setup.asked_by_operator(namespace);
     assert_eq!(forbidden(&requests), [""; 0]);
     let metrics = operator.metrics().await.unwrap();
     let refused = metrics
@@ -55,25 +55,25 @@ pub async fn all_is_allowed_and_used(stage: &Stage, operator: &Operator, namespa
 }
 
 /// A platform team's key, in its own namespace.
-pub async fn lends_a_key(stage: &Stage, tenant: &Tenant, namespace: &str) {
+pub async fn lends_a_key(setup: &Setup, tenant: &Tenant, namespace: &str) {
     let provider = json!({
         "apiVersion": "realtime-token.dev/v1alpha1", "kind": "ClusterRealtimeProvider", "metadata": {"name": "platform"},
         "spec": {
-            "openai": {"endpoint": stage.standin.url()},
+            "openai": {"endpoint": setup.standin.url()},
             "credentials": {"secretRef": {"name": "platform"}},
             "namespaceSelector": {"matchLabels": {"team": "yes"}},
         },
     });
     let provider: ClusterRealtimeProvider = serde_json::from_value(provider).unwrap();
-    let providers: Api<ClusterRealtimeProvider> = Api::all(stage.client.clone());
+    let providers: Api<ClusterRealtimeProvider> = Api::all(setup.client.clone());
     providers.create(&PostParams::default(), &provider).await.unwrap();
     // Twice the same, which makes one event with a count.
-    let events = Tenant::new(stage.client.clone(), "default", String::new());
+    let events = Tenant::new(setup.client.clone(), "default", String::new());
     for times in 1..=2 {
         events.event("platform", "CredentialNotFound", times).await;
-        put_key(&stage.client, namespace, "platform", PLATFORM_KEY).await;
+        put_key(&setup.client, namespace, "platform", PLATFORM_KEY).await;
         ready(&providers).await;
-        let secrets = Api::<k8s_openapi::api::core::v1::Secret>::namespaced(stage.client.clone(), namespace);
+        let secrets = Api::<k8s_openapi::api::core::v1::Secret>::namespaced(setup.client.clone(), namespace);
         if times == 1 {
             secrets.delete("platform", &DeleteParams::default()).await.unwrap();
         }
@@ -122,8 +122,8 @@ pub async fn lives(tenant: &Tenant) {
 }
 
 /// So that there can be a RealtimeToken that the operator can't read.
-pub async fn loosen_the_crd(stage: &Stage) {
-    let crds: Api<CustomResourceDefinition> = Api::all(stage.client.clone());
+pub async fn loosen_the_crd(setup: &Setup) {
+    let crds: Api<CustomResourceDefinition> = Api::all(setup.client.clone());
     let name = "realtimetokens.realtime-token.dev";
     let loose = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     let schema = json!([
@@ -150,8 +150,8 @@ pub async fn says_that_one_is_unreadable(tenant: &Tenant) {
 }
 
 /// One verb more than is used, and one less than is needed, are both noticed.
-async fn the_checks_can_fail(stage: &Stage, tenant: &Tenant, operator: &Operator) {
-    stage.kubectl(&[
+async fn the_checks_can_fail(setup: &Setup, tenant: &Tenant, operator: &Operator) {
+    setup.kubectl(&[
         "create",
         "role",
         "more",
@@ -161,12 +161,12 @@ async fn the_checks_can_fail(stage: &Stage, tenant: &Tenant, operator: &Operator
         "--resource=secrets",
     ]);
     let account = format!("--serviceaccount={NAMESPACE}:{RELEASE}");
-    stage.kubectl(&["create", "rolebinding", "more", "-n", "shop", "--role=more", &account]);
-    let grants = granted(&stage.client, NAMESPACE, RELEASE).await;
-    let unused = unused(&grants, &stage.asked_by_operator(NAMESPACE));
+    setup.kubectl(&["create", "rolebinding", "more", "-n", "shop", "--role=more", &account]);
+    let grants = granted(&setup.client, NAMESPACE, RELEASE).await;
+    let unused = unused(&grants, &setup.asked_by_operator(NAMESPACE));
     assert!(unused.contains(&"delete secrets in shop".to_owned()), "{unused:?}");
 
-    let roles: Api<ClusterRole> = Api::all(stage.client.clone());
+    let roles: Api<ClusterRole> = Api::all(setup.client.clone());
     let mut role = roles.get(RELEASE).await.unwrap();
     let rules = role.rules.as_mut().unwrap();
     rules.retain(|rule| rule.resources != Some(vec!["realtimetokens/status".to_owned()]));
@@ -175,7 +175,7 @@ async fn the_checks_can_fail(stage: &Stage, tenant: &Tenant, operator: &Operator
     missing["credentials"]["secretRef"]["name"] = json!("nowhere");
     tenant.create("late", missing).await;
     wait::until("a refusal", SOON, async || {
-        let refused = forbidden(&stage.asked_by_operator(NAMESPACE));
+        let refused = forbidden(&setup.asked_by_operator(NAMESPACE));
         Ok(refused.iter().any(|request| request.contains("/status")).then_some(()))
     })
     .await

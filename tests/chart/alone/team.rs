@@ -4,24 +4,24 @@ use serde_json::json;
 use testkit::cluster::Options;
 use testkit::helm::Major;
 
-use super::stage::{CHART, RELEASE, Stage};
+use super::setup::{CHART, RELEASE, Setup};
 use super::tenant::SOON;
 use crate::chart::file;
 
 #[tokio::test]
 async fn an_admin_of_a_namespace_installs_it_there() {
-    let stage = Stage::start(Options::default()).await;
+    let setup = Setup::start(Options::default()).await;
     // What an administrator does once.
     let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
-    stage.cluster.apply_crds(crds).await.unwrap();
-    let tenant = stage.tenant("shop").await;
+    setup.cluster.apply_crds(crds).await.unwrap();
+    let tenant = setup.tenant("shop").await;
     let bind = ["create", "rolebinding", "team", "-n", "shop"];
-    stage.kubectl(&[&bind[..], &["--clusterrole=admin", "--user=lead"]].concat());
+    setup.kubectl(&[&bind[..], &["--clusterrole=admin", "--user=lead"]].concat());
 
-    let values = stage.values(&json!({
+    let values = setup.values(&json!({
         "watchNamespaces": ["shop"], "clusterProviders": false, "crds": {"install": false},
     }));
-    let helm = stage.helm(Major::Four);
+    let helm = setup.helm(Major::Four);
     let install = ["upgrade", "--install", RELEASE, CHART, "-n", "shop", "-f", &values];
     let install = [&install[..], &["--kube-as-user", "lead"]].concat();
     // The admin of a namespace can't give what they don't have.
@@ -35,7 +35,7 @@ async fn an_admin_of_a_namespace_installs_it_there() {
     let role = rest.split("```").nth(1).unwrap().trim_start_matches("yaml");
     let manifest = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(manifest.path(), role).unwrap();
-    stage.kubectl(&["apply", "-f", manifest.path().to_str().unwrap()]);
+    setup.kubectl(&["apply", "-f", manifest.path().to_str().unwrap()]);
     testkit::wait::until("the rights of the admin", SOON, async || {
         helm.run(&install)?;
         Ok(Some(()))
@@ -43,8 +43,8 @@ async fn an_admin_of_a_namespace_installs_it_there() {
     .await
     .unwrap();
 
-    let operator = stage.operator("shop").await;
+    let operator = setup.operator("shop").await;
     tenant.create("voice", tenant.own()).await;
     tenant.revision("voice", 1).await;
-    stage.check(&helm, "shop", &operator).await;
+    setup.check(&helm, "shop", &operator).await;
 }

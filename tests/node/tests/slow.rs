@@ -4,7 +4,7 @@
 #![allow(missing_docs, reason = "tests")]
 
 use anyhow::{Result, ensure};
-use nodetests::guarantee::{Application, Figures, Stage, Terms};
+use nodetests::guarantee::{Application, Figures, Setup, Terms};
 use testkit::standin::Provider;
 
 /// The shortest that an application can have with the defaults, about: 270 s before the end, at most half of the life.
@@ -25,17 +25,17 @@ const APPLICATIONS: [(&str, Provider); 6] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_pod_ever_reads_less_than_the_floor_with_the_defaults() -> Result<()> {
-    let stage = Stage::start(TERMS).await?;
-    match story(&stage).await {
+    let setup = Setup::start(TERMS).await?;
+    match story(&setup).await {
         Ok(()) => Ok(()),
-        Err(error) => Err(error.context(stage.state().await)),
+        Err(error) => Err(error.context(setup.state().await)),
     }
 }
 
-async fn story(stage: &Stage) -> Result<()> {
-    let applications = Application::deploy(stage, &APPLICATIONS).await?;
-    Application::all_read(&applications, stage, 3).await?;
-    let rotations = Figures::print(&applications, stage)?;
+async fn story(setup: &Setup) -> Result<()> {
+    let applications = Application::deploy(setup, &APPLICATIONS).await?;
+    Application::all_read(&applications, setup, 3).await?;
+    let rotations = Figures::print(&applications, setup)?;
     ensure!(rotations >= 10, "{rotations} rotations");
     Ok(())
 }

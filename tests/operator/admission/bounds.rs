@@ -3,7 +3,7 @@
 use realtime_token_operator::api::PROVIDER_FIELDS;
 use serde_json::{Value, json};
 
-use super::{Desk, Kind, merge};
+use super::{ApiServer, Kind, merge};
 
 /// A field that holds a value, not further fields.
 #[derive(Debug)]
@@ -184,7 +184,7 @@ fn values(path: &str, schema: &Value) -> (Vec<Value>, Vec<(Value, String)>) {
 
 #[tokio::test]
 async fn every_bound_and_every_type() {
-    let desk = Desk::new().await;
+    let server = ApiServer::new().await;
     let mut tried = 0;
     for kind in Kind::ALL {
         for leaf in leaves_of(kind) {
@@ -192,12 +192,12 @@ async fn every_bound_and_every_type() {
             let home = home(kind, &path);
             let (inside, outside) = values(&path, &leaf.schema);
             for value in inside {
-                desk.accepts(kind, &set(&home, &leaf.path, &value)).await;
+                server.accepts(kind, &set(&home, &leaf.path, &value)).await;
                 tried += 1;
             }
             for (value, said) in outside {
                 let spec = set(&home, &leaf.path, &value);
-                let complaints = desk.admit(kind, &spec).await.unwrap_err();
+                let complaints = server.admit(kind, &spec).await.unwrap_err();
                 let field = format!("spec.{path}");
                 assert!(
                     complaints
@@ -214,7 +214,7 @@ async fn every_bound_and_every_type() {
 
 #[tokio::test]
 async fn required_fields_are_named() {
-    let desk = Desk::new().await;
+    let server = ApiServer::new().await;
     for (kind, change, field) in [
         (Kind::Token, json!({"credentials": null}), "spec.credentials"),
         (Kind::Token, json!({"openai": {"model": null}}), "spec.openai.model"),
@@ -250,13 +250,14 @@ async fn required_fields_are_named() {
             "spec.namespaceSelector.matchExpressions[0].operator",
         ),
     ] {
-        desk.refuses(kind, &merge(&kind.spec(), &change), field, "Required value")
+        server
+            .refuses(kind, &merge(&kind.spec(), &change), field, "Required value")
             .await;
     }
     let misspelt =
         json!({"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "in", "values": ["b"]}]}});
     let spec = merge(&Kind::Provider.spec(), &misspelt);
-    let complaints = desk.admit(Kind::Provider, &spec).await.unwrap_err();
+    let complaints = server.admit(Kind::Provider, &spec).await.unwrap_err();
     let said = "supported values: \"In\", \"NotIn\", \"Exists\", \"DoesNotExist\"";
     assert!(complaints[0].text.contains(said), "{complaints:?}");
 }
@@ -264,7 +265,7 @@ async fn required_fields_are_named() {
 /// A field set to null is a field left out, wherever it is: tools that render YAML leave such behind.
 #[tokio::test]
 async fn null_means_left_out() {
-    let desk = Desk::new().await;
+    let server = ApiServer::new().await;
     for kind in Kind::ALL {
         for leaf in leaves_of(kind) {
             let path = leaf.path.join(".");
@@ -274,8 +275,8 @@ async fn null_means_left_out() {
                 continue; // required
             }
             let with = set(&home(kind, &path), &leaf.path, &Value::Null);
-            let without = desk.accepts(kind, &strip(&with)).await;
-            let with = desk.accepts(kind, &with).await;
+            let without = server.accepts(kind, &strip(&with)).await;
+            let with = server.accepts(kind, &with).await;
             assert_eq!(with["spec"], without["spec"], "{path}");
         }
     }

@@ -3,22 +3,24 @@
 use serde_json::{Value, json};
 use testkit::conformance;
 
-use super::{Desk, Kind};
+use super::{ApiServer, Kind};
 
 #[tokio::test]
 async fn each_provider_lets_pass_and_refuses() {
-    let desk = Desk::new().await;
+    let server = ApiServer::new().await;
     for file in conformance::all().unwrap() {
-        desk.accepts(Kind::Token, &with_key(&file.example)).await;
+        server.accepts(Kind::Token, &with_key(&file.example)).await;
         for spec in &file.rules.accept {
-            desk.accepts(Kind::Token, &with_key(spec)).await;
+            server.accepts(Kind::Token, &with_key(spec)).await;
         }
         for refused in &file.rules.refuse {
-            desk.refuses(Kind::Token, &with_key(&refused.spec), &refused.at, &refused.says)
+            server
+                .refuses(Kind::Token, &with_key(&refused.spec), &refused.at, &refused.says)
                 .await;
         }
         for refused in &file.rules.refuse_account {
-            desk.refuses(Kind::Provider, &with_key(&refused.spec), &refused.at, &refused.says)
+            server
+                .refuses(Kind::Provider, &with_key(&refused.spec), &refused.at, &refused.says)
                 .await;
         }
     }

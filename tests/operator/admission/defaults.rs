@@ -4,12 +4,12 @@ use realtime_token_operator::api::RealtimeToken;
 use serde_json::{Value, json};
 use testkit::wait;
 
-use super::{Desk, Kind, merge, object};
+use super::{ApiServer, Kind, merge, object};
 use crate::world::DEADLINE;
 
 #[tokio::test]
 async fn defaults_are_filled_in() {
-    let desk = Desk::new().await;
+    let server = ApiServer::new().await;
     let filled = json!({
         "renewal": {"minRemainingSeconds": 90, "propagationSeconds": 120},
         "target": {"deletionPolicy": "Delete"},
@@ -39,7 +39,7 @@ async fn defaults_are_filled_in() {
             json!({"openai": {}, "credentials": secret, "rateLimit": {"requestsPerMinute": 60, "burst": 10}}),
         ),
     ] {
-        let created = desk.accepts(kind, &given).await;
+        let created = server.accepts(kind, &given).await;
         assert_eq!(sorted(&created["spec"]), sorted(&expected), "{given}");
     }
 }
@@ -47,9 +47,9 @@ async fn defaults_are_filled_in() {
 /// Whatever the API server lets pass, the types can read.
 #[tokio::test]
 async fn a_whole_number_may_be_written_with_a_fraction() {
-    let desk = Desk::new().await;
+    let server = ApiServer::new().await;
     let spec = merge(&Kind::Token.spec(), &json!({"renewal": {"minRemainingSeconds": 60.0}}));
-    let created = desk.accepts(Kind::Token, &spec).await;
+    let created = server.accepts(Kind::Token, &spec).await;
     assert_eq!(created["spec"]["renewal"]["minRemainingSeconds"].to_string(), "60");
     serde_json::from_value::<RealtimeToken>(created).unwrap();
 }
@@ -65,7 +65,7 @@ async fn unknown_fields_are_named() {
             places(property, &format!("{path}/{name}"), found);
         }
     }
-    let desk = Desk::new().await;
+    let server = ApiServer::new().await;
     for kind in Kind::ALL {
         let mut found = Vec::new();
         places(&kind.schema()["properties"]["spec"], "/spec", &mut found);
@@ -77,8 +77,8 @@ async fn unknown_fields_are_named() {
                 at = &mut at[name];
             }
             at["bogus"] = json!(1);
-            let url = format!("{}?dryRun=All&fieldValidation=Strict", desk.url(kind));
-            let complaints = desk.send("POST", &url, &odd).await.unwrap_err();
+            let url = format!("{}?dryRun=All&fieldValidation=Strict", server.url(kind));
+            let complaints = server.send("POST", &url, &odd).await.unwrap_err();
             let expected = format!("unknown field \"{}.bogus\"", place[1..].replace('/', "."));
             assert!(complaints[0].text.contains(&expected), "{expected}: {complaints:?}");
         }
@@ -89,14 +89,14 @@ async fn unknown_fields_are_named() {
         &Kind::Token.spec(),
         &json!({"openai": {"modle": "m", "session": {"modle": "kept"}}}),
     );
-    let request = http::Request::post(format!("{}?dryRun=All", desk.url(Kind::Token)))
+    let request = http::Request::post(format!("{}?dryRun=All", server.url(Kind::Token)))
         .header("content-type", "application/json")
         .body(object(Kind::Token, "voice", &odd).to_string().into_bytes().into())
         .unwrap();
-    let answer = desk.client.send(request).await.unwrap();
+    let answer = server.client.send(request).await.unwrap();
     let warning = answer.headers()["warning"].to_str().unwrap().to_owned();
     assert!(warning.contains("unknown field \\\"spec.openai.modle\\\""), "{warning}");
-    let created = desk.accepts(Kind::Token, &odd).await;
+    let created = server.accepts(Kind::Token, &odd).await;
     assert_eq!(
         created["spec"]["openai"],
         json!({"kind": "Realtime", "model": "m", "session": {"modle": "kept"}})
@@ -105,7 +105,7 @@ async fn unknown_fields_are_named() {
 
 #[tokio::test]
 async fn kubectl_get_shows_what_matters() {
-    let desk = Desk::new().await;
+    let server = ApiServer::new().await;
     for (kind, narrow, wide) in [
         (
             Kind::Token,
@@ -118,11 +118,11 @@ async fn kubectl_get_shows_what_matters() {
             &["Message"],
         ),
     ] {
-        let request = http::Request::get(desk.url(kind))
+        let request = http::Request::get(server.url(kind))
             .header("accept", "application/json;as=Table;g=meta.k8s.io;v=v1")
             .body(Vec::new())
             .unwrap();
-        let table: Value = desk.client.request(request).await.unwrap();
+        let table: Value = server.client.request(request).await.unwrap();
         let columns = |priority: i64| -> Vec<&str> {
             let columns = table["columnDefinitions"].as_array().unwrap().iter();
             let fitting = columns.filter(|column| column["priority"] == priority);
@@ -135,12 +135,12 @@ async fn kubectl_get_shows_what_matters() {
 
 #[tokio::test]
 async fn kubectl_knows_the_short_names_and_explains() {
-    let desk = Desk::new().await;
+    let server = ApiServer::new().await;
     // The API server publishes the schema of a new CRD some time after it serves its objects.
     let published = async || {
         let path = "/openapi/v3/apis/realtime-token.dev/v1alpha1";
         let request = http::Request::get(path).body(Vec::new())?;
-        let schemas = desk.client.request_text(request).await?;
+        let schemas = server.client.request_text(request).await?;
         let known = Kind::ALL.map(|kind| schemas.contains(&format!(".v1alpha1.{}\"", kind.name())));
         Ok(known.iter().all(|known| *known).then_some(()))
     };
@@ -148,7 +148,7 @@ async fn kubectl_knows_the_short_names_and_explains() {
         .await
         .unwrap();
     let say = |args: &[&str]| {
-        let output = desk.kubectl().args(args).output().unwrap();
+        let output = server.kubectl().args(args).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(
             output.status.success(),

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use super::{Desk, Kind, merge};
+use super::{ApiServer, Kind, merge};
 
 /// Grows with the list of providers.
 static ONE_BLOCK: LazyLock<String> = LazyLock::new(realtime_token_operator::api::one_block_message);
@@ -311,60 +311,62 @@ fn refused_providers() -> Vec<Refusal> {
 
 #[tokio::test]
 async fn each_rule_lets_pass_and_refuses() {
-    let desk = Desk::new().await;
+    let server = ApiServer::new().await;
     for (kind, accepted, refused) in [
         (Kind::Token, accepted(), refused()),
         (Kind::Provider, accepted_providers(), refused_providers()),
     ] {
         for change in accepted {
-            desk.accepts(kind, &merge(&kind.spec(), &change)).await;
+            server.accepts(kind, &merge(&kind.spec(), &change)).await;
         }
         for (change, field, text) in refused {
-            desk.refuses(kind, &merge(&kind.spec(), &change), field, text).await;
+            server.refuses(kind, &merge(&kind.spec(), &change), field, text).await;
         }
     }
 }
 
 #[tokio::test]
 async fn a_name_must_fit_into_a_label() {
-    let desk = Desk::new().await;
+    let server = ApiServer::new().await;
     let spec = Kind::Token.spec();
     let (fits, long) = ("a".repeat(63), "a".repeat(64));
-    desk.admit_named(Kind::Token, &fits, &spec).await.unwrap();
-    let complaints = desk.admit_named(Kind::Token, &long, &spec).await.unwrap_err();
+    server.admit_named(Kind::Token, &fits, &spec).await.unwrap();
+    let complaints = server.admit_named(Kind::Token, &long, &spec).await.unwrap_err();
     assert!(complaints[0].text.ends_with(LONG_NAME), "{complaints:?}");
-    desk.admit_named(Kind::Provider, &long, &Kind::Provider.spec())
+    server
+        .admit_named(Kind::Provider, &long, &Kind::Provider.spec())
         .await
         .unwrap();
 }
 
 #[tokio::test]
 async fn the_key_is_not_overwritten() {
-    let desk = Desk::new().await;
+    let server = ApiServer::new().await;
     let spec = Kind::Token.spec();
     let elsewhere = merge(&spec, &json!({"target": {"name": "other"}}));
-    desk.admit_named(Kind::Token, "key", &elsewhere).await.unwrap();
+    server.admit_named(Kind::Token, "key", &elsewhere).await.unwrap();
     let there = merge(&spec, &json!({"target": {"name": "key"}}));
     for (name, spec) in [("key", &spec), ("voice", &there)] {
-        let complaints = desk.admit_named(Kind::Token, name, spec).await.unwrap_err();
+        let complaints = server.admit_named(Kind::Token, name, spec).await.unwrap_err();
         assert!(complaints[0].text.ends_with(KEY_SECRET), "{complaints:?}");
     }
     // A ClusterRealtimeProvider's key is in another namespace.
     let by_provider = merge(&spec, &by_provider());
-    desk.admit_named(Kind::Token, "p", &by_provider).await.unwrap();
+    server.admit_named(Kind::Token, "p", &by_provider).await.unwrap();
 }
 
 #[tokio::test]
 async fn the_targets_name_is_immutable() {
-    let desk = Desk::new().await;
-    let url = desk.url(Kind::Token);
+    let server = ApiServer::new().await;
+    let url = server.url(Kind::Token);
     for (name, target) in [("implicit", json!({})), ("explicit", json!({"name": "other"}))] {
         let spec = merge(&Kind::Token.spec(), &json!({"suspend": true, "target": target}));
         let object = super::object(Kind::Token, name, &spec);
-        desk.send("POST", &url, &object).await.unwrap();
+        server.send("POST", &url, &object).await.unwrap();
     }
     let change = async |name: &str, target: Value| {
-        desk.send("PATCH", &format!("{url}/{name}"), &json!({"spec": {"target": target}}))
+        server
+            .send("PATCH", &format!("{url}/{name}"), &json!({"spec": {"target": target}}))
             .await
     };
     for (name, target) in [

@@ -36,11 +36,11 @@ fn assert_costs(case: &Case<'_>, requests: &[Audited], name: &str) {
     let of = |verb: &str, resource: &str| count(requests, verb, resource, name);
     assert_eq!(of("create", "secrets"), 1, "{name}");
     assert_eq!(of("patch", "secrets"), mints - 1, "{name}");
+    // One for each token and one as it was suspended, which may be one with the last.
     let statuses = of("patch", "realtimetokens/status");
-    assert_eq!(
-        statuses,
-        mints + 1,
-        "{name}: one for each token, and one as it was suspended"
+    assert!(
+        (mints..=mints + 1).contains(&statuses),
+        "{name}: {statuses} for {mints} mints"
     );
     let stored = requests.iter().position(|it| it.verb == "create" && it.name == name);
     let later = &requests[stored.unwrap()..];

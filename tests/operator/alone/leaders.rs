@@ -124,9 +124,9 @@ async fn a_leader_cut_off_from_its_lease_stops_before_another_may_start() {
     let case = world.case("taken").await;
     case.create("voice", case.openai()).await;
     case.condition("voice", "Ready", "True", "Issued").await;
-    // Somebody takes the Lease by hand.
+    // An administrator gives the Lease to another holder.
     let leases: Api<Lease> = world.platform.api();
-    let patch = json!({"spec": {"holderIdentity": "somebody", "leaseDurationSeconds": 60}});
+    let patch = json!({"spec": {"holderIdentity": "another", "leaseDurationSeconds": 60}});
     leases
         .patch(
             "realtime-token-operator",
@@ -140,8 +140,8 @@ async fn a_leader_cut_off_from_its_lease_stops_before_another_may_start() {
     assert_eq!(status.code(), Some(1));
     let logs = leader.logs();
     assert!(
-        logs.contains("lost the Lease realtime-token-operator to somebody"),
+        logs.contains("lost the Lease realtime-token-operator to another"),
         "{logs}"
     );
-    assert_eq!(holder(&world).await.as_deref(), Some("somebody"));
+    assert_eq!(holder(&world).await.as_deref(), Some("another"));
 }

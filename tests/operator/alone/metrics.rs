@@ -28,7 +28,7 @@ async fn tokens_in_trouble_are_counted_by_reason() {
     lines_appear(&world, &[repaired, fine]).await;
 }
 
-/// Whatever ends the delay: here it is the key that somebody repairs. Nobody waited for the one that was suspended.
+/// A token that comes late counts whatever ended the delay, here a repaired key. A suspended one was not due.
 #[tokio::test]
 async fn a_late_token_counts_and_a_suspended_one_does_not() {
     let world = World::with_own_operator("late", &[]).await;
@@ -70,7 +70,7 @@ async fn suspend(case: &Case<'_>, suspended: bool) {
     case.patch("asleep", json!({"spec": {"suspend": suspended}})).await;
 }
 
-/// Many mints in flight are told of the same limit.
+/// Many mints in flight get the same limit as their answer.
 #[tokio::test]
 async fn a_limit_is_counted_once() {
     let world = World::with_own_operator("limited", &[]).await;

@@ -20,12 +20,12 @@ async fn a_token_minted_during_an_outage_is_stored_after_it() {
     other.recovered("quiet", 1).await;
     let quiet = other.revision("quiet", 1).await;
     let mut spec = case.spec("due");
-    spec["expirationSeconds"] = json!(50);
+    spec["expirationSeconds"] = json!(40);
     spec["renewal"] = json!({"minRemainingSeconds": 2, "propagationSeconds": 0});
     case.create("due", spec).await;
     let status = case.patiently("due", |status| status.renewal_time.is_some()).await;
     let renewal = status.renewal_time.unwrap().0;
-    // Its answer comes when nobody can store it.
+    // Its answer comes while the API server is away, so that it can't be stored.
     case.world
         .standin
         .fail_next_for(Scope::Key(case.key.clone()), 1, Fault::Delay(Duration::from_secs(8)));

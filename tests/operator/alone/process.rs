@@ -94,7 +94,7 @@ async fn no_key_and_no_token_is_ever_told() {
     ];
     for (where_, text) in said {
         assert!(text.len() > 100, "{where_} are there to be looked at");
-        let told = secrets.iter().position(|secret| text.contains(secret.as_str()));
-        assert_eq!(told, None, "{where_} tell a secret");
+        let leaked = secrets.iter().position(|secret| text.contains(secret.as_str()));
+        assert_eq!(leaked, None, "{where_} hold a secret");
     }
 }

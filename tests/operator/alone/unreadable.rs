@@ -11,7 +11,7 @@ use testkit::wait;
 
 use crate::world::{Case, DEADLINE, World};
 
-/// What a newer or looser CRD lets pass and this operator can't read costs nobody else anything, and says so itself.
+/// An object that a newer or looser CRD lets pass and this operator can't read delays no other, and its status says so.
 #[tokio::test]
 async fn an_object_that_cannot_be_read_says_so_and_holds_up_nobody() {
     let world = World::with_own_cluster().await;

@@ -185,7 +185,7 @@ async fn wrong_keys_and_their_repair() {
     .await;
 }
 
-/// Labels and annotations of a key Secret, and keys of it that nobody uses, change no token.
+/// Labels and annotations of a key Secret, and keys of it that no spec names, change no token.
 #[tokio::test]
 async fn what_is_no_change_of_the_key() {
     let case = world().await.case("same-key").await;

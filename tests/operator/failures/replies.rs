@@ -284,7 +284,7 @@ async fn a_renewal_that_the_provider_does_not_grant_leaves_the_old_token() {
     all(cases.collect()).await;
 }
 
-/// Somebody who changes the spec all the time while the provider refuses gets no flood of calls out of it.
+/// A spec that changes all the time while the provider refuses leads to no flood of calls.
 #[tokio::test]
 async fn a_spec_that_keeps_changing_is_asked_for_once_a_second() {
     let case = world().await.case("flapping").await;

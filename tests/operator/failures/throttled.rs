@@ -1,4 +1,4 @@
-//! A provider that says "not so fast": the whole credential waits, and nobody else.
+//! A provider that limits a credential: all of its tokens wait, and no others.
 
 use futures::FutureExt;
 use jiff::fmt::rfc2822::DateTimePrinter;
@@ -8,7 +8,7 @@ use testkit::standin::{Fault, Scope};
 use crate::expect::{AT_ONCE, all, message, next_attempt, seconds};
 use crate::world::world;
 
-/// What the reply says, and until when at least nobody may ask.
+/// What the reply says of how long to wait.
 enum Says {
     Seconds(u32),
     Millis(u32),
@@ -42,11 +42,11 @@ impl Says {
     }
 
     /// The wait, counted from the reply.
-    fn wait(&self, date: Option<Timestamp>, told: Timestamp) -> SignedDuration {
+    fn wait(&self, date: Option<Timestamp>, limited_at: Timestamp) -> SignedDuration {
         match *self {
             Self::Seconds(wait) => seconds(f64::from(wait)),
             Self::Millis(millis) => seconds(f64::from(millis) / 1e3),
-            Self::Date(_) => date.unwrap().duration_since(told),
+            Self::Date(_) => date.unwrap().duration_since(limited_at),
             Self::Nothing => seconds(10.0),
         }
     }
@@ -60,8 +60,8 @@ async fn the_credential_waits(says: Says) {
         .standin
         .fail_next_for(Scope::Key(case.key.clone()), 1, says.fault(date));
     case.create("one", case.spec("one")).await;
-    let told = case.calls_of_reach("one", 1).await[0].time;
-    // The others of this key wait too; somebody else's is nobody's concern.
+    let limited_at = case.calls_of_reach("one", 1).await[0].time;
+    // The other tokens of this key wait too, those of another key don't.
     case.create("two", case.spec("two")).await;
     let created = Timestamp::now();
     bystander.create("free", bystander.spec("free")).await;
@@ -69,11 +69,17 @@ async fn the_credential_waits(says: Says) {
         case.not_issued("one", "RateLimited"),
         case.not_issued("two", "RateLimited"),
     );
-    let wait = says.wait(date, told);
+    let wait = says.wait(date, limited_at);
     let until = next_attempt(&status);
     // Times in a status are cut to seconds.
-    assert!(until.duration_since(told) > wait - seconds(1.0), "{until} after {told}");
-    assert!(until.duration_since(told) < wait + AT_ONCE, "{until} after {told}");
+    assert!(
+        until.duration_since(limited_at) > wait - seconds(1.0),
+        "{until} after {limited_at}"
+    );
+    assert!(
+        until.duration_since(limited_at) < wait + AT_ONCE,
+        "{until} after {limited_at}"
+    );
     assert_eq!(status.failed_mint_attempts, Some(1));
     let text = message(&status, "Ready");
     assert!(
@@ -86,7 +92,7 @@ async fn the_credential_waits(says: Says) {
     assert_eq!(waiting.failed_mint_attempts, None, "it waits and did not fail");
     assert_eq!(waiting.last_failure_time, None, "it waits and did not fail");
     assert!(next_attempt(&waiting) >= until - seconds(1.0), "{waiting:?}");
-    assert!(case.calls_of("two").is_empty() || Timestamp::now() >= told + wait);
+    assert!(case.calls_of("two").is_empty() || Timestamp::now() >= limited_at + wait);
     let free = bystander.calls_of_reach("free", 1).await[0].time;
     let late = free.duration_since(created);
     assert!(late < AT_ONCE, "the bystander's call came after {late:?}");
@@ -95,9 +101,9 @@ async fn the_credential_waits(says: Says) {
     case.recovered("one", 1).await;
     case.recovered("two", 1).await;
     let calls = case.calls();
-    assert_eq!(calls.len(), 3, "one that was told to wait, and one for each token");
+    assert_eq!(calls.len(), 3, "one that was limited, and one for each token");
     for call in &calls[1..] {
-        let after = call.time.duration_since(told);
+        let after = call.time.duration_since(limited_at);
         assert!(
             after >= wait,
             "asked again {after:?} after a 429 with a wait of {wait:?}"
@@ -130,7 +136,7 @@ async fn nothing_passes_a_limit() {
         .standin
         .fail_next_for(Scope::Key(case.key.clone()), 1, Fault::throttled(20));
     case.create("new", case.spec("new")).await;
-    let told = case.calls_of_reach("new", 1).await[0].time;
+    let limited_at = case.calls_of_reach("new", 1).await[0].time;
     let other = serde_json::json!({"spec": {"openai": {"model": "gpt-realtime-mini"}}});
     case.patch("new", other).await;
     case.force("old", "now").await;
@@ -140,7 +146,7 @@ async fn nothing_passes_a_limit() {
     let calls = case.calls();
     assert_eq!(calls.len(), 4, "the first token, the 429, and one for each token");
     for call in &calls[2..] {
-        let after = call.time.duration_since(told);
+        let after = call.time.duration_since(limited_at);
         assert!(after >= seconds(20.0), "asked again after {after:?}");
     }
     assert_eq!(

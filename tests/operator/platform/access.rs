@@ -1,4 +1,4 @@
-//! Who may use a ClusterRealtimeProvider: nobody, unless it says so.
+//! Which namespaces may use a ClusterRealtimeProvider: none, unless it selects them.
 
 use jiff::Timestamp;
 use kube::Api;

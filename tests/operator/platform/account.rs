@@ -1,4 +1,4 @@
-//! The account side: whose key it is, what travels with it, and what changes the tokens.
+//! The account side: where the key comes from, which headers go with it, and which of its changes change the tokens.
 
 use futures::FutureExt;
 use kube::api::{DeleteParams, Patch, PatchParams};

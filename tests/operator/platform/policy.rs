@@ -176,10 +176,10 @@ async fn endpoints_that_the_operator_was_not_told_of() {
     case.create("voice", case.tenant("voice")).await;
     for endpoint in &unlisted {
         case.patch_provider(json!({"openai": {"endpoint": endpoint}})).await;
-        let told = |s: &realtime_token_operator::api::RealtimeTokenStatus| {
+        let names_it = |s: &realtime_token_operator::api::RealtimeTokenStatus| {
             !s.conditions.is_empty() && message(s, "Ready").contains(&format!("the endpoint {endpoint} is not allowed"))
         };
-        let status = case.patiently("voice", told).await;
+        let status = case.patiently("voice", names_it).await;
         assert!(message(&status, "Ready").contains("--allow-endpoint"), "{status:?}");
     }
     case.not_issued("voice", "EndpointNotAllowed").await;

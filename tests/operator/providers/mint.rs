@@ -20,14 +20,14 @@ const NOT_SAID: [&str; 4] = ["host", "content-length", "accept-encoding", "conne
 
 /// The cells of `mint` and of `explain`.
 pub fn cells(file: &Conformance) -> (Cell, Cell) {
-    let desk = Desk::new(file);
-    match desk.mint() {
+    let setup = Setup::new(file);
+    match setup.mint() {
         Ok(minted) => (
-            Ok(match desk.env.len() {
+            Ok(match setup.env.len() {
                 1 => "1 value".to_owned(),
                 count => format!("{count} values"),
             }),
-            desk.explain(&minted).map(|()| match file.is_asked() {
+            setup.explain(&minted).map(|()| match file.is_asked() {
                 true => "as sent".to_owned(),
                 false => "as signed".to_owned(),
             }),
@@ -36,7 +36,7 @@ pub fn cells(file: &Conformance) -> (Cell, Cell) {
     }
 }
 
-struct Desk<'a> {
+struct Setup<'a> {
     file: &'a Conformance,
     folder: tempfile::TempDir,
     standin: StandIn,
@@ -44,7 +44,7 @@ struct Desk<'a> {
     env: Vec<(&'static str, &'static str, String)>,
 }
 
-impl<'a> Desk<'a> {
+impl<'a> Setup<'a> {
     fn new(file: &'a Conformance) -> Self {
         let standin = StandIn::start(Options::default()).unwrap();
         let folder = tempfile::tempdir().unwrap();

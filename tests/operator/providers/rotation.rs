@@ -17,7 +17,7 @@ use crate::world::{Case, DEADLINE, annotation, outlive_the_interval};
 pub async fn all(case: &Case<'_>, files: &[Conformance]) -> BTreeMap<String, Cell> {
     let twice = join_all(files.iter().map(|file| twice(case, file))).await;
     case.settle().await;
-    let told = files.iter().zip(twice).map(|(file, twice)| {
+    let cells = files.iter().zip(twice).map(|(file, twice)| {
         let cell = twice.and_then(|calls| {
             let calls_now = file.calls(&case.world.standin).len();
             match calls_now == calls {
@@ -27,7 +27,7 @@ pub async fn all(case: &Case<'_>, files: &[Conformance]) -> BTreeMap<String, Cel
         });
         (file.field.clone(), cell)
     });
-    told.collect()
+    cells.collect()
 }
 
 /// The first token and the next one. Gives the number of calls that they took.

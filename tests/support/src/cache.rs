@@ -29,7 +29,7 @@ pub fn entry(name: &str, what: &str, make: impl FnOnce(&Path) -> Result<()>) -> 
     if entry.exists() {
         return Ok(entry);
     }
-    // Made beside its place and renamed: nobody ever sees half of it.
+    // Made beside its place and renamed: a half-made one is never seen.
     let fresh = tempfile::Builder::new()
         .prefix(&format!(".{name}-"))
         .tempdir_in(&folder)?;
@@ -53,7 +53,7 @@ pub fn folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// A line of progress on stderr, past the test harness' capture: whoever waits for minutes should see why.
+/// A line of progress on stderr, past the test harness' capture: a wait of minutes needs a reason.
 pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "testkit: {line}");
 }

@@ -36,8 +36,8 @@ impl OperatorBuilder {
         self
     }
 
-    /// Starts it with these arguments alone, as a container, instead of with `run`. Where to listen it is told by its
-    /// environment in either case.
+    /// Starts it with these arguments alone, as a container, instead of with `run`. Its environment says where
+    /// to listen in either case.
     pub fn container_args(mut self, args: impl IntoIterator<Item = String>) -> Self {
         self.args = args.into_iter().map(OsString::from).collect();
         self
@@ -168,7 +168,7 @@ impl Operator {
 
     /// Asks it to end, as the kubelet does. See [`Operator::wait_exit`].
     pub fn sigterm(&mut self) -> Result<()> {
-        // Once it is reaped, its pid may be somebody else's.
+        // Once it is reaped, its pid may be that of another process.
         if let Some(status) = self.exited()? {
             bail!("the operator has ended already ({status}).\n{}", self.log_tail());
         }

@@ -1,4 +1,4 @@
-//! Python libraries for tests that check with somebody else's eyes: pinned, from PyPI, outside the clone.
+//! Python libraries for tests that check with an independent implementation: pinned, from PyPI, outside the clone.
 
 use std::{
     path::{Path, PathBuf},

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use testkit::{standin::Provider, wait};
 
 use super::{
-    Stage,
-    stage::{NAMESPACE, PATIENCE},
+    Setup,
+    setup::{NAMESPACE, PATIENCE},
 };
 use crate::probe::{self, Look};
 
@@ -39,10 +39,10 @@ pub struct Minted {
 
 impl Application {
     /// Deploys one of each name: the pod before there is a Secret to mount, as may happen.
-    pub async fn deploy(stage: &Stage, names: &[(&str, Provider)]) -> Result<Vec<Self>> {
+    pub async fn deploy(setup: &Setup, names: &[(&str, Provider)]) -> Result<Vec<Self>> {
         let key = |name: &str| format!("key-of-{name}");
         for provider in Provider::ALL {
-            stage
+            setup
                 .standin
                 .accept_keys(provider, names.iter().map(|(name, _)| key(name)));
         }
@@ -52,36 +52,36 @@ impl Application {
                 name: (*name).to_owned(),
                 key: key(name),
                 provider: *provider,
-                record: stage.node.folder().join("records").join(name),
+                record: setup.node.folder().join("records").join(name),
             };
-            stage.apply(&application.manifests(stage)).await?;
+            setup.apply(&application.manifests(setup)).await?;
             applications.push(application);
         }
         Ok(applications)
     }
 
-    fn manifests(&self, stage: &Stage) -> Value {
+    fn manifests(&self, setup: &Setup) -> Value {
         let key = json!({
             "apiVersion": "v1", "kind": "Secret",
             "metadata": {"name": format!("{}-key", self.name), "namespace": NAMESPACE},
             "stringData": {"api-key": self.key},
         });
-        let items = [self.pod(stage), key, self.token(stage)];
+        let items = [self.pod(setup), key, self.token(setup)];
         json!({"apiVersion": "v1", "kind": "List", "items": items})
     }
 
-    fn token(&self, stage: &Stage) -> Value {
-        let terms = stage.terms;
+    fn token(&self, setup: &Setup) -> Value {
+        let terms = setup.terms;
         let mut spec = match self.provider {
             Provider::OpenAi => json!({
-                "openai": {"model": "gpt-realtime-2.1", "endpoint": stage.standin.url()},
+                "openai": {"model": "gpt-realtime-2.1", "endpoint": setup.standin.url()},
                 "expirationSeconds": terms.life,
             }),
             // The life is the stand-in's to choose.
             _ => json!({
                 "elevenlabs": {
                     "kind": "ConversationToken", "agentId": format!("agent_{}", self.name),
-                    "endpoint": stage.standin.url(),
+                    "endpoint": setup.standin.url(),
                 },
             }),
         };
@@ -96,7 +96,7 @@ impl Application {
         })
     }
 
-    fn pod(&self, stage: &Stage) -> Value {
+    fn pod(&self, setup: &Setup) -> Value {
         let mounted = "/var/run/realtime-token";
         json!({
             "apiVersion": "v1", "kind": "Pod",
@@ -117,7 +117,7 @@ impl Application {
                 "volumes": [
                     {"name": "token", "secret": {"secretName": self.name}},
                     {"name": "records", "hostPath": {
-                        "path": stage.node.folder().join("records"), "type": "DirectoryOrCreate",
+                        "path": setup.node.folder().join("records"), "type": "DirectoryOrCreate",
                     }},
                 ],
             },
@@ -130,8 +130,8 @@ impl Application {
     }
 
     /// The tokens that the provider handed out for it, oldest first.
-    pub fn minted(&self, stage: &Stage) -> Vec<Minted> {
-        let calls = stage.standin.calls_with_key(&self.key).into_iter();
+    pub fn minted(&self, setup: &Setup) -> Vec<Minted> {
+        let calls = setup.standin.calls_with_key(&self.key).into_iter();
         calls
             .filter_map(|call| {
                 Some(Minted {
@@ -143,16 +143,16 @@ impl Application {
     }
 
     /// Waits until the pod of each reads the `n`th token.
-    pub async fn all_read(all: &[Self], stage: &Stage, n: usize) -> Result<()> {
-        try_join_all(all.iter().map(|it| it.reads(stage, n))).await.map(drop)
+    pub async fn all_read(all: &[Self], setup: &Setup, n: usize) -> Result<()> {
+        try_join_all(all.iter().map(|it| it.reads(setup, n))).await.map(drop)
     }
 
     /// Waits until its pod reads the `n`th token.
-    pub async fn reads(&self, stage: &Stage, n: usize) -> Result<()> {
-        let lives = n.saturating_sub(1) as u32 * Duration::from_secs(stage.terms.life.into());
+    pub async fn reads(&self, setup: &Setup, n: usize) -> Result<()> {
+        let lives = n.saturating_sub(1) as u32 * Duration::from_secs(setup.terms.life.into());
         let patience = PATIENCE + lives;
         wait::until(&self.name, patience, async || {
-            let minted = self.minted(stage);
+            let minted = self.minted(setup);
             let wanted = minted.get(n - 1);
             let wanted = wanted.with_context(|| format!("{} tokens were minted", minted.len()))?;
             let looks = self.looks()?;
@@ -167,9 +167,9 @@ impl Application {
     }
 
     /// When its token is renewed next.
-    pub async fn renewal_time(&self, stage: &Stage) -> Result<Timestamp> {
+    pub async fn renewal_time(&self, setup: &Setup) -> Result<Timestamp> {
         let path = "-o=jsonpath={.status.renewalTime}";
-        let said = stage
+        let said = setup
             .kubectl(&["get", "rtt", &self.name, "-n", NAMESPACE, path])
             .await?;
         said.parse()
@@ -177,8 +177,8 @@ impl Application {
     }
 
     /// The status of a condition: `True`, `False` or `Unknown`.
-    pub async fn condition(&self, stage: &Stage, kind: &str) -> Result<String> {
+    pub async fn condition(&self, setup: &Setup, kind: &str) -> Result<String> {
         let path = format!("-o=jsonpath={{.status.conditions[?(@.type=='{kind}')].status}}");
-        stage.kubectl(&["get", "rtt", &self.name, "-n", NAMESPACE, &path]).await
+        setup.kubectl(&["get", "rtt", &self.name, "-n", NAMESPACE, &path]).await
     }
 }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use testkit::{cache, standin::Provider};
 
-use super::{Application, Minted, Stage, Terms};
+use super::{Application, Minted, Setup, Terms};
 use crate::probe::Look;
 
 /// What one application's pod saw.
@@ -36,10 +36,10 @@ struct Read<'a> {
 
 impl Figures {
     /// Fails unless every look found the whole, right token, each in its turn, and never one below the floor.
-    pub fn of(application: &Application, stage: &Stage) -> Result<Self> {
+    pub fn of(application: &Application, setup: &Setup) -> Result<Self> {
         let looks = application.looks()?;
-        let minted = application.minted(stage);
-        let figures = check(&looks, &minted, application.provider, stage.terms);
+        let minted = application.minted(setup);
+        let figures = check(&looks, &minted, application.provider, setup.terms);
         figures
             .map(|figures| Self {
                 name: application.name.clone(),
@@ -50,10 +50,10 @@ impl Figures {
 
     /// The same for each of them, printed past the test harness' capture: the measurement is why one runs this. How many
     /// rotations they saw together.
-    pub fn print(applications: &[Application], stage: &Stage) -> Result<usize> {
+    pub fn print(applications: &[Application], setup: &Setup) -> Result<usize> {
         let mut rotations = 0;
         for application in applications {
-            let figures = Self::of(application, stage)?;
+            let figures = Self::of(application, setup)?;
             cache::say(&figures.to_string());
             rotations += figures.rotations;
         }
@@ -144,7 +144,7 @@ fn read<'a>(look: &'a Look, minted: &[Minted], provider: Provider) -> Result<Rea
     ensure!(json["provider"] == name, "{at}: of provider {}", json["provider"]);
     let token = json["token"].as_str().context("no token")?;
     let index = minted.iter().position(|it| it.token == token);
-    let index = index.with_context(|| format!("{at}: a token that nobody minted for it"))?;
+    let index = index.with_context(|| format!("{at}: a token that was not minted for it"))?;
     let expires_at = json["expiresAt"].as_i64().context("no expiresAt")?;
     Ok(Read {
         at,

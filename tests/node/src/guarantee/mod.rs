@@ -2,10 +2,10 @@
 
 mod application;
 mod figures;
-mod stage;
+mod setup;
 
 pub use self::{
     application::{Application, Minted},
     figures::Figures,
-    stage::{PATIENCE, Stage, Terms},
+    setup::{PATIENCE, Setup, Terms},
 };

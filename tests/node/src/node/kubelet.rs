@@ -48,7 +48,7 @@ impl Kubelet {
                 .arg("kube-scheduler")
                 .arg(format!("--kubeconfig={}", kubeconfig.display()))
                 .arg("--leader-elect=false")
-                // Serves nothing: nobody asks.
+                // Serves nothing, since no test asks for it.
                 .arg("--secure-port=0");
         })?;
 

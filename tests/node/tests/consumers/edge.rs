@@ -21,7 +21,7 @@ use tokio_tungstenite::{
     },
 };
 
-/// A server that redeems the bearer of each session at the stand-in. It answers what it is told with `heard …`.
+/// A server that redeems the bearer of each session at the stand-in. It answers each message with `heard …`.
 pub struct Edge {
     addr: SocketAddr,
     bearers: Arc<Mutex<Vec<String>>>,

@@ -32,7 +32,7 @@ impl Script {
             .unwrap();
         let (printed, lines) = mpsc::unbounded_channel();
         tokio::spawn(each_line(child.stdout.take().unwrap(), move |line| {
-            // Nobody may be listening any more.
+            // The other end may be closed already.
             let _ = printed.send(line);
         }));
         let complaints = Arc::<Mutex<String>>::default();

@@ -1,4 +1,4 @@
-//! The image as containerd runs it: nobody, on a root that can't be written, without any capability.
+//! The image as containerd runs it: as the user nobody, on a root that can't be written, without any capability.
 
 use std::{
     collections::BTreeMap,

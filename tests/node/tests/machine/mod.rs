@@ -1,4 +1,4 @@
-//! A node changes the machine it runs on. It must change it back, even if nobody asks it to.
+//! A node changes the machine it runs on. It must change it back, even when it is killed.
 
 use std::{
     collections::BTreeMap,

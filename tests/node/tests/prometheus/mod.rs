@@ -2,8 +2,8 @@
 
 mod alerts;
 mod dashboard;
-mod scene;
 mod server;
+mod setup;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,8 +13,8 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 use testkit::wait;
 
-use self::scene::Scene;
 use self::server::Prometheus;
+use self::setup::Setup;
 
 const ALERTS: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -25,14 +25,14 @@ const PATIENCE: Duration = Duration::from_secs(240);
 
 #[tokio::test]
 async fn the_dashboard_has_data_and_the_alerts_tell_what_is_wrong() {
-    let scene = Scene::start().await.unwrap();
-    let operators = [scene.leader.http_addr(), scene.standby.http_addr()];
+    let setup = Setup::start().await.unwrap();
+    let operators = [setup.leader.http_addr(), setup.standby.http_addr()];
     let prometheus = Prometheus::start(Path::new(ALERTS), &operators).await.unwrap();
     both_are_scraped(&prometheus).await.unwrap();
     the_metadata_is_complete(&prometheus).await.unwrap();
     every_query_has_data(&prometheus).await.unwrap();
-    the_panels_are_right(&prometheus, scene.team.name()).await.unwrap();
-    the_alerts_are_right(&prometheus, scene.team.name()).await.unwrap();
+    the_panels_are_right(&prometheus, setup.team.name()).await.unwrap();
+    the_alerts_are_right(&prometheus, setup.team.name()).await.unwrap();
 }
 
 async fn both_are_scraped(prometheus: &Prometheus) -> Result<()> {

@@ -44,7 +44,7 @@ impl Cluster {
         Ok(file)
     }
 
-    /// How to reach it as somebody else: a user of that name, in these groups.
+    /// How to reach it as a user of that name, in these groups.
     pub async fn config_as(&self, user: &str, groups: &[&str]) -> Result<Config> {
         let mut config = self.config().await?;
         config.auth_info.impersonate = Some(user.to_owned());

@@ -16,10 +16,10 @@ use super::{Options, audit, connect, pki::Pki, server::Server};
 use crate::{build::ControlPlaneBinary, fetch, ports};
 
 /// What a cluster may come to write: two etcd segments of 64 MB, the database, logs.
-const ROOM: u64 = 512 << 20;
+const NEEDED_BYTES: u64 = 512 << 20;
 
 /// Where pods look for the API server: the first address of the range of Services, which is from RFC 2544's block for
-/// benchmarks, so that it is nobody's network.
+/// benchmarks, so that no network uses it.
 pub(super) const SERVICE_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 const SERVICE_RANGE: &str = "198.18.0.0/24";
 
@@ -45,7 +45,7 @@ pub(super) struct Local {
 impl Local {
     /// Starts the servers and waits until they are ready.
     pub(super) async fn start(binary: ControlPlaneBinary, options: Options) -> Result<Self> {
-        // Somebody may take a port between our look at it and the server's start.
+        // Another program may take a port before the server does.
         for _ in 0..2 {
             match Self::attempt(binary.clone(), options).await {
                 Err(error) if format!("{error:#}").contains("address already in use") => {}
@@ -241,7 +241,7 @@ async fn ask(client: Client, path: &str) -> Result<()> {
 fn fast_folder() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
     match rustix::fs::statvfs(&memory) {
-        Ok(it) if it.f_bavail * it.f_frsize >= ROOM => memory,
+        Ok(it) if it.f_bavail * it.f_frsize >= NEEDED_BYTES => memory,
         _ => env::temp_dir(),
     }
 }

@@ -56,7 +56,7 @@ pub struct Cluster {
 }
 
 /// The cluster that the tests of this process share: the one that `CLUSTER` names, else one of our own with a controller
-/// manager. `KUBECONFIG` is never read: it may be somebody's production.
+/// manager. `KUBECONFIG` is never read: it may name a cluster in production.
 pub async fn shared() -> Result<&'static Cluster> {
     // A failure is kept too: one message, not one attempt of minutes per test.
     static SHARED: OnceCell<Result<Cluster, String>> = OnceCell::const_new();
@@ -188,7 +188,7 @@ impl Cluster {
         audit::read(&log.context("this cluster keeps no audit log: start one with Options::audit")?)
     }
 
-    /// Kills the API server, as a crash would: connections break, and nobody listens on its port. For a cluster of your own.
+    /// Kills the API server, as a crash would: connections break, and its port refuses new ones. For a cluster of your own.
     pub async fn stop_apiserver(&mut self) -> Result<()> {
         self.own()?.stop_apiserver()
     }

@@ -7,7 +7,7 @@ use kube::{
     api::{DeleteParams, ObjectMeta, PostParams},
 };
 
-/// A namespace of a name that nobody else has. Goes away with the cluster, or with this value in a cluster that stays.
+/// A namespace of a unique name. Goes away with the cluster, or with this value in a cluster that stays.
 pub struct Namespace {
     name: String,
     client: Client,

@@ -22,7 +22,7 @@ pub(super) struct Face {
     pub(super) key_form: &'static str,
     pub(super) default_key: &'static str,
     pub(super) api_key: fn(&Asked) -> Option<&str>,
-    /// Whose token this is, as far as a call tells.
+    /// Which identity the token is for, if the call names one.
     pub(super) identity: fn(&Asked) -> Option<String>,
     /// The error body of a refusal; the last argument is the request's id.
     pub(super) envelope: fn(&Refusal, &str) -> Value,
@@ -158,7 +158,7 @@ impl Face {
     }
 }
 
-/// Unlike the real services it shows the whole key: whoever stores or logs an error must scrub it.
+/// Unlike the real services it shows the whole key, so that an error that is stored or logged unscrubbed is noticed.
 pub(super) fn wrong_key(key: &str) -> String {
     format!("Incorrect API key provided: {key}.")
 }

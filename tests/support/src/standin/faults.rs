@@ -38,7 +38,7 @@ pub enum Fault {
     MissingExpiry,
     /// States an expiry a minute ago.
     ExpiryInPast,
-    /// States the expiry in milliseconds, the year 58000 to whoever reads seconds.
+    /// States the expiry in milliseconds, the year 58000 if read as seconds.
     ExpiryAbsurd,
     /// States the expiry as `1795336200.0`.
     ExpiryAsFloat,

@@ -122,7 +122,7 @@ fn minted(seconds: i64, echo: Value, session: Option<Value>, minting: &Minting) 
     for fields in [Some(echo), session].into_iter().flatten() {
         echoed.extend(fields.as_object().cloned().unwrap_or_default());
     }
-    // The session's own, a trap for whoever takes it for the secret's.
+    // The session's own expiry, which must not be taken for the secret's.
     echoed.insert("expires_at".to_owned(), json!(0));
 
     let mut reply = Map::from_iter([("value".to_owned(), json!(token))]);

@@ -39,7 +39,7 @@ pub(super) struct Desk {
     observer: Option<Observer>,
 }
 
-/// Serves until told to stop; whatever is still open then is cut with the runtime.
+/// Serves until it is stopped; whatever is still open then is cut with the runtime.
 pub(super) async fn serve(
     listeners: Vec<(TcpListener, Option<Arc<Recorded>>)>,
     desk: Arc<Mutex<Desk>>,

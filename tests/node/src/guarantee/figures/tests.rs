@@ -74,7 +74,7 @@ fn what_is_torn_missing_or_strange_is_refused() {
         (look(2.0, &content(0, 165.0)[..40]), "no JSON"),
         (look(2.0, ""), "no JSON"),
         (look(2.0, changed), "token 1 changed"),
-        (look(2.0, content(7, 165.0)), "nobody minted"),
+        (look(2.0, content(7, 165.0)), "was not minted"),
         (look(2.0, content(0, 165.0).replace("openai", "xai")), "of provider"),
         (look(2.0, content(0, 175.0)), "10.0 s off"),
         (

@@ -1,4 +1,4 @@
-//! What happened, told from one look to the next.
+//! What changed between two looks.
 //!
 //! A routine rotation writes no Event, by design, so a new revision is news of its own; Events tell of the rest.
 

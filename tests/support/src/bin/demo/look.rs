@@ -44,8 +44,8 @@ impl Token {
     pub(crate) fn trouble(&self) -> Option<(String, String)> {
         let ready = self.condition("Ready").filter(|it| it.status == "False");
         let renewing = self.condition("Renewing").filter(|it| it.status == "True");
-        let told = ready.or(renewing).filter(|it| it.reason != "Pending")?;
-        Some((told.reason.clone(), told.message.clone()))
+        let condition = ready.or(renewing).filter(|it| it.reason != "Pending")?;
+        Some((condition.reason.clone(), condition.message.clone()))
     }
 }
 

@@ -5,8 +5,8 @@
 
 mod journal;
 mod look;
+mod setup;
 mod show;
-mod stage;
 
 use std::{
     cell::Cell,
@@ -23,8 +23,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use journal::Journal;
 use look::Lookout;
+use setup::{Props, Setup};
 use show::Table;
-use stage::{Props, Stage};
 
 const INTERVAL: Duration = Duration::from_millis(250);
 
@@ -85,26 +85,26 @@ fn play(flags: &Flags) -> Result<ExitCode> {
 }
 
 async fn perform(props: Props, terminal: bool, watching: &Cell<bool>) -> Result<()> {
-    let mut stage = Stage::set(props).await?;
-    let lookout = Lookout::new(stage.namespace.client(), stage.namespace.name());
+    let mut setup = Setup::set(props).await?;
+    let lookout = Lookout::new(setup.namespace.client(), setup.namespace.name());
     if terminal {
-        show::say(&stage.guide());
+        show::say(&setup.guide());
     }
     watching.set(true);
     let seen = tokio::select! {
-        ended = stage.operator.wait_exit(Duration::MAX) => match ended {
-            Ok(status) => bail!("the operator ended by itself ({status}).\n{}", stage.log_tail()),
+        ended = setup.operator.wait_exit(Duration::MAX) => match ended {
+            Ok(status) => bail!("the operator ended by itself ({status}).\n{}", setup.log_tail()),
             Err(error) => return Err(error),
         },
         seen = watch(&lookout, terminal) => seen,
     };
     if let Err(error) = seen {
-        bail!("{error:#}\n{}", stage.log_tail());
+        bail!("{error:#}\n{}", setup.log_tail());
     }
-    stage.operator.sigterm()?;
-    let status = stage.operator.wait_exit(Duration::from_secs(15)).await?;
+    setup.operator.sigterm()?;
+    let status = setup.operator.wait_exit(Duration::from_secs(15)).await?;
     if !status.success() {
-        bail!("the operator didn't stop cleanly ({status}).\n{}", stage.log_tail());
+        bail!("the operator didn't stop cleanly ({status}).\n{}", setup.log_tail());
     }
     show::say("Every token was issued and rotated twice; the operator stopped cleanly.");
     Ok(())

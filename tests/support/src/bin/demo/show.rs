@@ -48,10 +48,10 @@ pub(crate) fn line(change: &Change) -> String {
     if let Some(hash) = &token.hash {
         let _ = write!(line, "content {hash}  ");
     }
-    line + &told(change)
+    line + &describe(change)
 }
 
-fn told(change: &Change) -> String {
+fn describe(change: &Change) -> String {
     match &change.note {
         Some(note) => format!("{}: {note}", change.what),
         None => change.what.clone(),
@@ -75,7 +75,7 @@ impl Table {
         lines.push((0, String::new()));
         let recent = journal.recent().map(|change| {
             let (time, name) = (clock(change.time), &change.token.name);
-            format!("{time} {name}: {}", told(change))
+            format!("{time} {name}: {}", describe(change))
         });
         for paragraph in recent.chain([String::new()]).chain(remarks(tokens)) {
             lines.extend(wrap(&paragraph, width).into_iter().map(|it| (0, it)));

@@ -26,49 +26,49 @@ fn bad(what: &str) -> (u16, Value) {
 
 #[tokio::test]
 async fn a_missing_header_is_named() {
-    let told = refused("cartesia", "npm: all grants, 60 s", |ask| {
+    let answer = refused("cartesia", "npm: all grants, 60 s", |ask| {
         ask.headers.remove("cartesia-version");
     });
-    assert_eq!(told.await, bad("missing header cartesia-version"));
+    assert_eq!(answer.await, bad("missing header cartesia-version"));
 }
 
 #[tokio::test]
 async fn a_missing_query_key_is_named() {
-    let told = refused("assemblyai", "PyPI", |ask| ask.path = "/v3/token".into());
-    assert_eq!(told.await, bad("missing query key expires_in_seconds"));
-    let told = refused("speechmatics", "PyPI: rt, ttl 60", |ask| {
+    let answer = refused("assemblyai", "PyPI", |ask| ask.path = "/v3/token".into());
+    assert_eq!(answer.await, bad("missing query key expires_in_seconds"));
+    let answer = refused("speechmatics", "PyPI: rt, ttl 60", |ask| {
         ask.path = "/v1/api_keys".into();
     });
-    assert_eq!(told.await, bad("missing query key type"));
+    assert_eq!(answer.await, bad("missing query key type"));
 }
 
 #[tokio::test]
 async fn a_life_that_is_not_asked_for_is_named() {
-    let told = refused("speechmatics", "PyPI: rt, ttl 60", |ask| {
+    let answer = refused("speechmatics", "PyPI: rt, ttl 60", |ask| {
         ask.body = json!({"region": "eu"});
     });
-    assert_eq!(told.await, bad("missing /ttl"));
+    assert_eq!(answer.await, bad("missing /ttl"));
 }
 
 #[tokio::test]
 async fn paths_that_sdks_take_by_mistake_are_not_there() {
-    let told = refused("gemini", "uses+expireTime+newSessionExpireTime", |ask| {
+    let answer = refused("gemini", "uses+expireTime+newSessionExpireTime", |ask| {
         ask.path = "/v1beta/auth_tokens".into();
     });
-    assert_eq!(told.await.0, 404);
-    let told = refused("speechmatics", "PyPI: rt, ttl 60", |ask| {
+    assert_eq!(answer.await.0, 404);
+    let answer = refused("speechmatics", "PyPI: rt, ttl 60", |ask| {
         ask.path = "/v1/api-keys?type=rt".into();
     });
-    assert_eq!(told.await.0, 404);
+    assert_eq!(answer.await.0, 404);
 }
 
 #[tokio::test]
 async fn an_access_token_stands_alone() {
     let case = "OpenAI class on the v1 base URL with Entra token function";
-    let told = refused("azureOpenAI", case, |ask| {
+    let answer = refused("azureOpenAI", case, |ask| {
         ask.headers.insert("api-key".into(), "az-key".into());
     });
-    let (status, error) = told.await;
+    let (status, error) = answer.await;
     assert_eq!(status, 400);
     assert!(error.as_str().unwrap().contains("beside an access token"));
 }

@@ -60,7 +60,7 @@ impl Terms {
 }
 
 /// All that runs. Fields drop from top to bottom.
-pub struct Stage {
+pub struct Setup {
     /// The node.
     pub node: Node,
     /// The provider.
@@ -69,7 +69,7 @@ pub struct Stage {
     pub terms: Terms,
 }
 
-impl Stage {
+impl Setup {
     /// Starts a node and installs the chart with helm, two replicas.
     pub async fn start(terms: Terms) -> Result<Self> {
         // Before the minutes that an image may take.
@@ -82,10 +82,10 @@ impl Stage {
             ..standin::Options::default()
         })?;
         standin.set_life(standin::Provider::ElevenLabs, Some(terms.life));
-        let stage = Self { node, standin, terms };
-        stage.install(&image.name).await?;
-        stage.kubectl(&["create", "namespace", NAMESPACE]).await?;
-        Ok(stage)
+        let setup = Self { node, standin, terms };
+        setup.install(&image.name).await?;
+        setup.kubectl(&["create", "namespace", NAMESPACE]).await?;
+        Ok(setup)
     }
 
     async fn install(&self, image: &str) -> Result<()> {
@@ -110,7 +110,7 @@ impl Stage {
         }
     }
 
-    /// Runs `helm test`; what it says. There is no kube-proxy on this node and so no Service: the pod is told where the
+    /// Runs `helm test`; what it says. There is no kube-proxy on this node and so no Service: the pod gets the address where the
     /// leader is.
     pub async fn helm_test(&self) -> Result<String> {
         let leader = self.leader(|_| true).await?;
@@ -183,7 +183,7 @@ impl Stage {
         wait::until("a leader", PATIENCE, async || {
             let lease = leases.get(RELEASE).await?;
             let holder = lease.spec.and_then(|it| it.holder_identity);
-            let holder = holder.context("nobody leads")?;
+            let holder = holder.context("the Lease has no holder")?;
             // What follows the pod's name tells its containers apart.
             let name = holder.split('_').next().unwrap_or_default().to_owned();
             let pods = self.pods().await?;

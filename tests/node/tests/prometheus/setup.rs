@@ -24,7 +24,7 @@ const LIMITED: &str = "sk-limited";
 const BROKEN: &str = "sk-broken";
 const ELEVENLABS: &str = "xi-good";
 
-pub struct Scene {
+pub struct Setup {
     pub leader: Operator,
     pub standby: Operator,
     pub team: Namespace,
@@ -32,7 +32,7 @@ pub struct Scene {
     _cluster: Cluster,
 }
 
-impl Scene {
+impl Setup {
     /// Everything starts, and the tokens that will get one have got it.
     pub async fn start() -> Result<Self> {
         let cluster = Cluster::start(Options::default()).await?;
@@ -59,15 +59,15 @@ impl Scene {
         let leader = replica("a").await?;
         let standby = replica("b").await?;
         let team = cluster.namespace("shop").await?;
-        let scene = Self {
+        let setup = Self {
             leader,
             standby,
             team,
             standin,
             _cluster: cluster,
         };
-        scene.tokens().await?;
-        Ok(scene)
+        setup.tokens().await?;
+        Ok(setup)
     }
 
     async fn tokens(&self) -> Result<()> {

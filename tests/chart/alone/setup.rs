@@ -28,14 +28,14 @@ pub const TEAM_KEY: &str = "sk-test-team-Pm5Rk9Hd2Yb7";
 
 const BINARY: &str = env!("CARGO_BIN_EXE_realtime-token-operator");
 
-pub struct Stage {
+pub struct Setup {
     pub cluster: Cluster,
     pub client: Client,
     pub standin: StandIn,
     files: TempDir,
 }
 
-impl Stage {
+impl Setup {
     pub async fn start(options: Options) -> Self {
         let cluster = Cluster::start(Options {
             controller_manager: true,

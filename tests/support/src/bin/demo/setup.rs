@@ -68,7 +68,7 @@ impl Props {
 }
 
 /// All that runs. Fields drop from top to bottom: first the operator, last what it depends on.
-pub(crate) struct Stage {
+pub(crate) struct Setup {
     pub(crate) operator: Operator,
     pub(crate) namespace: Namespace,
     _standin: StandIn,
@@ -78,7 +78,7 @@ pub(crate) struct Stage {
     cluster: Cluster,
 }
 
-impl Stage {
+impl Setup {
     /// Starts everything and applies the example.
     pub(crate) async fn set(props: Props) -> Result<Self> {
         let cluster = open_cluster(props.cluster).await?;
@@ -105,7 +105,7 @@ impl Stage {
         operator.wait_ready().await?;
         say(&format!("the operator runs: {}", props.operator.display()));
 
-        let stage = Self {
+        let setup = Self {
             operator,
             namespace,
             _standin: standin,
@@ -117,13 +117,13 @@ impl Stage {
         for (name, key) in [("openai", "sk-test-fake"), ("elevenlabs", "xi-fake")] {
             let key = format!("--from-literal=api-key={key}");
             let args = ["create", "secret", "generic", name, &key];
-            stage.kubectl(&args, "").await?;
+            setup.kubectl(&args, "").await?;
         }
-        for (file, manifest) in stage.manifests()? {
-            stage.kubectl(&["apply", "--filename=-"], &manifest).await?;
+        for (file, manifest) in setup.manifests()? {
+            setup.kubectl(&["apply", "--filename=-"], &manifest).await?;
             say(&format!("kubectl apply --filename={file}"));
         }
-        Ok(stage)
+        Ok(setup)
     }
 
     /// How to look for oneself: lines to copy into another terminal.
