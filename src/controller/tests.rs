@@ -3,6 +3,7 @@
 mod calls;
 mod deaths;
 mod faults;
+mod metrics;
 mod people;
 mod providers_of_platform;
 
@@ -36,6 +37,8 @@ struct Fleet {
     provider: FakeProvider,
     /// The operator's process.
     process: Option<(JoinHandle<()>, CancellationToken)>,
+    /// Of the process that was started last.
+    metrics: Arc<Metrics>,
 }
 
 impl Fleet {
@@ -45,6 +48,7 @@ impl Fleet {
             api: FakeApi::new(),
             provider: FakeProvider::new(SignedDuration::from_secs(life)),
             process: None,
+            metrics: Arc::new(Metrics::new(true)),
         };
         fleet.api.create(key_secret(NAMESPACE, "openai"));
         fleet.start();
@@ -53,6 +57,7 @@ impl Fleet {
 
     fn start(&mut self) {
         let shutdown = CancellationToken::new();
+        self.metrics = Arc::new(Metrics::new(true));
         let options = Options {
             client: self.api.client(),
             providers: Arc::new(self.provider.clone()),
@@ -66,7 +71,7 @@ impl Fleet {
             concurrency: 8,
             mints_per_credential: 4,
             health: Arc::new(Health::default()),
-            metrics: Arc::new(Metrics::new(true)),
+            metrics: Arc::clone(&self.metrics),
         };
         let process = tokio::spawn(run(options, shutdown.clone()));
         self.process = Some((process, shutdown));
@@ -124,6 +129,17 @@ impl Fleet {
         about
             .map(|event| event["reason"].as_str().unwrap().to_owned())
             .collect()
+    }
+
+    /// The value of a series in the metrics.
+    fn metric(&self, series: &str) -> f64 {
+        let text = self.metrics.render();
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value
+            .unwrap_or_else(|| panic!("no {series} in\n{text}"))
+            .parse()
+            .unwrap()
     }
 
     /// Lets time pass. Every few seconds: no status claims more than the Secret holds.

@@ -14,23 +14,28 @@ fn provider_conditions(fleet: &Fleet) -> Vec<String> {
 }
 
 fn platform(fleet: &Fleet, selector: Value) {
+    platform_with(fleet, json!({"namespaceSelector": selector}), &["voice"]);
+}
+
+/// The platform's account with more of its spec, and these tokens of its.
+fn platform_with(fleet: &Fleet, more: Value, tokens: &[&str]) {
     fleet.api.create(json!({
         "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": {"voice": "yes"}},
     }));
     fleet.api.create(key_secret(OPERATOR, "platform"));
+    let mut spec = json!({"openai": {}, "credentials": {"secretRef": {"name": "platform", "key": "api-key"}}});
+    spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     fleet.api.create(json!({
         "apiVersion": "realtime-token.dev/v1alpha1", "kind": "ClusterRealtimeProvider",
-        "metadata": {"name": "openai"},
-        "spec": {
-            "openai": {}, "namespaceSelector": selector,
-            "credentials": {"secretRef": {"name": "platform", "key": "api-key"}},
-        },
+        "metadata": {"name": "openai"}, "spec": spec,
     }));
-    fleet.api.create(json!({
-        "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
-        "metadata": {"name": "voice", "namespace": NAMESPACE},
-        "spec": {"openai": {"model": "voice"}, "credentials": {"providerRef": {"name": "openai"}}},
-    }));
+    for name in tokens {
+        fleet.api.create(json!({
+            "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {"openai": {"model": name}, "credentials": {"providerRef": {"name": "openai"}}},
+        }));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,4 +91,22 @@ async fn a_limit_holds_for_every_token_of_the_credential() {
     fleet.pass(90).await;
     fleet.assert_settled("one", "after the limit");
     fleet.assert_settled("two", "after the limit");
+}
+
+/// Two at once, then one in ten seconds; a first token goes before renewals.
+#[tokio::test(start_paused = true)]
+async fn no_more_mints_than_the_rate_limit_allows() {
+    let fleet = Fleet::new(600);
+    let limit = json!({"namespaceSelector": {}, "rateLimit": {"requestsPerMinute": 6, "burst": 2}});
+    platform_with(&fleet, limit, &["a", "b", "c", "d", "e"]);
+    fleet.pass(45).await;
+    let times: Vec<Timestamp> = fleet.provider.calls().iter().map(|call| call.at).collect();
+    assert_eq!(times.len(), 5, "{times:?}");
+    for (two, later) in times.iter().zip(&times[2..]) {
+        let apart = later.duration_since(*two).as_secs_f64();
+        assert!(apart >= 9.9, "{times:?}");
+    }
+    for name in ["a", "b", "c", "d", "e"] {
+        fleet.assert_settled(name, "within the limit");
+    }
 }

@@ -1,7 +1,5 @@
 //! What goes wrong, what is said about it, and that it is over as soon as its cause is.
 
 mod credentials;
-mod hang;
 mod replies;
-mod throttled;
 mod writes;

@@ -283,22 +283,3 @@ async fn a_renewal_that_the_provider_does_not_grant_leaves_the_old_token() {
         .map(|answer| (answer.name, answer.with_a_token_of_before().boxed_local()));
     all(cases.collect()).await;
 }
-
-/// A spec that changes all the time while the provider refuses leads to no flood of calls.
-#[tokio::test]
-async fn a_spec_that_keeps_changing_is_asked_for_once_a_second() {
-    let case = world().await.case("flapping").await;
-    case.fail(Fault::status(400));
-    case.create("voice", case.spec("voice")).await;
-    case.not_issued("voice", "MintFailed").await;
-    for turn in 0..40 {
-        case.patch("voice", json!({"spec": {"openai": {"model": format!("model-{turn}")}}}))
-            .await;
-    }
-    let calls = case.calls_of_reach("voice", 3).await;
-    for pair in calls.windows(2) {
-        let gap = pair[1].time.duration_since(pair[0].time);
-        assert!(gap >= seconds(0.99), "asked again after {gap:?}");
-    }
-    case.assert_strict();
-}

@@ -5,7 +5,6 @@ mod access;
 mod account;
 mod isolation;
 mod policy;
-mod rate;
 mod status;
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
