@@ -7,7 +7,7 @@ mod cached;
 pub mod client;
 pub(crate) mod credentials;
 mod error;
-pub mod events;
+pub(crate) mod events;
 pub mod lease;
 mod merged;
 mod missing_key;

@@ -87,7 +87,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
         cluster_providers: providers.clone(),
         namespaces: namespaces.clone(),
         lifecycles: Lifecycles::default(),
-        events: Events::start(options.client.clone(), options.pod_name),
+        events: Events::new(options.client.clone(), options.pod_name),
         metrics: options.metrics,
         tasks: TaskTracker::new(),
         budgets,
