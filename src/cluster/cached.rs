@@ -34,9 +34,6 @@ pub struct Unreadable(String);
 
 impl Cached {
     /// The RealtimeToken. Of its metadata only what decisions need is there.
-    ///
-    /// # Errors
-    /// What is wrong with it.
     pub fn read(&self) -> Result<&RealtimeToken, &Unreadable> {
         self.0.as_ref().as_ref().map_err(|invalid| &invalid.error)
     }

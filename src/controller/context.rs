@@ -21,31 +21,20 @@ use crate::metrics::Metrics;
 use crate::mint::{EndpointPolicy, Minter};
 use crate::resolve::KeyRef;
 
-/// What every reconcile shares.
 pub(crate) struct Context {
-    /// The Kubernetes API.
     pub client: Client,
-    /// The target Secrets.
     pub targets: Targets,
-    /// The key Secrets.
     pub credentials: Credentials,
-    /// The providers.
     pub providers: Arc<dyn Minter>,
-    /// The endpoints that may be called.
     pub endpoints: EndpointPolicy,
     /// Where ClusterRealtimeProviders' keys live.
     pub operator_namespace: String,
-    /// What the operator looks after.
     pub scope: Scope,
-    /// All ClusterRealtimeProviders.
     pub cluster_providers: Store<ClusterRealtimeProvider>,
     /// All namespaces, for their labels.
     pub namespaces: Store<PartialObjectMeta<Namespace>>,
-    /// What is remembered of each RealtimeToken.
     pub(super) lifecycles: Lifecycles,
-    /// Events.
     pub events: Events,
-    /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Mints under way.
     pub tasks: TaskTracker,
@@ -56,7 +45,7 @@ pub(crate) struct Context {
 impl Context {
     /// Has a RealtimeToken reconciled soon.
     pub fn nudge(&self, name: &Name) {
-        // Fails only after the controller has stopped, and then nobody needs it.
+        // Fails only after the controller has stopped, when it is no longer needed.
         let _ = self.nudges.send(ObjectRef::new(&name.name).within(&name.namespace));
     }
 
@@ -78,7 +67,6 @@ impl Context {
         }
     }
 
-    /// Forgets a RealtimeToken that was deleted.
     pub fn forget(&self, name: &Name) {
         self.lifecycles.remove(name);
         self.budgets.withdraw(name);

@@ -15,10 +15,7 @@ use crate::cluster::{ClusterError, Name};
 use crate::token::decide::MAX_WAIT;
 use crate::token::{Effect, Event};
 
-/// Carries one RealtimeToken a step further.
-///
-/// # Errors
-/// The Kubernetes API could not be asked; everything else is a state, not an error.
+/// Carries one RealtimeToken a step further. Only a Kubernetes API that could not be asked is an error; the rest is a state.
 pub(super) async fn reconcile(token: &RealtimeToken, ctx: &Arc<Context>) -> Result<Action, ClusterError> {
     let name = Name::of(token);
     let uid = token.metadata.uid.as_deref().unwrap_or_default();

@@ -13,14 +13,12 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// A credential from values by the keys of their fields.
     pub fn new(values: impl IntoIterator<Item = (&'static str, SecretString)>) -> Self {
         Self {
             values: values.into_iter().collect(),
         }
     }
 
-    /// The value of a field.
     pub fn get(&self, field: &SecretField) -> Option<&SecretString> {
         self.values.get(field.key)
     }

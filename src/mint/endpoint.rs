@@ -93,13 +93,11 @@ impl EndpointPolicy {
 /// An endpoint that keys may not be sent to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// Not an origin.
     #[error(
         "the endpoint {0:?} {1}: write scheme, host and, if it isn't the default, port, such as \
          https://gateway.example.com or http://127.0.0.1:8080"
     )]
     NotAnOrigin(String, &'static str),
-    /// Not on the list.
     #[error("the endpoint {0} is not allowed: the platform team can add it to the operator's --allow-endpoint")]
     NotAllowed(String),
 }

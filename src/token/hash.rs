@@ -17,7 +17,6 @@ pub fn credential_revision<'a>(values: impl Iterator<Item = &'a SecretString>) -
 }
 
 /// 64 bits of SHA-256, as 16 hexadecimal digits.
-#[must_use]
 pub fn short(bytes: &[u8]) -> String {
     digest(&SHA256, bytes)
         .as_ref()
@@ -30,7 +29,6 @@ pub fn short(bytes: &[u8]) -> String {
 }
 
 /// A duration in `0..=max`, the same for the same uid and purpose: the core knows no random numbers.
-#[must_use]
 pub fn uniform(uid: &str, purpose: &str, max: SignedDuration) -> SignedDuration {
     let hash = digest(&SHA256, format!("{uid}/{purpose}").as_bytes());
     let seed = hash

@@ -30,16 +30,13 @@ const CONFLICT_RECHECK: SignedDuration = SignedDuration::from_secs(30);
 pub struct Lifecycle {
     /// The RealtimeToken's uid: one created anew under the same name begins with nothing.
     uid: String,
-    /// The mint under way.
     pending: Option<Box<Pending>>,
     /// A token that is not stored yet, or was stored within [`decide::MIN_INTERVAL`]: should its Secret be lost so soon,
     /// it is written again instead of minting.
     pub(super) unstored: Option<Box<UnstoredToken>>,
     /// When the last token was asked for. A mint that failed is spaced by its backoff instead.
     pub(super) last_mint: Option<Timestamp>,
-    /// Mints that failed since the last success.
     pub(super) mint_failures: Option<Box<MintFailures>>,
-    /// Writes of the Secret that failed since the last success.
     pub(super) write_failures: Option<Box<WriteFailures>>,
     /// When to replace a token whose times were written by a clock that has been set back since.
     pub(super) replace_at: Option<Timestamp>,
@@ -50,8 +47,7 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// What is known when a RealtimeToken is first seen: the failures that its status tells of.
-    #[must_use]
+    /// What is known when a RealtimeToken is first seen: the failures that its status records.
     pub fn restore(token: &RealtimeToken) -> Self {
         let (mint_failures, write_failures) = restored_failures(token);
         Self {
@@ -147,7 +143,7 @@ impl Lifecycle {
         self.last_mint.take_if(|last| over(*last));
     }
 
-    /// A status tells of failed mints, but not of what they were made from: as far as anything tells, from what is
+    /// A status records failed mints, but not what they were made from: it is taken to be what is
     /// wanted now. A change from here on lifts the backoff, as the status promises.
     fn complete_restored(&mut self, seen: &Observation<'_>) {
         if seen.token.spec.suspend {
@@ -179,7 +175,6 @@ impl Lifecycle {
     }
 
     /// The status as last written by us, or as the watch shows it if that is newer.
-    #[must_use]
     pub fn known_status(&self, token: &RealtimeToken) -> RealtimeTokenStatus {
         match &self.written_status {
             Some(written) if !self.watch_caught_up(token) => written.status.clone(),
@@ -200,20 +195,14 @@ impl Lifecycle {
         self.written_status.take_if(is_echo).is_some()
     }
 
-    /// The uid of the RealtimeToken.
-    #[must_use]
     pub fn uid(&self) -> &str {
         &self.uid
     }
 
-    /// Whether a mint is under way.
-    #[must_use]
     pub const fn is_minting(&self) -> bool {
         self.pending.is_some()
     }
 
-    /// Whether a token was minted and not stored yet.
-    #[must_use]
     pub fn has_unstored_token(&self) -> bool {
         self.unstored.as_ref().is_some_and(|token| !token.stored)
     }

@@ -11,7 +11,6 @@ use crate::api::{RealtimeToken, RealtimeTokenStatus, Reason};
 pub struct MintInputs {
     /// Hash of the spec's fields that make the token.
     pub fingerprint: String,
-    /// Hash of the key.
     pub credential_revision: String,
     /// The annotation that asks for a new token, if there is one.
     pub renew_request: Option<String>,
@@ -20,13 +19,11 @@ pub struct MintInputs {
 impl MintInputs {
     /// Whether a token that was minted from these inputs obeys the renewal annotation. Taking the annotation away asks
     /// for nothing.
-    #[must_use]
     pub fn obeys(&self, renew_request: Option<&str>) -> bool {
         renew_request.is_none() || self.renew_request.as_deref() == renew_request
     }
 
     /// Whether a token that was minted from these inputs is the one that `wanted` asks for.
-    #[must_use]
     pub fn satisfies(&self, wanted: &Self) -> bool {
         self.fingerprint == wanted.fingerprint
             && self.credential_revision == wanted.credential_revision
@@ -38,14 +35,12 @@ impl MintInputs {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Blocked {
-    /// The reason of the condition.
     pub reason: Reason,
     /// What is wrong and what to do about it.
     pub message: String,
 }
 
 impl Blocked {
-    /// A reason with its message.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self {
             reason,
@@ -57,7 +52,6 @@ impl Blocked {
 /// Everything that a reconcile has seen, at one time.
 #[derive(Clone, Debug)]
 pub struct Observation<'a> {
-    /// The RealtimeToken.
     pub token: &'a RealtimeToken,
     /// Its status as last written.
     pub prior: RealtimeTokenStatus,
@@ -67,32 +61,25 @@ pub struct Observation<'a> {
     pub metadata_hash: String,
     /// What the token should be minted from, or why it can't be minted.
     pub inputs: Result<MintInputs, Blocked>,
-    /// The clock.
     pub now: Timestamp,
 }
 
 impl Observation<'_> {
     /// The RealtimeToken's uid, from which jitter and backoff are drawn.
-    #[must_use]
     pub fn uid(&self) -> &str {
         self.token.metadata.uid.as_deref().unwrap_or_default()
     }
 
-    /// The token in the Secret.
-    #[must_use]
     pub fn issued(&self) -> Option<&Issued> {
         self.target.issued()
     }
 
-    /// The schedule of the token in the Secret.
-    #[must_use]
     pub fn schedule(&self) -> Option<Schedule> {
         let issued = self.issued()?;
         Some(self.schedule_of(issued.issued_at, issued.usable_until))
     }
 
     /// The schedule of any token of this RealtimeToken.
-    #[must_use]
     pub fn schedule_of(&self, issued_at: Timestamp, usable_until: Timestamp) -> Schedule {
         schedule::plan(&self.token.spec.renewal, self.uid(), issued_at, usable_until)
     }

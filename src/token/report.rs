@@ -15,12 +15,9 @@ use super::secret::{Issued, TargetState};
 use crate::api::{ConditionType, RealtimeTokenStatus, Reason, SecretName};
 use crate::clock::whole_second;
 
-/// What a report is made of.
 #[derive(Clone, Debug)]
 pub struct Findings<'a> {
-    /// What was seen.
     pub seen: &'a Observation<'a>,
-    /// What goes on.
     pub situation: &'a Situation,
     /// The provider's name, if the spec is valid.
     pub provider: Option<Cow<'static, str>>,
@@ -29,7 +26,6 @@ pub struct Findings<'a> {
 }
 
 /// Computes the status. The same findings give the same status, so nothing is written while nothing changes.
-#[must_use]
 pub fn status(findings: &Findings<'_>) -> RealtimeTokenStatus {
     let Findings { seen, situation, .. } = findings;
     let issued = intact_token(&seen.target);
@@ -107,7 +103,6 @@ fn count<I>(failures: &Failures<I>) -> Option<i64> {
 }
 
 /// The conditions of a RealtimeToken that can't be read; Ready is the first. What else was known of it stays.
-#[must_use]
 pub fn unreadable(prior: &[Condition], generation: Option<i64>, problem: &str, now: Timestamp) -> Vec<Condition> {
     let message = format!(
         "the operator can't read this RealtimeToken: {problem}. Compare it with `kubectl explain realtimetoken.spec`, \
@@ -130,7 +125,6 @@ pub fn unreadable(prior: &[Condition], generation: Option<i64>, problem: &str, n
 }
 
 /// The condition that should become a Warning event: a failure that was not there before.
-#[must_use]
 pub fn new_failure<'a>(prior: &RealtimeTokenStatus, current: &'a RealtimeTokenStatus) -> Option<&'a Condition> {
     let is_new = |condition: &Condition| {
         let before = prior.conditions.iter().find(|c| c.type_ == condition.type_);

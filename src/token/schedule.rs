@@ -13,7 +13,6 @@ const MAX_JITTER: SignedDuration = SignedDuration::from_secs(60);
 /// When to renew, and whether that keeps the floor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    /// When the next token is due.
     pub renewal_time: Timestamp,
     /// A successor that is stored by then reaches the slowest reader before the floor does.
     pub swap_by: Timestamp,
@@ -23,10 +22,8 @@ pub struct Schedule {
     pub shortfall: Option<Shortfall>,
 }
 
-/// A life that is too short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shortfall {
-    /// The token's usable life.
     pub life: SignedDuration,
     /// The life that the settings would need: twice the time to renew before the end.
     pub needed: SignedDuration,
@@ -46,7 +43,6 @@ pub struct Swap {
 impl Schedule {
     /// The swap of this schedule's token, usable until `usable_until`, for one that was stored at `stored`; `None` if it
     /// was not due yet.
-    #[must_use]
     pub fn swap(&self, usable_until: Timestamp, stored: Timestamp) -> Option<Swap> {
         let late = stored.duration_since(self.renewal_time);
         (!late.is_negative()).then(|| Swap {
@@ -61,7 +57,6 @@ impl Schedule {
 ///
 /// The jitter comes from the uid and only ever moves the renewal to an earlier time, so that tokens created together
 /// spread out and none is late.
-#[must_use]
 pub fn plan(renewal: &Renewal, uid: &str, issued_at: Timestamp, usable_until: Timestamp) -> Schedule {
     let life = usable_until.duration_since(issued_at).max(SignedDuration::ZERO);
     let min_remaining = seconds(renewal.min_remaining_seconds);

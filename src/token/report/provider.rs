@@ -17,7 +17,6 @@ pub(crate) struct CredentialHealth {
     pub verdict: Option<KeyVerdict>,
 }
 
-/// What the provider said of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeyVerdict {
     /// The key's revision; the verdict says nothing of other revisions.
@@ -26,20 +25,15 @@ pub(crate) struct KeyVerdict {
     pub result: Result<(), String>,
 }
 
-/// What the status of a ClusterRealtimeProvider is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct ProviderFindings<'a> {
-    /// The ClusterRealtimeProvider.
     pub provider: &'a ClusterRealtimeProvider,
     /// Its status as last written.
     pub prior: &'a ClusterRealtimeProviderStatus,
     /// Names the key in messages.
     pub key: &'a str,
-    /// The revision of the key, or why there is none.
     pub revision: Result<&'a str, &'a Blocked>,
-    /// What the provider said of the credential.
     pub health: &'a CredentialHealth,
-    /// The clock.
     pub now: Timestamp,
 }
 

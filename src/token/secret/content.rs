@@ -16,9 +16,7 @@ use crate::token::{Minted, UnstoredToken, hash};
 
 /// The parts of a Secret that a new token replaces. Has no `Debug`: it holds the token.
 pub struct Content {
-    /// `data`.
     pub data: BTreeMap<String, ByteString>,
-    /// The annotations that later decisions rest on.
     pub annotations: BTreeMap<String, String>,
     /// Hash of token.json, for the audit log.
     pub hash: String,
@@ -29,7 +27,6 @@ const QUOTATION: usize = 16;
 
 impl Content {
     /// Whether a text quotes some of the data, plain or as base64: the refusal of an admission webhook may.
-    #[must_use]
     pub fn quoted_in(&self, text: &str) -> bool {
         let plain = self.data.values().map(|value| value.0.clone());
         let encoded = self.data.values().map(|value| BASE64.encode(&value.0).into_bytes());
@@ -41,7 +38,6 @@ impl Content {
 
 /// TanStack AI's `RealtimeToken`, as `JSON.stringify` writes it: `provider`, `token`, `expiresAt` in milliseconds,
 /// `config`, in this order.
-#[must_use]
 pub fn token_json(minted: &Minted) -> SecretString {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
@@ -67,9 +63,6 @@ pub(crate) fn content_hash(minted: &Minted) -> String {
 }
 
 /// Renders the data and the annotations for a new token.
-///
-/// # Errors
-/// A template of the target that doesn't render.
 pub fn content(
     token: &UnstoredToken,
     revision: i64,

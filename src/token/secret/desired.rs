@@ -11,16 +11,13 @@ use crate::token::hash;
 /// The parts of a Secret that don't come from the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretMetadata {
-    /// Labels: the template's and our own.
     pub labels: BTreeMap<String, String>,
-    /// Annotations of the template.
     pub annotations: BTreeMap<String, String>,
     /// Hash of these and of the deletion policy.
     pub hash: String,
 }
 
 /// The labels and annotations that the spec asks for, and our own labels.
-#[must_use]
 pub(crate) fn desired_metadata(token_name: &str, target: &Target) -> SecretMetadata {
     let template = target
         .template
@@ -44,7 +41,6 @@ pub(crate) fn desired_metadata(token_name: &str, target: &Target) -> SecretMetad
 }
 
 /// The Secret's owners with this RealtimeToken among them, or without it.
-#[must_use]
 pub fn owners(others: &[OwnerReference], ours: Option<OwnerReference>) -> Vec<OwnerReference> {
     others
         .iter()

@@ -20,14 +20,12 @@ pub(crate) use self::managed_fields::owned_metadata;
 pub use self::view::{Meta, SecretView};
 use super::MintInputs;
 
-/// The target Secret, as far as its metadata tells.
+/// The target Secret, as far as its metadata shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TargetState {
-    /// There is none.
     Absent,
     /// It has another owner, named here, and is never touched.
     Foreign(String),
-    /// It is ours.
     Ours(Box<Stored>),
 }
 
@@ -48,7 +46,7 @@ pub struct Stored {
     pub renewal_time: Option<Timestamp>,
 }
 
-/// A stored token, as the Secret's annotations tell.
+/// A stored token, as the Secret's annotations describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issued {
     /// When the token was asked for, by our clock.
@@ -57,17 +55,13 @@ pub struct Issued {
     pub usable_until: Timestamp,
     /// The end of its usable life as published, by the provider's clock.
     pub expires_at: Timestamp,
-    /// Counts the tokens.
     pub revision: i64,
-    /// What it was minted from.
     pub inputs: MintInputs,
     /// Hash of its token.json.
     pub content_hash: String,
 }
 
 impl TargetState {
-    /// The token in a Secret of ours.
-    #[must_use]
     pub fn issued(&self) -> Option<&Issued> {
         match self {
             Self::Ours(stored) => stored.issued.as_ref(),

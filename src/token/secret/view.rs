@@ -22,7 +22,6 @@ pub struct SecretView {
     owned_keys: Option<Vec<Cow<'static, str>>>,
     /// Keys of `data` that another field manager wrote: an edit, or a restored backup.
     foreign_keys: Vec<Cow<'static, str>>,
-    /// [`FURTHER_KEYS`].
     further_keys: Option<String>,
 }
 
@@ -37,9 +36,7 @@ struct Controller {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Meta {
-    /// `metadata.name`.
     pub name: String,
-    /// `metadata.namespace`.
     pub namespace: String,
     uid: String,
     resource_version: String,
@@ -85,14 +82,10 @@ impl From<&Meta> for SecretView {
 }
 
 impl SecretView {
-    /// `metadata.resourceVersion`, for comparing two views of one Secret.
-    #[must_use]
     pub fn resource_version(&self) -> &str {
         &self.stored.resource_version
     }
 
-    /// `metadata.uid`.
-    #[must_use]
     pub fn uid(&self) -> &str {
         &self.stored.uid
     }
@@ -107,20 +100,17 @@ impl SecretView {
     }
 
     /// Whether one of these keys of `data` is there and another field manager's.
-    #[must_use]
     pub fn has_foreign<'a>(&self, mut keys: impl Iterator<Item = &'a String>) -> bool {
         keys.any(|key| self.foreign_keys.iter().any(|foreign| foreign == key))
     }
 
     /// The RealtimeToken that the Secret's label names.
-    #[must_use]
     pub fn token_name(&self) -> Option<&str> {
         self.name_label.as_deref()
     }
 
     /// The Secret as one RealtimeToken sees it. It is ours if its controller is this very RealtimeToken, or if it has
     /// no controller and our labels with this name: retained from a predecessor, or robbed of its owner reference.
-    #[must_use]
     pub fn seen_by(&self, name: &str, uid: &str, target: &Target) -> TargetState {
         match &self.controller {
             Some(owner) if owner.uid == uid => {}
