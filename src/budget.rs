@@ -28,9 +28,9 @@ struct Budget<C, K> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Priority {
     /// Whether a usable token is stored; tokens without one come first.
-    pub has_token: bool,
+    pub(crate) has_token: bool,
     /// When the stored token falls below its floor.
-    pub deadline: Timestamp,
+    pub(crate) deadline: Timestamp,
 }
 
 /// The answer to a token that is to be minted.

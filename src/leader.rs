@@ -51,11 +51,11 @@ impl Terms {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct View<'a> {
     /// The holder; `None` if it released the Lease.
-    pub holder: Option<&'a str>,
+    pub(crate) holder: Option<&'a str>,
     /// For how long it holds without being renewed.
-    pub duration: Duration,
+    pub(crate) duration: Duration,
     /// How long it has not changed, by the monotonic clock of this process.
-    pub unchanged_for: Duration,
+    pub(crate) unchanged_for: Duration,
 }
 
 /// What to do about the Lease.

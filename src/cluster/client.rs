@@ -22,7 +22,7 @@ pub enum ClientError {
 }
 
 /// Is called with verb, resource and HTTP status of each request; 0 if there was no answer.
-pub type CountRequest = Arc<dyn Fn(&'static str, &'static str, u16) + Send + Sync>;
+pub(crate) type CountRequest = Arc<dyn Fn(&'static str, &'static str, u16) + Send + Sync>;
 
 /// Builds the client from the pod's service account, or from `KUBECONFIG`.
 pub async fn connect(count: CountRequest) -> Result<Client, ClientError> {
@@ -52,7 +52,7 @@ fn first_line(problem: &impl std::fmt::Display) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-pub fn build(mut config: Config, count: CountRequest) -> Result<Client, ClientError> {
+pub(crate) fn build(mut config: Config, count: CountRequest) -> Result<Client, ClientError> {
     // kube would retry 429 and 5xx up to 16 times, for minutes; retries are the reconcile loop's.
     config.default_retry = false;
     let builder = ClientBuilder::try_from(config).map_err(|problem| ClientError::Build(problem.to_string()))?;

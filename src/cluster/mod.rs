@@ -12,14 +12,14 @@ pub mod lease;
 mod merged;
 mod missing_key;
 mod secret_meta;
-pub mod served;
+pub(crate) mod served;
 pub(crate) mod status;
 pub(crate) mod target;
 mod target_cache;
 pub(crate) mod watch;
 
-pub use self::cached::{Cached, Unreadable};
-pub use self::error::ClusterError;
+pub(crate) use self::cached::{Cached, Unreadable};
+pub(crate) use self::error::ClusterError;
 pub(crate) use self::secret_meta::SecretMeta;
 pub use self::watch::Scope;
 

@@ -22,29 +22,29 @@ use crate::mint::{EndpointPolicy, Minter};
 use crate::resolve::KeyRef;
 
 pub(crate) struct Context {
-    pub client: Client,
-    pub targets: Targets,
-    pub credentials: Credentials,
-    pub providers: Arc<dyn Minter>,
-    pub endpoints: EndpointPolicy,
+    pub(crate) client: Client,
+    pub(crate) targets: Targets,
+    pub(crate) credentials: Credentials,
+    pub(crate) providers: Arc<dyn Minter>,
+    pub(crate) endpoints: EndpointPolicy,
     /// Where ClusterRealtimeProviders' keys live.
-    pub operator_namespace: String,
-    pub scope: Scope,
-    pub cluster_providers: Store<ClusterRealtimeProvider>,
+    pub(crate) operator_namespace: String,
+    pub(crate) scope: Scope,
+    pub(crate) cluster_providers: Store<ClusterRealtimeProvider>,
     /// All namespaces, for their labels.
-    pub namespaces: Store<PartialObjectMeta<Namespace>>,
+    pub(crate) namespaces: Store<PartialObjectMeta<Namespace>>,
     pub(super) lifecycles: Lifecycles,
-    pub events: Events,
-    pub metrics: Arc<Metrics>,
+    pub(crate) events: Events,
+    pub(crate) metrics: Arc<Metrics>,
     /// Mints under way.
-    pub tasks: TaskTracker,
+    pub(crate) tasks: TaskTracker,
     pub(super) budgets: Budgets<KeyRef, Name>,
     pub(super) nudges: mpsc::UnboundedSender<ObjectRef<Cached>>,
 }
 
 impl Context {
     /// Has a RealtimeToken reconciled soon.
-    pub fn nudge(&self, name: &Name) {
+    pub(crate) fn nudge(&self, name: &Name) {
         // Fails only after the controller has stopped, when it is no longer needed.
         let _ = self.nudges.send(ObjectRef::new(&name.name).within(&name.namespace));
     }
@@ -67,7 +67,7 @@ impl Context {
         }
     }
 
-    pub fn forget(&self, name: &Name) {
+    pub(crate) fn forget(&self, name: &Name) {
         self.lifecycles.remove(name);
         self.budgets.withdraw(name);
     }

@@ -18,13 +18,13 @@ use crate::token::{Blocked, MintInputs, Observation, hash};
 const LONGEST_RENEW_REQUEST: usize = 64;
 
 pub(super) struct Look<'a> {
-    pub name: Name,
-    pub secret: Name,
-    pub view: Option<Arc<SecretView>>,
-    pub metadata: SecretMetadata,
+    pub(crate) name: Name,
+    pub(crate) secret: Name,
+    pub(crate) view: Option<Arc<SecretView>>,
+    pub(crate) metadata: SecretMetadata,
     /// What to ask of whom; `None` if that is blocked.
-    pub resolved: Option<Resolved>,
-    pub seen: Observation<'a>,
+    pub(crate) resolved: Option<Resolved>,
+    pub(crate) seen: Observation<'a>,
 }
 
 pub(super) async fn look<'a>(token: &'a RealtimeToken, name: Name, ctx: &Context) -> Result<Look<'a>, ClusterError> {

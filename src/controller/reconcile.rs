@@ -30,14 +30,19 @@ pub(super) async fn reconcile(token: &RealtimeToken, ctx: &Arc<Context>) -> Resu
             Effect::Nothing => return Ok(Action::await_change()),
             Effect::Wait(until) => return Ok(requeue_at(until)),
             Effect::Mint {
-                pending, floor_time, ..
-            } => match mint::begin(&look, pending, floor_time, ctx) {
-                Begun::Started | Begun::Stopping => return Ok(Action::await_change()),
-                Begun::Deferred(limit) => Event::MintDeferred {
-                    seen: &look.seen,
-                    limit,
-                },
-            },
+                trigger,
+                pending,
+                floor_time,
+            } => {
+                tracing::debug!(token = %look.name, ?trigger, "a mint is due");
+                match mint::begin(&look, pending, floor_time, ctx) {
+                    Begun::Started | Begun::Stopping => return Ok(Action::await_change()),
+                    Begun::Deferred(limit) => Event::MintDeferred {
+                        seen: &look.seen,
+                        limit,
+                    },
+                }
+            }
             Effect::Write(order) => {
                 let end = write::write(&mut look, &order, ctx).await;
                 Event::WriteEnded {

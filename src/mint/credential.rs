@@ -19,12 +19,12 @@ impl Credential {
         }
     }
 
-    pub fn get(&self, field: &SecretField) -> Option<&SecretString> {
+    pub(crate) fn get(&self, field: &SecretField) -> Option<&SecretString> {
         self.values.get(field.key)
     }
 
     /// All values, for scrubbing error messages and for the credential's revision.
-    pub fn values(&self) -> impl Iterator<Item = &SecretString> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = &SecretString> {
         self.values.values()
     }
 }

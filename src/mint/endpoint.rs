@@ -45,7 +45,7 @@ impl EndpointPolicy {
     }
 
     /// The origin to call, if there is one and keys may be sent there.
-    pub fn check(&self, endpoint: &Endpoint<'_>) -> Result<Option<Url>, EndpointError> {
+    pub(crate) fn check(&self, endpoint: &Endpoint<'_>) -> Result<Option<Url>, EndpointError> {
         match endpoint {
             Endpoint::Local => Ok(None),
             Endpoint::BuiltIn(own) => origin(own).map(Some),

@@ -8,13 +8,13 @@ use super::{Blocked, Lifecycle, MintInputs, Observation, UnstoredToken};
 use crate::api::Reason;
 
 /// The smallest distance between two mints of one RealtimeToken, whatever the inputs.
-pub const MIN_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
+pub(crate) const MIN_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 /// No wait is longer, so that a stepped clock or a suspended node is noticed.
-pub const MAX_WAIT: SignedDuration = SignedDuration::from_secs(300);
+pub(crate) const MAX_WAIT: SignedDuration = SignedDuration::from_secs(300);
 
 /// Why a token is minted. Nothing else mints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trigger {
+pub(crate) enum Trigger {
     FirstIssue,
     Due,
     SpecChanged,
@@ -26,7 +26,7 @@ pub enum Trigger {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     Wait {
         /// Strictly in the future.
         until: Timestamp,
@@ -43,7 +43,7 @@ pub enum Decision {
 
 /// What a [`Decision::Wait`] waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WaitReason {
+pub(crate) enum WaitReason {
     Fresh,
     MintBackoff,
     WriteBackoff,
@@ -95,7 +95,7 @@ const CHECKS: [(Trigger, Check); 7] = [
 
 /// What to do next. Looks at, in this order: suspension, ownership, what blocks, [`CHECKS`], a token in memory, the
 /// backoffs, the smallest interval.
-pub fn decide(seen: &Observation<'_>, state: &Lifecycle) -> Decision {
+pub(crate) fn decide(seen: &Observation<'_>, state: &Lifecycle) -> Decision {
     if seen.token.spec.suspend {
         return wait(seen, seen.now + MAX_WAIT, WaitReason::Suspended);
     }

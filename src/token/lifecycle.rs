@@ -11,7 +11,7 @@ mod write;
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use self::event::{
+pub(crate) use self::event::{
     Effect, Event, Limit, MintEnd, Order, Pending, Situation, Step, StoreOrder, Stored, WriteEnd, WrittenStatus,
 };
 pub(super) use self::restore::restored_failures;
@@ -27,7 +27,7 @@ const CONFLICT_RECHECK: SignedDuration = SignedDuration::from_secs(30);
 
 /// State kept for one RealtimeToken.
 #[derive(Debug, Default)]
-pub struct Lifecycle {
+pub(crate) struct Lifecycle {
     /// The RealtimeToken's uid: one created anew under the same name begins with nothing.
     uid: String,
     pending: Option<Box<Pending>>,
@@ -48,7 +48,7 @@ pub struct Lifecycle {
 
 impl Lifecycle {
     /// What is known when a RealtimeToken is first seen: the failures that its status records.
-    pub fn restore(token: &RealtimeToken) -> Self {
+    pub(crate) fn restore(token: &RealtimeToken) -> Self {
         let (mint_failures, write_failures) = restored_failures(token);
         Self {
             uid: token.metadata.uid.clone().unwrap_or_default(),
@@ -59,7 +59,7 @@ impl Lifecycle {
     }
 
     /// Takes in an event. Returns what to do, what to report and what was achieved.
-    pub fn step(&mut self, event: Event<'_>) -> Step {
+    pub(crate) fn step(&mut self, event: Event<'_>) -> Step {
         match event {
             Event::Looked(seen) => self.looked(seen),
             Event::MintStarted(pending) => {
@@ -136,7 +136,7 @@ impl Lifecycle {
     }
 
     /// Lets go of a stored token, and of a mint that holds back no other, when [`decide::MIN_INTERVAL`] is over.
-    pub fn release_stored(&mut self, now: Timestamp) {
+    pub(crate) fn release_stored(&mut self, now: Timestamp) {
         let over = |since: Timestamp| now.duration_since(since) >= decide::MIN_INTERVAL;
         self.unstored
             .take_if(|token| token.stored && over(token.minted.issued_at));
@@ -175,7 +175,7 @@ impl Lifecycle {
     }
 
     /// The status as last written by us, or as the watch shows it if that is newer.
-    pub fn known_status(&self, token: &RealtimeToken) -> RealtimeTokenStatus {
+    pub(crate) fn known_status(&self, token: &RealtimeToken) -> RealtimeTokenStatus {
         match &self.written_status {
             Some(written) if !self.watch_caught_up(token) => written.status.clone(),
             _ => token.status.clone().unwrap_or_default(),
@@ -184,7 +184,7 @@ impl Lifecycle {
 
     /// Whether this version of the object is but the echo of our own last status write, with nothing in it that the
     /// write didn't rest on. The watch has caught up with the write then.
-    pub fn take_echo(&mut self, token: &impl kube::ResourceExt) -> bool {
+    pub(crate) fn take_echo(&mut self, token: &impl kube::ResourceExt) -> bool {
         let meta = token.meta();
         let is_echo = |written: &mut Box<WrittenStatus>| {
             Some(&written.version) == meta.resource_version.as_ref()
@@ -195,15 +195,15 @@ impl Lifecycle {
         self.written_status.take_if(is_echo).is_some()
     }
 
-    pub fn uid(&self) -> &str {
+    pub(crate) fn uid(&self) -> &str {
         &self.uid
     }
 
-    pub const fn is_minting(&self) -> bool {
+    pub(crate) const fn is_minting(&self) -> bool {
         self.pending.is_some()
     }
 
-    pub fn has_unstored_token(&self) -> bool {
+    pub(crate) fn has_unstored_token(&self) -> bool {
         self.unstored.as_ref().is_some_and(|token| !token.stored)
     }
 }

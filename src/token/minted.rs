@@ -67,7 +67,7 @@ impl MintError {
 
 impl MintError {
     /// For how long the provider limits the credential, if it does.
-    pub fn limit(&self) -> Option<SignedDuration> {
+    pub(crate) fn limit(&self) -> Option<SignedDuration> {
         match self {
             Self::Throttled { retry_after, .. } => Some(retry_after.unwrap_or(UNSTATED_LIMIT)),
             Self::Rejected { .. } | Self::Unavailable { .. } => None,
@@ -77,11 +77,11 @@ impl MintError {
 
 /// A token in memory, with what it was minted from. It stays until its write has landed, and a little longer.
 #[derive(Clone, Debug)]
-pub struct UnstoredToken {
-    pub minted: Minted,
-    pub inputs: MintInputs,
+pub(crate) struct UnstoredToken {
+    pub(crate) minted: Minted,
+    pub(crate) inputs: MintInputs,
     /// The revision under which it was stored, once it was.
-    pub revision: Option<i64>,
+    pub(crate) revision: Option<i64>,
     /// Whether the Secret holds it, as far as is known.
-    pub stored: bool,
+    pub(crate) stored: bool,
 }

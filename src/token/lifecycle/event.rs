@@ -10,7 +10,7 @@ use crate::token::{Blocked, MintError, MintInputs, Minted, Observation, Trigger,
 
 /// What happens to a RealtimeToken.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub(crate) enum Event<'a> {
     /// A reconcile has looked at the cluster.
     Looked(&'a Observation<'a>),
     MintStarted(Box<Pending>),
@@ -33,14 +33,14 @@ pub enum Event<'a> {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limit {
-    pub until: Timestamp,
+pub(crate) struct Limit {
+    pub(crate) until: Timestamp,
     /// The key, as the owner of the RealtimeToken knows it.
-    pub key: String,
+    pub(crate) key: String,
 }
 
 #[derive(Debug)]
-pub enum MintEnd {
+pub(crate) enum MintEnd {
     Minted {
         minted: Minted,
         credential_revision: String,
@@ -52,7 +52,7 @@ pub enum MintEnd {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WriteEnd {
+pub(crate) enum WriteEnd {
     Written,
     /// The Secret had changed meanwhile, or was gone: nothing was written.
     Outdated,
@@ -69,18 +69,18 @@ pub enum WriteEnd {
 
 /// A mint under way: what its end is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pending {
-    pub inputs: MintInputs,
+pub(crate) struct Pending {
+    pub(crate) inputs: MintInputs,
     /// The end of the current token's life, if there is one.
-    pub usable_until: Option<Timestamp>,
+    pub(crate) usable_until: Option<Timestamp>,
     /// Until when its successor must be stored to keep the floor.
-    pub swap_by: Option<Timestamp>,
+    pub(crate) swap_by: Option<Timestamp>,
     /// Hash of the current token, where only another one will do.
-    pub content_hash: Option<String>,
+    pub(crate) content_hash: Option<String>,
 }
 
 #[derive(Clone, Debug)]
-pub enum Order {
+pub(crate) enum Order {
     Store(Box<StoreOrder>),
     /// Labels, annotations and owner; the data stays.
     Relabel {
@@ -89,16 +89,16 @@ pub enum Order {
 }
 
 #[derive(Clone, Debug)]
-pub struct StoreOrder {
-    pub trigger: Trigger,
-    pub token: UnstoredToken,
-    pub revision: i64,
-    pub renewal_time: Timestamp,
-    pub replaces: Option<Issued>,
+pub(crate) struct StoreOrder {
+    pub(crate) trigger: Trigger,
+    pub(crate) token: UnstoredToken,
+    pub(crate) revision: i64,
+    pub(crate) renewal_time: Timestamp,
+    pub(crate) replaces: Option<Issued>,
 }
 
 #[derive(Debug)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// Nothing: an event will come.
     Nothing,
     /// Look again at this time, or when something changes.
@@ -115,7 +115,7 @@ pub enum Effect {
 
 /// What goes on beside the token that is stored, for the status.
 #[derive(Clone, Debug)]
-pub enum Situation {
+pub(crate) enum Situation {
     /// The stored token is the one wanted.
     Settled,
     /// A mint is due and was not tried yet.
@@ -129,18 +129,18 @@ pub enum Situation {
 
 /// What was achieved, for Events, metrics and the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    pub trigger: Trigger,
-    pub revision: i64,
-    pub swap: Option<Swap>,
+pub(crate) struct Stored {
+    pub(crate) trigger: Trigger,
+    pub(crate) revision: i64,
+    pub(crate) swap: Option<Swap>,
 }
 
 #[derive(Debug)]
-pub struct Step {
-    pub effect: Effect,
+pub(crate) struct Step {
+    pub(crate) effect: Effect,
     /// What the status should say; `None` leaves it as it is.
-    pub situation: Option<Situation>,
-    pub stored: Option<Stored>,
+    pub(crate) situation: Option<Situation>,
+    pub(crate) stored: Option<Stored>,
 }
 
 impl Step {
@@ -162,10 +162,10 @@ impl Step {
 
 /// A status that the watch may not have shown yet.
 #[derive(Clone, Debug)]
-pub struct WrittenStatus {
+pub(crate) struct WrittenStatus {
     /// The object's resourceVersion after the write.
-    pub version: String,
-    pub status: RealtimeTokenStatus,
+    pub(crate) version: String,
+    pub(crate) status: RealtimeTokenStatus,
     /// The annotation that asked for a renewal at the time.
-    pub renew_request: Option<String>,
+    pub(crate) renew_request: Option<String>,
 }

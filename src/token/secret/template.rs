@@ -18,7 +18,7 @@ const MAX_RENDERED: usize = 256 * 1024;
 
 /// A template that doesn't render. The text names the key and the place and quotes nothing of the values.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum TemplateError {
+pub(crate) enum TemplateError {
     #[error("target.template.data[{key:?}] line {line}: {problem}")]
     Invalid {
         key: String,
@@ -30,7 +30,7 @@ pub enum TemplateError {
     TooLarge { key: String },
 }
 
-pub fn render(
+pub(crate) fn render(
     templates: &BTreeMap<String, String>,
     minted: &Minted,
 ) -> Result<Vec<(String, SecretString)>, TemplateError> {
@@ -79,7 +79,7 @@ fn render_all(
 }
 
 /// Renders with a made-up token, to find a wrong template before a real token is minted for it.
-pub fn check(
+pub(crate) fn check(
     templates: &BTreeMap<String, String>,
     provider: Cow<'static, str>,
     config: Map<String, Value>,
