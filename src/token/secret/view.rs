@@ -100,7 +100,7 @@ impl SecretView {
     }
 
     /// Whether one of these keys of `data` is there and another field manager's.
-    pub fn has_foreign<'a>(&self, mut keys: impl Iterator<Item = &'a String>) -> bool {
+    pub(crate) fn has_foreign<'a>(&self, mut keys: impl Iterator<Item = &'a String>) -> bool {
         keys.any(|key| self.foreign_keys.iter().any(|foreign| foreign == key))
     }
 
