@@ -18,7 +18,6 @@ pub(crate) use self::shared::Budgets;
 use crate::api::RateLimit;
 use crate::token::report::provider::{CredentialHealth, KeyVerdict};
 
-/// The budgets of all credentials `C`, for tokens `K`.
 #[derive(Debug)]
 struct Budget<C, K> {
     concurrency: usize,
@@ -29,9 +28,9 @@ struct Budget<C, K> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Priority {
     /// Whether a usable token is stored; tokens without one come first.
-    pub has_token: bool,
+    pub(crate) has_token: bool,
     /// When the stored token falls below its floor.
-    pub deadline: Timestamp,
+    pub(crate) deadline: Timestamp,
 }
 
 /// The answer to a token that is to be minted.
@@ -55,7 +54,6 @@ pub(crate) enum Ending {
 }
 
 impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budget<C, K> {
-    /// Budgets that allow `concurrency` mints at a time for each credential.
     fn new(concurrency: usize) -> Self {
         Self {
             concurrency: concurrency.max(1),
@@ -70,7 +68,6 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budget<C, K> {
             .or_insert_with(|| CredentialBudget::new(concurrency))
     }
 
-    /// Asks for a slot to mint `token`.
     fn acquire(
         &mut self,
         credential: &C,
@@ -84,7 +81,6 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budget<C, K> {
         budget.acquire(token, priority, now)
     }
 
-    /// Gives a slot back. Returns how much longer the credential is limited than was known before.
     fn release(&mut self, credential: &C, ending: Ending, now: Timestamp) -> SignedDuration {
         let concurrency = self.concurrency;
         self.credentials
@@ -92,7 +88,6 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budget<C, K> {
             .map_or(SignedDuration::ZERO, |budget| budget.release(ending, concurrency, now))
     }
 
-    /// Takes a token that is no longer to be minted out of the queue.
     fn withdraw(&mut self, token: &K) {
         for budget in self.credentials.values_mut() {
             budget.withdraw(token);
@@ -121,7 +116,6 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budget<C, K> {
         is_news
     }
 
-    /// Forgets the verdicts on credentials that are not `used`.
     fn retain_verdicts(&mut self, used: impl Fn(&C) -> bool) {
         for (credential, budget) in &mut self.credentials {
             if budget.verdict.is_some() && !used(credential) {
@@ -130,7 +124,6 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budget<C, K> {
         }
     }
 
-    /// What is known of a credential.
     fn health(&self, credential: &C, now: Timestamp) -> CredentialHealth {
         self.credentials
             .get(credential)

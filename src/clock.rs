@@ -5,7 +5,6 @@ use jiff::Timestamp;
 /// The only reader of the wall clock.
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the clock")]
 #[cfg(not(test))]
-#[must_use]
 pub fn now() -> Timestamp {
     Timestamp::now()
 }
@@ -13,8 +12,7 @@ pub fn now() -> Timestamp {
 /// In unit tests the clock goes with tokio's, so that it jumps where their time is paused.
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the clock")]
-#[must_use]
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     static START: std::sync::LazyLock<(Timestamp, std::time::Instant)> =
         std::sync::LazyLock::new(|| (Timestamp::now(), std::time::Instant::now()));
     let (start, instant) = *START;
@@ -25,7 +23,6 @@ pub fn now() -> Timestamp {
 }
 
 /// A timestamp as the Kubernetes API keeps it: without fractions of a second.
-#[must_use]
-pub fn whole_second(time: Timestamp) -> Timestamp {
+pub(crate) fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

@@ -27,7 +27,6 @@ impl Health {
         *self.last_beat.lock() = Instant::now();
     }
 
-    /// The time since the scheduler last made progress.
     pub(crate) fn stalled_for(&self) -> Duration {
         self.last_beat.lock().elapsed()
     }

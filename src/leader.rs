@@ -28,7 +28,6 @@ pub struct Terms {
 
 impl Terms {
     /// Terms of a Lease that holds for `seconds` without being renewed.
-    #[must_use]
     pub const fn new(seconds: u16) -> Self {
         Self { seconds }
     }
@@ -52,11 +51,11 @@ impl Terms {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct View<'a> {
     /// The holder; `None` if it released the Lease.
-    pub holder: Option<&'a str>,
+    pub(crate) holder: Option<&'a str>,
     /// For how long it holds without being renewed.
-    pub duration: Duration,
+    pub(crate) duration: Duration,
     /// How long it has not changed, by the monotonic clock of this process.
-    pub unchanged_for: Duration,
+    pub(crate) unchanged_for: Duration,
 }
 
 /// What to do about the Lease.
@@ -88,13 +87,11 @@ pub(crate) fn step(lease: Option<View<'_>>, me: &str) -> Step {
 /// Leadership was lost. Another replica continues, so this process must end.
 #[derive(Debug, thiserror::Error)]
 pub enum Lost {
-    /// Another replica holds the Lease.
     #[error("lost the Lease {lease} to {holder}")]
     Taken { lease: String, holder: String },
     /// The Lease was edited.
     #[error("lost the Lease {lease}: its holder was removed")]
     Removed { lease: String },
-    /// The Lease could not be renewed in time.
     #[error("could not renew the Lease {lease} for {} s ({problem})", since.as_secs())]
     NotRenewed {
         lease: String,
@@ -122,9 +119,7 @@ struct Seen {
 
 impl Candidate {
     /// Acquires the Lease, runs `work` while holding it, and releases it when `work` has ended.
-    ///
-    /// # Errors
-    /// The Lease was lost. `work` was dropped before its end, and the process should end too.
+    /// If the Lease is lost, `work` is dropped before its end, and the process should end too.
     pub async fn lead(self, work: impl Future<Output = ()>, stop: &CancellationToken) -> Result<(), Lost> {
         let mut held = tokio::select! {
             held = self.acquire() => held,

@@ -6,7 +6,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`api`] | the contract: both kinds, status, conditions, CEL rules; beside each provider block its facts, stated once |
-//! | [`token`] | the life of one token, without I/O: [`token::Lifecycle`], decisions, schedule, backoffs, status, Secret |
+//! | [`token`] | the life of one token, without I/O: `token::Lifecycle`, decisions, schedule, backoffs, status, Secret |
 //! | [`resolve`] | spec, account and policy -> what to ask of whom with which key, or why not; without I/O |
 //! | [`providers`] | the trait, the list, and one small file for each provider |
 //! | [`mint`] | asking: HTTP client, endpoint policy, replies, expiry, refusals, scrubbing, signing |

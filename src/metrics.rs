@@ -84,7 +84,6 @@ fn seconds() -> Histogram {
 
 impl Metrics {
     /// Registers every metric. `per_object` keeps a series per RealtimeToken for expiry and readiness.
-    #[must_use]
     pub fn new(per_object: bool) -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
@@ -174,7 +173,6 @@ impl Metrics {
     }
 
     /// All metrics as OpenMetrics text, see [`CONTENT_TYPE`].
-    #[must_use]
     pub(crate) fn render(&self) -> String {
         // With 10,000 tokens these are megabytes: start with the last length instead of growing by doubling.
         let last = self.last_length.load(Ordering::Relaxed);
@@ -208,19 +206,17 @@ impl Metrics {
         }
     }
 
-    /// A provider told a credential to wait for so many seconds.
+    /// A provider made a credential wait for so many seconds.
     pub(crate) fn limited(&self, provider: &'static str, wait: f64) {
         self.limited_seconds
             .get_or_create(&ProviderLabels { provider })
             .inc_by(wait);
     }
 
-    /// Whether this replica is the leader.
     pub fn leading(&self, leading: bool) {
         self.leader.set(i64::from(leading));
     }
 
-    /// A reconcile ended.
     pub(crate) fn reconciled(&self, kind: &'static str, outcome: &'static str, took: Duration) {
         self.reconciles.get_or_create(&ReconcileLabels { kind, outcome }).inc();
         self.reconcile_duration.observe(took.as_secs_f64());
@@ -234,7 +230,6 @@ impl Metrics {
     }
 }
 
-/// The outcome label of a mint.
 pub(crate) const fn outcome(failure: Option<Reason>) -> &'static str {
     match failure {
         None => "success",

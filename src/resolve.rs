@@ -27,22 +27,18 @@ const ONE_CREDENTIAL: &str = "set exactly one of credentials.secretRef and crede
 pub struct ResolveContext<'a> {
     /// The ClusterRealtimeProvider that `credentials.providerRef` names, if it exists.
     pub provider: Option<&'a ClusterRealtimeProvider>,
-    /// The labels of the RealtimeToken's namespace.
     pub namespace_labels: &'a BTreeMap<String, String>,
     /// Where ClusterRealtimeProviders' keys live.
     pub operator_namespace: &'a str,
-    /// The endpoints that may be called.
     pub endpoints: &'a EndpointPolicy,
 }
 
-/// A mint and its key.
 #[derive(Clone, Debug)]
 pub struct Resolved {
     pub ask: Ask,
     pub key: KeyRef,
     /// Hash of what makes the token.
     pub fingerprint: String,
-    /// The budget of the ClusterRealtimeProvider.
     pub rate_limit: Option<RateLimit>,
 }
 
@@ -52,7 +48,6 @@ pub struct KeyRef {
     /// The namespace: the RealtimeToken's own, or the operator's.
     pub namespace: String,
     pub name: String,
-    /// The key in its data.
     pub key: String,
 }
 
@@ -67,7 +62,6 @@ impl KeyRef {
         }
     }
 
-    /// The key of a ClusterRealtimeProvider.
     pub(crate) fn of_provider(operator_namespace: &str, provider: &ClusterRealtimeProvider) -> Self {
         let secret_fields = Block::account_secret_fields(&provider.spec.accounts);
         Self::new(operator_namespace, &provider.spec.credentials.secret_ref, secret_fields)
@@ -151,12 +145,10 @@ pub(crate) fn provider_of(spec: &RealtimeTokenSpec) -> Option<&dyn Provider> {
     Block::first(&spec.blocks)
 }
 
-/// The one provider block of a spec.
 pub fn block_of(spec: &RealtimeTokenSpec) -> Result<Block, Blocked> {
     Block::only(&spec.blocks).ok_or_else(|| invalid(one_block_message()))
 }
 
-/// The life to ask for.
 pub fn expiration(spec: &RealtimeTokenSpec, block: &Block, policy: Option<&Policy>) -> Result<SignedDuration, Blocked> {
     let maximum = policy.and_then(|policy| policy.max_expiration_seconds);
     let not_allowed = |message: String| Blocked::new(Reason::ExpirationNotAllowed, message);

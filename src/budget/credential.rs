@@ -26,7 +26,6 @@ pub(super) struct CredentialBudget<K> {
     window: usize,
     limited_until: Option<Timestamp>,
     bucket: Option<Bucket>,
-    /// The provider's last word on the key.
     pub(super) verdict: Option<KeyVerdict>,
 }
 

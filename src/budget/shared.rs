@@ -66,7 +66,6 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
         self.changed.notify_one();
     }
 
-    /// Remembers what the provider said of the credential's key.
     pub(crate) fn note_verdict(&self, credential: &C, verdict: KeyVerdict) {
         if self.budget.lock().note_verdict(credential, verdict) {
             self.report(credential);
@@ -85,7 +84,6 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
         self.changed.notify_one(); // polls, which drops what is idle
     }
 
-    /// What is known of a credential.
     pub(crate) fn health(&self, credential: &C, now: Timestamp) -> CredentialHealth {
         self.budget.lock().health(credential, now)
     }

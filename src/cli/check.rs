@@ -84,7 +84,6 @@ pub async fn check(args: CheckArgs) -> Result<String, CheckError> {
     Ok(passed.join("\n"))
 }
 
-/// Repeats a check until it passes or the time is over.
 async fn retry(
     until: Instant,
     mut check: impl AsyncFnMut() -> Result<String, CheckError>,

@@ -52,45 +52,30 @@ pub struct MintArgs {
     pub ca_bundle: Option<PathBuf>,
 }
 
-/// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum MintCliError {
-    /// A file can't be read.
     #[error("can't read {0}: {1}")]
     Read(String, io::Error),
-    /// A file is too large.
     #[error("{0} is larger than 1 MiB: it can't be what is meant")]
     TooLarge(String),
-    /// The manifest is no RealtimeToken that can be minted.
     #[error("{0}: {1}")]
     Manifest(String, String),
-    /// There is no key.
     #[error(
         "there is no API key: set {env} to the key of {provider}, or name a file that holds it with --api-key-file"
     )]
-    NoKey {
-        env: &'static str,
-        /// The provider's name.
-        provider: &'static str,
-    },
-    /// One of several values is missing.
+    NoKey { env: &'static str, provider: &'static str },
     #[error(
         "{provider} needs {key}: set {env}, or put a file {key} that holds it into the folder of --credentials-dir"
     )]
     NoValue {
-        /// The key in the Secret.
         key: String,
         env: &'static str,
-        /// The provider's name.
         provider: &'static str,
     },
-    /// A value of `--allow-endpoint` is wrong.
     #[error("--allow-endpoint: {0}")]
     AllowEndpoint(EndpointError),
-    /// The HTTP client can't be built.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// The provider gave none.
     #[error(transparent)]
     Mint(#[from] MintError),
 }

@@ -19,7 +19,7 @@ use crate::api::{RENEW_REQUESTED_AT, RealtimeToken, RealtimeTokenSpec, RealtimeT
 
 /// A RealtimeToken, or the metadata of an object that can't be read as one. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Cached(Arc<Result<RealtimeToken, Invalid>>);
+pub(crate) struct Cached(Arc<Result<RealtimeToken, Invalid>>);
 
 #[derive(Clone, Debug)]
 struct Invalid {
@@ -30,14 +30,11 @@ struct Invalid {
 /// The object isn't a RealtimeToken as this version knows it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Unreadable(String);
+pub(crate) struct Unreadable(String);
 
 impl Cached {
     /// The RealtimeToken. Of its metadata only what decisions need is there.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn read(&self) -> Result<&RealtimeToken, &Unreadable> {
+    pub(crate) fn read(&self) -> Result<&RealtimeToken, &Unreadable> {
         self.0.as_ref().as_ref().map_err(|invalid| &invalid.error)
     }
 }

@@ -13,24 +13,18 @@ use tower::{BoxError, Layer, Service};
 
 use super::HEAD_TIMEOUT;
 
-/// Why there is no client, with what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// No usable configuration.
     #[error("no Kubernetes cluster is configured: run inside a cluster, or set KUBECONFIG to a kubeconfig file ({0})")]
     Config(String),
-    /// The configuration makes no client.
     #[error("the Kubernetes configuration can't be used: {0}")]
     Build(String),
 }
 
 /// Is called with verb, resource and HTTP status of each request; 0 if there was no answer.
-pub type CountRequest = Arc<dyn Fn(&'static str, &'static str, u16) + Send + Sync>;
+pub(crate) type CountRequest = Arc<dyn Fn(&'static str, &'static str, u16) + Send + Sync>;
 
 /// Builds the client from the pod's service account, or from `KUBECONFIG`.
-///
-/// # Errors
-/// The configuration is missing or unusable.
 pub async fn connect(count: CountRequest) -> Result<Client, ClientError> {
     let mut config = Config::infer()
         .await
@@ -58,11 +52,7 @@ fn first_line(problem: &impl std::fmt::Display) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-/// Builds the client for a given configuration.
-///
-/// # Errors
-/// The configuration is unusable.
-pub fn build(mut config: Config, count: CountRequest) -> Result<Client, ClientError> {
+pub(crate) fn build(mut config: Config, count: CountRequest) -> Result<Client, ClientError> {
     // kube would retry 429 and 5xx up to 16 times, for minutes; retries are the reconcile loop's.
     config.default_retry = false;
     let builder = ClientBuilder::try_from(config).map_err(|problem| ClientError::Build(problem.to_string()))?;

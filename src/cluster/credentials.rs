@@ -29,7 +29,6 @@ const KEEP_VALUES: Duration = Duration::from_secs(60);
 /// How long a Secret is watched after its last use. Every RealtimeToken uses its own at least every five minutes.
 const IDLE: Duration = Duration::from_secs(15 * 60);
 
-/// All key Secrets in use.
 pub(crate) struct Credentials {
     client: Client,
     secrets: Mutex<HashMap<Name, Arc<KeySecret>>>,
@@ -55,7 +54,6 @@ enum State {
     Unreadable(String),
 }
 
-/// A read of the Secret.
 struct Read {
     version: String,
     at: Instant,

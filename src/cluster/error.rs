@@ -2,26 +2,21 @@
 
 use std::time::Duration;
 
-/// A request to the Kubernetes API that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     /// The object was changed or created by another writer: look again and decide anew.
     #[error("the object changed meanwhile")]
     Conflict,
-    /// There is no such object.
     #[error("the object is gone")]
     NotFound,
     /// Refused by RBAC, a quota, an admission policy or validation.
     #[error("the API server refused with {code} {reason}: {message}")]
     Refused {
-        /// The HTTP status.
         code: u16,
-        /// The API's reason.
         reason: String,
         /// The API's message, cut.
         message: String,
     },
-    /// No answer in time.
     #[error("no answer from the API server within {0:?}")]
     Timeout(Duration),
     /// The API server fails or can't be reached.

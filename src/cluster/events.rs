@@ -1,65 +1,68 @@
 //! Events, best effort: a full queue or a failed write costs the Event, never the token.
 //!
-//! Callers hand an Event over and go on. One task owns the [`Queues`], which keep a queue and a pace for each namespace,
-//! and publishes what they say is next.
+//! Callers hand an Event over and go on. Each namespace with Events has a task that publishes them at the namespace's
+//! pace, warnings first, and ends once the namespace is idle. All tasks share an overall pace.
 
-mod queues;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use tokio::sync::mpsc;
-use tokio::time::Instant;
+use parking_lot::Mutex;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use self::queues::{Next, Queues};
 use crate::token::secret::annotations::MANAGER;
 
-/// Events that were handed over and not yet put into their namespace's queue. The task never waits for a write, so this
-/// is only for the moment before it runs.
-const HANDED_OVER: usize = 1000;
-/// How many Events are written at a time, each of another namespace: a slow write holds up its own namespace only.
-const WRITES: usize = 8;
+/// How many warnings, and how many normal Events, may wait in one namespace.
+const WAITING: usize = 1000;
 
 type Message = (Event, ObjectReference);
+/// Of warnings and of normal Events.
+type Senders = (Sender<Message>, Sender<Message>);
 
-/// Accepts Events to be published in the background, a namespace's warnings first.
+/// Accepts Events to be published in the background.
 #[derive(Clone)]
-pub struct Events(mpsc::Sender<Message>);
+pub(crate) struct Events(Arc<Publisher>);
+
+struct Publisher {
+    recorder: Recorder,
+    /// Ten thousand first tokens must not flood the API server with ten thousand Events.
+    overall: tokio::sync::Mutex<Pace>,
+    /// The namespaces that have a task. Objects without a namespace share the empty name.
+    namespaces: Mutex<HashMap<String, Senders>>,
+}
 
 impl Events {
-    /// Starts the publisher; it ends when the last clone is dropped.
-    #[must_use]
-    pub fn start(client: Client, instance: Option<String>) -> Self {
-        let reporter = Reporter {
-            controller: MANAGER.to_owned(),
-            instance,
-        };
-        let recorder = Recorder::new(client, reporter);
-        let (sender, messages) = mpsc::channel(HANDED_OVER);
-        tokio::spawn(publish_all(messages, move |(event, about): Message| {
-            let recorder = recorder.clone();
-            async move {
-                if let Err(problem) = super::bounded(recorder.publish(&event, &about)).await {
-                    tracing::debug!(%problem, "an event was not published");
-                }
-            }
-        }));
-        Self(sender)
+    pub(crate) fn new(client: Client, instance: Option<String>) -> Self {
+        let controller = MANAGER.to_owned();
+        Self(Arc::new(Publisher {
+            recorder: Recorder::new(client, Reporter { controller, instance }),
+            overall: tokio::sync::Mutex::new(Pace::new(100, Duration::from_millis(50))),
+            namespaces: Mutex::default(),
+        }))
     }
 
-    /// Something that went as it should.
-    pub fn normal(&self, about: ObjectReference, reason: &str, note: String) {
+    pub(crate) fn normal(&self, about: ObjectReference, reason: &str, note: String) {
         self.send(about, EventType::Normal, reason, note);
     }
 
-    /// Something that needs attention.
-    pub fn warning(&self, about: ObjectReference, reason: &str, note: String) {
+    pub(crate) fn warning(&self, about: ObjectReference, reason: &str, note: String) {
         self.send(about, EventType::Warning, reason, note);
     }
 
     fn send(&self, about: ObjectReference, type_: EventType, reason: &str, note: String) {
+        let namespace = about.namespace.clone().unwrap_or_default();
+        let mut namespaces = self.0.namespaces.lock();
+        let (warnings, normals) = namespaces
+            .entry(namespace.clone())
+            .or_insert_with(|| Arc::clone(&self.0).start(namespace));
+        let queue = match type_ {
+            EventType::Warning => warnings,
+            EventType::Normal => normals,
+        };
         let event = Event {
             type_,
             reason: reason.to_owned(),
@@ -67,60 +70,86 @@ impl Events {
             action: "Mint".to_owned(),
             secondary: None,
         };
-        if self.0.try_send((event, about)).is_err() {
-            tracing::debug!(reason, "an event was dropped: too many at once");
+        if let Err(dropped) = queue.try_send((event, about)) {
+            let (_, about) = dropped.into_inner();
+            tracing::debug!(
+                reason,
+                namespace = about.namespace,
+                "an event was dropped: too many wait"
+            );
         }
     }
 }
 
-/// Publishes messages in the order that the queues give them, until the last sender is gone.
-async fn publish_all<F>(mut messages: mpsc::Receiver<Message>, publish: impl Fn(Message) -> F)
-where
-    F: Future<Output = ()>,
-{
-    let mut queues = Queues::default();
-    let mut writes = FuturesUnordered::new();
-    loop {
-        let mut look_again = None;
-        while writes.len() < WRITES {
-            match queues.next(Instant::now()) {
-                Next::Write { namespace, item } => {
-                    let write = publish(item);
-                    writes.push(async move {
-                        write.await;
-                        namespace
-                    });
+impl Publisher {
+    fn start(self: Arc<Self>, namespace: String) -> Senders {
+        let (warnings, warnings_out) = mpsc::channel(WAITING);
+        let (normals, normals_out) = mpsc::channel(WAITING);
+        tokio::spawn(self.publish_all(namespace, warnings_out, normals_out));
+        (warnings, normals)
+    }
+
+    /// Publishes a namespace's Events, one at a time so that they stay in order, until none waits and its burst is back.
+    async fn publish_all(
+        self: Arc<Self>,
+        namespace: String,
+        mut warnings: Receiver<Message>,
+        mut normals: Receiver<Message>,
+    ) {
+        // Below the overall pace, so that one namespace alone can't use all of it.
+        let mut pace = Pace::new(25, Duration::from_millis(100));
+        loop {
+            pace.ready().await;
+            let (event, about) = tokio::select! {
+                biased;
+                Some(warning) = warnings.recv() => warning,
+                Some(normal) = normals.recv() => normal,
+                () = sleep_until(pace.full_at) => {
+                    // Under the lock that senders hold: an Event that comes now would be lost with the queues.
+                    let mut namespaces = self.namespaces.lock();
+                    if warnings.is_empty() && normals.is_empty() {
+                        namespaces.remove(&namespace);
+                        return;
+                    }
+                    continue;
                 }
-                Next::LookAgain(at) => {
-                    look_again = at;
-                    break;
-                }
+            };
+            pace.take();
+            self.take_overall().await;
+            if let Err(problem) = super::bounded(self.recorder.publish(&event, &about)).await {
+                tracing::debug!(%problem, "an event was not published");
             }
         }
-        tokio::select! {
-            message = messages.recv() => match message {
-                Some(message) => push(&mut queues, message),
-                None => return,
-            },
-            Some(namespace) = writes.next() => queues.written(namespace, Instant::now()),
-            () = sleep_until(look_again) => {}
-        }
+    }
+
+    /// Holds the lock while it waits: tokio's mutex is fair, so namespaces are served in the order in which they ask.
+    async fn take_overall(&self) {
+        let mut overall = self.overall.lock().await;
+        overall.ready().await;
+        overall.take();
     }
 }
 
-fn push(queues: &mut Queues<Message>, (event, about): Message) {
-    let warning = matches!(event.type_, EventType::Warning);
-    let namespace = about.namespace.clone().unwrap_or_default();
-    if let Some((dropped, about)) = queues.push(&namespace, warning, (event, about)) {
-        let (reason, namespace) = (dropped.reason, about.namespace);
-        tracing::debug!(reason, namespace, "an event was dropped: too many wait");
-    }
+/// A token bucket that refills evenly: so many at once, then one in this time.
+struct Pace {
+    burst: u32,
+    every: Duration,
+    full_at: Instant,
 }
 
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
+impl Pace {
+    fn new(burst: u32, every: Duration) -> Self {
+        let full_at = Instant::now();
+        Self { burst, every, full_at }
+    }
+
+    async fn ready(&self) {
+        let refill = self.full_at.saturating_duration_since(Instant::now());
+        sleep(refill.saturating_sub(self.every * (self.burst - 1))).await;
+    }
+
+    fn take(&mut self) {
+        self.full_at = self.full_at.max(Instant::now()) + self.every;
     }
 }
 

@@ -16,7 +16,6 @@ pub struct LeaseLock {
 
 impl LeaseLock {
     /// The Lease `name` in `namespace`; it need not exist.
-    #[must_use]
     pub fn new(client: Client, namespace: &str, name: String) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
@@ -28,7 +27,6 @@ impl LeaseLock {
         &self.name
     }
 
-    /// The Lease as it is, if there is one.
     pub(crate) async fn read(&self) -> Result<Option<Lease>, ClusterError> {
         within(LEASE_TIMEOUT, self.api.get_opt(&self.name)).await
     }

@@ -140,19 +140,19 @@ mod tests {
         }
     }
 
-    fn told(events: Vec<Event<Object>>) -> String {
+    fn text(events: Vec<Event<Object>>) -> String {
         let name = |object: &Object| object.name_any() + &object.resource_version().unwrap_or_default();
-        let tell = |event: &Event<Object>| match event {
+        let one = |event: &Event<Object>| match event {
             Event::Init => "init".to_owned(),
             Event::InitApply(object) => format!("?{}", name(object)),
             Event::InitDone => "done".to_owned(),
             Event::Apply(object) => format!("+{}", name(object)),
             Event::Delete(object) => format!("-{}", name(object)),
         };
-        events.iter().map(tell).collect::<Vec<_>>().join(" ")
+        events.iter().map(one).collect::<Vec<_>>().join(" ")
     }
 
-    /// Feeds `0 init`, `1 +a1` and the like, and returns what is told after each.
+    /// Feeds `0 init`, `1 +a1` and the like, and returns what is sent after each.
     fn feed(merge: &mut Merge<Object>, steps: &[(usize, &str, &str)]) {
         for (number, step, expected) in steps {
             let at = |sign| step.strip_prefix(sign).map(|name| object(&name[..1], &name[1..]));
@@ -164,7 +164,7 @@ mod tests {
                 (_, _, _, Some(object)) => Event::Delete(object),
                 _ => unreachable!("{step}"),
             };
-            assert_eq!(told(merge.take(*number, event)), *expected, "after {number} {step}");
+            assert_eq!(text(merge.take(*number, event)), *expected, "after {number} {step}");
         }
     }
 

@@ -4,7 +4,6 @@ use crate::api::Reason;
 use crate::resolve::KeyRef;
 use crate::token::Blocked;
 
-/// Why there is no credential.
 #[derive(Debug)]
 pub(super) enum Missing {
     Secret,

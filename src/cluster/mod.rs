@@ -7,19 +7,19 @@ mod cached;
 pub mod client;
 pub(crate) mod credentials;
 mod error;
-pub mod events;
+pub(crate) mod events;
 pub mod lease;
 mod merged;
 mod missing_key;
 mod secret_meta;
-pub mod served;
+pub(crate) mod served;
 pub(crate) mod status;
 pub(crate) mod target;
 mod target_cache;
 pub(crate) mod watch;
 
-pub use self::cached::{Cached, Unreadable};
-pub use self::error::ClusterError;
+pub(crate) use self::cached::{Cached, Unreadable};
+pub(crate) use self::error::ClusterError;
 pub(crate) use self::secret_meta::SecretMeta;
 pub use self::watch::Scope;
 
@@ -38,7 +38,6 @@ const LEASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Has the API server answer a write with the object's metadata instead of the whole object.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
-/// The name of a namespaced object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Name {
     pub(crate) namespace: String,
@@ -64,12 +63,10 @@ impl std::fmt::Display for Name {
     }
 }
 
-/// Runs a request under the usual time-out.
 async fn bounded<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ClusterError> {
     within(REQUEST_TIMEOUT, request).await
 }
 
-/// Runs a request under a time-out.
 async fn within<T>(limit: Duration, request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ClusterError> {
     match tokio::time::timeout(limit, request).await {
         Ok(answer) => answer.map_err(ClusterError::from),

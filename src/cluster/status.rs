@@ -57,7 +57,6 @@ pub(crate) async fn of_unreadable(
     of_token(client, name, &nothing, &new).await.map(|_| ())
 }
 
-/// The part of a write's answer that is used.
 #[derive(Deserialize)]
 struct Written {
     metadata: Version,

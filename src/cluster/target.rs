@@ -18,7 +18,6 @@ use crate::token::secret::{self, Content, SecretMetadata, SecretView, annotation
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const APPLY_PATCH: &str = "application/apply-patch+yaml"; // JSON is YAML
 
-/// The target Secrets of all RealtimeTokens.
 pub(crate) struct Targets {
     client: Client,
     cache: TargetCache,
@@ -159,7 +158,6 @@ impl Targets {
         self.patch(name, MERGE_PATCH, "", &patch).await
     }
 
-    /// Has the next look at a Secret be live.
     fn forget(&self, name: &Name) {
         self.cache.forget(name);
     }

@@ -32,12 +32,10 @@ impl TargetCache {
         self.0.lock().secrets.remove(name);
     }
 
-    /// Takes in the answer to a write of ours.
     pub(super) fn insert_written(&self, name: &Name, view: &Arc<SecretView>) {
         self.0.lock().upsert(name, Arc::clone(view));
     }
 
-    /// Applies an event of the watch. Returns the RealtimeTokens whose Secret is now another than our last write.
     pub(super) fn apply_event(&self, event: Event<SecretMeta>) -> Vec<Name> {
         let mut known = self.0.lock();
         match event {
@@ -85,7 +83,7 @@ impl Known {
         token_of(&name, last)
     }
 
-    /// What was not listed is gone, or was created after the list: the next look is live and tells which.
+    /// What was not listed is gone, or was created after the list: the next look is live and shows which.
     fn remove_unlisted(&mut self) -> Vec<Name> {
         let listed = std::mem::take(&mut self.listed);
         let gone = self.secrets.extract_if(|name, _| !listed.contains(name));

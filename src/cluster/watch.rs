@@ -23,12 +23,10 @@ use crate::token::secret::annotations::{MANAGED_BY, MANAGER};
 /// The events of a watch. Errors are reported and retried; the stream never ends.
 pub(crate) type Events<K> = BoxStream<'static, Result<Event<K>, Error>>;
 
-/// What the operator serves.
 #[derive(Clone, Debug)]
 pub struct Scope {
     /// The namespaces; none means all.
     pub namespaces: Vec<String>,
-    /// Whether ClusterRealtimeProviders are served.
     pub cluster_providers: bool,
 }
 

@@ -21,42 +21,31 @@ use crate::metrics::Metrics;
 use crate::mint::{EndpointPolicy, Minter};
 use crate::resolve::KeyRef;
 
-/// What every reconcile shares.
 pub(crate) struct Context {
-    /// The Kubernetes API.
-    pub client: Client,
-    /// The target Secrets.
-    pub targets: Targets,
-    /// The key Secrets.
-    pub credentials: Credentials,
-    /// The providers.
-    pub providers: Arc<dyn Minter>,
-    /// The endpoints that may be called.
-    pub endpoints: EndpointPolicy,
+    pub(crate) client: Client,
+    pub(crate) targets: Targets,
+    pub(crate) credentials: Credentials,
+    pub(crate) providers: Arc<dyn Minter>,
+    pub(crate) endpoints: EndpointPolicy,
     /// Where ClusterRealtimeProviders' keys live.
-    pub operator_namespace: String,
-    /// What the operator looks after.
-    pub scope: Scope,
-    /// All ClusterRealtimeProviders.
-    pub cluster_providers: Store<ClusterRealtimeProvider>,
+    pub(crate) operator_namespace: String,
+    pub(crate) scope: Scope,
+    pub(crate) cluster_providers: Store<ClusterRealtimeProvider>,
     /// All namespaces, for their labels.
-    pub namespaces: Store<PartialObjectMeta<Namespace>>,
-    /// What is remembered of each RealtimeToken.
+    pub(crate) namespaces: Store<PartialObjectMeta<Namespace>>,
     pub(super) lifecycles: Lifecycles,
-    /// Events.
-    pub events: Events,
-    /// Metrics.
-    pub metrics: Arc<Metrics>,
+    pub(crate) events: Events,
+    pub(crate) metrics: Arc<Metrics>,
     /// Mints under way.
-    pub tasks: TaskTracker,
+    pub(crate) tasks: TaskTracker,
     pub(super) budgets: Budgets<KeyRef, Name>,
     pub(super) nudges: mpsc::UnboundedSender<ObjectRef<Cached>>,
 }
 
 impl Context {
     /// Has a RealtimeToken reconciled soon.
-    pub fn nudge(&self, name: &Name) {
-        // Fails only after the controller has stopped, and then nobody needs it.
+    pub(crate) fn nudge(&self, name: &Name) {
+        // Fails only after the controller has stopped, when it is no longer needed.
         let _ = self.nudges.send(ObjectRef::new(&name.name).within(&name.namespace));
     }
 
@@ -78,8 +67,7 @@ impl Context {
         }
     }
 
-    /// Forgets a RealtimeToken that was deleted.
-    pub fn forget(&self, name: &Name) {
+    pub(crate) fn forget(&self, name: &Name) {
         self.lifecycles.remove(name);
         self.budgets.withdraw(name);
     }

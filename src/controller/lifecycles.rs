@@ -11,12 +11,11 @@ use crate::cluster::Name;
 use crate::token::lifecycle::Step;
 use crate::token::{Event, Lifecycle, Observation};
 
-/// State by RealtimeToken.
 #[derive(Debug, Default)]
 pub(super) struct Lifecycles(Mutex<HashMap<Name, Lifecycle>>);
 
 impl Lifecycles {
-    /// Takes in what a reconcile has seen. Of a RealtimeToken that was not known, what its status tells is restored.
+    /// Takes in what a reconcile has seen. Of a RealtimeToken that was not known, what its status records is restored.
     pub(super) fn looked(&self, name: &Name, seen: &Observation<'_>) -> Step {
         let mut all = self.0.lock();
         let lifecycle = all.entry(name.clone()).or_default();
@@ -45,7 +44,6 @@ impl Lifecycles {
         }
     }
 
-    /// Whether a mint is under way.
     pub(super) fn is_minting(&self, name: &Name, uid: &str) -> bool {
         let all = self.0.lock();
         all.get(name).is_some_and(|it| it.uid() == uid && it.is_minting())
@@ -60,7 +58,7 @@ impl Lifecycles {
     }
 
     /// Lets go of tokens that were stored long enough ago, and of RealtimeTokens that are gone. A watch that was broken
-    /// while one was deleted does not tell of the deletion.
+    /// while one was deleted does not report the deletion.
     pub(super) fn sweep(&self, now: Timestamp, exists: impl Fn(&Name) -> bool) {
         self.0.lock().retain(|name, lifecycle| {
             lifecycle.release_stored(now);
@@ -73,7 +71,6 @@ impl Lifecycles {
         self.0.lock().values().filter(|it| it.has_unstored_token()).count()
     }
 
-    /// The RealtimeToken is gone.
     pub(super) fn remove(&self, name: &Name) {
         self.0.lock().remove(name);
     }

@@ -17,26 +17,16 @@ use crate::token::{Blocked, MintInputs, Observation, hash};
 /// The longest value of the renewal annotation that goes into the Secret and the status as it is.
 const LONGEST_RENEW_REQUEST: usize = 64;
 
-/// What one reconcile works with.
 pub(super) struct Look<'a> {
-    /// The RealtimeToken's name.
-    pub name: Name,
-    /// The Secret's name.
-    pub secret: Name,
-    /// The Secret's metadata, if there is a Secret.
-    pub view: Option<Arc<SecretView>>,
-    /// What the Secret's metadata should be.
-    pub metadata: SecretMetadata,
+    pub(crate) name: Name,
+    pub(crate) secret: Name,
+    pub(crate) view: Option<Arc<SecretView>>,
+    pub(crate) metadata: SecretMetadata,
     /// What to ask of whom; `None` if that is blocked.
-    pub resolved: Option<Resolved>,
-    /// All that decisions rest on.
-    pub seen: Observation<'a>,
+    pub(crate) resolved: Option<Resolved>,
+    pub(crate) seen: Observation<'a>,
 }
 
-/// Looks at one RealtimeToken.
-///
-/// # Errors
-/// The Kubernetes API could not be asked.
 pub(super) async fn look<'a>(token: &'a RealtimeToken, name: Name, ctx: &Context) -> Result<Look<'a>, ClusterError> {
     let secret = Name::new(&name.namespace, token.target_name());
     let view = ctx.targets.observe(&secret).await?;
@@ -136,7 +126,7 @@ pub(super) fn key_title(token: &RealtimeToken, key: &KeyRef) -> String {
     }
 }
 
-/// What the operator's own namespace holds is not the tenant's to see; the provider's status tells the platform team.
+/// What the operator's own namespace holds is not the tenant's to see; the platform team finds it in the provider's status.
 fn without_platform_names(token: &RealtimeToken, blocked: Blocked) -> Blocked {
     match &token.spec.credentials.provider_ref {
         Some(reference) => Blocked::new(

@@ -34,13 +34,9 @@ pub(super) enum Begun {
     Stopping,
 }
 
-/// One mint.
 struct Order {
-    /// The RealtimeToken.
     name: Name,
-    /// Its uid.
     uid: String,
-    /// What to ask of whom with which key.
     resolved: Resolved,
     /// The key, as the owner of the RealtimeToken knows it.
     key_title: String,

@@ -42,17 +42,12 @@ const DRAIN: Duration = Duration::from_secs(10);
 const HEARTBEAT: &str = "#heartbeat";
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 
-/// What the controller works with.
 pub struct Options {
-    /// The Kubernetes API.
     pub client: Client,
-    /// The providers.
     pub providers: Arc<dyn Minter>,
-    /// The endpoints that may be called.
     pub endpoints: EndpointPolicy,
     /// Where ClusterRealtimeProviders' keys live.
     pub operator_namespace: String,
-    /// What the operator looks after.
     pub scope: Scope,
     /// The operator's pod, for Events.
     pub pod_name: Option<String>,
@@ -60,9 +55,7 @@ pub struct Options {
     pub concurrency: u16,
     /// Mints in flight for each credential.
     pub mints_per_credential: u16,
-    /// For the probes.
     pub health: Arc<Health>,
-    /// For Prometheus.
     pub metrics: Arc<Metrics>,
 }
 
@@ -87,7 +80,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
         cluster_providers: providers.clone(),
         namespaces: namespaces.clone(),
         lifecycles: Lifecycles::default(),
-        events: Events::start(options.client.clone(), options.pod_name),
+        events: Events::new(options.client.clone(), options.pod_name),
         metrics: options.metrics,
         tasks: TaskTracker::new(),
         budgets,
@@ -160,7 +153,7 @@ async fn reconcile_token(token: &Cached, ctx: &Arc<Context>) -> Result<Action, R
     match token.read() {
         Ok(token) => Ok(reconcile::reconcile(token, ctx).await?),
         Err(problem) => {
-            unreadable::tell(token, problem, ctx).await?;
+            unreadable::report(token, problem, ctx).await?;
             Err(problem.clone().into())
         }
     }

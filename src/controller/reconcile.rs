@@ -15,10 +15,7 @@ use crate::cluster::{ClusterError, Name};
 use crate::token::decide::MAX_WAIT;
 use crate::token::{Effect, Event};
 
-/// Carries one RealtimeToken a step further.
-///
-/// # Errors
-/// The Kubernetes API could not be asked; everything else is a state, not an error.
+/// Carries one RealtimeToken a step further. Only a Kubernetes API that could not be asked is an error; the rest is a state.
 pub(super) async fn reconcile(token: &RealtimeToken, ctx: &Arc<Context>) -> Result<Action, ClusterError> {
     let name = Name::of(token);
     let uid = token.metadata.uid.as_deref().unwrap_or_default();
@@ -33,14 +30,19 @@ pub(super) async fn reconcile(token: &RealtimeToken, ctx: &Arc<Context>) -> Resu
             Effect::Nothing => return Ok(Action::await_change()),
             Effect::Wait(until) => return Ok(requeue_at(until)),
             Effect::Mint {
-                pending, floor_time, ..
-            } => match mint::begin(&look, pending, floor_time, ctx) {
-                Begun::Started | Begun::Stopping => return Ok(Action::await_change()),
-                Begun::Deferred(limit) => Event::MintDeferred {
-                    seen: &look.seen,
-                    limit,
-                },
-            },
+                trigger,
+                pending,
+                floor_time,
+            } => {
+                tracing::debug!(token = %look.name, ?trigger, "a mint is due");
+                match mint::begin(&look, pending, floor_time, ctx) {
+                    Begun::Started | Begun::Stopping => return Ok(Action::await_change()),
+                    Begun::Deferred(limit) => Event::MintDeferred {
+                        seen: &look.seen,
+                        limit,
+                    },
+                }
+            }
             Effect::Write(order) => {
                 let end = write::write(&mut look, &order, ctx).await;
                 Event::WriteEnded {

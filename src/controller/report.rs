@@ -13,9 +13,6 @@ use crate::token::report::{Findings, new_failure, status as describe};
 use crate::token::{Event, Trigger};
 
 /// Reports a step. The status is written only if it differs, and a Warning Event only for a failure that is new.
-///
-/// # Errors
-/// The status could not be written.
 pub(super) async fn report(look: &mut Look<'_>, step: &Step, ctx: &Context) -> Result<(), ClusterError> {
     if let Some(stored) = &step.stored {
         if let Some(swap) = &stored.swap {

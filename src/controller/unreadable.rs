@@ -5,10 +5,10 @@ use kube::Resource;
 use super::context::Context;
 use crate::clock::now;
 use crate::cluster::{Cached, ClusterError, Name, Unreadable, status};
-use crate::token::report;
+use crate::token::report::unreadable;
 
 /// Writes the conditions, once for each problem.
-pub(super) async fn tell(object: &Cached, problem: &Unreadable, ctx: &Context) -> Result<(), ClusterError> {
+pub(super) async fn report(object: &Cached, problem: &Unreadable, ctx: &Context) -> Result<(), ClusterError> {
     let name = Name::of(object);
     if object.meta().deletion_timestamp.is_some() {
         return Ok(());
@@ -19,7 +19,7 @@ pub(super) async fn tell(object: &Cached, problem: &Unreadable, ctx: &Context) -
         Err(error) => return Err(error),
     };
     let generation = object.meta().generation;
-    let new = report::unreadable(&prior, generation, &problem.to_string(), now());
+    let new = unreadable(&prior, generation, &problem.to_string(), now());
     if new == prior {
         return Ok(());
     }

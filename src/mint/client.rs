@@ -60,13 +60,10 @@ impl Default for ClientConfig {
     }
 }
 
-/// A client that can't be built.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The CA bundle is unusable.
     #[error("the CA bundle holds no certificate or an unusable one: it must be a file of PEM certificates")]
     CaBundle,
-    /// TLS can't be set up.
     #[error(
         "can't set up TLS: {0}. The trusted certificates come from the system, or from the file that SSL_CERT_FILE names"
     )]

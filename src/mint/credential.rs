@@ -13,20 +13,18 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// A credential from values by the keys of their fields.
     pub fn new(values: impl IntoIterator<Item = (&'static str, SecretString)>) -> Self {
         Self {
             values: values.into_iter().collect(),
         }
     }
 
-    /// The value of a field.
-    pub fn get(&self, field: &SecretField) -> Option<&SecretString> {
+    pub(crate) fn get(&self, field: &SecretField) -> Option<&SecretString> {
         self.values.get(field.key)
     }
 
     /// All values, for scrubbing error messages and for the credential's revision.
-    pub fn values(&self) -> impl Iterator<Item = &SecretString> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = &SecretString> {
         self.values.values()
     }
 }

@@ -45,7 +45,7 @@ impl EndpointPolicy {
     }
 
     /// The origin to call, if there is one and keys may be sent there.
-    pub fn check(&self, endpoint: &Endpoint<'_>) -> Result<Option<Url>, EndpointError> {
+    pub(crate) fn check(&self, endpoint: &Endpoint<'_>) -> Result<Option<Url>, EndpointError> {
         match endpoint {
             Endpoint::Local => Ok(None),
             Endpoint::BuiltIn(own) => origin(own).map(Some),
@@ -93,13 +93,11 @@ impl EndpointPolicy {
 /// An endpoint that keys may not be sent to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// Not an origin.
     #[error(
         "the endpoint {0:?} {1}: write scheme, host and, if it isn't the default, port, such as \
          https://gateway.example.com or http://127.0.0.1:8080"
     )]
     NotAnOrigin(String, &'static str),
-    /// Not on the list.
     #[error("the endpoint {0} is not allowed: the platform team can add it to the operator's --allow-endpoint")]
     NotAllowed(String),
 }

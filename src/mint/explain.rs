@@ -88,7 +88,7 @@ fn request(origin: &Url, request: &Request, names: &Names) -> String {
     }
     headers.sort_unstable();
     for (name, value) in headers {
-        // The real body's length would tell that of the key.
+        // The real body's length would reveal that of the key.
         let value = match (name, &request.body) {
             ("content-length", Body::Bytes(_)) => continue,
             ("content-length", _) => "0".to_owned(),

@@ -253,7 +253,7 @@ impl ErrorBody {
         }
     }
 
-    /// FastAPI's list of validation errors, of which the first tells enough.
+    /// FastAPI's list of validation errors, of which the first is enough.
     fn from_validation(details: &[Value]) -> Self {
         let Some(first) = details.first().and_then(Value::as_object) else {
             return Self::default();

@@ -64,7 +64,6 @@ impl Reply {
     }
 }
 
-/// A token that was signed here.
 pub(crate) fn signed(provider: &dyn Provider, mint: &Mint<'_>, answer: Answer) -> Result<Minted, MintError> {
     let clocks = Clocks::new(mint.now, Duration::ZERO, None);
     let end = clocks

@@ -35,24 +35,20 @@ const FORM: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'*')
     .remove(b' ');
 
-/// Where a request goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum To {
-    /// To the block's endpoint.
     #[default]
     Endpoint,
     /// To another service, such as the one that hands out access tokens.
     Service {
         /// Its name in messages.
         title: &'static str,
-        /// Its origin.
         origin: String,
         /// Whether that origin is fixed by the provider; any other must be on the list of allowed endpoints.
         built_in: bool,
     },
 }
 
-/// The body of a request.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub enum Body {
     /// None, and no length either.
@@ -66,7 +62,6 @@ pub enum Body {
 
 /// A request relative to an origin. `Debug` prints method and path only: headers and forms carry keys.
 pub struct Request {
-    /// Where to.
     pub to: To,
     pub method: Method,
     /// Path and query, percent-encoded as the official SDK does.
@@ -95,19 +90,16 @@ impl Request {
         }
     }
 
-    /// `GET`.
     pub(crate) fn get(path: impl Into<String>) -> Self {
         Self::new(Method::GET, path)
     }
 
-    /// `POST` of JSON.
     pub(crate) fn post_json(path: impl Into<String>, body: &Value) -> Self {
         let mut request = Self::new(Method::POST, path).header("content-type", "application/json");
         request.body = Body::Bytes(body.to_string().into_bytes());
         request
     }
 
-    /// `POST` of a form.
     pub(crate) fn post_form(path: impl Into<String>, fields: &[(&str, &str)]) -> Self {
         let encode = |text| utf8_percent_encode(text, FORM).to_string().replace(' ', "+");
         let pairs = fields

@@ -47,7 +47,7 @@ pub(crate) fn word<'t>(text: &'t str, credential: &Credential) -> Option<&'t str
     (plain && !secret).then_some(text)
 }
 
-/// Line breaks and controls become spaces. Invisible characters go altogether: they turn text around on a terminal,
+/// Line breaks and controls become spaces. Invisible characters go altogether: they reverse text on a terminal,
 /// or hide a key from the search for it.
 fn one_line(text: &str) -> String {
     let invisible = |c: &char| matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');

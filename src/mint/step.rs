@@ -13,7 +13,6 @@ use super::{Credential, Request};
 pub struct Mint<'a> {
     /// The life to ask for, or the one that the provider always gives; zero if the provider decides.
     pub expiration: SignedDuration,
-    /// The values of the key Secret.
     pub credential: &'a Credential,
     /// Our clock as the mint begins, for tokens that are signed here.
     pub now: Timestamp,

@@ -118,7 +118,6 @@ pub(crate) fn seconds_text(value: &Value) -> Option<SignedDuration> {
     (seconds > 0).then(|| SignedDuration::from_secs(seconds))
 }
 
-/// A point in time as RFC 3339.
 pub(crate) fn rfc3339(value: &Value) -> Option<Timestamp> {
     value.as_str()?.parse().ok()
 }

@@ -27,7 +27,6 @@ impl Provider for AzureOpenAi {
         }
     }
 
-    /// The deployment.
     fn policy_subject(&self) -> Option<&str> {
         Some(&self.deployment)
     }

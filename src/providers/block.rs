@@ -40,14 +40,12 @@ macro_rules! blocks {
                 &[$(<$Block as ProviderBlock>::FACTS),*]
             }
 
-            /// The adapter of the block.
             pub fn provider(&self) -> &dyn Provider {
                 match self {
                     $(Self::$Block(block) => block.as_ref(),)*
                 }
             }
 
-            /// The field of the spec.
             pub(crate) const fn field(&self) -> &'static str {
                 match self {
                     $(Self::$Block(_) => $name,)*

@@ -11,7 +11,6 @@ use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, U
 use crate::token::MintError;
 
 impl Provider for Daily {
-    /// The room.
     fn policy_subject(&self) -> Option<&str> {
         Some(&self.room_name)
     }

@@ -10,7 +10,6 @@ use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, U
 use crate::token::MintError;
 
 impl Provider for ElevenLabs {
-    /// The agent.
     fn policy_subject(&self) -> Option<&str> {
         Some(&self.agent_id)
     }

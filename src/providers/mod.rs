@@ -42,7 +42,6 @@ use crate::token::MintError;
 
 /// The facts of a block, whichever it is: [`ProviderBlock`] for `dyn Provider`.
 pub trait Described {
-    /// What never changes about the provider.
     fn facts(&self) -> &'static Facts;
 
     /// How long a token of this block lives.
@@ -99,7 +98,6 @@ pub trait Provider: Described + Send + Sync {
             .collect()
     }
 
-    /// What a status means.
     fn class(&self, status: u16) -> Class {
         Class::usual(status)
     }
@@ -115,26 +113,17 @@ pub trait Provider: Described + Send + Sync {
         None
     }
 
-    /// The origin to call.
     fn endpoint(&self) -> Endpoint<'_>;
 
     /// What CEL can't see.
-    ///
-    /// # Errors
-    /// What is wrong with the block and what to do about it.
     fn validate(&self) -> Result<(), InvalidBlock> {
         Ok(())
     }
 
     /// The first request, or the token itself where it is signed here.
-    ///
-    /// # Errors
-    /// A credential that can't be sent or can't sign.
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError>;
 
     /// Reads a 2xx reply: the token, or the next request. `nth` counts the replies from 0.
-    ///
-    /// # Errors
     /// A reply without a token or without an expiry is refused, never guessed at.
     fn read(&self, _mint: &Mint<'_>, _nth: usize, _body: &[u8]) -> Result<Step, UnusableReply> {
         Err(UnusableReply("this provider signs its tokens and sends nothing".into()))

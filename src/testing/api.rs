@@ -168,7 +168,7 @@ impl FakeApi {
         self.0.state.lock().faults.clear();
     }
 
-    /// Holds back what watches of a kind would tell.
+    /// Holds back the events of watches of a kind.
     pub(crate) fn pause_watches(&self, resource: &'static str) {
         self.0.state.lock().paused.insert(resource);
     }
@@ -334,7 +334,7 @@ impl Watch {
     }
 }
 
-/// What a change is to somebody who sees only what a selector matches.
+/// What a change is to a watch that sees only what a selector matches.
 fn event(change: &Change, request: &Request) -> Option<Value> {
     if change.resource != request.resource {
         return None;

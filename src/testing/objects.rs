@@ -272,7 +272,7 @@ impl Objects {
     }
 }
 
-/// Fields that are new or have another value become the manager's; those that are gone are nobody's.
+/// Fields that are new or have another value become the manager's; those that are gone have no manager.
 fn own_changes(owners: &mut BTreeMap<Field, String>, before: Option<&Value>, after: &Value, manager: &str) {
     let old = before.map(fields).unwrap_or_default();
     let new = fields(after);

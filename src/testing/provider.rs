@@ -108,7 +108,7 @@ impl FakeProvider {
     async fn answer(&self, ask: &Ask, credential: &Credential, now: Timestamp) -> Result<Minted, MintError> {
         let (number, fault) = self.record(ask, credential, now);
         tokio::time::sleep(LATENCY).await;
-        let message = || format!("the fake provider was told to fail mint {number}");
+        let message = || format!("the fake provider is to fail mint {number}");
         match fault {
             None => Ok(self.minted(number, ask, now)),
             Some(MintFault::Unavailable) => Err(MintError::Unavailable { message: message() }),

@@ -8,7 +8,7 @@ use super::{MintError, MintInputs};
 use crate::api::Reason;
 
 /// No two attempts are closer.
-pub const SHORTEST: SignedDuration = SignedDuration::from_secs(1);
+pub(crate) const SHORTEST: SignedDuration = SignedDuration::from_secs(1);
 const UNAVAILABLE_CAP: SignedDuration = SignedDuration::from_secs(60);
 const REJECTED_FIRST: SignedDuration = SignedDuration::from_secs(60);
 const REJECTED_CAP: SignedDuration = SignedDuration::from_secs(600);
@@ -18,41 +18,35 @@ const LONGEST: SignedDuration = SignedDuration::from_secs(600);
 
 /// Attempts at one thing that failed since it last succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failures<I> {
-    /// How many.
-    pub failed: u32,
+pub(crate) struct Failures<I> {
+    pub(crate) failed: u32,
     /// When the last one failed.
-    pub last: Timestamp,
+    pub(crate) last: Timestamp,
     /// Not before this time, unless the inputs change.
-    pub next: Timestamp,
-    /// What was tried, to notice a change; `None` if a status before a restart tells of it.
-    pub inputs: Option<I>,
-    /// The reason of the conditions.
-    pub reason: Reason,
-    /// The message of the conditions.
-    pub message: String,
+    pub(crate) next: Timestamp,
+    /// What was tried, to notice a change; `None` if known from the status only, after a restart.
+    pub(crate) inputs: Option<I>,
+    pub(crate) reason: Reason,
+    pub(crate) message: String,
 }
 
-/// Mints that failed.
-pub type MintFailures = Failures<MintInputs>;
+pub(crate) type MintFailures = Failures<MintInputs>;
 
-/// Writes of the Secret that failed.
-pub type WriteFailures = Failures<WriteInputs>;
+pub(crate) type WriteFailures = Failures<WriteInputs>;
 
 /// What a write of the Secret is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WriteInputs {
+pub(crate) struct WriteInputs {
     /// What the token in it is minted from.
-    pub mint: MintInputs,
+    pub(crate) mint: MintInputs,
     /// Hash of the labels, annotations and owner that it should have.
-    pub metadata_hash: String,
+    pub(crate) metadata_hash: String,
 }
 
 impl<I: PartialEq> Failures<I> {
     /// When something may be tried from these inputs. Other inputs than those that failed are tried soon, but not as
     /// often as they change.
-    #[must_use]
-    pub fn earliest(&self, inputs: &I, now: Timestamp) -> Timestamp {
+    pub(crate) fn earliest(&self, inputs: &I, now: Timestamp) -> Timestamp {
         match &self.inputs {
             Some(failed) if failed != inputs => self.last.min(now) + SHORTEST,
             _ if self.next > now + LONGEST => now,
@@ -66,8 +60,7 @@ impl<I: PartialEq> Failures<I> {
 /// Unavailable: exponential from a second with full jitter, at most a minute and at most a quarter of the [`slack`].
 /// Rejected: minutes, since only a change helps and a change is noticed at once. Throttled: the provider's own delay,
 /// else as if unavailable.
-#[must_use]
-pub fn mint_delay(error: &MintError, failed: u32, uid: &str, slack: SignedDuration) -> SignedDuration {
+pub(crate) fn mint_delay(error: &MintError, failed: u32, uid: &str, slack: SignedDuration) -> SignedDuration {
     match error {
         MintError::Throttled {
             retry_after: Some(given),
@@ -85,8 +78,7 @@ pub fn mint_delay(error: &MintError, failed: u32, uid: &str, slack: SignedDurati
 
 /// The delay before write `failed + 1` of the Secret: as for a provider that is unavailable. The API server says nothing
 /// of when a policy, a quota or a webhook will let the write pass.
-#[must_use]
-pub fn write_delay(failed: u32, uid: &str, slack: SignedDuration) -> SignedDuration {
+pub(crate) fn write_delay(failed: u32, uid: &str, slack: SignedDuration) -> SignedDuration {
     jittered("write", failed, uid, slack)
 }
 
@@ -101,8 +93,7 @@ fn jittered(purpose: &str, failed: u32, uid: &str, slack: SignedDuration) -> Sig
 
 /// The time that is left to make good: until `swap_by`, when the floor can no longer be kept for every reader; after
 /// that, until the token ends. Zero if there is nothing to lose.
-#[must_use]
-pub fn slack(swap_by: Option<Timestamp>, usable_until: Option<Timestamp>, now: Timestamp) -> SignedDuration {
+pub(crate) fn slack(swap_by: Option<Timestamp>, usable_until: Option<Timestamp>, now: Timestamp) -> SignedDuration {
     let left = |end: Timestamp| Some(end.duration_since(now)).filter(SignedDuration::is_positive);
     let left = swap_by.and_then(left).or(usable_until.and_then(left));
     left.unwrap_or(SignedDuration::ZERO)

@@ -8,40 +8,30 @@ use super::{Blocked, Lifecycle, MintInputs, Observation, UnstoredToken};
 use crate::api::Reason;
 
 /// The smallest distance between two mints of one RealtimeToken, whatever the inputs.
-pub const MIN_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
+pub(crate) const MIN_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 /// No wait is longer, so that a stepped clock or a suspended node is noticed.
-pub const MAX_WAIT: SignedDuration = SignedDuration::from_secs(300);
+pub(crate) const MAX_WAIT: SignedDuration = SignedDuration::from_secs(300);
 
 /// Why a token is minted. Nothing else mints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trigger {
-    /// The first token of a RealtimeToken.
+pub(crate) enum Trigger {
     FirstIssue,
-    /// The renewal time has come.
     Due,
-    /// The spec asks for another token.
     SpecChanged,
     /// The annotation asks for one.
     Forced,
-    /// The key Secret's data changed.
     CredentialChanged,
-    /// The Secret was deleted.
     SecretDeleted,
-    /// The Secret's data was edited.
     SecretEdited,
 }
 
-/// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Nothing before this time.
+pub(crate) enum Decision {
     Wait {
         /// Strictly in the future.
         until: Timestamp,
-        /// What is waited for.
         why: WaitReason,
     },
-    /// Ask the provider for a token.
     Mint(Trigger),
     /// Write the token in memory.
     Store(Trigger),
@@ -53,30 +43,22 @@ pub enum Decision {
 
 /// What a [`Decision::Wait`] waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WaitReason {
-    /// The renewal time.
+pub(crate) enum WaitReason {
     Fresh,
-    /// The next mint after one that failed.
     MintBackoff,
-    /// The next write after one that failed.
     WriteBackoff,
-    /// The smallest distance between two mints.
     MinInterval,
-    /// `spec.suspend`.
     Suspended,
 }
 
 /// The target as the checks see it.
 struct Target<'a> {
-    /// The Secret, if there is one.
     stored: Option<&'a Stored>,
     /// The token in it, if its annotations can be read.
     issued: Option<&'a Issued>,
-    /// What the token should be minted from.
     inputs: &'a MintInputs,
     /// Whether this RealtimeToken ever had a token.
     issued_before: bool,
-    /// Whether the renewal time of the token has come.
     due: bool,
 }
 
@@ -113,8 +95,7 @@ const CHECKS: [(Trigger, Check); 7] = [
 
 /// What to do next. Looks at, in this order: suspension, ownership, what blocks, [`CHECKS`], a token in memory, the
 /// backoffs, the smallest interval.
-#[must_use]
-pub fn decide(seen: &Observation<'_>, state: &Lifecycle) -> Decision {
+pub(crate) fn decide(seen: &Observation<'_>, state: &Lifecycle) -> Decision {
     if seen.token.spec.suspend {
         return wait(seen, seen.now + MAX_WAIT, WaitReason::Suspended);
     }
@@ -212,7 +193,7 @@ fn can_be_stored(seen: &Observation<'_>, token: &UnstoredToken, inputs: &MintInp
     token.inputs.satisfies(inputs) && !superseded && in_time
 }
 
-/// When the last token was asked for, as far as anything tells.
+/// When the last token was asked for, as far as is known.
 fn last_mint(seen: &Observation<'_>, state: &Lifecycle) -> Option<Timestamp> {
     let remembered = state.last_mint.filter(|at| is_believable(*at, seen.now));
     let reported = seen.prior.issued_at.as_ref().map(|time| time.0);

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use secrecy::{ExposeSecret, SecretString};
 
 /// Hash of the key's values, to notice that they changed. 64 bits of SHA-256 reveal nothing of a random key.
-pub fn credential_revision<'a>(values: impl Iterator<Item = &'a SecretString>) -> String {
+pub(crate) fn credential_revision<'a>(values: impl Iterator<Item = &'a SecretString>) -> String {
     let mut bytes = b"realtime-token.dev/credential".to_vec();
     for value in values {
         bytes.push(0);
@@ -17,8 +17,7 @@ pub fn credential_revision<'a>(values: impl Iterator<Item = &'a SecretString>) -
 }
 
 /// 64 bits of SHA-256, as 16 hexadecimal digits.
-#[must_use]
-pub fn short(bytes: &[u8]) -> String {
+pub(crate) fn short(bytes: &[u8]) -> String {
     digest(&SHA256, bytes)
         .as_ref()
         .iter()
@@ -30,8 +29,7 @@ pub fn short(bytes: &[u8]) -> String {
 }
 
 /// A duration in `0..=max`, the same for the same uid and purpose: the core knows no random numbers.
-#[must_use]
-pub fn uniform(uid: &str, purpose: &str, max: SignedDuration) -> SignedDuration {
+pub(crate) fn uniform(uid: &str, purpose: &str, max: SignedDuration) -> SignedDuration {
     let hash = digest(&SHA256, format!("{uid}/{purpose}").as_bytes());
     let seed = hash
         .as_ref()

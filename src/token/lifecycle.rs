@@ -11,7 +11,7 @@ mod write;
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use self::event::{
+pub(crate) use self::event::{
     Effect, Event, Limit, MintEnd, Order, Pending, Situation, Step, StoreOrder, Stored, WriteEnd, WrittenStatus,
 };
 pub(super) use self::restore::restored_failures;
@@ -27,19 +27,16 @@ const CONFLICT_RECHECK: SignedDuration = SignedDuration::from_secs(30);
 
 /// State kept for one RealtimeToken.
 #[derive(Debug, Default)]
-pub struct Lifecycle {
+pub(crate) struct Lifecycle {
     /// The RealtimeToken's uid: one created anew under the same name begins with nothing.
     uid: String,
-    /// The mint under way.
     pending: Option<Box<Pending>>,
     /// A token that is not stored yet, or was stored within [`decide::MIN_INTERVAL`]: should its Secret be lost so soon,
     /// it is written again instead of minting.
     pub(super) unstored: Option<Box<UnstoredToken>>,
     /// When the last token was asked for. A mint that failed is spaced by its backoff instead.
     pub(super) last_mint: Option<Timestamp>,
-    /// Mints that failed since the last success.
     pub(super) mint_failures: Option<Box<MintFailures>>,
-    /// Writes of the Secret that failed since the last success.
     pub(super) write_failures: Option<Box<WriteFailures>>,
     /// When to replace a token whose times were written by a clock that has been set back since.
     pub(super) replace_at: Option<Timestamp>,
@@ -50,9 +47,8 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// What is known when a RealtimeToken is first seen: the failures that its status tells of.
-    #[must_use]
-    pub fn restore(token: &RealtimeToken) -> Self {
+    /// What is known when a RealtimeToken is first seen: the failures that its status records.
+    pub(crate) fn restore(token: &RealtimeToken) -> Self {
         let (mint_failures, write_failures) = restored_failures(token);
         Self {
             uid: token.metadata.uid.clone().unwrap_or_default(),
@@ -63,7 +59,7 @@ impl Lifecycle {
     }
 
     /// Takes in an event. Returns what to do, what to report and what was achieved.
-    pub fn step(&mut self, event: Event<'_>) -> Step {
+    pub(crate) fn step(&mut self, event: Event<'_>) -> Step {
         match event {
             Event::Looked(seen) => self.looked(seen),
             Event::MintStarted(pending) => {
@@ -140,14 +136,14 @@ impl Lifecycle {
     }
 
     /// Lets go of a stored token, and of a mint that holds back no other, when [`decide::MIN_INTERVAL`] is over.
-    pub fn release_stored(&mut self, now: Timestamp) {
+    pub(crate) fn release_stored(&mut self, now: Timestamp) {
         let over = |since: Timestamp| now.duration_since(since) >= decide::MIN_INTERVAL;
         self.unstored
             .take_if(|token| token.stored && over(token.minted.issued_at));
         self.last_mint.take_if(|last| over(*last));
     }
 
-    /// A status tells of failed mints, but not of what they were made from: as far as anything tells, from what is
+    /// A status records failed mints, but not what they were made from: it is taken to be what is
     /// wanted now. A change from here on lifts the backoff, as the status promises.
     fn complete_restored(&mut self, seen: &Observation<'_>) {
         if seen.token.spec.suspend {
@@ -179,8 +175,7 @@ impl Lifecycle {
     }
 
     /// The status as last written by us, or as the watch shows it if that is newer.
-    #[must_use]
-    pub fn known_status(&self, token: &RealtimeToken) -> RealtimeTokenStatus {
+    pub(crate) fn known_status(&self, token: &RealtimeToken) -> RealtimeTokenStatus {
         match &self.written_status {
             Some(written) if !self.watch_caught_up(token) => written.status.clone(),
             _ => token.status.clone().unwrap_or_default(),
@@ -189,7 +184,7 @@ impl Lifecycle {
 
     /// Whether this version of the object is but the echo of our own last status write, with nothing in it that the
     /// write didn't rest on. The watch has caught up with the write then.
-    pub fn take_echo(&mut self, token: &impl kube::ResourceExt) -> bool {
+    pub(crate) fn take_echo(&mut self, token: &impl kube::ResourceExt) -> bool {
         let meta = token.meta();
         let is_echo = |written: &mut Box<WrittenStatus>| {
             Some(&written.version) == meta.resource_version.as_ref()
@@ -200,21 +195,15 @@ impl Lifecycle {
         self.written_status.take_if(is_echo).is_some()
     }
 
-    /// The uid of the RealtimeToken.
-    #[must_use]
-    pub fn uid(&self) -> &str {
+    pub(crate) fn uid(&self) -> &str {
         &self.uid
     }
 
-    /// Whether a mint is under way.
-    #[must_use]
-    pub const fn is_minting(&self) -> bool {
+    pub(crate) const fn is_minting(&self) -> bool {
         self.pending.is_some()
     }
 
-    /// Whether a token was minted and not stored yet.
-    #[must_use]
-    pub fn has_unstored_token(&self) -> bool {
+    pub(crate) fn has_unstored_token(&self) -> bool {
         self.unstored.as_ref().is_some_and(|token| !token.stored)
     }
 }

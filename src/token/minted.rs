@@ -18,7 +18,6 @@ const UNSTATED_LIMIT: SignedDuration = SignedDuration::from_secs(10);
 pub struct Minted {
     /// The provider's name as consumers get to see it.
     pub provider: Cow<'static, str>,
-    /// The token.
     pub value: SecretString,
     /// When the request was sent, by our clock.
     pub issued_at: Timestamp,
@@ -43,28 +42,20 @@ pub enum MintError {
     Rejected {
         /// Whether the key is what the provider refuses.
         credential: bool,
-        /// What is wrong and what to do.
         message: String,
     },
-    /// The provider limits this credential.
     #[error("{message}")]
     Throttled {
         /// How long to leave the credential alone, if the provider said so; already capped.
         retry_after: Option<SignedDuration>,
-        /// What is wrong and what to do.
         message: String,
     },
     /// The provider, or the way to it, is out of order.
     #[error("{message}")]
-    Unavailable {
-        /// What is wrong and what to do.
-        message: String,
-    },
+    Unavailable { message: String },
 }
 
 impl MintError {
-    /// The reason for conditions, events and metrics.
-    #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
             Self::Rejected { credential: true, .. } => Reason::CredentialRejected,
@@ -76,8 +67,7 @@ impl MintError {
 
 impl MintError {
     /// For how long the provider limits the credential, if it does.
-    #[must_use]
-    pub fn limit(&self) -> Option<SignedDuration> {
+    pub(crate) fn limit(&self) -> Option<SignedDuration> {
         match self {
             Self::Throttled { retry_after, .. } => Some(retry_after.unwrap_or(UNSTATED_LIMIT)),
             Self::Rejected { .. } | Self::Unavailable { .. } => None,
@@ -87,13 +77,11 @@ impl MintError {
 
 /// A token in memory, with what it was minted from. It stays until its write has landed, and a little longer.
 #[derive(Clone, Debug)]
-pub struct UnstoredToken {
-    /// The token.
-    pub minted: Minted,
-    /// What it was minted from.
-    pub inputs: MintInputs,
+pub(crate) struct UnstoredToken {
+    pub(crate) minted: Minted,
+    pub(crate) inputs: MintInputs,
     /// The revision under which it was stored, once it was.
-    pub revision: Option<i64>,
+    pub(crate) revision: Option<i64>,
     /// Whether the Secret holds it, as far as is known.
-    pub stored: bool,
+    pub(crate) stored: bool,
 }

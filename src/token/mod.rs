@@ -4,21 +4,22 @@
 //! [`Effect`]; `report` turns what is known into the status. No Kubernetes client, no HTTP, no async, and time is an
 //! argument: a test holds these files to that.
 
-pub mod backoff;
-pub mod decide;
-pub mod hash;
-pub mod lifecycle;
+pub(crate) mod backoff;
+pub(crate) mod decide;
+pub(crate) mod hash;
+pub(crate) mod lifecycle;
 mod minted;
 mod observation;
-pub mod report;
+pub(crate) mod report;
 pub(crate) mod resource_version;
-pub mod schedule;
+pub(crate) mod schedule;
 pub mod secret;
 
-pub use self::decide::Trigger;
-pub use self::lifecycle::{Effect, Event, Lifecycle};
-pub use self::minted::{MintError, Minted, UnstoredToken};
-pub use self::observation::{Blocked, MintInputs, Observation};
+pub(crate) use self::decide::Trigger;
+pub(crate) use self::lifecycle::{Effect, Event, Lifecycle};
+pub(crate) use self::minted::UnstoredToken;
+pub use self::minted::{MintError, Minted};
+pub(crate) use self::observation::{Blocked, MintInputs, Observation};
 
 #[cfg(test)]
 pub(crate) mod fixtures;

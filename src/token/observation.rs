@@ -8,26 +8,23 @@ use crate::api::{RealtimeToken, RealtimeTokenStatus, Reason};
 
 /// What a token is minted from. A token minted from other inputs is replaced.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MintInputs {
+pub(crate) struct MintInputs {
     /// Hash of the spec's fields that make the token.
-    pub fingerprint: String,
-    /// Hash of the key.
-    pub credential_revision: String,
+    pub(crate) fingerprint: String,
+    pub(crate) credential_revision: String,
     /// The annotation that asks for a new token, if there is one.
-    pub renew_request: Option<String>,
+    pub(crate) renew_request: Option<String>,
 }
 
 impl MintInputs {
     /// Whether a token that was minted from these inputs obeys the renewal annotation. Taking the annotation away asks
     /// for nothing.
-    #[must_use]
-    pub fn obeys(&self, renew_request: Option<&str>) -> bool {
+    pub(crate) fn obeys(&self, renew_request: Option<&str>) -> bool {
         renew_request.is_none() || self.renew_request.as_deref() == renew_request
     }
 
     /// Whether a token that was minted from these inputs is the one that `wanted` asks for.
-    #[must_use]
-    pub fn satisfies(&self, wanted: &Self) -> bool {
+    pub(crate) fn satisfies(&self, wanted: &Self) -> bool {
         self.fingerprint == wanted.fingerprint
             && self.credential_revision == wanted.credential_revision
             && self.obeys(wanted.renew_request.as_deref())
@@ -38,15 +35,13 @@ impl MintInputs {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Blocked {
-    /// The reason of the condition.
     pub reason: Reason,
     /// What is wrong and what to do about it.
     pub message: String,
 }
 
 impl Blocked {
-    /// A reason with its message.
-    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self {
             reason,
             message: message.into(),
@@ -56,44 +51,36 @@ impl Blocked {
 
 /// Everything that a reconcile has seen, at one time.
 #[derive(Clone, Debug)]
-pub struct Observation<'a> {
-    /// The RealtimeToken.
-    pub token: &'a RealtimeToken,
+pub(crate) struct Observation<'a> {
+    pub(crate) token: &'a RealtimeToken,
     /// Its status as last written.
-    pub prior: RealtimeTokenStatus,
+    pub(crate) prior: RealtimeTokenStatus,
     /// The Secret, as the watch and our own writes show it.
-    pub target: TargetState,
+    pub(crate) target: TargetState,
     /// Hash of the labels, annotations and owner that the Secret should have.
-    pub metadata_hash: String,
+    pub(crate) metadata_hash: String,
     /// What the token should be minted from, or why it can't be minted.
-    pub inputs: Result<MintInputs, Blocked>,
-    /// The clock.
-    pub now: Timestamp,
+    pub(crate) inputs: Result<MintInputs, Blocked>,
+    pub(crate) now: Timestamp,
 }
 
 impl Observation<'_> {
     /// The RealtimeToken's uid, from which jitter and backoff are drawn.
-    #[must_use]
-    pub fn uid(&self) -> &str {
+    pub(crate) fn uid(&self) -> &str {
         self.token.metadata.uid.as_deref().unwrap_or_default()
     }
 
-    /// The token in the Secret.
-    #[must_use]
-    pub fn issued(&self) -> Option<&Issued> {
+    pub(crate) fn issued(&self) -> Option<&Issued> {
         self.target.issued()
     }
 
-    /// The schedule of the token in the Secret.
-    #[must_use]
-    pub fn schedule(&self) -> Option<Schedule> {
+    pub(crate) fn schedule(&self) -> Option<Schedule> {
         let issued = self.issued()?;
         Some(self.schedule_of(issued.issued_at, issued.usable_until))
     }
 
     /// The schedule of any token of this RealtimeToken.
-    #[must_use]
-    pub fn schedule_of(&self, issued_at: Timestamp, usable_until: Timestamp) -> Schedule {
+    pub(crate) fn schedule_of(&self, issued_at: Timestamp, usable_until: Timestamp) -> Schedule {
         schedule::plan(&self.token.spec.renewal, self.uid(), issued_at, usable_until)
     }
 }

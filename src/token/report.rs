@@ -15,22 +15,18 @@ use super::secret::{Issued, TargetState};
 use crate::api::{ConditionType, RealtimeTokenStatus, Reason, SecretName};
 use crate::clock::whole_second;
 
-/// What a report is made of.
 #[derive(Clone, Debug)]
-pub struct Findings<'a> {
-    /// What was seen.
-    pub seen: &'a Observation<'a>,
-    /// What goes on.
-    pub situation: &'a Situation,
+pub(crate) struct Findings<'a> {
+    pub(crate) seen: &'a Observation<'a>,
+    pub(crate) situation: &'a Situation,
     /// The provider's name, if the spec is valid.
-    pub provider: Option<Cow<'static, str>>,
+    pub(crate) provider: Option<Cow<'static, str>>,
     /// Why the token serves one session only, if it does.
-    pub single_use: Option<&'static str>,
+    pub(crate) single_use: Option<&'static str>,
 }
 
 /// Computes the status. The same findings give the same status, so nothing is written while nothing changes.
-#[must_use]
-pub fn status(findings: &Findings<'_>) -> RealtimeTokenStatus {
+pub(crate) fn status(findings: &Findings<'_>) -> RealtimeTokenStatus {
     let Findings { seen, situation, .. } = findings;
     let issued = intact_token(&seen.target);
     let schedule = issued.and(seen.schedule());
@@ -107,8 +103,12 @@ fn count<I>(failures: &Failures<I>) -> Option<i64> {
 }
 
 /// The conditions of a RealtimeToken that can't be read; Ready is the first. What else was known of it stays.
-#[must_use]
-pub fn unreadable(prior: &[Condition], generation: Option<i64>, problem: &str, now: Timestamp) -> Vec<Condition> {
+pub(crate) fn unreadable(
+    prior: &[Condition],
+    generation: Option<i64>,
+    problem: &str,
+    now: Timestamp,
+) -> Vec<Condition> {
     let message = format!(
         "the operator can't read this RealtimeToken: {problem}. Compare it with `kubectl explain realtimetoken.spec`, \
          and make sure that the CRD in the cluster is of the operator's own version"
@@ -130,8 +130,7 @@ pub fn unreadable(prior: &[Condition], generation: Option<i64>, problem: &str, n
 }
 
 /// The condition that should become a Warning event: a failure that was not there before.
-#[must_use]
-pub fn new_failure<'a>(prior: &RealtimeTokenStatus, current: &'a RealtimeTokenStatus) -> Option<&'a Condition> {
+pub(crate) fn new_failure<'a>(prior: &RealtimeTokenStatus, current: &'a RealtimeTokenStatus) -> Option<&'a Condition> {
     let is_new = |condition: &Condition| {
         let before = prior.conditions.iter().find(|c| c.type_ == condition.type_);
         before.is_none_or(|before| before.reason != condition.reason || before.status != condition.status)

@@ -12,42 +12,38 @@ const MAX_JITTER: SignedDuration = SignedDuration::from_secs(60);
 
 /// When to renew, and whether that keeps the floor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Schedule {
-    /// When the next token is due.
-    pub renewal_time: Timestamp,
+pub(crate) struct Schedule {
+    pub(crate) renewal_time: Timestamp,
     /// A successor that is stored by then reaches the slowest reader before the floor does.
-    pub swap_by: Timestamp,
+    pub(crate) swap_by: Timestamp,
     /// From here on the Secret's token has less than minRemainingSeconds of life.
-    pub floor_time: Timestamp,
+    pub(crate) floor_time: Timestamp,
     /// Set if the life is too short to keep the floor for every reader: what the floor needs.
-    pub shortfall: Option<Shortfall>,
+    pub(crate) shortfall: Option<Shortfall>,
 }
 
-/// A life that is too short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shortfall {
-    /// The token's usable life.
-    pub life: SignedDuration,
+pub(crate) struct Shortfall {
+    pub(crate) life: SignedDuration,
     /// The life that the settings would need: twice the time to renew before the end.
-    pub needed: SignedDuration,
+    pub(crate) needed: SignedDuration,
 }
 
 /// How the swap of a token that was due went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Swap {
+pub(crate) struct Swap {
     /// From the renewal time to the new token in the Secret.
-    pub late: SignedDuration,
+    pub(crate) late: SignedDuration,
     /// Life left in the old token.
-    pub remaining: SignedDuration,
+    pub(crate) remaining: SignedDuration,
     /// Whether the slowest reader may have seen less than minRemainingSeconds, which the schedule had promised.
-    pub violated: bool,
+    pub(crate) violated: bool,
 }
 
 impl Schedule {
     /// The swap of this schedule's token, usable until `usable_until`, for one that was stored at `stored`; `None` if it
     /// was not due yet.
-    #[must_use]
-    pub fn swap(&self, usable_until: Timestamp, stored: Timestamp) -> Option<Swap> {
+    pub(crate) fn swap(&self, usable_until: Timestamp, stored: Timestamp) -> Option<Swap> {
         let late = stored.duration_since(self.renewal_time);
         (!late.is_negative()).then(|| Swap {
             late,
@@ -61,8 +57,7 @@ impl Schedule {
 ///
 /// The jitter comes from the uid and only ever moves the renewal to an earlier time, so that tokens created together
 /// spread out and none is late.
-#[must_use]
-pub fn plan(renewal: &Renewal, uid: &str, issued_at: Timestamp, usable_until: Timestamp) -> Schedule {
+pub(crate) fn plan(renewal: &Renewal, uid: &str, issued_at: Timestamp, usable_until: Timestamp) -> Schedule {
     let life = usable_until.duration_since(issued_at).max(SignedDuration::ZERO);
     let min_remaining = seconds(renewal.min_remaining_seconds);
     let propagation = seconds(renewal.propagation_seconds);

@@ -11,7 +11,6 @@ use crate::api::{RealtimeToken, RealtimeTokenSpec};
 use crate::mint::Ask;
 use crate::resolve;
 
-/// Reads the one RealtimeToken of a text.
 pub(super) fn parse(text: &str) -> Result<RealtimeTokenSpec, String> {
     let mut document = document(text)?;
     let Value::Object(top) = &mut document else {

@@ -1,46 +1,137 @@
-use std::cell::RefCell;
-use std::time::Duration;
+use http::{Request, Response};
+use kube::client::Body;
 
 use super::*;
 
-fn message(namespace: &str, reason: &str) -> Message {
-    let event = Event {
-        type_: EventType::Normal,
-        reason: reason.to_owned(),
-        note: None,
-        action: "Mint".to_owned(),
-        secondary: None,
-    };
-    let about = ObjectReference {
-        namespace: Some(namespace.to_owned()),
-        ..ObjectReference::default()
-    };
-    (event, about)
+/// What was published: when, in milliseconds, and the reason.
+#[derive(Clone, Default)]
+struct Published(Arc<Mutex<Vec<(u128, String)>>>);
+
+impl Published {
+    /// Events of an API server on which each write takes this long, in the namespace "slow" only.
+    fn start(&self, slow: Duration) -> Events {
+        let (published, began) = (self.clone(), Instant::now());
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let published = published.clone();
+            async move {
+                if request.uri().path().contains("/namespaces/slow/") {
+                    sleep(slow).await;
+                }
+                let body = request.into_body().collect_bytes().await?;
+                let event: serde_json::Value = serde_json::from_slice(&body).unwrap();
+                let reason = event["reason"].as_str().unwrap().to_owned();
+                published.0.lock().push((began.elapsed().as_millis(), reason));
+                Ok::<_, kube::Error>(Response::new(Body::from(body)))
+            }
+        });
+        Events::new(Client::new(service, "default"), None)
+    }
+
+    /// Waits until no namespace has a task.
+    async fn all(&self, events: &Events) -> Vec<(u128, String)> {
+        while !events.0.namespaces.lock().is_empty() {
+            sleep(Duration::from_millis(50)).await; // paused time
+        }
+        self.0.lock().clone()
+    }
 }
 
-/// A write that hangs costs its own namespace its Events and no other.
-#[tokio::test(start_paused = true)]
-async fn a_slow_write_holds_up_its_own_namespace_only() {
-    let (sender, messages) = mpsc::channel(HANDED_OVER);
-    let began = Instant::now();
-    let written = RefCell::new(Vec::new());
-    let publish = async |(event, about): Message| {
-        if about.namespace.as_deref() == Some("slow") {
-            tokio::time::sleep(Duration::from_secs(15)).await;
-        }
-        written.borrow_mut().push((event.reason, began.elapsed()));
-    };
-    for (namespace, reason) in [("slow", "one"), ("slow", "two"), ("quick", "three"), ("quick", "four")] {
-        sender.send(message(namespace, reason)).await.unwrap();
+fn about(namespace: &str) -> ObjectReference {
+    ObjectReference {
+        namespace: Some(namespace.to_owned()),
+        ..ObjectReference::default()
     }
-    let publishing = publish_all(messages, publish);
-    let last = async {
-        tokio::time::sleep(Duration::from_secs(60)).await; // paused time
-        drop(sender);
+}
+
+fn send(events: &Events, namespace: &str, count: usize) {
+    for n in 0..count {
+        events.normal(about(namespace), &format!("{namespace}{n}"), String::new());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_goes_out_at_once_and_the_rest_at_the_pace_of_its_namespace() {
+    let published = Published::default();
+    let events = published.start(Duration::ZERO);
+    send(&events, "a", 45);
+    let all = published.all(&events).await;
+    assert_eq!(all.len(), 45);
+    for (n, (time, reason)) in all.iter().enumerate() {
+        assert_eq!(*reason, format!("a{n}"));
+        assert_eq!(*time, 100 * (n as u128).saturating_sub(24), "{reason}");
+    }
+    // The burst is back by now.
+    send(&events, "a", 25);
+    let again = published.all(&events).await;
+    assert_eq!(again[45].0, again[69].0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_with_many_or_slow_events_does_not_hold_up_another() {
+    let published = Published::default();
+    let events = published.start(Duration::from_secs(10));
+    send(&events, "noisy", 200);
+    send(&events, "slow", 2);
+    send(&events, "quick", 2);
+    let all = published.all(&events).await;
+    let of = |namespace: &str| -> Vec<u128> {
+        let own = all.iter().filter(|(_, reason)| reason.starts_with(namespace));
+        own.map(|(time, _)| *time).collect()
     };
-    tokio::join!(publishing, last);
-    let seconds = |(reason, time): &(String, Duration)| (reason.clone(), time.as_secs());
-    let written: Vec<_> = written.borrow().iter().map(seconds).collect();
-    let expected = [("three", 0), ("four", 0), ("one", 15), ("two", 30)];
-    assert_eq!(written, expected.map(|(reason, time)| (reason.to_owned(), time)));
+    assert_eq!(of("quick"), [0, 0]);
+    assert_eq!(of("slow"), [10_000, 20_000]);
+    assert_eq!(of("noisy").len(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_overall_pace_is_shared_fairly() {
+    let published = Published::default();
+    let events = published.start(Duration::ZERO);
+    for n in 0..10 {
+        send(&events, &format!("noisy-{n}-"), 40);
+    }
+    sleep(Duration::from_secs(1)).await; // paused time
+    send(&events, "quiet", 1);
+    let all = published.all(&events).await;
+    let at_once = all.iter().filter(|(time, _)| *time == 0);
+    assert_eq!(at_once.count(), 100);
+    let (quiet, _) = all.iter().find(|(_, reason)| reason == "quiet0").unwrap();
+    assert!(*quiet <= 1000 + 11 * 50, "after all others once: {quiet}");
+    assert_eq!(all.last().unwrap().0, 301 * 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn warnings_come_first_within_their_namespace() {
+    let published = Published::default();
+    let events = published.start(Duration::ZERO);
+    events.normal(about("a"), "Normal", String::new());
+    events.warning(about("a"), "Warning", String::new());
+    let reasons = published.all(&events).await.into_iter().map(|(_, reason)| reason);
+    assert_eq!(reasons.collect::<Vec<_>>(), ["Warning", "Normal"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_namespace_drops_events_and_still_takes_warnings() {
+    let published = Published::default();
+    let events = published.start(Duration::ZERO);
+    send(&events, "a", WAITING + 5);
+    events.warning(about("a"), "Warning", String::new());
+    send(&events, "b", 1);
+    let all = published.all(&events).await;
+    assert_eq!(all.len(), WAITING + 2);
+    assert_eq!(all[0].1, "Warning");
+    assert_eq!(all.last().unwrap().1, format!("a{}", WAITING - 1));
+}
+
+/// An Event of a namespace whose task is about to end is published by it or by another.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_kept_of_an_idle_namespace_and_nothing_is_lost_at_its_end() {
+    let published = Published::default();
+    let events = published.start(Duration::ZERO);
+    let began = Instant::now();
+    for n in 0..50 {
+        send(&events, "a", 1);
+        sleep_until(began + Duration::from_millis(100 * (n + 1))).await; // when the burst is back
+    }
+    assert_eq!(published.all(&events).await.len(), 50);
 }

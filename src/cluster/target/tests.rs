@@ -42,7 +42,7 @@ impl Fixture {
         fixture
     }
 
-    /// Until the watch has told all that it has to tell.
+    /// Until the watch has sent all that it has.
     async fn settle(&self) {
         sleep(Duration::from_secs(10)).await;
     }

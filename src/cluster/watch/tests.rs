@@ -21,7 +21,7 @@ fn create_token(api: &FakeApi, namespace: &str, name: &str) {
 }
 
 /// The events until nothing has come for a while.
-async fn told<K: ResourceExt>(events: &mut Events<K>) -> Vec<String> {
+async fn received<K: ResourceExt>(events: &mut Events<K>) -> Vec<String> {
     let mut all = Vec::new();
     while let Ok(Some(event)) = timeout(Duration::from_secs(20), events.next()).await {
         all.push(match event {
@@ -43,23 +43,23 @@ async fn several_namespaces_are_one_watch() {
         create_token(&api, namespace, name);
     }
     let mut events = tokens(&api.client(), &scope(&["a", "b"]));
-    let mut list = told(&mut events).await;
+    let mut list = received(&mut events).await;
     list[1..3].sort();
     assert_eq!(list, ["init", "?one", "?two", "done"]);
 
     create_token(&api, "b", "three");
     create_token(&api, "c", "unseen");
     api.delete("realtimetokens", "a", "one");
-    let mut changes = told(&mut events).await;
+    let mut changes = received(&mut events).await;
     changes.sort();
     assert_eq!(changes, ["+three", "-one"]);
 
-    // What changed while both watches had to list anew is told as changes, without a new start.
+    // What changed while both watches had to list anew arrives as changes, without a new start.
     api.pause_watches("realtimetokens");
     api.delete("realtimetokens", "b", "two");
     create_token(&api, "a", "four");
     api.expire_watches("realtimetokens");
-    let mut changes = told(&mut events).await;
+    let mut changes = received(&mut events).await;
     changes.sort();
     assert_eq!(changes, ["+four", "+three", "-two", "error", "error"]);
 }
@@ -90,7 +90,7 @@ async fn only_our_secrets_are_watched() {
     secret("ours", json!({MANAGED_BY: MANAGER}));
     secret("theirs", json!({"app": "x"}));
     let mut events = target_secrets(&api.client(), &scope(&[]));
-    assert_eq!(told(&mut events).await, ["init", "?ours", "done"]);
+    assert_eq!(received(&mut events).await, ["init", "?ours", "done"]);
     api.edit("secrets", "a", "ours", &json!({"metadata": {"labels": null}}));
     api.edit(
         "secrets",
@@ -98,7 +98,7 @@ async fn only_our_secrets_are_watched() {
         "theirs",
         &json!({"metadata": {"labels": {MANAGED_BY: MANAGER}}}),
     );
-    assert_eq!(told(&mut events).await, ["-ours", "+theirs"]);
+    assert_eq!(received(&mut events).await, ["-ours", "+theirs"]);
     assert!(
         api.requests().iter().all(|request| request.metadata_only),
         "no data is asked for"
@@ -113,11 +113,11 @@ async fn namespaces_and_providers_are_watched_only_where_they_are_served() {
     }
     let client = api.client();
     assert_eq!(
-        told(&mut namespaces(&client, &scope(&["b"]))).await,
+        received(&mut namespaces(&client, &scope(&["b"]))).await,
         ["init", "?b", "done"]
     );
     assert_eq!(
-        told(&mut namespaces(&client, &scope(&[]))).await,
+        received(&mut namespaces(&client, &scope(&[]))).await,
         ["init", "?a", "?b", "done"]
     );
     api.forget_requests();
@@ -125,8 +125,8 @@ async fn namespaces_and_providers_are_watched_only_where_they_are_served() {
         cluster_providers: false,
         ..scope(&[])
     };
-    assert_eq!(told(&mut namespaces(&client, &without)).await, ["init", "done"]);
-    assert_eq!(told(&mut providers(&client, &without)).await, ["init", "done"]);
+    assert_eq!(received(&mut namespaces(&client, &without)).await, ["init", "done"]);
+    assert_eq!(received(&mut providers(&client, &without)).await, ["init", "done"]);
     assert_eq!(api.requests().len(), 0);
 }
 

@@ -36,7 +36,7 @@ async fn a_secret_that_is_deleted_at_once_is_written_again() {
     assert_eq!(fleet.provider.count(), 1);
 }
 
-/// The Secret lacks the new key until the next token. Nobody edited it.
+/// The Secret lacks the new key until the next token. It was not edited.
 #[tokio::test(start_paused = true)]
 async fn a_key_added_to_the_template_is_no_tamper_alarm() {
     let fleet = Fleet::new(1800);

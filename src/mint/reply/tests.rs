@@ -1,5 +1,5 @@
 //! Replies of the built-in hosts. Over the wire there are only custom endpoints to test with, of whom the status is all
-//! that a message tells (`tests/providers`).
+//! that a message says (`tests/providers`).
 
 use std::time::Duration;
 

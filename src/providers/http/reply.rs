@@ -58,7 +58,6 @@ pub(crate) fn read(block: &Http, mint: &Mint<'_>, body: &[u8]) -> Result<Answer,
     Ok(answer)
 }
 
-/// More keys of the Secret.
 fn outputs(response: &HttpResponse, json: &Value) -> Result<BTreeMap<Cow<'static, str>, SecretString>, UnusableReply> {
     let found = response.outputs.iter().map(|(key, pointer)| {
         let value = match json.pointer(pointer) {

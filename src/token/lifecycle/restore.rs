@@ -3,7 +3,7 @@
 use crate::api::{ConditionType, RealtimeToken, RealtimeTokenStatus, Reason};
 use crate::token::backoff::{Failures, MintFailures, WriteFailures};
 
-/// The failures that a status tells of, after a restart: of mints, or of writes. What was tried is not in it.
+/// The failures that a status records, after a restart: of mints, or of writes. What was tried is not in it.
 pub(in crate::token) fn restored_failures(token: &RealtimeToken) -> (Option<MintFailures>, Option<WriteFailures>) {
     let Some(status) = &token.status else {
         return (None, None);

@@ -169,7 +169,7 @@ fn one_lost_answer_is_no_news_and_two_are() {
     assert_eq!([reports(), reports()], [false, true]);
 }
 
-/// A status tells of failures and not of what was tried.
+/// A status records failures and not what was tried.
 #[test]
 fn restored_failures_hold_what_is_wanted_now_and_no_later_change() {
     let token = realtime_token();

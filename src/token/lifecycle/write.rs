@@ -122,7 +122,7 @@ fn after_changed_write(seen: &Observation<'_>) -> Timestamp {
     due.filter(|due| *due > seen.now).map_or(latest, |due| due.min(latest))
 }
 
-/// How late a token came that was due, whatever brought it in the end. While it was suspended nobody waited for it.
+/// How late a token came that was due, whatever brought it in the end. Time in suspension does not count.
 fn swap(seen: &Observation<'_>, replaced: &Issued) -> Option<Swap> {
     let mut conditions = seen.prior.conditions.iter();
     if conditions.any(|condition| condition.reason == Reason::Suspended.as_str()) {

@@ -12,35 +12,29 @@ use crate::token::Blocked;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CredentialHealth {
     /// The provider's own limit, while it holds.
-    pub limited_until: Option<Timestamp>,
+    pub(crate) limited_until: Option<Timestamp>,
     /// The last word on the key; `None` if the provider was not asked since the start.
-    pub verdict: Option<KeyVerdict>,
+    pub(crate) verdict: Option<KeyVerdict>,
 }
 
-/// What the provider said of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeyVerdict {
     /// The key's revision; the verdict says nothing of other revisions.
-    pub revision: String,
+    pub(crate) revision: String,
     /// `Ok` if the provider accepted the key, `Err` with our message if it rejected it.
-    pub result: Result<(), String>,
+    pub(crate) result: Result<(), String>,
 }
 
-/// What the status of a ClusterRealtimeProvider is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct ProviderFindings<'a> {
-    /// The ClusterRealtimeProvider.
-    pub provider: &'a ClusterRealtimeProvider,
+    pub(crate) provider: &'a ClusterRealtimeProvider,
     /// Its status as last written.
-    pub prior: &'a ClusterRealtimeProviderStatus,
+    pub(crate) prior: &'a ClusterRealtimeProviderStatus,
     /// Names the key in messages.
-    pub key: &'a str,
-    /// The revision of the key, or why there is none.
-    pub revision: Result<&'a str, &'a Blocked>,
-    /// What the provider said of the credential.
-    pub health: &'a CredentialHealth,
-    /// The clock.
-    pub now: Timestamp,
+    pub(crate) key: &'a str,
+    pub(crate) revision: Result<&'a str, &'a Blocked>,
+    pub(crate) health: &'a CredentialHealth,
+    pub(crate) now: Timestamp,
 }
 
 /// Computes the status. The same findings give the same status, so nothing is written while nothing changes.

@@ -9,34 +9,34 @@ use super::Issued;
 use crate::token::{MintInputs, Minted, UnstoredToken};
 
 /// Names this operator as the writer of a Secret.
-pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// The value of [`MANAGED_BY`], and the field manager of every write.
-pub const MANAGER: &str = "realtime-token-operator";
+pub(crate) const MANAGER: &str = "realtime-token-operator";
 /// The RealtimeToken that a Secret belongs to.
 pub const NAME: &str = "realtime-token.dev/name";
 /// When the token was asked for, RFC 3339, by the cluster's clock.
-pub const ISSUED_AT: &str = "realtime-token.dev/issued-at";
+pub(crate) const ISSUED_AT: &str = "realtime-token.dev/issued-at";
 /// The end of the token's usable life, RFC 3339, by the cluster's clock.
-pub const USABLE_UNTIL: &str = "realtime-token.dev/usable-until";
+pub(crate) const USABLE_UNTIL: &str = "realtime-token.dev/usable-until";
 /// The same as published in the data, by the provider's clock.
-pub const EXPIRES_AT: &str = "realtime-token.dev/expires-at";
+pub(crate) const EXPIRES_AT: &str = "realtime-token.dev/expires-at";
 /// When the next token is due, RFC 3339.
 pub const RENEWAL_TIME: &str = "realtime-token.dev/renewal-time";
 /// Counts the tokens.
-pub const REVISION: &str = "realtime-token.dev/revision";
+pub(crate) const REVISION: &str = "realtime-token.dev/revision";
 /// Hash of the spec's fields that make the token.
-pub const SPEC_HASH: &str = "realtime-token.dev/spec-hash";
+pub(crate) const SPEC_HASH: &str = "realtime-token.dev/spec-hash";
 /// Hash of the key.
-pub const CREDENTIAL_REVISION: &str = "realtime-token.dev/credential-revision";
+pub(crate) const CREDENTIAL_REVISION: &str = "realtime-token.dev/credential-revision";
 /// Hash of token.json, as in the operator's audit log.
-pub const CONTENT_HASH: &str = "realtime-token.dev/content-hash";
+pub(crate) const CONTENT_HASH: &str = "realtime-token.dev/content-hash";
 /// Hash of labels, annotations and owner.
-pub const METADATA_HASH: &str = "realtime-token.dev/metadata-hash";
+pub(crate) const METADATA_HASH: &str = "realtime-token.dev/metadata-hash";
 /// The forced renewal that this token obeys.
-pub const RENEW_REQUEST: &str = "realtime-token.dev/handled-renew-request";
+pub(crate) const RENEW_REQUEST: &str = "realtime-token.dev/handled-renew-request";
 
 /// The keys of the Secret that the provider fills beside [`OWN_KEYS`], separated by commas.
-pub const FURTHER_KEYS: &str = "realtime-token.dev/further-keys";
+pub(crate) const FURTHER_KEYS: &str = "realtime-token.dev/further-keys";
 
 /// The annotations of a Secret that holds this token. Labels and annotations of the template are not among them.
 pub(crate) fn of_token(

@@ -15,13 +15,11 @@ use crate::api::{OWN_KEYS, Target};
 use crate::token::{Minted, UnstoredToken, hash};
 
 /// The parts of a Secret that a new token replaces. Has no `Debug`: it holds the token.
-pub struct Content {
-    /// `data`.
-    pub data: BTreeMap<String, ByteString>,
-    /// The annotations that later decisions rest on.
-    pub annotations: BTreeMap<String, String>,
+pub(crate) struct Content {
+    pub(crate) data: BTreeMap<String, ByteString>,
+    pub(crate) annotations: BTreeMap<String, String>,
     /// Hash of token.json, for the audit log.
-    pub hash: String,
+    pub(crate) hash: String,
 }
 
 /// As short as this a quotation gives nothing away.
@@ -29,8 +27,7 @@ const QUOTATION: usize = 16;
 
 impl Content {
     /// Whether a text quotes some of the data, plain or as base64: the refusal of an admission webhook may.
-    #[must_use]
-    pub fn quoted_in(&self, text: &str) -> bool {
+    pub(crate) fn quoted_in(&self, text: &str) -> bool {
         let plain = self.data.values().map(|value| value.0.clone());
         let encoded = self.data.values().map(|value| BASE64.encode(&value.0).into_bytes());
         let data: Vec<Vec<u8>> = plain.chain(encoded).collect();
@@ -41,7 +38,6 @@ impl Content {
 
 /// TanStack AI's `RealtimeToken`, as `JSON.stringify` writes it: `provider`, `token`, `expiresAt` in milliseconds,
 /// `config`, in this order.
-#[must_use]
 pub fn token_json(minted: &Minted) -> SecretString {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
@@ -67,10 +63,7 @@ pub(crate) fn content_hash(minted: &Minted) -> String {
 }
 
 /// Renders the data and the annotations for a new token.
-///
-/// # Errors
-/// A template of the target that doesn't render.
-pub fn content(
+pub(crate) fn content(
     token: &UnstoredToken,
     revision: i64,
     renewal_time: Timestamp,

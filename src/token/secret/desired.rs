@@ -10,17 +10,14 @@ use crate::token::hash;
 
 /// The parts of a Secret that don't come from the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretMetadata {
-    /// Labels: the template's and our own.
-    pub labels: BTreeMap<String, String>,
-    /// Annotations of the template.
-    pub annotations: BTreeMap<String, String>,
+pub(crate) struct SecretMetadata {
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
     /// Hash of these and of the deletion policy.
-    pub hash: String,
+    pub(crate) hash: String,
 }
 
 /// The labels and annotations that the spec asks for, and our own labels.
-#[must_use]
 pub(crate) fn desired_metadata(token_name: &str, target: &Target) -> SecretMetadata {
     let template = target
         .template
@@ -44,8 +41,7 @@ pub(crate) fn desired_metadata(token_name: &str, target: &Target) -> SecretMetad
 }
 
 /// The Secret's owners with this RealtimeToken among them, or without it.
-#[must_use]
-pub fn owners(others: &[OwnerReference], ours: Option<OwnerReference>) -> Vec<OwnerReference> {
+pub(crate) fn owners(others: &[OwnerReference], ours: Option<OwnerReference>) -> Vec<OwnerReference> {
     others
         .iter()
         .filter(|owner| owner.controller != Some(true))

@@ -31,8 +31,7 @@ struct Fields {
 
 /// The fields of one kind (`f:labels`, `f:annotations`) that our field manager owns, so that a template entry that
 /// was taken out can be taken out of the Secret.
-#[must_use]
-pub fn owned_metadata(meta: &ObjectMeta, kind: &str) -> Vec<String> {
+pub(crate) fn owned_metadata(meta: &ObjectMeta, kind: &str) -> Vec<String> {
     let ours = meta.managed_fields.iter().flatten().filter(|entry| is_ours(entry));
     ours.filter_map(|entry| entry.fields_v1.as_ref()?.0.get("f:metadata")?.get(kind)?.as_object())
         .flat_map(|fields| {

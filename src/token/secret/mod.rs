@@ -4,71 +4,65 @@
 //! `content` renders a token (with `template`). Writing is `cluster::target`'s.
 
 pub mod annotations;
-pub mod content;
+pub(crate) mod content;
 mod desired;
 mod managed_fields;
-pub mod template;
+pub(crate) mod template;
 mod view;
 
 use jiff::Timestamp;
 
-pub(crate) use self::content::content_hash;
-pub use self::content::{Content, token_json};
-pub use self::desired::SecretMetadata;
+pub use self::content::token_json;
+pub(crate) use self::content::{Content, content_hash};
+pub(crate) use self::desired::SecretMetadata;
 pub(crate) use self::desired::{desired_metadata, owners};
 pub(crate) use self::managed_fields::owned_metadata;
-pub use self::view::{Meta, SecretView};
+pub(crate) use self::view::{Meta, SecretView};
 use super::MintInputs;
 
-/// The target Secret, as far as its metadata tells.
+/// The target Secret, as far as its metadata shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TargetState {
-    /// There is none.
+pub(crate) enum TargetState {
     Absent,
     /// It has another owner, named here, and is never touched.
     Foreign(String),
-    /// It is ours.
     Ours(Box<Stored>),
 }
 
 /// A Secret of ours, read from metadata alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
+pub(crate) struct Stored {
     /// `metadata.uid`, a precondition of the next write.
-    pub uid: String,
+    pub(crate) uid: String,
     /// `metadata.resourceVersion`, a precondition of the next write.
-    pub resource_version: String,
+    pub(crate) resource_version: String,
     /// The token in it; `None` if the annotations are damaged.
-    pub issued: Option<Issued>,
+    pub(crate) issued: Option<Issued>,
     /// Whether every key of the data is still as we wrote it.
-    pub intact: bool,
+    pub(crate) intact: bool,
     /// Hash of labels, annotations and owner as we last wrote them; `None` if one of them is damaged.
-    pub metadata_hash: Option<String>,
+    pub(crate) metadata_hash: Option<String>,
     /// The renewal time as we last wrote it.
-    pub renewal_time: Option<Timestamp>,
+    pub(crate) renewal_time: Option<Timestamp>,
 }
 
-/// A stored token, as the Secret's annotations tell.
+/// A stored token, as the Secret's annotations describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Issued {
+pub(crate) struct Issued {
     /// When the token was asked for, by our clock.
-    pub issued_at: Timestamp,
+    pub(crate) issued_at: Timestamp,
     /// The end of its usable life, by our clock.
-    pub usable_until: Timestamp,
+    pub(crate) usable_until: Timestamp,
     /// The end of its usable life as published, by the provider's clock.
-    pub expires_at: Timestamp,
-    /// Counts the tokens.
-    pub revision: i64,
-    /// What it was minted from.
-    pub inputs: MintInputs,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) revision: i64,
+    pub(crate) inputs: MintInputs,
     /// Hash of its token.json.
-    pub content_hash: String,
+    pub(crate) content_hash: String,
 }
 
 impl TargetState {
-    /// The token in a Secret of ours.
-    #[must_use]
-    pub fn issued(&self) -> Option<&Issued> {
+    pub(crate) fn issued(&self) -> Option<&Issued> {
         match self {
             Self::Ours(stored) => stored.issued.as_ref(),
             Self::Absent | Self::Foreign(_) => None,

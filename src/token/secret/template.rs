@@ -18,30 +18,19 @@ const MAX_RENDERED: usize = 256 * 1024;
 
 /// A template that doesn't render. The text names the key and the place and quotes nothing of the values.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum TemplateError {
-    /// The template is wrong.
+pub(crate) enum TemplateError {
     #[error("target.template.data[{key:?}] line {line}: {problem}")]
     Invalid {
-        /// The key of the template.
         key: String,
         /// The line within the template.
         line: usize,
-        /// What is wrong.
         problem: String,
     },
-    /// The template produces too much.
     #[error("target.template.data[{key:?}]: the rendered keys exceed {} KiB together", MAX_RENDERED / 1024)]
-    TooLarge {
-        /// The key of the template.
-        key: String,
-    },
+    TooLarge { key: String },
 }
 
-/// Renders every template.
-///
-/// # Errors
-/// The first template that fails.
-pub fn render(
+pub(crate) fn render(
     templates: &BTreeMap<String, String>,
     minted: &Minted,
 ) -> Result<Vec<(String, SecretString)>, TemplateError> {
@@ -90,10 +79,7 @@ fn render_all(
 }
 
 /// Renders with a made-up token, to find a wrong template before a real token is minted for it.
-///
-/// # Errors
-/// The first template that fails.
-pub fn check(
+pub(crate) fn check(
     templates: &BTreeMap<String, String>,
     provider: Cow<'static, str>,
     config: Map<String, Value>,

@@ -13,7 +13,7 @@ use crate::api::{DeletionPolicy, OWN_KEYS, Target};
 
 /// A Secret's metadata, reduced to what decisions need.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretView {
+pub(crate) struct SecretView {
     stored: Stored,
     controller: Option<Controller>,
     name_label: Option<String>,
@@ -22,7 +22,6 @@ pub struct SecretView {
     owned_keys: Option<Vec<Cow<'static, str>>>,
     /// Keys of `data` that another field manager wrote: an edit, or a restored backup.
     foreign_keys: Vec<Cow<'static, str>>,
-    /// [`FURTHER_KEYS`].
     further_keys: Option<String>,
 }
 
@@ -36,11 +35,9 @@ struct Controller {
 /// A Secret's metadata as the API server sends it, without what no decision needs.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Meta {
-    /// `metadata.name`.
-    pub name: String,
-    /// `metadata.namespace`.
-    pub namespace: String,
+pub(crate) struct Meta {
+    pub(crate) name: String,
+    pub(crate) namespace: String,
     uid: String,
     resource_version: String,
     labels: BTreeMap<String, String>,
@@ -85,20 +82,16 @@ impl From<&Meta> for SecretView {
 }
 
 impl SecretView {
-    /// `metadata.resourceVersion`, for comparing two views of one Secret.
-    #[must_use]
-    pub fn resource_version(&self) -> &str {
+    pub(crate) fn resource_version(&self) -> &str {
         &self.stored.resource_version
     }
 
-    /// `metadata.uid`.
-    #[must_use]
-    pub fn uid(&self) -> &str {
+    pub(crate) fn uid(&self) -> &str {
         &self.stored.uid
     }
 
     /// Keys of `data` that we wrote and that are not among the new ones.
-    pub fn stale_keys<'a, V>(&'a self, new: &'a BTreeMap<String, V>) -> impl Iterator<Item = String> + 'a {
+    pub(crate) fn stale_keys<'a, V>(&'a self, new: &'a BTreeMap<String, V>) -> impl Iterator<Item = String> + 'a {
         self.owned_keys
             .iter()
             .flatten()
@@ -107,21 +100,18 @@ impl SecretView {
     }
 
     /// Whether one of these keys of `data` is there and another field manager's.
-    #[must_use]
-    pub fn has_foreign<'a>(&self, mut keys: impl Iterator<Item = &'a String>) -> bool {
+    pub(crate) fn has_foreign<'a>(&self, mut keys: impl Iterator<Item = &'a String>) -> bool {
         keys.any(|key| self.foreign_keys.iter().any(|foreign| foreign == key))
     }
 
     /// The RealtimeToken that the Secret's label names.
-    #[must_use]
-    pub fn token_name(&self) -> Option<&str> {
+    pub(crate) fn token_name(&self) -> Option<&str> {
         self.name_label.as_deref()
     }
 
     /// The Secret as one RealtimeToken sees it. It is ours if its controller is this very RealtimeToken, or if it has
     /// no controller and our labels with this name: retained from a predecessor, or robbed of its owner reference.
-    #[must_use]
-    pub fn seen_by(&self, name: &str, uid: &str, target: &Target) -> TargetState {
+    pub(crate) fn seen_by(&self, name: &str, uid: &str, target: &Target) -> TargetState {
         match &self.controller {
             Some(owner) if owner.uid == uid => {}
             Some(owner) if owner.kind == "RealtimeToken" && owner.name == name => {

@@ -167,7 +167,7 @@ fn an_edited_key_is_noticed() {
             &plain,
             true,
         ),
-        ("somebody else wrote it all", json!([edit(&all)]), &plain, false),
+        ("another manager wrote it all", json!([edit(&all)]), &plain, false),
         (
             "our name, applied",
             json!([writes(MANAGER, "Apply", &all)]),
@@ -264,16 +264,16 @@ fn lost_labels_and_owners_are_missed() {
         }
     };
     let (delete, retain) = (Target::default(), retained());
-    let dress = Some("desired".to_owned());
+    let desired = Some("desired".to_owned());
     for target in [&delete, &retain] {
-        assert_eq!(hash(&|_| {}, target), dress);
+        assert_eq!(hash(&|_| {}, target), desired);
         assert_eq!(hash(&|s| s["labels"][NAME] = "other".into(), target), None);
         assert_eq!(hash(&|s| s["labels"][MANAGED_BY] = "Helm".into(), target), None);
         assert_eq!(hash(&|s| s["labels"] = Value::Null, target), None);
     }
     let orphaned = |s: &mut Value| s["ownerReferences"] = json!([]);
     assert_eq!(hash(&orphaned, &delete), None);
-    assert_eq!(hash(&orphaned, &retain), dress);
+    assert_eq!(hash(&orphaned, &retain), desired);
 }
 
 #[test]
