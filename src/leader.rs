@@ -135,11 +135,24 @@ impl Candidate {
                 Err(lost)
             }
             () = work => {
-                if let Err(problem) = self.lock.release(held.lease, now()).await {
+                if let Err(problem) = self.release(held.lease).await {
                     tracing::warn!(%problem, "the Lease was not released; the next leader waits for its end");
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// A renewal that was under way when the work ended may have been applied, and a label may have been edited: after a
+    /// conflict the Lease is read once more, and released if it is still ours.
+    async fn release(&self, held: Lease) -> Result<(), ClusterError> {
+        match self.lock.release(held, now()).await {
+            Err(ClusterError::Conflict) => {}
+            answer => return answer,
+        }
+        match self.lock.read().await? {
+            Some(lease) if holder(&lease) == Some(&*self.me) => self.lock.release(lease, now()).await,
+            _ => Ok(()),
         }
     }
 

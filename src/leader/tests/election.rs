@@ -284,6 +284,21 @@ async fn a_leader_whose_lease_was_taken_ends() {
     }
 }
 
+/// The work ends while a renewal is under way, which is applied: the version that is held is no longer the Lease's.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_stops_during_a_renewal_releases_the_lease() {
+    let api = FakeApi::new(|_, _| None);
+    let leader = candidate(&api, "old", "old1");
+    let work = async {
+        seconds(1).await;
+        api.set_faults(|_, _| Some(Fault::SlowAnswer(Duration::from_secs(3))));
+        seconds(2).await;
+        api.set_faults(|_, _| None);
+    };
+    leader.lead(work, &CancellationToken::new()).await.unwrap();
+    assert_eq!(spec(&api).holder_identity.as_deref(), Some(""));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_stops_ends_in_time_though_the_release_fails() {
     for fault in FAULTS {
