@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::files;
+
 /// What each module may import of the crate. A folder and the file beside it are one module.
 const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("api", &[]),
@@ -120,9 +122,7 @@ fn src() -> PathBuf {
 /// The code of each module, without comments and tests.
 fn modules() -> BTreeMap<String, String> {
     let mut modules = BTreeMap::<String, String>::new();
-    let mut files = Vec::new();
-    walk(&src(), &mut files);
-    for file in files {
+    for file in files(&src()) {
         let place = file.strip_prefix(src()).unwrap().to_string_lossy().into_owned();
         let module = place.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
         let test_only = ["providers/conformance.rs", "providers/fixture.rs", "token/fixtures.rs"];
@@ -139,14 +139,4 @@ fn modules() -> BTreeMap<String, String> {
         *modules.entry(module).or_default() += &code;
     }
     modules
-}
-
-fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => walk(&path, found),
-            false => found.push(path),
-        }
-    }
 }

@@ -13,3 +13,13 @@ mod layers;
 mod links;
 mod one_file;
 mod providers;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let below = |path: PathBuf| if path.is_dir() { files(&path) } else { vec![path] };
+    entries.flat_map(below).collect()
+}

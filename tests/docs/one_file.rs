@@ -1,10 +1,12 @@
 //! What adding-a-provider.md claims: beside its own files only the list and the `mod` and `use` lines name a provider.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use realtime_token_operator::api::PROVIDER_FIELDS;
 use realtime_token_operator::providers::Block;
+
+use crate::files;
 
 /// Where every provider is listed.
 const LISTS: [&str; 3] = ["api/mod.rs", "api/blocks.rs", "providers/mod.rs"];
@@ -12,8 +14,7 @@ const LISTS: [&str; 3] = ["api/mod.rs", "api/blocks.rs", "providers/mod.rs"];
 #[test]
 fn a_provider_is_named_in_its_own_files_only() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut sources = Vec::new();
-    walk(&src, &mut sources);
+    let sources = files(&src);
     let mut found = Vec::new();
     for (field, facts) in PROVIDER_FIELDS.iter().zip(Block::every_facts()) {
         let names = [format!("\"{field}\""), format!("\"{}\"", facts.title)];
@@ -60,14 +61,4 @@ fn code(path: &Path) -> Vec<(usize, String)> {
         .filter(|(_, line)| !line.trim_start().starts_with("//"))
         .map(|(index, line)| (index + 1, line.to_owned()))
         .collect()
-}
-
-fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => walk(&path, found),
-            false => found.push(path),
-        }
-    }
 }
