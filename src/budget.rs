@@ -1,27 +1,32 @@
 //! One budget per credential: rate, concurrency, the provider's own limit and its last verdict on the key, shared by
 //! all tokens of the credential.
 //!
-//! [`Budget`] is a plain state machine with time as an argument. Tokens that may not be minted yet wait in a queue,
-//! first issue before renewals and nearest deadline first. Credentials never wait for each other. [`Budgets`] shares it
-//! between tasks and wakes what must be woken after each change.
+//! Tokens that may not be minted yet wait in a queue, first issue before renewals and nearest deadline first. Credentials
+//! never wait for each other. Time is an argument. Every change wakes the task that waits in [`Budgets::next`], and news
+//! of a credential goes to the receiver that [`Budgets::new`] returns.
 
 mod credential;
-mod shared;
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc};
 
 use self::credential::CredentialBudget;
-pub(crate) use self::shared::Budgets;
 use crate::api::RateLimit;
 use crate::token::report::provider::{CredentialHealth, KeyVerdict};
 
-#[derive(Debug)]
-struct Budget<C, K> {
+/// The budgets of all credentials `C`, for tokens `K`.
+pub(crate) struct Budgets<C, K> {
     concurrency: usize,
-    credentials: HashMap<C, CredentialBudget<K>>,
+    credentials: Mutex<HashMap<C, CredentialBudget<K>>>,
+    /// Wakes [`Budgets::next`].
+    changed: Notify,
+    /// Credentials whose health may have changed.
+    news: mpsc::UnboundedSender<C>,
 }
 
 /// The order in the queue: lower is sooner.
@@ -53,85 +58,130 @@ pub(crate) enum Ending {
     Throttled(Timestamp),
 }
 
-impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budget<C, K> {
-    fn new(concurrency: usize) -> Self {
-        Self {
+impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
+    /// Budgets that allow `concurrency` mints at a time for each credential. The receiver gets each credential whose
+    /// health may have changed.
+    pub(crate) fn new(concurrency: usize) -> (Self, mpsc::UnboundedReceiver<C>) {
+        let (news, receiver) = mpsc::unbounded_channel();
+        let budgets = Self {
             concurrency: concurrency.max(1),
-            credentials: HashMap::new(),
-        }
+            credentials: Mutex::default(),
+            changed: Notify::new(),
+            news,
+        };
+        (budgets, receiver)
     }
 
-    fn of(&mut self, credential: &C) -> &mut CredentialBudget<K> {
-        let concurrency = self.concurrency;
-        self.credentials
-            .entry(credential.clone())
-            .or_insert_with(|| CredentialBudget::new(concurrency))
+    fn with<T>(&self, credential: &C, work: impl FnOnce(&mut CredentialBudget<K>) -> T) -> T {
+        let mut all = self.credentials.lock();
+        let new = || CredentialBudget::new(self.concurrency);
+        work(all.entry(credential.clone()).or_insert_with(new))
     }
 
-    fn acquire(
-        &mut self,
+    /// Asks for a slot to mint `token`. After [`Admission::Go`] the slot must be given back by [`Budgets::release`].
+    pub(crate) fn acquire(
+        &self,
         credential: &C,
         token: &K,
         priority: Priority,
         limit: Option<RateLimit>,
         now: Timestamp,
     ) -> Admission {
-        let budget = self.of(credential);
-        budget.set_limit(limit, now);
-        budget.acquire(token, priority, now)
+        let admission = self.with(credential, |budget| {
+            budget.set_limit(limit, now);
+            budget.acquire(token, priority, now)
+        });
+        if admission != Admission::Go {
+            self.changed.notify_one();
+        }
+        admission
     }
 
-    fn release(&mut self, credential: &C, ending: Ending, now: Timestamp) -> SignedDuration {
-        let concurrency = self.concurrency;
-        self.credentials
-            .get_mut(credential)
-            .map_or(SignedDuration::ZERO, |budget| budget.release(ending, concurrency, now))
+    /// Gives a slot back. Returns how much longer the credential is limited than was known before.
+    pub(crate) fn release(&self, credential: &C, ending: Ending, now: Timestamp) -> SignedDuration {
+        let mut all = self.credentials.lock();
+        let budget = all.get_mut(credential);
+        let longer = budget.map_or(SignedDuration::ZERO, |it| it.release(ending, self.concurrency, now));
+        drop(all);
+        self.changed.notify_one();
+        if longer.is_positive() {
+            self.report(credential);
+        }
+        longer
     }
 
-    fn withdraw(&mut self, token: &K) {
-        for budget in self.credentials.values_mut() {
+    /// Takes a token that is no longer to be minted out of the queue.
+    pub(crate) fn withdraw(&self, token: &K) {
+        for budget in self.credentials.lock().values_mut() {
             budget.withdraw(token);
+        }
+        self.changed.notify_one();
+    }
+
+    /// Remembers what the provider said of the key, and reports what is news.
+    pub(crate) fn note_verdict(&self, credential: &C, verdict: KeyVerdict) {
+        let is_news = self.with(credential, |budget| {
+            let is_news = budget.verdict.as_ref() != Some(&verdict);
+            budget.verdict = Some(verdict);
+            is_news
+        });
+        if is_news {
+            self.report(credential);
+        }
+    }
+
+    /// Has the health of a credential reported again, since its key was changed.
+    pub(crate) fn report(&self, credential: &C) {
+        // Fails only after the controller has stopped.
+        let _ = self.news.send(credential.clone());
+    }
+
+    /// Forgets the verdicts on credentials that are not `used`, and then everything of a credential that is idle.
+    pub(crate) fn retain_verdicts(&self, used: impl Fn(&C) -> bool) {
+        for (credential, budget) in self.credentials.lock().iter_mut() {
+            budget.verdict.take_if(|_| !used(credential));
+        }
+        self.changed.notify_one(); // polls, which drops what is idle
+    }
+
+    pub(crate) fn health(&self, credential: &C, now: Timestamp) -> CredentialHealth {
+        let all = self.credentials.lock();
+        let health = all.get(credential).map(|budget| CredentialHealth {
+            limited_until: budget.limited_until(now),
+            verdict: budget.verdict.clone(),
+        });
+        health.unwrap_or_default()
+    }
+
+    /// Waits until slots have come, and returns the tokens they are reserved for. Each of them is to
+    /// [`Budgets::acquire`] within seconds. Made for one waiting task. `now` reads the clock.
+    pub(crate) async fn next(&self, now: impl Fn() -> Timestamp) -> Vec<K> {
+        loop {
+            let at = now();
+            let (woken, next) = self.poll(at);
+            if !woken.is_empty() {
+                return woken;
+            }
+            let changed = self.changed.notified();
+            let Some(next) = next else {
+                changed.await;
+                continue;
+            };
+            let wait = Duration::try_from(next.duration_since(at)).unwrap_or(Duration::from_millis(1));
+            let _ = tokio::time::timeout(wait, changed).await;
         }
     }
 
     /// The tokens whose slot has come, and when to ask again.
-    fn poll(&mut self, now: Timestamp) -> (Vec<K>, Option<Timestamp>) {
+    fn poll(&self, now: Timestamp) -> (Vec<K>, Option<Timestamp>) {
+        let mut all = self.credentials.lock();
         let mut woken = Vec::new();
-        let mut next: Option<Timestamp> = None;
-        for budget in self.credentials.values_mut() {
+        for budget in all.values_mut() {
             budget.poll(now, &mut woken);
-            if let Some(at) = budget.next_change(now) {
-                next = Some(next.map_or(at, |earlier| earlier.min(at)));
-            }
         }
-        self.credentials.retain(|_, budget| !budget.is_idle(now));
+        let next = all.values().filter_map(|budget| budget.next_change(now)).min();
+        all.retain(|_, budget| !budget.is_idle(now));
         (woken, next)
-    }
-
-    /// Remembers what the provider said of the key. Returns whether it is news.
-    fn note_verdict(&mut self, credential: &C, verdict: KeyVerdict) -> bool {
-        let known = &mut self.of(credential).verdict;
-        let is_news = known.as_ref() != Some(&verdict);
-        *known = Some(verdict);
-        is_news
-    }
-
-    fn retain_verdicts(&mut self, used: impl Fn(&C) -> bool) {
-        for (credential, budget) in &mut self.credentials {
-            if budget.verdict.is_some() && !used(credential) {
-                budget.verdict = None;
-            }
-        }
-    }
-
-    fn health(&self, credential: &C, now: Timestamp) -> CredentialHealth {
-        self.credentials
-            .get(credential)
-            .map(|budget| CredentialHealth {
-                limited_until: budget.limited_until(now),
-                verdict: budget.verdict.clone(),
-            })
-            .unwrap_or_default()
     }
 }
 

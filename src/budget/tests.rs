@@ -1,3 +1,5 @@
+mod waking;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -22,7 +24,7 @@ fn limit(requests_per_minute: i64, burst: i64) -> Option<RateLimit> {
 
 #[test]
 fn first_issue_before_renewals_and_nearest_deadline_first() {
-    let mut budget = Budget::new(1);
+    let (budget, _news) = Budgets::new(1);
     assert_eq!(
         budget.acquire(&"key", &"a", priority(true, 9), None, at(0)),
         Admission::Go
@@ -49,7 +51,7 @@ fn first_issue_before_renewals_and_nearest_deadline_first() {
 
 #[test]
 fn a_newcomer_does_not_pass_the_queue() {
-    let mut budget = Budget::new(1);
+    let (budget, _news) = Budgets::new(1);
     budget.acquire(&"key", &"a", priority(true, 9), None, at(0));
     budget.acquire(&"key", &"b", priority(true, 9), None, at(0));
     budget.release(&"key", Ending::Answered, at(0));
@@ -62,7 +64,7 @@ fn a_newcomer_does_not_pass_the_queue() {
 
 #[test]
 fn a_throttled_credential_stops_alone_and_starts_slowly() {
-    let mut budget = Budget::new(8);
+    let (budget, _news) = Budgets::new(8);
     for token in 0..8 {
         assert_eq!(
             budget.acquire(&"dry", &token, priority(true, 0), None, at(0)),
@@ -92,7 +94,7 @@ fn a_throttled_credential_stops_alone_and_starts_slowly() {
 
 #[test]
 fn a_token_that_does_not_claim_its_slot_delays_the_next_by_the_reservation_only() {
-    let mut budget = Budget::new(1);
+    let (budget, _news) = Budgets::new(1);
     budget.acquire(&"key", &"a", priority(true, 0), None, at(0));
     budget.acquire(&"key", &"gone", priority(true, 1), None, at(0));
     budget.acquire(&"key", &"b", priority(true, 2), None, at(0));
@@ -110,7 +112,7 @@ fn accepted(revision: &str) -> KeyVerdict {
 
 #[test]
 fn a_withdrawn_token_gives_up_its_place_and_its_slot() {
-    let mut budget = Budget::new(1);
+    let (budget, _news) = Budgets::new(1);
     for token in ["a", "reserved", "queued", "b"] {
         budget.acquire(&"key", &token, priority(true, 0), None, at(0));
     }
@@ -124,11 +126,11 @@ fn a_withdrawn_token_gives_up_its_place_and_its_slot() {
 
 #[test]
 fn a_limit_seen_by_several_mints_counts_once() {
-    let mut budget = Budget::new(8);
+    let (budget, _news) = Budgets::new(8);
     for token in 0..4 {
         budget.acquire(&"key", &token, priority(true, 0), None, at(0));
     }
-    let mut throttled = |until, now| budget.release(&"key", Ending::Throttled(at(until)), at(now)).as_secs();
+    let throttled = |until, now| budget.release(&"key", Ending::Throttled(at(until)), at(now)).as_secs();
     assert_eq!(throttled(30, 10), 20);
     assert_eq!(throttled(30, 11), 0);
     assert_eq!(throttled(20, 12), 0, "a shorter one does not end it sooner");
@@ -139,36 +141,37 @@ fn a_limit_seen_by_several_mints_counts_once() {
 
 #[test]
 fn a_verdict_is_kept_while_it_is_used() {
-    let mut budget = Budget::<_, u8>::new(8);
-    assert!(budget.note_verdict(&"key", accepted("1")));
-    assert!(!budget.note_verdict(&"key", accepted("1")), "no news");
-    assert!(budget.note_verdict(&"key", accepted("2")));
-    assert!(budget.note_verdict(&"tenants", accepted("1")));
+    let (budget, mut news) = Budgets::<_, u8>::new(8);
+    for (credential, revision) in [("key", "1"), ("key", "1"), ("key", "2"), ("tenants", "1")] {
+        budget.note_verdict(&credential, accepted(revision));
+    }
+    let reported: Vec<_> = std::iter::from_fn(|| news.try_recv().ok()).collect();
+    assert_eq!(reported, ["key", "key", "tenants"], "the same again is no news");
     budget.poll(at(1000));
     assert_eq!(budget.health(&"key", at(1000)).verdict, Some(accepted("2")));
     budget.retain_verdicts(|credential| *credential == "key");
     budget.poll(at(1000));
-    assert_eq!(budget.credentials.keys().collect::<Vec<_>>(), [&"key"]);
+    assert_eq!(budget.credentials.lock().keys().collect::<Vec<_>>(), [&"key"]);
     assert_eq!(budget.health(&"tenants", at(1000)), CredentialHealth::default());
 }
 
 #[test]
 fn an_idle_credential_is_forgotten() {
-    let mut budget = Budget::new(8);
+    let (budget, _news) = Budgets::new(8);
     budget.acquire(&"key", &"a", priority(true, 0), limit(60, 1), at(0));
     budget.poll(at(10));
-    assert!(!budget.credentials.is_empty(), "a mint is in flight");
+    assert!(!budget.credentials.lock().is_empty(), "a mint is in flight");
     budget.release(&"key", Ending::Throttled(at(20)), at(10));
     budget.poll(at(19));
-    assert!(!budget.credentials.is_empty(), "it is limited");
+    assert!(!budget.credentials.lock().is_empty(), "it is limited");
     budget.poll(at(20));
-    assert!(budget.credentials.is_empty());
+    assert!(budget.credentials.lock().is_empty());
 }
 
 proptest! {
     #[test]
     fn never_more_than_the_rate(rpm in 1i64..600, burst in 1i64..20, steps in proptest::collection::vec(0i64..3000, 1..200)) {
-        let mut budget = Budget::new(1000);
+        let (budget, _news) = Budgets::new(1000);
         let (mut now, mut granted) = (at(0), Vec::new());
         for (token, millis) in steps.into_iter().enumerate() {
             now += SignedDuration::from_millis(millis);

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::*;
+use super::super::*;
 
 const KEY: &str = "key";
 
