@@ -112,52 +112,24 @@ impl Metrics {
     fn register(&mut self, per_object: bool) {
         self.registry.register_collector(Box::new(process::Process));
         let registry = self.registry.sub_registry_with_prefix("realtime_token");
-        registry.register(
-            "mints",
-            "Calls to a provider for a token, by outcome",
-            self.mints.clone(),
-        );
-        registry.register(
-            "mint_duration_seconds",
-            "How long a provider takes to answer",
-            self.mint_duration.clone(),
-        );
-        registry.register(
-            "rotation_lateness_seconds",
-            "From the renewal time to the new token in the Secret",
-            self.lateness.clone(),
-        );
-        registry.register(
-            "remaining_at_swap_seconds",
-            "Life left in a token when its successor was stored",
-            self.remaining_at_swap.clone(),
-        );
-        registry.register(
-            "freshness_violations",
-            "Rotations that left readers less than minRemainingSeconds, the kubelet's delay included",
-            self.violations.clone(),
-        );
-        registry.register(
-            "provider_limited_seconds",
-            "Time for which a provider told a credential to wait",
-            self.limited_seconds.clone(),
-        );
-        registry.register("reconcile", "Reconciles, by outcome", self.reconciles.clone());
-        registry.register(
-            "reconcile_duration_seconds",
-            "How long a reconcile takes",
-            self.reconcile_duration.clone(),
-        );
-        registry.register(
-            "api_requests",
-            "Requests to the Kubernetes API",
-            self.api_requests.clone(),
-        );
-        registry.register(
-            "leader",
-            "1 if this replica is the leader, 0 if it stands by",
-            self.leader.clone(),
-        );
+        macro_rules! register {
+            ($($metric:ident $name:literal: $help:literal;)*) => {
+                $(registry.register($name, $help, self.$metric.clone());)*
+            };
+        }
+        register! {
+            mints "mints": "Calls to a provider for a token, by outcome";
+            mint_duration "mint_duration_seconds": "How long a provider takes to answer";
+            lateness "rotation_lateness_seconds": "From the renewal time to the new token in the Secret";
+            remaining_at_swap "remaining_at_swap_seconds": "Life left in a token when its successor was stored";
+            violations "freshness_violations":
+                "Rotations that left readers less than minRemainingSeconds, the kubelet's delay included";
+            limited_seconds "provider_limited_seconds": "Time for which a provider told a credential to wait";
+            reconciles "reconcile": "Reconciles, by outcome";
+            reconcile_duration "reconcile_duration_seconds": "How long a reconcile takes";
+            api_requests "api_requests": "Requests to the Kubernetes API";
+            leader "leader": "1 if this replica is the leader, 0 if it stands by";
+        }
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The running version", version);
         registry.register_collector(Box::new(tokens::Tokens {
