@@ -31,7 +31,7 @@ pub(crate) fn status(findings: &Findings<'_>) -> RealtimeTokenStatus {
     let issued = intact_token(&seen.target);
     let schedule = issued.and(seen.schedule());
     let time = |at: Timestamp| Time(whole_second(at));
-    let failing = Failing::in_situation(situation);
+    let (failed_mint_attempts, failed_write_attempts, (last, next)) = failing(situation);
     let prior = &seen.prior;
     RealtimeTokenStatus {
         observed_generation: seen.token.metadata.generation,
@@ -53,10 +53,10 @@ pub(crate) fn status(findings: &Findings<'_>) -> RealtimeTokenStatus {
         expires_at: issued.map(|issued| time(issued.expires_at)),
         renewal_time: schedule.map(|schedule| time(schedule.renewal_time)),
         revision: issued.map(|issued| issued.revision).or(prior.revision),
-        failed_mint_attempts: failing.mints,
-        failed_write_attempts: failing.writes,
-        last_failure_time: failing.last.map(time),
-        next_attempt_time: failing.next.map(time),
+        failed_mint_attempts,
+        failed_write_attempts,
+        last_failure_time: last.map(time),
+        next_attempt_time: next.map(time),
         last_handled_renew_request: issued.map_or_else(
             || prior.last_handled_renew_request.clone(),
             |issued| issued.inputs.renew_request.clone(),
@@ -64,42 +64,26 @@ pub(crate) fn status(findings: &Findings<'_>) -> RealtimeTokenStatus {
     }
 }
 
-/// The failures of a situation: of mints, or of writes.
-#[derive(Default)]
-struct Failing {
-    mints: Option<i64>,
-    writes: Option<i64>,
-    last: Option<Timestamp>,
-    next: Option<Timestamp>,
-}
+type Times = (Option<Timestamp>, Option<Timestamp>);
 
-impl Failing {
-    fn in_situation(situation: &Situation) -> Self {
-        match situation {
-            Situation::MintFailing(failures) => Self {
-                mints: count(failures),
-                ..Self::of(failures)
-            },
-            Situation::WriteFailing(failures) => Self {
-                writes: count(failures),
-                ..Self::of(failures)
-            },
-            Situation::Settled | Situation::Pending | Situation::Blocked(_) | Situation::Suspended => Self::default(),
-        }
+/// The failed mints, the failed writes, the time of the last failure and that of the next attempt.
+fn failing(situation: &Situation) -> (Option<i64>, Option<i64>, Times) {
+    // A mint that waits for a limit has not failed.
+    fn of<I>(failures: &Failures<I>) -> (Option<i64>, Times) {
+        let failed = Some(failures.failed).filter(|failed| *failed > 0).map(i64::from);
+        (failed, (failed.map(|_| failures.last), Some(failures.next)))
     }
-
-    fn of<I>(failures: &Failures<I>) -> Self {
-        Self {
-            last: count(failures).map(|_| failures.last),
-            next: Some(failures.next),
-            ..Self::default()
+    match situation {
+        Situation::MintFailing(failures) => {
+            let (failed, times) = of(failures);
+            (failed, None, times)
         }
+        Situation::WriteFailing(failures) => {
+            let (failed, times) = of(failures);
+            (None, failed, times)
+        }
+        Situation::Settled | Situation::Pending | Situation::Blocked(_) | Situation::Suspended => Default::default(),
     }
-}
-
-/// `None` for a mint that waits for a limit and has not failed.
-fn count<I>(failures: &Failures<I>) -> Option<i64> {
-    Some(failures.failed).filter(|failed| *failed > 0).map(i64::from)
 }
 
 /// The conditions of a RealtimeToken that can't be read; Ready is the first. What else was known of it stays.
