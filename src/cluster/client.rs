@@ -120,16 +120,16 @@ fn describe(request: &http::Request<Body>) -> (&'static str, &'static str) {
         .query()
         .is_some_and(|query| query.contains("watch=true") || query.contains("watch=1"));
     let kinds = [
-        ("/realtimetokens", "realtimetokens"),
-        ("/clusterrealtimeproviders", "clusterrealtimeproviders"),
-        ("/secrets", "secrets"),
-        ("/events", "events"),
-        ("/leases", "leases"),
-        ("/namespaces", "namespaces"),
+        "realtimetokens",
+        "clusterrealtimeproviders",
+        "secrets",
+        "events",
+        "leases",
+        "namespaces",
     ];
-    let found = kinds.into_iter().find(|(part, _)| path.contains(part));
-    let resource = found.map_or("other", |(_, resource)| resource);
-    let collection = found.is_some_and(|(part, _)| path.ends_with(part));
+    let found = kinds.into_iter().find(|kind| path.split('/').any(|part| part == *kind));
+    let resource = found.unwrap_or("other");
+    let collection = path.rsplit('/').next() == found;
     let verb = match *request.method() {
         http::Method::GET if watching => "watch",
         http::Method::GET if collection => "list",

@@ -9,11 +9,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::Event;
 use kube::{Api, Client};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::target_cache::TargetCache;
 use super::{ClusterError, Name, SecretMeta, bounded, write};
-use crate::token::secret::{self, Content, SecretMetadata, SecretView, annotations};
+use crate::token::secret::{self, Content, SecretMetadata, SecretView, annotations, annotations::MANAGER};
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const APPLY_PATCH: &str = "application/apply-patch+yaml"; // JSON is YAML
@@ -64,22 +65,8 @@ impl Targets {
             type_: Some("Opaque".to_owned()),
             ..Secret::default()
         };
-        let path = format!(
-            "/api/v1/namespaces/{}/secrets?fieldManager={}",
-            name.namespace,
-            annotations::MANAGER
-        );
-        self.written(
-            name,
-            write(
-                &self.client,
-                http::Method::POST,
-                path,
-                "application/json",
-                json_bytes(&secret),
-            )
-            .await,
-        )
+        self.write(name, http::Method::POST, "application/json", "?", &secret)
+            .await
     }
 
     /// Replaces the token and its annotations. A [`ClusterError::Conflict`] or [`ClusterError::NotFound`] means that the
@@ -119,7 +106,7 @@ impl Targets {
     ) -> Result<Arc<SecretView>, ClusterError> {
         let metadata = precondition(seen, json!({"name": name.name, "annotations": content.annotations}));
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": content.data});
-        self.patch(name, APPLY_PATCH, "&force=true", &secret).await
+        self.patch(name, APPLY_PATCH, "force=true&", &secret).await
     }
 
     /// Brings labels, annotations and owner up to date; the data stays. Errors are those of [`Self::update`].
@@ -158,10 +145,6 @@ impl Targets {
         self.patch(name, MERGE_PATCH, "", &patch).await
     }
 
-    fn forget(&self, name: &Name) {
-        self.cache.forget(name);
-    }
-
     /// Applies an event of the watch on the operator's Secrets. Returns the RealtimeTokens whose Secret is now another
     /// than our own last write.
     pub(crate) fn apply_event(&self, event: Event<SecretMeta>) -> Vec<Name> {
@@ -180,28 +163,33 @@ impl Targets {
         query: &str,
         patch: &Value,
     ) -> Result<Arc<SecretView>, ClusterError> {
-        let Name {
-            namespace,
-            name: secret,
-        } = name;
-        let manager = annotations::MANAGER;
-        let path = format!("/api/v1/namespaces/{namespace}/secrets/{secret}?fieldManager={manager}{query}");
-        let body = json_bytes(patch);
-        self.written(
-            name,
-            write(&self.client, http::Method::PATCH, path, content_type, body).await,
-        )
+        let rest = format!("/{}?{query}", name.name);
+        self.write(name, http::Method::PATCH, content_type, &rest, patch).await
     }
 
-    fn written(&self, name: &Name, answer: Result<SecretMeta, ClusterError>) -> Result<Arc<SecretView>, ClusterError> {
-        match answer {
+    /// `rest` is what follows the collection in the path, up to the field manager.
+    async fn write(
+        &self,
+        name: &Name,
+        method: http::Method,
+        content_type: &'static str,
+        rest: &str,
+        body: &impl Serialize,
+    ) -> Result<Arc<SecretView>, ClusterError> {
+        let path = format!(
+            "/api/v1/namespaces/{}/secrets{rest}fieldManager={MANAGER}",
+            name.namespace
+        );
+        // Maps with string keys: serde_json can't fail on them.
+        let body = serde_json::to_vec(body).unwrap_or_default();
+        match write::<SecretMeta>(&self.client, method, path, content_type, body).await {
             Ok(secret) => {
                 self.cache.insert_written(name, &secret.view);
                 Ok(secret.view)
             }
             Err(error) => {
                 // What is known may be wrong now: a write without an answer may have been applied.
-                self.forget(name);
+                self.cache.forget(name);
                 Err(error)
             }
         }
@@ -213,11 +201,6 @@ fn precondition(seen: &SecretView, mut changes: Value) -> Value {
     changes["uid"] = json!(seen.uid());
     changes["resourceVersion"] = json!(seen.resource_version());
     changes
-}
-
-/// Maps with string keys: serde_json can't fail on them.
-fn json_bytes(value: &impl serde::Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_default()
 }
 
 #[cfg(test)]

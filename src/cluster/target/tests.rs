@@ -236,7 +236,7 @@ async fn an_update_takes_away_the_keys_and_annotations_that_are_no_longer_ours()
     fixture.edit_unseen();
     let patch = json!({"data": {"foreign": "eQ=="}});
     fixture.api.edit("secrets", "shop", "voice", &patch);
-    fixture.targets.forget(&name());
+    fixture.targets.cache.forget(&name());
     let live = fixture.targets.observe(&name()).await.unwrap().unwrap();
     assert_ne!(live.resource_version(), created.resource_version());
     fixture.targets.update(&name(), &live, content("2")).await.unwrap();
