@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::cluster::client::{self, ClientError};
 use crate::cluster::lease::LeaseLock;
 use crate::cluster::{ClusterError, served};
+use crate::mint::innermost;
 
 /// Between two attempts of a check that failed.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -135,13 +136,4 @@ async fn lease_is_renewed(lock: &LeaseLock, first: &mut Option<String>) -> Resul
         true => Err(no_leader()),
         false => Ok(format!("{holder} holds the Lease {}", lock.name())),
     }
-}
-
-/// The last cause of an error: the outer ones of an HTTP client only say that a request failed.
-fn innermost(problem: &dyn std::error::Error) -> String {
-    let mut cause = problem;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }

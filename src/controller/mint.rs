@@ -88,14 +88,13 @@ fn start(ctx: &Arc<Context>, order: Order) {
             .await;
         let end = match result {
             Ok(Ok(end)) => end,
-            Ok(Err(_)) => MintEnd::Failed(MintError::Unavailable {
-                message: format!("the mint did not end within {} s", TIMEOUT.as_secs()),
-            }),
+            Ok(Err(_)) => {
+                let message = format!("the mint did not end within {} s", TIMEOUT.as_secs());
+                MintEnd::Failed(MintError::unavailable(message))
+            }
             Err(_) => {
                 tracing::error!(token = %order.name, "a mint panicked; this is a bug of the operator");
-                MintEnd::Failed(MintError::Unavailable {
-                    message: "the mint panicked; see the operator's log".into(),
-                })
+                MintEnd::Failed(MintError::unavailable("the mint panicked; see the operator's log"))
             }
         };
         finish(&ctx, &order, end);

@@ -193,13 +193,12 @@ impl ProviderClient {
         let body = if status.is_success() {
             let (body, whole) = read(&mut response, REPLY_CAP).await.map_err(failed)?;
             if !whole {
-                let message = format!(
+                return Err(MintError::unavailable(format!(
                     "{} answered {} with more than {REPLY_CAP} bytes, which no token takes. If it stays so, \
                      something on the way answers in the provider's place.",
                     responder.name,
                     status.as_u16()
-                );
-                return Err(MintError::Unavailable { message });
+                )));
             }
             body
         } else {
@@ -223,17 +222,13 @@ impl ProviderClient {
 /// Random bytes for ids and salts.
 fn nonce() -> Result<[u8; 16], MintError> {
     let mut nonce = [0; 16];
-    aws_lc_rs::rand::fill(&mut nonce).map_err(|_| MintError::Unavailable {
-        message: "the system gives no random numbers".into(),
-    })?;
+    aws_lc_rs::rand::fill(&mut nonce).map_err(|_| MintError::unavailable("the system gives no random numbers"))?;
     Ok(nonce)
 }
 
 /// A bug of an adapter, as an error and not as a panic.
 pub(crate) fn no_origin() -> MintError {
-    MintError::Unavailable {
-        message: "the adapter sends requests without end or to nowhere; this is a bug of the operator".into(),
-    }
+    MintError::unavailable("the adapter sends requests without end or to nowhere; this is a bug of the operator")
 }
 
 /// The body up to the cap, and whether that is all of it.
@@ -279,8 +274,8 @@ fn guarded_hosts(policy: &EndpointPolicy) -> impl Iterator<Item = String> {
     })
 }
 
-/// The cause: reqwest's own messages don't have it.
-fn innermost(error: &dyn std::error::Error) -> String {
+/// The last cause of an error: the outer ones of an HTTP client only say that a request failed.
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

@@ -50,14 +50,7 @@ impl EndpointPolicy {
             Endpoint::Local => Ok(None),
             Endpoint::BuiltIn(own) => origin(own).map(Some),
             Endpoint::Tenant(own) => origin(own).map(Some),
-            Endpoint::Custom(custom) => {
-                let url = origin(custom)?;
-                if self.lists(&url) {
-                    Ok(Some(url))
-                } else {
-                    Err(EndpointError::NotAllowed(key(&url)))
-                }
-            }
+            Endpoint::Custom(custom) => self.check_service(custom, false).map(Some),
         }
     }
 

@@ -27,6 +27,7 @@ pub(crate) mod wire;
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 
+pub(crate) use self::client::innermost;
 pub use self::client::{ClientConfig, ClientError, ProviderClient};
 pub use self::credential::Credential;
 pub use self::endpoint::{Endpoint, EndpointError, EndpointPolicy};

@@ -58,9 +58,7 @@ impl Reply {
             };
         }
         let hint = "If it stays so, something on the way answers in the provider's place, or its API has changed.";
-        MintError::Unavailable {
-            message: format!("{name} answered {status}, but {unusable}. {hint}"),
-        }
+        MintError::unavailable(format!("{name} answered {status}, but {unusable}. {hint}"))
     }
 }
 

@@ -175,19 +175,15 @@ impl Request {
             secret(mint.credential, user)?.expose_secret(),
             secret(mint.credential, password)?.expose_secret(),
         );
-        let refuse = |message: String| MintError::Rejected {
-            credential: true,
-            message,
-        };
         if name.contains(':') {
             let key = user.key;
-            return Err(refuse(format!(
+            return Err(MintError::wrong_key(format!(
                 "{key} in the Secret holds a colon, which `Authorization: Basic` can't carry"
             )));
         }
         let value = format!("Basic {}", BASE64.encode(format!("{name}:{password}")));
-        let mut value =
-            HeaderValue::try_from(value).map_err(|_| refuse("the credential can't be sent as a header".into()))?;
+        let mut value = HeaderValue::try_from(value)
+            .map_err(|_| MintError::wrong_key("the credential can't be sent as a header"))?;
         value.set_sensitive(true);
         self.headers.insert(AUTHORIZATION, value);
         Ok(self)

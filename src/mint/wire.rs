@@ -20,33 +20,22 @@ pub(crate) fn credential_header(
     field: &SecretField,
     scheme: &str,
 ) -> Result<HeaderValue, MintError> {
-    let refuse = |message| {
-        Err(MintError::Rejected {
-            credential: true,
-            message,
-        })
-    };
     let key = secret(credential, field)?.expose_secret();
     let header = sendable(key).and_then(|key| HeaderValue::from_str(&format!("{scheme}{key}")).ok());
-    let Some(mut header) = header else {
-        return refuse(
-            "the API key holds white space, a line break or a character beyond ASCII: put the bare key in the Secret"
-                .into(),
-        );
-    };
+    let mut header = header.ok_or_else(|| {
+        MintError::wrong_key(
+            "the API key holds white space, a line break or a character beyond ASCII: put the bare key in the Secret",
+        )
+    })?;
     header.set_sensitive(true);
     Ok(header)
 }
 
 /// A value of the credential, which isn't empty.
 pub(crate) fn secret<'c>(credential: &'c Credential, field: &SecretField) -> Result<&'c SecretString, MintError> {
-    let value = credential.get(field);
-    value
-        .filter(|value| !value.expose_secret().is_empty())
-        .ok_or_else(|| MintError::Rejected {
-            credential: true,
-            message: format!("the API key is missing or empty: set {:?} in the Secret", field.key),
-        })
+    let value = credential.get(field).filter(|value| !value.expose_secret().is_empty());
+    let missing = || format!("the API key is missing or empty: set {:?} in the Secret", field.key);
+    value.ok_or_else(|| MintError::wrong_key(missing()))
 }
 
 /// What a header should carry. `HeaderValue` would let spaces and UTF-8 pass, which only a slip puts there.
@@ -81,6 +70,14 @@ fn deeper_than(levels: usize, value: &Value) -> bool {
         Value::Array(items) => levels == 0 || items.iter().any(below),
         _ => false,
     }
+}
+
+/// An object of those members that have a value, in this order.
+pub(crate) fn given<const N: usize>(members: [(&str, Option<Value>); N]) -> Map<String, Value> {
+    let given = members
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    given.collect()
 }
 
 /// The reply's object. The text of a parse error would quote the reply, which holds the token.

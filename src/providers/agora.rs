@@ -155,13 +155,10 @@ fn hex32<'m>(mint: &'m Mint<'_>, field: &SecretField) -> Result<&'m str, MintErr
     if value.len() == 32 && value.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(value);
     }
-    Err(MintError::Rejected {
-        credential: true,
-        message: format!(
-            "{} in the Secret isn't 32 hexadecimal digits, as Agora's console shows it",
-            field.key
-        ),
-    })
+    Err(MintError::wrong_key(format!(
+        "{} in the Secret isn't 32 hexadecimal digits, as Agora's console shows it",
+        field.key
+    )))
 }
 
 #[cfg(test)]

@@ -42,12 +42,8 @@ impl Provider for AssemblyAi {
             ("expires_in_seconds", Some(&life)),
             ("max_session_duration_seconds", session.as_deref()),
         ]);
-        Ok(Step::Send(request.key(
-            mint,
-            &Self::FACTS.secret_fields[0],
-            "authorization",
-            "",
-        )?))
+        let key = &Self::FACTS.secret_fields[0];
+        Ok(Step::Send(request.key(mint, key, "authorization", "")?))
     }
 
     fn read(&self, _: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {

@@ -32,12 +32,8 @@ impl Provider for AzureSpeech {
         let request = Request::post_empty("/sts/v1.0/issueToken")
             .header("content-type", "application/x-www-form-urlencoded")
             .header("accept", "*/*");
-        Ok(Step::Send(request.key(
-            mint,
-            &Self::FACTS.secret_fields[0],
-            "ocp-apim-subscription-key",
-            "",
-        )?))
+        let key = &Self::FACTS.secret_fields[0];
+        Ok(Step::Send(request.key(mint, key, "ocp-apim-subscription-key", "")?))
     }
 
     fn read(&self, mint: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {

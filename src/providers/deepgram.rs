@@ -18,12 +18,8 @@ impl Provider for Deepgram {
         let body = json!({"ttl_seconds": mint.expiration.as_secs()});
         let request = Request::post_json("/v1/auth/grant", &body);
         // The key goes behind `Token`; `Bearer` is for the token it grants.
-        Ok(Step::Send(request.key(
-            mint,
-            &Self::FACTS.secret_fields[0],
-            "authorization",
-            "Token ",
-        )?))
+        let key = &Self::FACTS.secret_fields[0];
+        Ok(Step::Send(request.key(mint, key, "authorization", "Token ")?))
     }
 
     fn read(&self, mint: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::Provider;
 use crate::api::{ElevenLabs, ElevenLabsKind, ElevenLabsRegion, ProviderBlock};
-use crate::mint::wire::{reply_object, token};
+use crate::mint::wire::{given, reply_object, token};
 use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, UnusableReply, claims, endpoint};
 use crate::token::MintError;
 
@@ -23,20 +23,17 @@ impl Provider for ElevenLabs {
 
     fn config(&self) -> Map<String, Value> {
         // In TanStack's order.
-        let given = |fields: &[(&str, &Option<String>)]| -> Map<String, Value> {
-            let given = fields
-                .iter()
-                .filter_map(|(key, value)| Some(((*key).to_owned(), value.as_deref()?.into())));
-            given.collect()
-        };
-        let mut options = Map::from_iter([("agentId".to_owned(), self.agent_id.as_str().into())]);
-        options.extend(given(&[
-            ("firstMessage", &self.first_message),
-            ("language", &self.language),
-        ]));
-        let mut config = given(&[("voice", &self.voice), ("instructions", &self.instructions)]);
-        config.insert("providerOptions".into(), options.into());
-        config
+        let text = |value: &Option<String>| value.as_deref().map(Value::from);
+        let options = given([
+            ("agentId", Some(self.agent_id.as_str().into())),
+            ("firstMessage", text(&self.first_message)),
+            ("language", text(&self.language)),
+        ]);
+        given([
+            ("voice", text(&self.voice)),
+            ("instructions", text(&self.instructions)),
+            ("providerOptions", Some(options.into())),
+        ])
     }
 
     fn endpoint(&self) -> Endpoint<'_> {
@@ -66,12 +63,8 @@ impl Provider for ElevenLabs {
             ("environment", self.environment.as_deref()),
         ];
         let request = Request::get(path).query(&query);
-        Ok(Step::Send(request.key(
-            mint,
-            &Self::FACTS.secret_fields[0],
-            "xi-api-key",
-            "",
-        )?))
+        let key = &Self::FACTS.secret_fields[0];
+        Ok(Step::Send(request.key(mint, key, "xi-api-key", "")?))
     }
 
     fn read(&self, mint: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::Provider;
 use crate::api::{Gemini, ProviderBlock};
 use crate::clock::whole_second;
-use crate::mint::wire::{SESSION, bounded, reply_object, token};
+use crate::mint::wire::{SESSION, bounded, given, reply_object, token};
 use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, UnusableReply};
 use crate::token::MintError;
 
@@ -25,11 +25,7 @@ impl Provider for Gemini {
 
     /// The model as it was asked for, locked or not.
     fn config(&self) -> Map<String, Value> {
-        let model = self.model.as_deref();
-        model
-            .map(|model| ("model".to_owned(), model.into()))
-            .into_iter()
-            .collect()
+        given([("model", self.model.as_deref().map(Value::from))])
     }
 
     fn single_use(&self) -> Option<&'static str> {

@@ -14,11 +14,8 @@ impl Provider for Hume {
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
         let form = [("grant_type", "client_credentials")];
         let request = Request::post_form("/oauth2-cc/token", &form);
-        Ok(Step::Send(request.basic(
-            mint,
-            &Self::FACTS.secret_fields[0],
-            &Self::FACTS.secret_fields[1],
-        )?))
+        let [id, secret] = [&Self::FACTS.secret_fields[0], &Self::FACTS.secret_fields[1]];
+        Ok(Step::Send(request.basic(mint, id, secret)?))
     }
 
     fn read(&self, mint: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {

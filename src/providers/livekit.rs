@@ -1,12 +1,12 @@
 //! LiveKit: access tokens, signed here with the API secret.
 
 use secrecy::ExposeSecret;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Provider;
 use crate::api::{LiveKit, ProviderBlock};
 use crate::mint::sign::{Algorithm, jwt};
-use crate::mint::wire::{bounded, secret};
+use crate::mint::wire::{bounded, given, secret};
 use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Step};
 use crate::token::MintError;
 
@@ -73,7 +73,7 @@ impl Provider for LiveKit {
         let issuer = secret(mint.credential, key_id)?.expose_secret();
         let expires_at = mint.expires_at();
         // In the order of LiveKit's Node SDK, whose tokens ours equal.
-        let given = [
+        let claims = given([
             ("metadata", self.metadata.clone().map(Value::from)),
             ("attributes", self.attributes.clone().map(|it| json!(it))),
             ("name", self.name.clone().map(Value::from)),
@@ -88,12 +88,8 @@ impl Provider for LiveKit {
             ("exp", Some(expires_at.as_second().into())),
             ("nbf", Some(mint.now.as_second().into())),
             ("sub", self.identity.clone().map(Value::from)),
-        ];
-        let claims: Map<_, _> = given
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-            .collect();
-        let header = Map::from_iter([("alg".to_owned(), Algorithm::Hs256.name().into())]);
+        ]);
+        let header = given([("alg", Some(Algorithm::Hs256.name().into()))]);
         let key = secret(mint.credential, key_secret)?.expose_secret();
         let token = jwt(Algorithm::Hs256, key.as_bytes(), &header, &claims)?;
         let mut answer = Answer::new(token, Expiry::At(expires_at), self.config());

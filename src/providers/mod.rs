@@ -37,6 +37,7 @@ use serde_json::{Map, Value};
 pub(crate) use self::block::AccountMismatch;
 pub use self::block::Block;
 use crate::api::{Facts, Lifetime, ProviderBlock, SecretField};
+use crate::mint::wire::given;
 use crate::mint::{Class, Endpoint, InvalidBlock, Mint, Step, UnusableReply};
 use crate::token::MintError;
 
@@ -91,11 +92,8 @@ pub trait Provider: Described + Send + Sync {
 
     /// TanStack's `config`, as published unless the reply has more.
     fn config(&self) -> Map<String, Value> {
-        let model = self.facts().config_has_model.then(|| self.policy_subject()).flatten();
-        model
-            .map(|model| ("model".to_owned(), model.into()))
-            .into_iter()
-            .collect()
+        let model = self.policy_subject().filter(|_| self.facts().config_has_model);
+        given([("model", model.map(Value::from))])
     }
 
     fn class(&self, status: u16) -> Class {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::Provider;
 use crate::api::{ProviderBlock, SecretField, Twilio};
 use crate::mint::sign::{Algorithm, jwt};
-use crate::mint::wire::{bounded, secret};
+use crate::mint::wire::{bounded, given, secret};
 use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Step};
 use crate::token::MintError;
 
@@ -117,13 +117,6 @@ impl Twilio {
     }
 }
 
-fn given<const N: usize>(members: [(&str, Option<Value>); N]) -> Map<String, Value> {
-    let given = members
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    given.collect()
-}
-
 /// Twilio's identifiers have a prefix and 32 hexadecimal digits. A token with another is refused only when it is used.
 fn sid<'m>(mint: &'m Mint<'_>, field: &SecretField, prefix: &str) -> Result<&'m str, MintError> {
     let value = secret(mint.credential, field)?.expose_secret();
@@ -131,13 +124,10 @@ fn sid<'m>(mint: &'m Mint<'_>, field: &SecretField, prefix: &str) -> Result<&'m 
     if digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Ok(value);
     }
-    Err(MintError::Rejected {
-        credential: true,
-        message: format!(
-            "{} in the Secret isn't {prefix} and 32 letters and digits; an auth token or another key won't do",
-            field.key
-        ),
-    })
+    Err(MintError::wrong_key(format!(
+        "{} in the Secret isn't {prefix} and 32 letters and digits; an auth token or another key won't do",
+        field.key
+    )))
 }
 
 #[cfg(test)]

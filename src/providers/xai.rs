@@ -8,21 +8,16 @@ use serde_json::{Map, Value, json};
 use super::Provider;
 use crate::api::{ProviderBlock, Xai};
 use crate::mint::expiry::epoch_seconds_or_millis;
-use crate::mint::wire::{no_expiry, reply_object, token};
+use crate::mint::wire::{given, no_expiry, reply_object, token};
 use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, UnusableReply};
 use crate::token::MintError;
 
 impl Provider for Xai {
     fn config(&self) -> Map<String, Value> {
         let session = self.session.as_ref();
-        let model = self
-            .model
-            .as_ref()
-            .or_else(|| session.and_then(|session| session.model.as_ref()));
-        model
-            .map(|model| ("model".to_owned(), model.as_str().into()))
-            .into_iter()
-            .collect()
+        let model = self.model.as_deref();
+        let model = model.or_else(|| session?.model.as_deref());
+        given([("model", model.map(Value::from))])
     }
 
     fn endpoint(&self) -> Endpoint<'_> {

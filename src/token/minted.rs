@@ -63,9 +63,21 @@ impl MintError {
             Self::Rejected { credential: false, .. } | Self::Unavailable { .. } => Reason::MintFailed,
         }
     }
-}
 
-impl MintError {
+    /// The key is not one that the provider takes.
+    pub(crate) fn wrong_key(message: impl Into<String>) -> Self {
+        Self::Rejected {
+            credential: true,
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        Self::Unavailable {
+            message: message.into(),
+        }
+    }
+
     /// For how long the provider limits the credential, if it does.
     pub(crate) fn limit(&self) -> Option<SignedDuration> {
         match self {
