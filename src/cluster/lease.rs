@@ -1,9 +1,9 @@
 //! Reads and writes the Lease by which replicas elect their leader. `leader.rs` decides what to write.
 
 use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::PostParams;
 use kube::{Api, Client};
 
 use super::{ClusterError, LEASE_TIMEOUT, within};
@@ -39,32 +39,22 @@ impl LeaseLock {
         seconds: i32,
         now: Timestamp,
     ) -> Result<Lease, ClusterError> {
-        let Some(mut lease) = seen else {
-            let lease = Lease {
-                metadata: ObjectMeta {
-                    name: Some(self.name.clone()),
-                    ..ObjectMeta::default()
-                },
-                spec: Some(LeaseSpec {
-                    holder_identity: Some(me.to_owned()),
-                    lease_duration_seconds: Some(seconds),
-                    acquire_time: Some(MicroTime(now)),
-                    renew_time: Some(MicroTime(now)),
-                    lease_transitions: Some(0),
-                    ..LeaseSpec::default()
-                }),
-            };
-            return within(LEASE_TIMEOUT, self.api.create(&PostParams::default(), &lease)).await;
-        };
+        let exists = seen.is_some();
+        let mut lease = seen.unwrap_or_default();
         let spec = lease.spec.get_or_insert_default();
         if spec.holder_identity.as_deref() != Some(me) {
             spec.holder_identity = Some(me.to_owned());
             spec.acquire_time = Some(MicroTime(now));
-            spec.lease_transitions = Some(spec.lease_transitions.unwrap_or(0).saturating_add(1));
+            let before = spec.lease_transitions.unwrap_or(0);
+            spec.lease_transitions = Some(before.saturating_add(i32::from(exists)));
         }
         spec.lease_duration_seconds = Some(seconds);
         spec.renew_time = Some(MicroTime(now));
-        self.replace(&lease).await
+        if exists {
+            return self.replace(&lease).await;
+        }
+        lease.metadata.name = Some(self.name.clone());
+        within(LEASE_TIMEOUT, self.api.create(&PostParams::default(), &lease)).await
     }
 
     /// Clears the holder, so that the next leader need not wait for the end of the Lease.

@@ -2,6 +2,7 @@
 //!
 //! A Secret that neither the watch nor our own writes have shown is looked up once, live.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
@@ -82,16 +83,9 @@ impl Targets {
             false => None,
         };
         let seen = taken_over.as_deref().unwrap_or(seen);
-        let mut data: Map<String, Value> = seen.stale_keys(&content.data).map(|key| (key, Value::Null)).collect();
-        data.extend(content.data.into_iter().map(|(key, value)| (key, json!(value))));
-        let mut annotations: Map<String, Value> = content
-            .annotations
-            .into_iter()
-            .map(|(key, value)| (key, Value::String(value)))
-            .collect();
-        for sometimes in [annotations::RENEW_REQUEST, annotations::FURTHER_KEYS] {
-            annotations.entry(sometimes).or_insert(Value::Null);
-        }
+        let sometimes = [annotations::RENEW_REQUEST, annotations::FURTHER_KEYS].map(str::to_owned);
+        let data = replacing(seen.stale_keys(&content.data), &content.data);
+        let annotations = replacing(sometimes, &content.annotations);
         let patch = json!({"metadata": precondition(seen, json!({"annotations": annotations})), "data": data});
         self.patch(name, MERGE_PATCH, "", &patch).await
     }
@@ -123,24 +117,12 @@ impl Targets {
         let mut annotations = desired.annotations.clone();
         annotations.insert(annotations::METADATA_HASH.to_owned(), desired.hash.clone());
         annotations.extend(renewal_time.map(|time| (annotations::RENEWAL_TIME.to_owned(), time)));
-        let removed = |kind: &str, prefix_kept: bool| {
-            secret::owned_metadata(&live, kind)
-                .into_iter()
-                .filter(move |key| !(prefix_kept && key.starts_with("realtime-token.dev/")))
-                .map(|key| (key, Value::Null))
-        };
-        let mut new_labels: Map<String, Value> = removed("f:labels", false).collect();
-        new_labels.extend(
-            desired
-                .labels
-                .clone()
-                .into_iter()
-                .map(|(key, value)| (key, Value::String(value))),
-        );
-        let mut new_annotations: Map<String, Value> = removed("f:annotations", true).collect();
-        new_annotations.extend(annotations.into_iter().map(|(key, value)| (key, Value::String(value))));
+        let labels = replacing(secret::owned_metadata(&live, "f:labels"), &desired.labels);
+        let mut former = secret::owned_metadata(&live, "f:annotations");
+        former.retain(|key| !key.starts_with("realtime-token.dev/")); // these are of the token
+        let annotations = replacing(former, &annotations);
         let owners = secret::owners(live.owner_references.as_deref().unwrap_or_default(), owner);
-        let changes = json!({"labels": new_labels, "annotations": new_annotations, "ownerReferences": owners});
+        let changes = json!({"labels": labels, "annotations": annotations, "ownerReferences": owners});
         let patch = json!({"metadata": precondition(seen, changes)});
         self.patch(name, MERGE_PATCH, "", &patch).await
     }
@@ -194,6 +176,14 @@ impl Targets {
             }
         }
     }
+}
+
+/// For a merge patch: the new members, and null for the former ones that are not among them.
+fn replacing<V: Serialize>(former: impl IntoIterator<Item = String>, new: &BTreeMap<String, V>) -> Map<String, Value> {
+    let former = former.into_iter().map(|key| (key, Value::Null));
+    former
+        .chain(new.iter().map(|(key, value)| (key.clone(), json!(value))))
+        .collect()
 }
 
 /// Has the API server refuse the write with 409 if the Secret is no longer as it was seen.

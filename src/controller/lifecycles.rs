@@ -27,34 +27,29 @@ impl Lifecycles {
 
     /// Takes in any other event; `None` if the RealtimeToken was deleted or created anew meanwhile.
     pub(super) fn step(&self, name: &Name, uid: &str, event: Event<'_>) -> Option<Step> {
+        self.with(name, uid, |lifecycle| lifecycle.step(event))
+    }
+
+    fn with<T>(&self, name: &Name, uid: &str, work: impl FnOnce(&mut Lifecycle) -> T) -> Option<T> {
         let mut all = self.0.lock();
-        let lifecycle = all.get_mut(name).filter(|lifecycle| lifecycle.uid() == uid)?;
-        Some(lifecycle.step(event))
+        all.get_mut(name).filter(|lifecycle| lifecycle.uid() == uid).map(work)
     }
 
     /// The status as last written by us, or as the watch shows it if that is newer.
     pub(super) fn known_status(&self, name: &Name, token: &RealtimeToken) -> RealtimeTokenStatus {
-        let all = self.0.lock();
-        let known = all
-            .get(name)
-            .filter(|it| Some(it.uid()) == token.metadata.uid.as_deref());
-        match known {
-            Some(lifecycle) => lifecycle.known_status(token),
-            None => token.status.clone().unwrap_or_default(),
-        }
+        let uid = token.metadata.uid.as_deref().unwrap_or_default();
+        self.with(name, uid, |lifecycle| lifecycle.known_status(token))
+            .unwrap_or_else(|| token.status.clone().unwrap_or_default())
     }
 
     pub(super) fn is_minting(&self, name: &Name, uid: &str) -> bool {
-        let all = self.0.lock();
-        all.get(name).is_some_and(|it| it.uid() == uid && it.is_minting())
+        self.with(name, uid, |lifecycle| lifecycle.is_minting()) == Some(true)
     }
 
     /// Whether this version of the object is but the echo of our own status write.
     pub(super) fn take_echo(&self, token: &impl ResourceExt) -> bool {
-        let mut all = self.0.lock();
-        let known = all.get_mut(&Name::of(token));
-        let known = known.filter(|it| Some(it.uid()) == token.meta().uid.as_deref());
-        known.is_some_and(|it| it.take_echo(token))
+        let uid = token.meta().uid.as_deref().unwrap_or_default();
+        self.with(&Name::of(token), uid, |lifecycle| lifecycle.take_echo(token)) == Some(true)
     }
 
     /// Lets go of tokens that were stored long enough ago, and of RealtimeTokens that are gone. A watch that was broken

@@ -88,9 +88,7 @@ impl Lifecycle {
             ..Step::of(Effect::Wait(until)).reporting(Situation::Settled)
         }
     }
-}
 
-impl Lifecycle {
     fn failed_write(&mut self, seen: &Observation<'_>, message: String) -> WriteFailures {
         let before = self.write_failures.as_ref().map_or(0, |failures| failures.failed);
         let failed = before.saturating_add(1);
