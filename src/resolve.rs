@@ -221,17 +221,15 @@ fn admit_namespace(
 
 fn adopt_account(block: &mut Block, provider: &ClusterRealtimeProvider) -> Result<(), Blocked> {
     let name = provider.name_any();
-    let own = |field: &str| {
-        invalid(format!(
-            "{field}: region, account and endpoint come from ClusterRealtimeProvider {name}; remove them here"
-        ))
-    };
-    let other = |wanted: &str| invalid(format!("ClusterRealtimeProvider {name} is not an account of {wanted}"));
-    match block.adopt(&provider.spec.accounts) {
-        Ok(()) => Ok(()),
-        Err(AccountMismatch::Other) => Err(other(block.field())),
-        Err(AccountMismatch::Own) => Err(own(block.field())),
-    }
+    let field = block.field();
+    block.adopt(&provider.spec.accounts).map_err(|mismatch| {
+        invalid(match mismatch {
+            AccountMismatch::Other => format!("ClusterRealtimeProvider {name} is not an account of {field}"),
+            AccountMismatch::Own => format!(
+                "{field}: region, account and endpoint come from ClusterRealtimeProvider {name}; remove them here"
+            ),
+        })
+    })
 }
 
 fn unbound(title: &str) -> Blocked {

@@ -101,7 +101,7 @@ impl Wake {
             match change {
                 Ok(namespace) => {
                     let name = namespace.name_any();
-                    self.wake(|token| {
+                    wake(&self.ctx, &self.tokens, |token| {
                         let credentials = credentials(token);
                         credentials.is_some_and(|credentials| credentials.provider_ref.is_some())
                             && token.meta().namespace.as_ref() == Some(&name)
@@ -149,7 +149,7 @@ impl Wake {
                 let key = KeyRef::of_provider(&self.ctx.operator_namespace, provider);
                 self.ctx.budgets.report(&key);
             }
-            self.wake(|token| {
+            wake(&self.ctx, &self.tokens, |token| {
                 let own = credentials(token).and_then(|credentials| credentials.secret_ref.as_ref());
                 let own = own.is_some_and(|own| {
                     own.name == secret.name && token.meta().namespace.as_ref() == Some(&secret.namespace)
@@ -191,10 +191,6 @@ impl Wake {
             tokio::time::sleep(TIDY_EVERY).await;
             self.ctx.lifecycles.sweep(now(), exists);
         }
-    }
-
-    fn wake(&self, which: impl Fn(&Cached) -> bool) {
-        wake(&self.ctx, &self.tokens, which);
     }
 }
 

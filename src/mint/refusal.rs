@@ -180,11 +180,16 @@ impl ErrorBody {
     fn read(body: &[u8]) -> Self {
         match serde_json::from_slice(body) {
             Ok(Value::Object(body)) => Self::from_object(&body),
-            Ok(Value::String(message)) => Self {
-                message: Some(message),
-                ..Self::default()
-            },
+            Ok(Value::String(message)) => Self::of(None, Some(message)),
             _ => Self::default(),
+        }
+    }
+
+    fn of(code: Option<String>, message: Option<String>) -> Self {
+        Self {
+            code,
+            message,
+            request_id: None,
         }
     }
 
@@ -194,25 +199,16 @@ impl ErrorBody {
                 code: reason(error).or(Self::from_fields(error).code),
                 ..Self::from_fields(error)
             },
-            (Some(Value::String(error)), Some(Value::String(detail))) => Self {
-                message: Some(format!("{error}: {detail}")),
-                ..Self::default()
-            },
+            (Some(Value::String(error)), Some(Value::String(detail))) => {
+                Self::of(None, Some(format!("{error}: {detail}")))
+            }
             (_, Some(Value::Object(detail))) => Self::from_fields(detail),
             (_, Some(Value::Array(details))) => Self::from_validation(details),
-            (_, Some(Value::String(detail))) => Self {
-                message: Some(detail.clone()),
-                ..Self::default()
-            },
-            // OAuth (RFC 6749) and Daily: `error` is a code, and the sentence is in another field.
-            (Some(Value::String(error)), _) if description(body).is_some() => Self {
-                code: Some(error.clone()),
-                message: description(body),
-                ..Self::default()
-            },
-            (Some(Value::String(error)), _) => Self {
-                message: Some(error.clone()),
-                ..Self::default()
+            (_, Some(Value::String(detail))) => Self::of(None, Some(detail.clone())),
+            // OAuth (RFC 6749) and Daily: `error` is a code if the sentence is in another field.
+            (Some(Value::String(error)), _) => match description(body) {
+                Some(sentence) => Self::of(Some(error.clone()), Some(sentence)),
+                None => Self::of(None, Some(error.clone())),
             },
             _ => Self::default(),
         };
@@ -269,11 +265,7 @@ impl ErrorBody {
             None => message.to_owned(),
         });
         let code = first.get("type").and_then(Value::as_str).map(str::to_owned);
-        Self {
-            code,
-            message,
-            request_id: None,
-        }
+        Self::of(code, message)
     }
 }
 

@@ -73,11 +73,11 @@ fn deeper_than(levels: usize, value: &Value) -> bool {
 }
 
 /// An object of those members that have a value, in this order.
-pub(crate) fn given<const N: usize>(members: [(&str, Option<Value>); N]) -> Map<String, Value> {
-    let given = members
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    given.collect()
+pub(crate) fn given<'a>(members: impl IntoIterator<Item = (&'a str, Option<Value>)>) -> Map<String, Value> {
+    let given = members.into_iter();
+    given
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect()
 }
 
 /// The reply's object. The text of a parse error would quote the reply, which holds the token.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::Provider;
 use crate::api::{Daily, DailyRecording, ProviderBlock};
 use crate::mint::sign::{Algorithm, jwt};
-use crate::mint::wire::{bounded, reply_object, secret, token};
+use crate::mint::wire::{bounded, given, reply_object, secret, token};
 use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, UnusableReply, claims as claims_of};
 use crate::token::MintError;
 
@@ -82,36 +82,31 @@ impl Daily {
 
     /// Always with a room and an end: Daily's default is every room, for ever.
     fn properties(&self, mint: &Mint<'_>) -> Map<String, Value> {
-        let mut properties = Map::from_iter([
-            ("room_name".to_owned(), self.room_name.as_str().into()),
-            ("exp".to_owned(), mint.expires_at().as_second().into()),
-        ]);
-        for (name, _, value) in self.options() {
-            properties.extend(value.map(|value| (name.to_owned(), value)));
-        }
-        let permissions = self.permissions.clone();
-        properties.extend(permissions.map(|permissions| ("permissions".to_owned(), permissions.into())));
-        properties
+        let fixed = [
+            ("room_name", Some(self.room_name.as_str().into())),
+            ("exp", Some(mint.expires_at().as_second().into())),
+        ];
+        let options = self.options().map(|(name, _, value)| (name, value));
+        let permissions = ("permissions", self.permissions.clone().map(Value::from));
+        given(fixed.into_iter().chain(options).chain([permissions]))
     }
 
     fn sign(&self, mint: &Mint<'_>, domain: &str) -> Result<Answer, MintError> {
         let (now, expires_at) = (mint.now.as_second(), mint.expires_at());
-        let header = Map::from_iter([
-            ("alg".to_owned(), Algorithm::Hs256.name().into()),
-            ("typ".to_owned(), "JWT".into()),
+        let header = given([
+            ("alg", Some(Algorithm::Hs256.name().into())),
+            ("typ", Some("JWT".into())),
         ]);
-        let mut claims = Map::from_iter([
-            ("r".to_owned(), self.room_name.as_str().into()),
-            ("d".to_owned(), domain.into()),
-            ("iat".to_owned(), now.into()),
-            ("nbf".to_owned(), now.into()),
-            ("exp".to_owned(), expires_at.as_second().into()),
-        ]);
-        for (_, name, value) in self.options() {
-            claims.extend(value.map(|value| (name.to_owned(), value)));
-        }
-        let permissions = self.permissions.clone();
-        claims.extend(permissions.map(|permissions| ("p".to_owned(), permissions.into())));
+        let fixed = [
+            ("r", Some(self.room_name.as_str().into())),
+            ("d", Some(domain.into())),
+            ("iat", Some(now.into())),
+            ("nbf", Some(now.into())),
+            ("exp", Some(expires_at.as_second().into())),
+        ];
+        let options = self.options().map(|(_, name, value)| (name, value));
+        let permissions = ("p", self.permissions.clone().map(Value::from));
+        let claims = given(fixed.into_iter().chain(options).chain([permissions]));
         let key = secret(mint.credential, &Self::FACTS.secret_fields[0])?.expose_secret();
         let token = jwt(Algorithm::Hs256, key.as_bytes(), &header, &claims)?;
         Ok(Answer::new(token, Expiry::At(expires_at), self.config()))

@@ -18,7 +18,7 @@ impl Provider for LiveKit {
             .video
             .iter()
             .flatten()
-            .any(|(grant, value)| !OF_A_ROOM.contains(&grant.as_str()) && *value != Value::Bool(false));
+            .any(|(grant, value)| !VIDEO.contains(&(grant, true)) && *value != Value::Bool(false));
         let only = !beyond && further.into_iter().all(Option::is_none);
         self.room().filter(|_| only)
     }
@@ -40,12 +40,12 @@ impl Provider for LiveKit {
                 "livekit.video.room: without it the token opens every room; name the room".into(),
             ));
         }
-        let unknown = self.video.iter().flatten().map(|(grant, _)| grant.as_str());
-        if let Some(unknown) = unknown.into_iter().find(|grant| !VIDEO.contains(grant)) {
-            return Err(InvalidBlock(format!(
-                "livekit.video: LiveKit knows no grant {unknown:?}; it knows {}",
-                VIDEO.join(", ")
-            )));
+        let known: Vec<&str> = VIDEO.iter().map(|(grant, _)| *grant).collect();
+        let mut grants = self.video.iter().flatten().map(|(grant, _)| grant.as_str());
+        if let Some(unknown) = grants.find(|grant| !known.contains(grant)) {
+            let known = known.join(", ");
+            let message = format!("livekit.video: LiveKit knows no grant {unknown:?}; it knows {known}");
+            return Err(InvalidBlock(message));
         }
         let egress = self.room_config.as_ref().and_then(|it| it.get("egress"));
         if let Some(field) = egress.and_then(storage_credential) {
@@ -106,40 +106,27 @@ impl LiveKit {
     }
 }
 
-/// The video grants that reach no further than the room that they name.
-const OF_A_ROOM: &[&str] = &[
-    "room",
-    "roomJoin",
-    "roomAdmin",
-    "canPublish",
-    "canSubscribe",
-    "canPublishData",
-    "canPublishSources",
-    "canUpdateOwnMetadata",
-    "hidden",
-    "canSubscribeMetrics",
-];
-
-/// What LiveKit's SDK can write into the video grant. A misspelt one would be no grant at all.
-const VIDEO: &[&str] = &[
-    "roomCreate",
-    "roomList",
-    "roomRecord",
-    "roomAdmin",
-    "roomJoin",
-    "room",
-    "canPublish",
-    "canSubscribe",
-    "canPublishData",
-    "canPublishSources",
-    "canUpdateOwnMetadata",
-    "ingressAdmin",
-    "hidden",
-    "recorder",
-    "agent",
-    "canSubscribeMetrics",
-    "canManageAgentSession",
-    "destinationRoom",
+/// What LiveKit's SDK can write into the video grant, and whether it reaches no further than the room that the grant
+/// names. A misspelt one would be no grant at all.
+const VIDEO: &[(&str, bool)] = &[
+    ("roomCreate", false),
+    ("roomList", false),
+    ("roomRecord", false),
+    ("roomAdmin", true),
+    ("roomJoin", true),
+    ("room", true),
+    ("canPublish", true),
+    ("canSubscribe", true),
+    ("canPublishData", true),
+    ("canPublishSources", true),
+    ("canUpdateOwnMetadata", true),
+    ("ingressAdmin", false),
+    ("hidden", true),
+    ("recorder", false),
+    ("agent", false),
+    ("canSubscribeMetrics", true),
+    ("canManageAgentSession", false),
+    ("destinationRoom", false),
 ];
 
 /// The first field anywhere below that holds a secret of a cloud's storage, in either spelling of protobuf's JSON.

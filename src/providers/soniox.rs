@@ -1,10 +1,10 @@
 //! Soniox: temporary API keys.
 
-use serde_json::json;
+use serde_json::Value;
 
 use super::Provider;
 use crate::api::{ProviderBlock, Soniox, SonioxKind};
-use crate::mint::wire::{no_expiry, reply_object, rfc3339, token};
+use crate::mint::wire::{given, no_expiry, reply_object, rfc3339, token};
 use crate::mint::{Answer, Endpoint, Expiry, Mint, Request, Step, UnusableReply};
 use crate::token::MintError;
 
@@ -24,20 +24,20 @@ impl Provider for Soniox {
             SonioxKind::Transcription => "transcribe_websocket",
             SonioxKind::TextToSpeech => "tts_rt",
         };
-        let mut body = json!({
-            "usage_type": usage,
-            "expires_in_seconds": mint.expiration.as_secs(),
-        });
-        if let Some(client) = &self.client_reference_id {
-            body["client_reference_id"] = client.as_str().into();
-        }
-        if self.single_use {
-            body["single_use"] = true.into();
-        }
-        if let Some(seconds) = self.max_session_duration_seconds {
-            body["max_session_duration_seconds"] = seconds.into();
-        }
-        let request = Request::post_json("/v1/auth/temporary-api-key", &body);
+        let body = given([
+            ("usage_type", Some(usage.into())),
+            ("expires_in_seconds", Some(mint.expiration.as_secs().into())),
+            (
+                "client_reference_id",
+                self.client_reference_id.as_deref().map(Value::from),
+            ),
+            ("single_use", self.single_use.then_some(Value::Bool(true))),
+            (
+                "max_session_duration_seconds",
+                self.max_session_duration_seconds.map(Value::from),
+            ),
+        ]);
+        let request = Request::post_json("/v1/auth/temporary-api-key", &body.into());
         Ok(Step::Send(request.bearer(mint, &Self::FACTS.secret_fields[0])?))
     }
 
@@ -52,6 +52,8 @@ impl Provider for Soniox {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::Issued;
-use crate::token::{MintInputs, Minted, UnstoredToken};
+use crate::token::{MintInputs, UnstoredToken};
 
 /// Names this operator as the writer of a Secret.
 pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
@@ -45,32 +45,21 @@ pub(crate) fn of_token(
     renewal_time: Timestamp,
     content_hash: &str,
 ) -> BTreeMap<String, String> {
-    let Minted {
-        issued_at,
-        usable_until,
-        expires_at,
-        outputs,
-        ..
-    } = &token.minted;
-    let MintInputs {
-        fingerprint,
-        credential_revision,
-        renew_request,
-    } = &token.inputs;
-    let further_keys: Vec<&str> = outputs.keys().map(AsRef::as_ref).collect();
+    let (minted, inputs) = (&token.minted, &token.inputs);
+    let further_keys: Vec<&str> = minted.outputs.keys().map(AsRef::as_ref).collect();
     let always = [
-        (ISSUED_AT, issued_at.to_string()),
-        (USABLE_UNTIL, usable_until.to_string()),
-        (EXPIRES_AT, expires_at.to_string()),
+        (ISSUED_AT, minted.issued_at.to_string()),
+        (USABLE_UNTIL, minted.usable_until.to_string()),
+        (EXPIRES_AT, minted.expires_at.to_string()),
         (RENEWAL_TIME, renewal_time.to_string()),
         (REVISION, revision.to_string()),
-        (SPEC_HASH, fingerprint.clone()),
-        (CREDENTIAL_REVISION, credential_revision.clone()),
+        (SPEC_HASH, inputs.fingerprint.clone()),
+        (CREDENTIAL_REVISION, inputs.credential_revision.clone()),
         (CONTENT_HASH, content_hash.to_owned()),
     ];
     let sometimes = [
         (!further_keys.is_empty()).then(|| (FURTHER_KEYS, further_keys.join(","))),
-        renew_request.clone().map(|request| (RENEW_REQUEST, request)),
+        inputs.renew_request.clone().map(|request| (RENEW_REQUEST, request)),
     ];
     let all = always.into_iter().chain(sometimes.into_iter().flatten());
     all.map(|(key, value)| (key.to_owned(), value)).collect()

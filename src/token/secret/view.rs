@@ -48,12 +48,7 @@ pub(crate) struct Meta {
 
 impl From<&Meta> for SecretView {
     fn from(meta: &Meta) -> Self {
-        let Meta {
-            labels,
-            annotations,
-            managed_fields,
-            ..
-        } = meta;
+        let (labels, annotations, managed_fields) = (&meta.labels, &meta.annotations, &meta.managed_fields);
         let mut owners = meta.owner_references.iter();
         let owned = owned_keys(managed_fields);
         Self {
