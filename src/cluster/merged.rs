@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_lists_are_one_and_later_ones_tell_what_changed() {
+    fn the_first_lists_are_one_and_later_ones_bring_the_differences() {
         let mut merge = Merge::new(2);
         feed(
             &mut merge,
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deletion_before_all_are_listed_is_told_after_the_list() {
+    fn a_deletion_before_all_are_listed_comes_after_the_list() {
         let mut merge = Merge::new(2);
         feed(
             &mut merge,
