@@ -127,6 +127,7 @@ impl ProviderClient {
     /// Mints once. `now` is our clock as the request is sent.
     #[instrument(name = "mint", skip_all, fields(provider = ask.block.provider().name()))]
     pub async fn mint(&self, ask: &Ask, credential: &Credential, now: Timestamp) -> Result<Minted, MintError> {
+        let began = Instant::now(); // at once: what passes after `now` must not look like a difference of the clocks
         let provider = ask.block.provider();
         let endpoint = self.endpoints.check(&provider.endpoint())?;
         let mint = Mint {
@@ -135,7 +136,6 @@ impl ProviderClient {
             now,
             nonce: nonce()?,
         };
-        let began = Instant::now();
         let mut step = provider.start(&mint)?;
         for nth in 0..MOST_REQUESTS {
             let request = match step {
@@ -148,8 +148,9 @@ impl ProviderClient {
             };
             let origin = origin.ok_or_else(no_origin)?;
             let responder = responder(provider, &request.to);
-            let sent = if nth == 0 { now } else { now + began.elapsed() };
-            let reply = self.exchange(&origin, request, responder, sent).await?;
+            let instant = if nth == 0 { began } else { Instant::now() };
+            let sent = now + instant.duration_since(began);
+            let reply = self.exchange(&origin, request, responder, (sent, instant)).await?;
             match reply.read(provider, &mint, nth)? {
                 Step::Done(answer) => return reply.minted(provider, &mint, answer, sent),
                 next => step = next,
@@ -170,7 +171,7 @@ impl ProviderClient {
         origin: &Url,
         request: Request,
         responder: Responder,
-        now: Timestamp,
+        (sent, instant): (Timestamp, Instant),
     ) -> Result<Reply, MintError> {
         let host = origin.host_str().unwrap_or_default();
         let failed = |error: reqwest::Error| failure(&error, host, self.proxy(origin).as_deref(), self.limits);
@@ -182,9 +183,8 @@ impl ProviderClient {
             Body::Empty => call.header(CONTENT_LENGTH, 0).body(Vec::new()),
             Body::Bytes(body) => call.body(body),
         };
-        let sent = Instant::now();
         let mut response = call.send().await.map_err(failed)?;
-        let elapsed = sent.elapsed();
+        let elapsed = instant.elapsed();
 
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let millis = elapsed.as_millis();
@@ -208,7 +208,7 @@ impl ProviderClient {
                 .map(|(body, _)| body)
                 .unwrap_or_default()
         };
-        let clocks = Clocks::new(now, elapsed, date(&headers));
+        let clocks = Clocks::new(sent, elapsed, date(&headers));
         Ok(Reply {
             status,
             headers,
