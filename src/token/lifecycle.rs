@@ -42,6 +42,9 @@ pub(crate) struct Lifecycle {
     pub(super) replace_at: Option<Timestamp>,
     /// Our last status write, until the watch has caught up with it.
     written_status: Option<Box<WrittenStatus>>,
+    /// The version that our last status write made, once the watch has shown it and until it is looked at. A reconcile
+    /// that began before may still hold an older version.
+    echoed_version: Option<Box<str>>,
     /// Writes in a row that met a Secret that had changed meanwhile.
     outdated_writes: u32,
 }
@@ -80,6 +83,15 @@ impl Lifecycle {
         if self.pending.is_some() {
             return Step::of(Effect::Nothing); // the end of the mint is the next event
         }
+        let version = seen.token.metadata.resource_version.as_deref().unwrap_or_default();
+        if self
+            .echoed_version
+            .as_deref()
+            .is_some_and(|echoed| !at_least_as_new(version, echoed))
+        {
+            return Step::of(Effect::Wait(seen.now)); // a status that is compared with an old one would keep its fields
+        }
+        self.echoed_version = None;
         self.recognize_stored(seen);
         self.release_stored(seen.now);
         self.complete_restored(seen);
@@ -192,7 +204,11 @@ impl Lifecycle {
                 && written.renew_request.as_ref() == token.annotations().get(RENEW_REQUESTED_AT)
                 && meta.deletion_timestamp.is_none()
         };
-        self.written_status.take_if(is_echo).is_some()
+        let echo = self.written_status.take_if(is_echo);
+        if let Some(echo) = &echo {
+            self.echoed_version = Some(echo.version.as_str().into());
+        }
+        echo.is_some()
     }
 
     pub(crate) fn uid(&self) -> &str {

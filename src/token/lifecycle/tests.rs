@@ -67,6 +67,25 @@ fn the_echo_of_our_own_status_is_known_once() {
     assert!(!lifecycle.take_echo(&echo), "known once");
 }
 
+/// A reconcile began with a version from before our status write, and the watch has shown that write meanwhile: what it
+/// takes for the status before is out of date.
+#[test]
+fn a_look_at_a_version_older_than_our_own_echo_is_repeated() {
+    let mut lifecycle = Lifecycle::default();
+    lifecycle.step(written("12"));
+    assert!(lifecycle.take_echo(&version("12", json!({}))));
+    let old = version("11", json!({}));
+    let target = || ours(stored(at(0), 1800));
+    let step = lifecycle.step(Event::Looked(&looked(&old, target(), wanted())));
+    assert!(
+        matches!(step.effect, Effect::Wait(until) if until == at(60)) && step.situation.is_none(),
+        "{step:?}"
+    );
+    let new = version("12", json!({}));
+    let step = lifecycle.step(Event::Looked(&looked(&new, target(), wanted())));
+    assert!(step.situation.is_some(), "{step:?}");
+}
+
 #[test]
 fn our_own_status_counts_until_the_watch_has_caught_up() {
     let mut lifecycle = Lifecycle::default();
