@@ -84,14 +84,11 @@ impl Lifecycle {
             return Step::of(Effect::Nothing); // the end of the mint is the next event
         }
         let version = seen.token.metadata.resource_version.as_deref().unwrap_or_default();
-        if self
-            .echoed_version
-            .as_deref()
-            .is_some_and(|echoed| !at_least_as_new(version, echoed))
-        {
+        // Once: an API server that is restored from a backup goes back to old versions.
+        let echoed = self.echoed_version.take();
+        if echoed.is_some_and(|echoed| !at_least_as_new(version, &echoed)) {
             return Step::of(Effect::Wait(seen.now)); // a status that is compared with an old one would keep its fields
         }
-        self.echoed_version = None;
         self.recognize_stored(seen);
         self.release_stored(seen.now);
         self.complete_restored(seen);
