@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// Azure OpenAI (Microsoft Foundry) Realtime client secrets (`POST /openai/v1/realtime/client_secrets`, the generally
-/// available path). Microsoft documents neither how long they live nor how often they may be used: the reply says how
-/// long, and one that doesn't is refused.
+/// available path). Microsoft documents that a life can be asked for (`expires_after`), but neither its limits nor its
+/// default, nor how often a client secret may be used: the reply says how long it lives, and one that doesn't is refused.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct AzureOpenAi {
@@ -35,7 +35,7 @@ impl ProviderBlock for AzureOpenAi {
     const FACTS: &'static Facts = &Facts {
         name: "azure-openai",
         title: "Azure OpenAI",
-        // OpenAI's limits. Whether Azure obeys is undocumented, so a life is sent only if the field is set.
+        // OpenAI's limits: Microsoft documents `expires_after` without any. A life is sent only if the field is set.
         lifetime: Lifetime::Offered(Limits::new("Azure OpenAI client secrets", 10, 7200)),
         secret_fields: &[SecretField::api_key("AZURE_OPENAI_API_KEY")],
         origins: &["https://*.openai.azure.com", Self::AUTHORITY],

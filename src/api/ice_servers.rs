@@ -20,6 +20,15 @@ pub struct IceServers {
     pub account: IceServersAccount,
 }
 
+impl IceServers {
+    /// The message about a URL that no browser takes: its `RTCPeerConnection` throws on the whole list.
+    pub(crate) const URL: &'static str = "iceServers.urls: each is stun:, stuns:, turn: or turns: and a host, without //, then perhaps a port and \
+         ?transport=udp or ?transport=tcp, such as turn:turn.example.com:3478?transport=udp";
+    /// The message about a list of STUN servers.
+    pub(crate) const NO_TURN: &'static str =
+        "iceServers.urls: name at least one turn: or turns: URL; the credential is for TURN, a STUN server takes none";
+}
+
 impl ProviderBlock for IceServers {
     const FACTS: &'static Facts = &Facts {
         name: "iceservers",
@@ -58,7 +67,8 @@ pub struct IceServersAccount {
     /// A coturn's URLs: `turn:turn.example.com:3478?transport=udp`, `turns:…`, `stun:…`. Coturn only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 256)))]
-    #[x_kube(validation = Rule::new("self.all(url, url.matches('^(stun|stuns|turn|turns):[!-~]+$'))").message("iceServers.urls: each begins with stun:, stuns:, turn: or turns:, and has no spaces"))]
+    #[x_kube(validation = Rule::new("self.all(url, url.matches('^(stun|stuns|turn|turns):([A-Za-z0-9._-]+|[[][0-9A-Fa-f:.]+[]])(:[0-9]{1,5})?([?]transport=[a-z]+)?$'))").message(IceServers::URL))]
+    #[x_kube(validation = Rule::new("self.exists(url, !url.startsWith('stun'))").message(IceServers::NO_TURN))]
     pub urls: Option<Vec<String>>,
     /// Another origin in place of the service's own. Works only if the operator was started with it in
     /// `--allow-endpoint`.

@@ -8,11 +8,15 @@ use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 /// for any number of sessions until they expire.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!self.model.matches('^gpt-live(-|$)') || \
+     (has(self.kind) && self.kind == 'Transcription' && self.model.startsWith('gpt-live-transcribe'))")
+    .message(OpenAi::LIVE))]
 pub struct OpenAi {
     /// Which kind of session the token opens.
     #[serde(default)]
     pub kind: OpenAiKind,
-    /// The model, for example `gpt-realtime-2.1`, `gpt-live-transcribe` or `gpt-realtime-translate`.
+    /// The model, for example `gpt-realtime-2.1`, `gpt-live-transcribe` or `gpt-realtime-translate`. Other models of the
+    /// Live family (`gpt-live-…`) have no client secrets.
     #[schemars(length(min = 1, max = 128))]
     pub model: String,
     /// The session's configuration, passed through to OpenAI: `instructions`, `audio`, `tools` and so on. At most
@@ -29,6 +33,13 @@ pub struct OpenAi {
     /// The account side. Not allowed together with credentials.providerRef.
     #[serde(flatten)]
     pub account: OpenAiAccount,
+}
+
+impl OpenAi {
+    /// The message about a model of the Live family.
+    pub(crate) const LIVE: &'static str = "openai.model: models of the Live family (gpt-live-…) have no client secrets; OpenAI serves them at \
+         /v1/live/sessions, asked with the API key. Choose a model of the Realtime API, such as gpt-realtime-2.1; \
+         gpt-live-transcribe goes with kind Transcription";
 }
 
 impl ProviderBlock for OpenAi {

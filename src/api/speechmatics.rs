@@ -45,5 +45,5 @@ account! {
 
 words! {
     /// The services that a key is for.
-    SpeechmaticsKind: Realtime Batch TextToSpeech Flow;
+    SpeechmaticsKind: Realtime Batch TextToSpeech;
 }

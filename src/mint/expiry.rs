@@ -18,7 +18,7 @@ const NO_CLOCK: SignedDuration = SignedDuration::from_hours(24);
 /// How much longer than asked for a token may live.
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(10);
 /// No ephemeral token lives longer: beyond it, milliseconds were read as seconds or worse.
-const LONGEST: SignedDuration = SignedDuration::from_hours(30 * 24);
+pub(crate) const LONGEST: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// When a request was sent, on both clocks.
 #[derive(Clone, Copy, Debug)]

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use super::{Credential, Request};
+use crate::clock::whole_second;
 
 /// The inputs of an adapter beside its block.
 pub struct Mint<'a> {
@@ -21,9 +22,10 @@ pub struct Mint<'a> {
 }
 
 impl Mint<'_> {
-    /// When a token ends that is signed now and lives as long as was asked for.
+    /// When a token ends that is signed now and lives as long as was asked for. In whole seconds, as `exp` in a token
+    /// is: an end with a fraction would be published later than the token's own.
     pub(crate) fn expires_at(&self) -> Timestamp {
-        self.now.saturating_add(self.expiration).unwrap_or(self.now)
+        whole_second(self.now.saturating_add(self.expiration).unwrap_or(self.now))
     }
 
     /// A random UUID (version 4), the same for the same nonce.

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
+use super::expiry::LONGEST;
 use super::{Credential, InvalidBlock, UnusableReply};
 use crate::api::SecretField;
 use crate::token::MintError;
@@ -109,6 +110,18 @@ pub(crate) fn seconds(value: &Value) -> Option<SignedDuration> {
     Some(SignedDuration::from_secs(seconds as i64))
 }
 
+/// A life in seconds that a reply may leave out. One that is there and isn't a life is refused: whoever takes another
+/// in its place publishes a guess.
+pub(crate) fn stated_life(reply: &Map<String, Value>, field: &str) -> Result<Option<SignedDuration>, UnusableReply> {
+    match reply.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(stated) => match seconds(stated) {
+            Some(life) if life <= LONGEST => Ok(Some(life)),
+            _ => Err(no_expiry(field)),
+        },
+    }
+}
+
 /// A life in seconds, as text (Twilio).
 pub(crate) fn seconds_text(value: &Value) -> Option<SignedDuration> {
     let seconds: i64 = value.as_str()?.parse().ok()?;
@@ -164,6 +177,30 @@ mod tests {
             assert!(!error.to_string().contains("sk"), "{error}");
         }
         assert!(credential_header(&Credential::default(), &FIELD, "").is_err());
+    }
+
+    #[test]
+    fn a_life_is_left_out_or_usable() {
+        let life = |reply: Value| stated_life(reply.as_object().unwrap(), "expires_in");
+        assert_eq!(life(json!({})), Ok(None));
+        assert_eq!(life(json!({"expires_in": null})), Ok(None));
+        let seconds = |seconds| Ok(Some(SignedDuration::from_secs(seconds)));
+        assert_eq!(life(json!({"expires_in": 1})), seconds(1));
+        assert_eq!(life(json!({"expires_in": 599.5})), seconds(599));
+        for unusable in [
+            json!("30"),
+            json!(""),
+            json!(0),
+            json!(0.5),
+            json!(-30),
+            json!(true),
+            json!([30]),
+            json!(1_795_336_200),
+            json!(1e300),
+        ] {
+            let refused = life(json!({"expires_in": unusable})).unwrap_err();
+            assert!(refused.0.contains("no usable `expires_in`"), "{unusable}: {refused:?}");
+        }
     }
 
     #[test]

@@ -45,7 +45,13 @@ impl Provider for AzureOpenAi {
         if account.endpoint.is_none() && account.resource.is_none() {
             return Err(InvalidBlock(AzureOpenAi::NOWHERE.into()));
         }
-        // OpenAI's rules, in our field's name.
+        // OpenAI's rules, in our fields' names. There is none for the kind.
+        let kind = self.session.as_ref().and_then(|session| session.get("type"));
+        if kind.is_some_and(|kind| kind != "realtime") {
+            let message = "azureOpenAI.session.type: is filled in as \"realtime\", the only type of session that the block \
+                           asks for; remove it here";
+            return Err(InvalidBlock(message.into()));
+        }
         session::check(&self.as_openai()).map_err(|problem| {
             let message = problem.0.replace("openai.model", "openai.deployment");
             InvalidBlock(message.replace("openai.", "azureOpenAI."))
@@ -78,7 +84,7 @@ impl Provider for AzureOpenAi {
 impl AzureOpenAi {
     fn request(&self, mint: &Mint<'_>) -> Request {
         let mut body = json!({"session": session::build(&self.as_openai())});
-        // Microsoft doesn't document whether it has an effect, so it is sent only if the user asks for a life.
+        // Microsoft's reference lists it without limits or default, so it is sent only if the user asks for a life.
         if !mint.expiration.is_zero() {
             let seconds = mint.expiration.as_secs();
             body["expires_after"] = json!({"anchor": "created_at", "seconds": seconds});
@@ -164,6 +170,14 @@ mod tests {
         assert!(message.contains("azureOpenAI.session.audio.output.voice"), "{message}");
         let message = refused(json!({"model": "other"}));
         assert!(message.contains("azureOpenAI.deployment"), "{message}");
+        let message = refused(json!({"type": "transcription"}));
+        assert_eq!(
+            message,
+            "azureOpenAI.session.type: is filled in as \"realtime\", the only type of session that the block asks for; \
+             remove it here"
+        );
+        let message = refused(json!({"model": "other", "type": "realtime"}));
+        assert!(!message.contains("azureOpenAI.kind"), "{message}");
         let message = refused(json!({"tools": [{"type": "mcp", "authorization": "canary"}]}));
         assert!(
             message.contains("azureOpenAI.session.tools[0]") && !message.contains("canary"),

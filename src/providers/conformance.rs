@@ -15,7 +15,7 @@ use super::*;
 use crate::api::{PROVIDER_FIELDS, RealtimeTokenSpec};
 use crate::mint::expiry::Clocks;
 use crate::mint::refusal::responder;
-use crate::mint::reply::Reply;
+use crate::mint::reply::{Reply, signed};
 use crate::mint::*;
 use crate::resolve::{block_of, expiration};
 use crate::token::Minted;
@@ -275,6 +275,41 @@ fn answered(
     match reply.read(provider, &mint, nth)? {
         Step::Done(answer) => reply.minted(provider, &mint, answer, sent),
         Step::Send(request) => panic!("{}: another request, {request:?}", file.field),
+    }
+}
+
+/// Our clock has a fraction of a second and a token's `exp` has none.
+#[test]
+fn no_signed_token_is_published_to_outlive_itself() {
+    let mut signers = std::collections::BTreeSet::new();
+    for file in all().unwrap() {
+        let requests = file.requests.iter();
+        let requests = requests.map(|case| (&case.spec, case.secret.as_ref().unwrap_or(&file.secret)));
+        for (spec, secret) in requests.chain([(&file.example, &file.secret)]) {
+            let ask = ask(spec);
+            let credential = credential(&ask, secret);
+            let provider = ask.block.provider();
+            let now = Timestamp::from_millisecond(NOW * 1000 + 999).unwrap();
+            let mint = Mint {
+                now,
+                ..mint(&ask, &credential, NOW)
+            };
+            let Step::Done(answer) = provider.start(&mint).unwrap() else {
+                continue;
+            };
+            let token = answer.value.expose_secret();
+            let claims = token.contains('.').then(|| parsed(token).1);
+            let minted = signed(provider, &mint, answer).unwrap();
+            let ends = Timestamp::from_second(NOW).unwrap() + ask.expiration;
+            assert_eq!((minted.expires_at, minted.usable_until), (ends, ends), "{}", file.field);
+            if let Some(claims) = claims {
+                assert_eq!(claims["exp"], ends.as_second(), "{}", file.field);
+            }
+            signers.insert(file.field.clone());
+        }
+    }
+    for field in ["agora", "daily", "jwt", "livekit", "twilio"] {
+        assert!(signers.contains(field), "no {field} among {signers:?}");
     }
 }
 

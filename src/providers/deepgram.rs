@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Provider;
 use crate::api::{Deepgram, ProviderBlock};
-use crate::mint::wire::{reply_object, seconds, token};
+use crate::mint::wire::{reply_object, stated_life, token};
 use crate::mint::{Answer, Endpoint, Expiry, Mint, Request, Step, UnusableReply, claims};
 use crate::token::MintError;
 
@@ -25,10 +25,9 @@ impl Provider for Deepgram {
     fn read(&self, mint: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
         let mut reply = reply_object(body)?;
         let value = token(&mut reply, "access_token")?;
-        // As the reply states it, else the token, else what was asked for.
-        let stated = reply.get("expires_in").and_then(seconds);
-        let expiry = match (stated, claims::expiry(&value)) {
-            (Some(stated), _) => Expiry::After(stated),
+        // The earlier of what the reply and the token state, else what was asked for.
+        let expiry = match (stated_life(&reply, "expires_in")?, claims::expiry(&value)) {
+            (Some(stated), exp) => Expiry::no_later(exp, stated),
             (None, Some(exp)) => Expiry::At(exp),
             (None, None) => Expiry::After(mint.expiration),
         };
@@ -49,13 +48,18 @@ mod tests {
     }
 
     #[test]
-    fn the_expiry_comes_from_the_best_source_there_is() {
-        let after = |seconds| Expiry::After(SignedDuration::from_secs(seconds));
+    fn the_expiry_is_the_earlier_of_those_stated() {
+        let lives = SignedDuration::from_secs;
+        let after = |seconds| Expiry::After(lives(seconds));
         // {"exp":1795336200}
         let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjE3OTUzMzYyMDB9.fake";
-        assert_eq!(expiry(json!({"access_token": jwt, "expires_in": 600})), after(600));
-        assert_eq!(expiry(json!({"access_token": jwt, "expires_in": 599.5})), after(599));
         let exp = jiff::Timestamp::from_second(1_795_336_200).unwrap();
+        for (expires_in, seconds) in [(json!(600), 600), (json!(599.5), 599)] {
+            let both = json!({"access_token": jwt, "expires_in": expires_in});
+            assert_eq!(expiry(both), Expiry::Earlier(exp, lives(seconds)));
+            let opaque = json!({"access_token": "opaque", "expires_in": expires_in});
+            assert_eq!(expiry(opaque), after(seconds));
+        }
         assert_eq!(expiry(json!({"access_token": jwt})), Expiry::At(exp));
         assert_eq!(expiry(json!({"access_token": "opaque"})), after(1800));
     }

@@ -47,6 +47,15 @@ impl Provider for Gemini {
             let message = "gemini.setup.model: is filled in from gemini.model; remove it here";
             return Err(InvalidBlock(message.into()));
         }
+        // In either spelling of protobuf's JSON.
+        let resumes = ["sessionResumption", "session_resumption"]
+            .iter()
+            .any(|field| setup.get(*field).is_some_and(|value| !value.is_null()));
+        if resumes && self.uses == Some(1) {
+            let message = "gemini.uses: with 1 a session can't be resumed, which gemini.setup.sessionResumption is \
+                           for: Google counts the new connection as a second use. Remove one of the two";
+            return Err(InvalidBlock(message.into()));
+        }
         bounded("gemini.setup", Some(setup), SESSION)
     }
 
@@ -129,6 +138,23 @@ mod tests {
         let answer = answer(&block(json!({})), 600, br#"{"name":"auth_tokens/1"}"#).unwrap();
         let expected = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(600);
         assert_eq!(answer.expiry, Expiry::At(expected));
+    }
+
+    #[test]
+    fn one_use_and_resumption_exclude_each_other() {
+        let with = |uses: Value, setup: Value| block(json!({"uses": uses, "setup": setup})).validate();
+        for setup in [
+            json!({"sessionResumption": {}}),
+            json!({"session_resumption": {"transparent": true}}),
+        ] {
+            let refused = with(json!(1), setup.clone()).unwrap_err().0;
+            assert!(refused.starts_with("gemini.uses: with 1"), "{refused}");
+            for uses in [json!(0), json!(2), json!(null)] {
+                assert_eq!(with(uses, setup.clone()), Ok(()));
+            }
+        }
+        assert_eq!(with(json!(1), json!({"sessionResumption": null})), Ok(()));
+        assert_eq!(with(json!(1), json!({})), Ok(()));
     }
 
     #[test]

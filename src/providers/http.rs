@@ -9,10 +9,11 @@ mod reply;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use http::header::ACCEPT;
 use http::{HeaderName, HeaderValue};
 
 use super::Provider;
-use crate::api::{Http, HttpAuthKind, HttpMethod, HttpRequest, HttpReuse, ProviderBlock, SecretField};
+use crate::api::{Http, HttpAuthKind, HttpFormat, HttpMethod, HttpRequest, HttpReuse, ProviderBlock, SecretField};
 use crate::mint::placeholder::{KEY_ID, LARGEST, Text, Values, filled, model};
 use crate::mint::request::component;
 use crate::mint::wire::credential_header;
@@ -65,6 +66,11 @@ impl Http {
             }
             (HttpMethod::POST, None, None) => Request::post_empty(path),
         };
+        let response = self.account.response.as_ref();
+        if response.is_some_and(|response| response.format == HttpFormat::Text) {
+            let text = HeaderValue::from_static("text/plain");
+            request.headers.insert(ACCEPT, text);
+        }
         for (name, text) in &template.headers {
             let (name, value) = header(name, text, &values)?;
             request.headers.insert(name, value);

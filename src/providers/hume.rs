@@ -2,8 +2,8 @@
 
 use super::Provider;
 use crate::api::{Hume, ProviderBlock};
-use crate::mint::wire::{reply_object, seconds, token};
-use crate::mint::{Answer, Endpoint, Expiry, Mint, Request, Step, UnusableReply};
+use crate::mint::wire::{reply_object, stated_life, token};
+use crate::mint::{Answer, Endpoint, Expiry, Mint, Request, Step, UnusableReply, claims};
 use crate::token::MintError;
 
 impl Provider for Hume {
@@ -22,8 +22,9 @@ impl Provider for Hume {
         let mut reply = reply_object(body)?;
         let value = token(&mut reply, "access_token")?;
         // Only a third party's example has `expires_in`; the documentation has the life.
-        let stated = reply.get("expires_in").and_then(seconds);
-        let expiry = Expiry::After(stated.map_or(mint.expiration, |stated| stated.min(mint.expiration)));
+        let stated = stated_life(&reply, "expires_in")?;
+        let lives = stated.map_or(mint.expiration, |stated| stated.min(mint.expiration));
+        let expiry = Expiry::no_later(claims::expiry(&value), lives);
         Ok(Step::Done(Answer::new(value, expiry, self.config())))
     }
 }

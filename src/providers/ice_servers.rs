@@ -53,12 +53,13 @@ impl Provider for IceServers {
     }
 
     fn validate(&self) -> Result<(), InvalidBlock> {
-        if self.kind() == IceServersKind::Coturn && self.account.urls.is_none() {
-            return Err(InvalidBlock(
-                "iceServers.urls: kind Coturn needs its servers' URLs".into(),
-            ));
+        let refuse = |message: &str| Err(InvalidBlock(message.into()));
+        match (self.kind(), &self.account.urls) {
+            (IceServersKind::Coturn, None) => refuse("iceServers.urls: kind Coturn needs its servers' URLs"),
+            (_, Some(urls)) if !urls.iter().all(|url| is_ice_url(url)) => refuse(IceServers::URL),
+            (_, Some(urls)) if !urls.iter().any(|url| is_turn(url)) => refuse(IceServers::NO_TURN),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
@@ -95,9 +96,7 @@ impl Provider for IceServers {
             .remove(list)
             .and_then(|list| serde_json::from_value(list).ok())
             .ok_or_else(|| UnusableReply(format!("it holds no list of servers in `{list}`")))?;
-        if !servers.iter().any(|server| server.credential.is_some()) {
-            return Err(UnusableReply(format!("no server in `{list}` has a credential")));
-        }
+        check(&servers).map_err(|problem| UnusableReply(format!("{problem} in `{list}`")))?;
         Ok(Step::Done(answer(&servers, expiry)))
     }
 }
@@ -116,7 +115,7 @@ impl IceServers {
         let key = Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, shared.as_bytes());
         let credential = BASE64.encode(sign(&key, username.as_bytes()));
         let urls = self.account.urls.iter().flatten();
-        let (turn, stun): (Vec<String>, Vec<String>) = urls.cloned().partition(|url| url.starts_with("turn"));
+        let (turn, stun): (Vec<String>, Vec<String>) = urls.cloned().partition(|url| is_turn(url));
         let open = (!stun.is_empty()).then_some(Server {
             urls: stun,
             username: None,
@@ -141,6 +140,58 @@ struct Server {
     username: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     credential: Option<String>,
+}
+
+/// Refuses a list that a browser refuses, or that opens no TURN server.
+fn check(servers: &[Server]) -> Result<(), &'static str> {
+    let blank = |value: &Option<String>| value.as_ref().is_some_and(|text| text.trim().is_empty());
+    if !servers.iter().any(|server| server.urls.iter().any(|url| is_turn(url))) {
+        return Err("there is no turn: or turns: URL");
+    }
+    for server in servers {
+        if server.urls.is_empty() || !server.urls.iter().all(|url| is_ice_url(url)) {
+            return Err("a server has no URLs, or one that isn't stun:, stuns:, turn: or turns: and a host");
+        }
+        let turn = server.urls.iter().any(|url| is_turn(url));
+        if blank(&server.username) || turn && server.username.is_none() {
+            return Err("a server has an empty username or none");
+        }
+        if blank(&server.credential) || turn && server.credential.is_none() {
+            return Err("a server has an empty credential or none");
+        }
+    }
+    Ok(())
+}
+
+fn is_turn(url: &str) -> bool {
+    url.starts_with("turn:") || url.starts_with("turns:")
+}
+
+/// Whether a browser takes it (RFC 7064, RFC 7065): scheme, host, perhaps a port and a transport. As the CRD's rule.
+fn is_ice_url(url: &str) -> bool {
+    let (url, query) = url
+        .split_once('?')
+        .map_or((url, None), |(url, query)| (url, Some(query)));
+    let Some(("stun" | "stuns" | "turn" | "turns", server)) = url.split_once(':') else {
+        return false;
+    };
+    let named = |host: &str| host.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    let numbered = |address: &str| address.chars().all(|c| c.is_ascii_hexdigit() || ":.".contains(c));
+    let (host_is_good, host, port) = match server.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) => (numbered(address), address, port),
+        None => {
+            let (host, port) = server.split_at(server.find(':').unwrap_or(server.len()));
+            (named(host), host, port)
+        }
+    };
+    let digits = port.strip_prefix(':');
+    let port_is_good = port.is_empty()
+        || digits.is_some_and(|port| (1..=5).contains(&port.len()) && port.bytes().all(|digit| digit.is_ascii_digit()));
+    let transport_is_good = query.is_none_or(|query| {
+        let transport = query.strip_prefix("transport=").unwrap_or_default();
+        !transport.is_empty() && transport.bytes().all(|letter| letter.is_ascii_lowercase())
+    });
+    host_is_good && !host.is_empty() && port_is_good && transport_is_good
 }
 
 /// Twilio writes a text where others write a list.

@@ -28,6 +28,7 @@ impl Provider for LiveKit {
     }
 
     fn validate(&self) -> Result<(), InvalidBlock> {
+        self.check_types()?;
         let joins = self
             .video
             .as_ref()
@@ -101,6 +102,36 @@ impl Provider for LiveKit {
 }
 
 impl LiveKit {
+    /// A quoted "true" would be no grant, or an error at LiveKit when the token is used.
+    fn check_types(&self) -> Result<(), InvalidBlock> {
+        for (place, grants) in [
+            ("video", &self.video),
+            ("sip", &self.sip),
+            ("inference", &self.inference),
+            ("agent", &self.agent),
+            ("observability", &self.observability),
+        ] {
+            for (grant, value) in grants.iter().flatten() {
+                // Named as unknown below.
+                if place == "video" && VIDEO.iter().all(|(known, _)| known != grant) {
+                    continue;
+                }
+                let (fits, what) = match grant.as_str() {
+                    "room" | "destinationRoom" if place == "video" => (value.is_string(), "must be text"),
+                    "canPublishSources" if place == "video" => (
+                        is_list_of(value, SOURCES),
+                        "must be a list of camera, microphone, screen_share and screen_share_audio",
+                    ),
+                    _ => (value.is_boolean(), "must be true or false, without quotes"),
+                };
+                if !fits {
+                    return Err(InvalidBlock(format!("livekit.{place}.{grant}: {what}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn room(&self) -> Option<&str> {
         self.video.as_ref()?.get("room")?.as_str()
     }
@@ -128,6 +159,14 @@ const VIDEO: &[(&str, bool)] = &[
     ("canManageAgentSession", false),
     ("destinationRoom", false),
 ];
+
+/// What LiveKit lets a participant publish.
+const SOURCES: &[&str] = &["camera", "microphone", "screen_share", "screen_share_audio"];
+
+fn is_list_of(value: &Value, words: &[&str]) -> bool {
+    let items = value.as_array();
+    items.is_some_and(|items| items.iter().all(|item| words.iter().any(|word| item == word)))
+}
 
 /// The first field anywhere below that holds a secret of a cloud's storage, in either spelling of protobuf's JSON.
 fn storage_credential(value: &Value) -> Option<&str> {

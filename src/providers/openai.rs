@@ -22,6 +22,9 @@ impl Provider for OpenAi {
     }
 
     fn validate(&self) -> Result<(), InvalidBlock> {
+        if self.is_live() {
+            return Err(InvalidBlock(Self::LIVE.into()));
+        }
         account_headers(self)?;
         session::check(self)
     }
@@ -55,6 +58,12 @@ impl Provider for OpenAi {
 }
 
 impl OpenAi {
+    /// Whether the model is one that OpenAI makes no client secrets for. As the CRD's rule.
+    fn is_live(&self) -> bool {
+        let transcribes = self.kind == OpenAiKind::Transcription && self.model.starts_with("gpt-live-transcribe");
+        (self.model == "gpt-live" || self.model.starts_with("gpt-live-")) && !transcribes
+    }
+
     /// TanStack's config: the model that was granted, else the one that was asked for. Only a realtime session has
     /// its model at the top.
     fn granted(&self, reply: &Map<String, Value>) -> Map<String, Value> {

@@ -32,7 +32,6 @@ impl Provider for Speechmatics {
             SpeechmaticsKind::Realtime => "rt",
             SpeechmaticsKind::Batch => "batch",
             SpeechmaticsKind::TextToSpeech => "tts",
-            SpeechmaticsKind::Flow => "flow",
         };
         let mut body = json!({"ttl": mint.expiration.as_secs()});
         if let Some(client) = &self.client_ref {
@@ -62,11 +61,18 @@ mod tests {
     use super::*;
     use crate::mint::Credential;
 
+    /// The service ended in spring 2026.
+    #[test]
+    fn flow_is_gone() {
+        let refused = serde_json::from_value::<Speechmatics>(json!({"kind": "Flow"})).unwrap_err();
+        assert!(refused.to_string().contains("unknown variant `Flow`"), "{refused}");
+    }
+
     /// Without it the key would be a permanent one.
     #[test]
     fn no_key_without_a_ttl() {
         let credential = Credential::new([("api-key", "SMKEY".into())]);
-        for kind in ["Realtime", "Batch", "TextToSpeech", "Flow"] {
+        for kind in ["Realtime", "Batch", "TextToSpeech"] {
             let block = json!({"kind": kind, "clientRef": "c"});
             let block: Speechmatics = serde_json::from_value(block).unwrap();
             for expiration in [60, 86_400] {

@@ -50,11 +50,11 @@ async fn a_session_or_template_that_cannot_be_asked_for() {
         ),
         (
             session(json!({"type": "transcription"})),
-            "openai.session.type: is filled in as \"realtime\", from openai.kind and openai.model; remove it here",
+            "openai.session.type: is filled in as \"realtime\", from openai.kind; remove it here",
         ),
         (
             session(json!({"model": "gpt-realtime"})),
-            "openai.session.model: is filled in as \"gpt-realtime-2.1\", from openai.kind and openai.model; remove it here",
+            "openai.session.model: is filled in as \"gpt-realtime-2.1\", from openai.model; remove it here",
         ),
         (
             transcription,

@@ -43,6 +43,22 @@ fn refused(changes: Value) -> String {
 }
 
 #[test]
+fn a_reply_in_text_is_asked_for_as_text() {
+    let accepted = |changes: Value| {
+        let request = sent(&block(changes), "key");
+        let accepted = request.headers.get_all("accept").iter();
+        accepted
+            .map(|value| value.to_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let text = json!({"format": "Text", "token": null});
+    assert_eq!(accepted(json!({"response": text})), ["text/plain"]);
+    assert_eq!(accepted(json!({})), ["application/json"]);
+    let own = json!({"response": text, "request": {"headers": {"Accept": "application/jwt"}}});
+    assert_eq!(accepted(own), ["application/jwt"]);
+}
+
+#[test]
 fn a_placeholder_alone_has_its_own_type() {
     let request = sent(
         &block(json!({

@@ -4,6 +4,10 @@ use super::*;
 use crate::mint::Credential;
 
 fn coturn(block: Value, ttl: i64) -> Answer {
+    coturn_at(Timestamp::from_second(1_795_334_400).unwrap(), block, ttl)
+}
+
+fn coturn_at(now: Timestamp, block: Value, ttl: i64) -> Answer {
     let mut block: IceServers = serde_json::from_value(block).unwrap();
     block.account.kind = Some(IceServersKind::Coturn);
     block.validate().unwrap();
@@ -11,7 +15,7 @@ fn coturn(block: Value, ttl: i64) -> Answer {
     let mint = Mint {
         expiration: SignedDuration::from_secs(ttl),
         credential: &credential,
-        now: Timestamp::from_second(1_795_334_400).unwrap(),
+        now,
         nonce: [0; 16],
     };
     match block.start(&mint).unwrap() {
@@ -65,4 +69,61 @@ fn urls_are_a_list_and_the_legacy_url_is_dropped() {
     assert_eq!(answer.expiry, Expiry::After(SignedDuration::from_secs(3600)));
     assert_eq!(output(&answer, "username"), "u");
     assert_eq!(output(&answer, "credential"), "p");
+}
+
+#[test]
+fn urls_are_those_that_a_browser_takes() {
+    for url in [
+        "turn:t",
+        "turns:turn.example.com:5349?transport=tcp",
+        "stun:192.0.2.1:3478",
+        "stuns:[2001:db8::1]:5349",
+        "turn:[2001:db8::1]?transport=udp",
+        "turn:my_turn.svc:3478",
+    ] {
+        assert!(is_ice_url(url), "{url}");
+    }
+    for url in [
+        "",
+        "turn",
+        "turn:",
+        "turn://t",
+        "turn: t",
+        "turn:t:",
+        "turn:t:port",
+        "turn:t:347800",
+        "turn:t/path",
+        "turn:t?",
+        "turn:t?transport=",
+        "turn:t?ttl=1",
+        "turn:u@t",
+        "turn:[]:3478",
+        "turn:[::1",
+        "https://t",
+        "TURN:t",
+        "javascript:t",
+        "turn:t\n",
+    ] {
+        assert!(!is_ice_url(url), "{url}");
+    }
+}
+
+#[test]
+fn a_coturn_needs_a_turn_server() {
+    let refused = |urls: Value| {
+        let block: IceServers = serde_json::from_value(json!({"kind": "Coturn", "urls": urls})).unwrap();
+        block.validate().unwrap_err().0
+    };
+    assert!(refused(json!(["stun:s.example"])).contains("at least one turn: or turns: URL"));
+    assert!(refused(json!(["turn:t", "turn://t"])).contains("without //"));
+    assert!(refused(json!([])).contains("at least one turn: or turns: URL"));
+}
+
+#[test]
+fn the_published_end_is_the_usernames() {
+    let now = Timestamp::from_millisecond(1_795_334_400_999).unwrap();
+    let answer = coturn_at(now, json!({"urls": ["turn:t"]}), 600);
+    assert!(output(&answer, "username").starts_with("1795335000:"));
+    let ends = Timestamp::from_second(1_795_335_000).unwrap();
+    assert_eq!(answer.expiry, Expiry::At(ends));
 }

@@ -89,6 +89,47 @@ fn an_identity_and_a_room_to_join() {
     assert_eq!(worker.validate(), Ok(()));
 }
 
+#[test]
+fn grants_have_their_types() {
+    let validated = |block: Value| serde_json::from_value::<LiveKit>(block).unwrap().validate();
+    for (place, grant, value) in [
+        ("video", "roomJoin", json!("true")),
+        ("video", "canPublish", json!("false")),
+        ("video", "roomAdmin", json!(1)),
+        ("video", "hidden", json!(null)),
+        ("sip", "admin", json!("true")),
+        ("inference", "perform", json!("true")),
+        ("agent", "admin", json!({})),
+        ("observability", "write", json!("yes")),
+    ] {
+        let refused = validated(json!({"identity": "i", place: {grant: value}}))
+            .unwrap_err()
+            .0;
+        let expected = format!("livekit.{place}.{grant}: must be true or false, without quotes");
+        assert_eq!(refused, expected, "{value}");
+    }
+    let room = validated(json!({"identity": "i", "video": {"roomJoin": true, "room": 17}}));
+    assert_eq!(room.unwrap_err().0, "livekit.video.room: must be text");
+    for sources in [json!("camera"), json!(["camera", "desk"]), json!([1])] {
+        let refused = validated(json!({"video": {"canPublishSources": sources}}))
+            .unwrap_err()
+            .0;
+        assert!(
+            refused.starts_with("livekit.video.canPublishSources: must be a list of camera"),
+            "{refused}"
+        );
+    }
+    let good = json!({
+        "identity": "i",
+        "video": {"roomJoin": true, "room": "r", "canPublishSources": ["camera", "screen_share_audio"], "hidden": false},
+        "sip": {"admin": true, "call": false},
+        "inference": {"perform": true},
+        "agent": {"admin": true},
+        "observability": {"write": true},
+    });
+    assert_eq!(validated(good), Ok(()));
+}
+
 /// What a platform's `allowedModels` is held against.
 #[test]
 fn a_token_that_opens_more_than_its_room_is_bound_to_none() {

@@ -15,11 +15,11 @@ pub(in crate::providers) fn check(block: &OpenAi) -> Result<(), InvalidBlock> {
     let model = Some(block.model.as_str());
     match block.kind {
         OpenAiKind::Realtime => {
-            filled_in(session.get("type"), Some("realtime"), ".type")?;
+            filled_in(session.get("type"), Some("realtime"), TYPE)?;
             filled_in(session.get("model"), model, ".model")?;
         }
         OpenAiKind::Transcription => {
-            filled_in(session.get("type"), Some("transcription"), ".type")?;
+            filled_in(session.get("type"), Some("transcription"), TYPE)?;
             if session.contains_key("model") {
                 return refuse(
                     ".model",
@@ -43,7 +43,7 @@ pub(in crate::providers) fn check(block: &OpenAi) -> Result<(), InvalidBlock> {
             )?;
         }
         OpenAiKind::Translation => {
-            filled_in(session.get("type"), None, ".type")?;
+            filled_in(session.get("type"), None, TYPE)?;
             filled_in(session.get("model"), model, ".model")?;
         }
     }
@@ -98,6 +98,7 @@ pub(in crate::providers) fn build(block: &OpenAi) -> Value {
     session
 }
 
+const TYPE: &str = ".type";
 /// Where a transcription has its model.
 const TRANSCRIPTION: [&str; 3] = ["audio", "input", "transcription"];
 
@@ -111,13 +112,11 @@ fn object(value: &mut Value) -> &mut Value {
 
 /// Refuses a value that differs from the one we fill in; `None` if there is nothing to fill in.
 fn filled_in(given: Option<&Value>, ours: Option<&str>, path: &str) -> Result<(), InvalidBlock> {
+    let from = if path == TYPE { "openai.kind" } else { "openai.model" };
     match (given, ours) {
         (None, _) => Ok(()),
         (Some(given), Some(ours)) if given == ours => Ok(()),
-        (Some(_), Some(ours)) => refuse(
-            path,
-            &format!("is filled in as {ours:?}, from openai.kind and openai.model; remove it here"),
-        ),
+        (Some(_), Some(ours)) => refuse(path, &format!("is filled in as {ours:?}, from {from}; remove it here")),
         (Some(_), None) => refuse(path, "a translation has none; remove it"),
     }
 }

@@ -48,6 +48,31 @@ fn a_transcriptions_model_joins_what_is_there() {
 }
 
 #[test]
+fn models_of_the_live_family_are_refused() {
+    for (kind, model) in [
+        ("Realtime", "gpt-live"),
+        ("Realtime", "gpt-live-1"),
+        ("Realtime", "gpt-live-transcribe"),
+        ("Translation", "gpt-live-1"),
+        ("Transcription", "gpt-live-1"),
+    ] {
+        let refused = refusal(&block(json!({"kind": kind, "model": model})));
+        assert!(refused.contains("/v1/live/sessions"), "{kind} {model}: {refused}");
+    }
+    for (kind, model) in [
+        ("Transcription", "gpt-live-transcribe"),
+        ("Realtime", "gpt-lively"),
+        ("Realtime", "my-gpt-live-1"),
+    ] {
+        assert_eq!(
+            block(json!({"kind": kind, "model": model})).validate(),
+            Ok(()),
+            "{model}"
+        );
+    }
+}
+
+#[test]
 fn a_transcription_without_audio_gets_it() {
     for session in [
         json!({}),
