@@ -63,6 +63,7 @@ reasons! {
     LifetimeSufficient,
     MintFailed,
     RateLimited,
+    QuotaExhausted,
     ProviderNotFound,
     NamespaceNotAllowed,
     CredentialNotFound,

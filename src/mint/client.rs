@@ -30,8 +30,6 @@ use crate::token::{MintError, Minted};
 const REPLY_CAP: usize = 64 * 1024;
 /// An access token, then the token itself.
 const MOST_REQUESTS: usize = 2;
-/// What is read of an error's body; the rest is noise.
-const ERROR_CAP: usize = 4 * 1024;
 
 /// The `User-Agent` of every request.
 pub(crate) const AGENT: &str = concat!("realtime-token-operator/", env!("CARGO_PKG_VERSION"));
@@ -193,17 +191,22 @@ impl ProviderClient {
         let body = if status.is_success() {
             let (body, whole) = read(&mut response, REPLY_CAP).await.map_err(failed)?;
             if !whole {
-                return Err(MintError::unavailable(format!(
+                let message = format!(
                     "{} answered {} with more than {REPLY_CAP} bytes, which no token takes. If it stays so, \
                      something on the way answers in the provider's place.",
                     responder.name,
                     status.as_u16()
-                )));
+                );
+                // It may have minted one all the same, as with any reply that can't be used.
+                return Err(MintError::Rejected {
+                    credential: false,
+                    message,
+                });
             }
             body
         } else {
             // The status is enough; a failure to read the body must not hide it.
-            read(&mut response, ERROR_CAP)
+            read(&mut response, REPLY_CAP)
                 .await
                 .map(|(body, _)| body)
                 .unwrap_or_default()

@@ -54,7 +54,7 @@ pub(crate) fn failure(error: &reqwest::Error, host: &str, proxy: Option<&str>, l
             _ => format!("{host} broke off the answer"),
         }
     };
-    MintError::Unavailable { message }
+    MintError::unavailable(message)
 }
 
 /// Whether there was no connection, over which TLS might have gone wrong.
@@ -136,7 +136,7 @@ mod tests {
         let client = builder.dns_resolver(Arc::new(resolver)).build().unwrap();
         let error = client.get(url).send().await.unwrap_err();
         match failure(&error, "localhost", None, Limits { connect, total }) {
-            MintError::Unavailable { message } => message,
+            MintError::Unavailable { message, .. } => message,
             other => panic!("{other:?}"),
         }
     }

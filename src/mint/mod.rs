@@ -2,14 +2,17 @@
 //!
 //! A mint in order: `endpoint` decides where a key may be sent; the provider's file builds a `request`, or a token with
 //! `sign`; `client` sends it; `reply` reads the answer, with `expiry` for the end of the token. Errors become a
-//! [`MintError`](crate::token::MintError): `refusal`, `scrub` and `retry_after` for replies, `failure` for the network.
+//! [`MintError`](crate::token::MintError): `refusal` with `error_body`, `cause`, `scrub` and `retry_after` for replies,
+//! `failure` for the network.
 //! Knows HTTP and no Kubernetes.
 
+mod cause;
 pub(crate) mod claims;
 mod client;
 mod credential;
 pub(crate) mod endpoint;
 mod error;
+mod error_body;
 pub(crate) mod expiry;
 mod explain;
 mod failure;

@@ -5,9 +5,10 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 
+use super::error_body::{ErrorBody, Format};
 use super::expiry::{Clocks, End};
-use super::refusal::{Responder, refusal};
-use super::{Answer, Class, InvalidBlock, Mint, Step, UnusableReply};
+use super::refusal::{Responder, quoted, refusal};
+use super::{Answer, Class, Credential, InvalidBlock, Mint, Step, UnusableReply};
 use crate::providers::Provider;
 use crate::token::{MintError, Minted};
 
@@ -27,7 +28,7 @@ impl Reply {
             return Err(refusal(provider, mint.credential, self));
         }
         let step = provider.read(mint, nth, &self.body);
-        step.map_err(|unusable| self.unusable(provider, &unusable))
+        step.map_err(|unusable| self.unusable(provider, mint, &unusable))
     }
 
     /// The token, if its end can be believed.
@@ -41,24 +42,36 @@ impl Reply {
         let end = self
             .clocks
             .end(answer.expiry, provider.lifetime(), mint.expiration)
-            .map_err(|unusable| self.unusable(provider, &unusable))?;
+            .map_err(|unusable| self.unusable(provider, mint, &unusable))?;
         Ok(minted(provider, answer, sent, end))
     }
 
-    fn unusable(&self, provider: &dyn Provider, unusable: &UnusableReply) -> MintError {
+    /// The provider may have minted a token all the same, so asking again soon would mint one after the other.
+    fn unusable(&self, provider: &dyn Provider, mint: &Mint<'_>, unusable: &UnusableReply) -> MintError {
         let (name, status) = (&self.responder.name, self.status.as_u16());
-        if provider.describes_reply() {
-            let message = format!(
-                "{name} answered {status}, but {unusable}. Compare the block's description of the reply with what the \
-                 provider documents."
-            );
-            return MintError::Rejected {
-                credential: false,
-                message,
-            };
+        let hint = if provider.describes_reply() {
+            "Compare the block's description of the reply with what the provider documents."
+        } else {
+            "If it stays so, something on the way answers in the provider's place, or its API has changed."
+        };
+        let came = self.what_came(mint.credential);
+        MintError::Rejected {
+            credential: false,
+            message: format!("{name} answered {status}, but {unusable}{came}. {hint}"),
         }
-        let hint = "If it stays so, something on the way answers in the provider's place, or its API has changed.";
-        MintError::unavailable(format!("{name} answered {status}, but {unusable}. {hint}"))
+    }
+
+    /// What there is in place of a token, as far as it can be said.
+    fn what_came(&self, credential: &Credential) -> String {
+        match (Format::of(&self.body), ErrorBody::within_success(&self.body)) {
+            (_, Some(error)) if self.responder.built_in => {
+                format!("; it holds an error{}", quoted(&error, credential))
+            }
+            (_, Some(_)) => "; it holds an error".to_owned(),
+            (Format::Empty, None) => "; it is empty".to_owned(),
+            (Format::Html, None) => "; it is an HTML page".to_owned(),
+            (Format::Json | Format::Text, None) => String::new(),
+        }
     }
 }
 

@@ -10,28 +10,85 @@ use jiff::{SignedDuration, Timestamp};
 /// costs the provider nothing.
 const LONGEST: SignedDuration = SignedDuration::from_mins(10);
 
-/// The wait that a reply's headers ask for, `now` being our clock.
+/// The wait that a reply asks for outright, `now` being our clock: `retry-after-ms`, `Retry-After` in seconds or as a
+/// date, or the `retryDelay` of Google's error body.
 ///
-/// The forms that the providers' SDKs obey, in their order: `retry-after-ms`, `Retry-After` in seconds or as a date,
-/// `X-RateLimit-Reset` in seconds of the epoch. Points in time are on the provider's clock, so they are counted from
-/// the reply's own `Date`. A form without a usable value (zero, negative, past, not a number) is passed over.
-pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration> {
+/// Points in time are on the provider's clock, so they are counted from the reply's own `Date`. A form without a usable
+/// value (zero, negative, past, not a number) is passed over.
+pub(crate) fn retry_after(headers: &HeaderMap, retry_delay: Option<&str>, now: Timestamp) -> Option<SignedDuration> {
     let now = date(headers).unwrap_or(now);
-    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    let from_now = |then: Timestamp| positive(then.duration_since(now));
+    let text = |name: &str| text(headers, name);
 
     let millis = || seconds(text("retry-after-ms")?.parse::<f64>().ok()? / 1000.0);
     let delay = || seconds(text(RETRY_AFTER.as_str())?.parse().ok()?);
-    let until = || from_now(http_date(text(RETRY_AFTER.as_str())?)?);
-    let reset = || {
-        let epoch = text("x-ratelimit-reset")?.parse::<f64>().ok()?;
-        from_now(Timestamp::from_duration(SignedDuration::try_from_secs_f64(epoch).ok()?).ok()?)
-    };
+    let until = || positive(http_date(text(RETRY_AFTER.as_str())?)?.duration_since(now));
     millis()
         .or_else(delay)
         .or_else(until)
-        .or_else(reset)
+        .or_else(|| go_duration(retry_delay?))
         .map(|wait| wait.min(LONGEST))
+}
+
+/// The wait that a reply about a limit asks for: as [`retry_after`], else when the limit is reset, which is
+/// `X-RateLimit-Reset` in seconds of the epoch, or OpenAI's `x-ratelimit-reset-*` as durations.
+pub(crate) fn retry_after_of_limit(
+    headers: &HeaderMap,
+    retry_delay: Option<&str>,
+    now: Timestamp,
+) -> Option<SignedDuration> {
+    let reset = || {
+        let epoch = text(headers, "x-ratelimit-reset")?.parse::<f64>().ok()?;
+        let reset = Timestamp::from_duration(SignedDuration::try_from_secs_f64(epoch).ok()?).ok()?;
+        positive(reset.duration_since(date(headers).unwrap_or(now)))
+    };
+    let resets = || {
+        ["requests", "tokens"]
+            .iter()
+            .filter_map(|what| limit_reset(headers, what))
+            .max()
+    };
+    retry_after(headers, retry_delay, now)
+        .or_else(reset)
+        .or_else(resets)
+        .map(|wait| wait.min(LONGEST))
+}
+
+/// When one of OpenAI's limits is reset. It states all of them in each reply, so one with something left is not why
+/// the request was refused.
+fn limit_reset(headers: &HeaderMap, what: &str) -> Option<SignedDuration> {
+    let left = text(headers, &format!("x-ratelimit-remaining-{what}")).and_then(|left| left.parse::<f64>().ok());
+    if left.is_some_and(|left| left >= 1.0) {
+        return None;
+    }
+    go_duration(text(headers, &format!("x-ratelimit-reset-{what}"))?)
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok().map(str::trim)
+}
+
+/// A duration as Go writes it: `6m0s`, `1h2m3.5s`, `120ms`.
+fn go_duration(text: &str) -> Option<SignedDuration> {
+    let mut total = 0.0;
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let end_of_number = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, next) = rest.split_at(end_of_number);
+        let end_of_unit = next.find(|c: char| c.is_ascii_digit()).unwrap_or(next.len());
+        let (unit, next) = next.split_at(end_of_unit);
+        let unit = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" | "μs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        total += number.parse::<f64>().ok()? * unit;
+        rest = next;
+    }
+    seconds(total)
 }
 
 /// The reply's `Date`.
@@ -65,12 +122,16 @@ mod tests {
     use super::*;
 
     fn parse(headers: &[(&'static str, &'static str)]) -> Option<i128> {
+        parse_with(headers, None)
+    }
+
+    fn parse_with(headers: &[(&'static str, &'static str)], retry_delay: Option<&str>) -> Option<i128> {
         let headers = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
         let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
-        retry_after(&headers, now).map(|wait| wait.as_millis())
+        retry_after_of_limit(&headers, retry_delay, now).map(|wait| wait.as_millis())
     }
 
     #[test]
@@ -122,8 +183,62 @@ mod tests {
         assert_eq!(parse(&[("retry-after", "Sun, 22 Nov 2026 11:59:59 GMT")]), None, "past");
         assert_eq!(parse(&[("retry-after", "Sun, 22 Nov 2026 12:00:00 GMT")]), None, "now");
         assert_eq!(parse(&[("x-ratelimit-reset", "1795348799")]), None, "past");
-        assert_eq!(parse(&[("x-ratelimit-reset-requests", "3s")]), None, "no SDK obeys it");
+        for value in [
+            "0s",
+            "0",
+            "-1s",
+            "3",
+            "1795348820000",
+            "s",
+            "3x",
+            "1.2.3s",
+            "",
+            "soon",
+            "NaNs",
+        ] {
+            assert_eq!(parse(&[("x-ratelimit-reset-requests", value)]), None, "{value}");
+            assert_eq!(parse_with(&[], Some(value)), None, "{value}");
+        }
         assert_eq!(parse(&[]), None);
+    }
+
+    #[test]
+    fn durations_of_limits() {
+        for (headers, millis) in [
+            (
+                &[
+                    ("x-ratelimit-remaining-requests", "0"),
+                    ("x-ratelimit-reset-requests", "6m0s"),
+                ][..],
+                360_000,
+            ),
+            (&[("x-ratelimit-reset-requests", "1m2.5s")], 62_500),
+            (&[("x-ratelimit-reset-tokens", "120ms")], 120),
+            (&[("x-ratelimit-reset-requests", "1h2m3s")], 600_000),
+            (
+                &[
+                    ("x-ratelimit-reset-requests", "8.64s"),
+                    ("x-ratelimit-remaining-tokens", "149984"),
+                    ("x-ratelimit-reset-tokens", "6m0s"),
+                ],
+                8_640,
+            ),
+            (
+                &[("x-ratelimit-reset-requests", "5s"), ("x-ratelimit-reset-tokens", "9s")],
+                9_000,
+            ),
+            (&[("retry-after", "7"), ("x-ratelimit-reset-requests", "6m0s")], 7_000),
+        ] {
+            assert_eq!(parse(headers), Some(millis), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn google_states_the_wait_in_the_body() {
+        assert_eq!(parse_with(&[], Some("45.837906927s")), Some(45_837));
+        assert_eq!(parse_with(&[], Some("86400s")), Some(600_000), "capped");
+        assert_eq!(parse_with(&[("retry-after", "7")], Some("45s")), Some(7_000));
+        assert_eq!(parse_with(&[("retry-after", "0")], Some("45s")), Some(45_000));
     }
 
     #[test]

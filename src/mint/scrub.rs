@@ -2,12 +2,16 @@
 //!
 //! Providers repeat keys in their errors, and people read a status who may not read the Secret.
 
+use std::collections::HashSet;
+
 use secrecy::ExposeSecret;
 
 use super::Credential;
 use crate::providers::Block;
 
 const REDACTED: &str = "[redacted]";
+/// So many characters of a key in a row are a part of it and not chance: providers echo the first and last of a key.
+const FRAGMENT: usize = 4;
 /// A status message is a sentence, not a document.
 const LONGEST: usize = 200;
 /// The beginning of JWTs. How the providers' keys and tokens begin is in their facts.
@@ -17,7 +21,38 @@ const NAMES: [&str; 1] = ["xi-api-key"];
 
 /// A foreign text on one line, without what looks like a key or a token.
 pub(crate) fn scrubbed(text: &str) -> String {
-    without_secrets(&one_line(text))
+    without_secrets(&one_line(text), &Fragments::default())
+}
+
+/// Every piece of [`FRAGMENT`] bytes of a credential.
+#[derive(Default)]
+struct Fragments<'c>(HashSet<&'c [u8]>);
+
+impl<'c> Fragments<'c> {
+    fn of(credential: &'c Credential) -> Self {
+        let values = credential.values().map(|value| value.expose_secret().as_bytes());
+        Self(values.flat_map(|value| value.windows(FRAGMENT)).collect())
+    }
+
+    /// Which bytes of the text are part of a piece of the credential.
+    fn marks(&self, text: &str) -> Vec<bool> {
+        let mut marks = vec![false; text.len()];
+        for (at, piece) in text.as_bytes().windows(FRAGMENT).enumerate() {
+            if self.0.contains(piece) {
+                marks[at..at + FRAGMENT].fill(true);
+            }
+        }
+        marks
+    }
+
+    fn are_in(&self, text: &str) -> bool {
+        text.as_bytes().windows(FRAGMENT).any(|piece| self.0.contains(piece))
+    }
+}
+
+/// Whether a text holds no part of the credential.
+pub(crate) fn is_clean(text: &str, credential: &Credential) -> bool {
+    !Fragments::of(credential).are_in(text)
 }
 
 /// The text on one line, without the credential and what looks like one, cut to a sentence.
@@ -30,7 +65,7 @@ pub(crate) fn scrub(text: &str, credential: &Credential) -> String {
     {
         text = text.replace(value, REDACTED);
     }
-    cut(&without_secrets(&text))
+    cut(&without_secrets(&text, &Fragments::of(credential)))
 }
 
 /// A short machine-readable word such as an error code or a request id; anything else isn't one.
@@ -43,7 +78,8 @@ pub(crate) fn word<'t>(text: &'t str, credential: &Credential) -> Option<&'t str
         || credential.values().any(|value| {
             let value = value.expose_secret();
             !value.is_empty() && text.contains(value)
-        });
+        })
+        || !is_clean(text, credential);
     (plain && !secret).then_some(text)
 }
 
@@ -66,21 +102,24 @@ fn one_line(text: &str) -> String {
 }
 
 /// Goes through the runs of characters that keys are made of, and what is between them.
-fn without_secrets(text: &str) -> String {
+fn without_secrets(text: &str, fragments: &Fragments<'_>) -> String {
     let in_run = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '+' | '~' | '*' | '%');
     let mut clean = String::with_capacity(text.len());
+    let marks = fragments.marks(text);
     let mut rest = text;
     let mut after_bearer = false;
     while let Some(first) = rest.chars().next() {
         let end = rest.find(|c| in_run(c) != in_run(first)).unwrap_or(rest.len());
+        let start = text.len() - rest.len();
         let (piece, next) = rest.split_at(end);
         rest = next;
+        let is_of_the_key = marks[start..start + piece.len()].contains(&true) && !NAMES.contains(&piece);
         if !in_run(first) {
-            clean.push_str(piece);
+            clean.push_str(if is_of_the_key { REDACTED } else { piece });
             continue;
         }
         let run = piece.trim_end_matches('.');
-        if after_bearer || is_secret(run) {
+        if is_of_the_key || after_bearer || is_secret(run) {
             clean.push_str(REDACTED);
             clean.push_str(&piece[run.len()..]);
         } else {
@@ -130,18 +169,18 @@ mod tests {
     use super::*;
 
     fn scrubbed(text: &str) -> String {
-        scrub(text, &Credential::new([("api-key", "hunter2-is-the-key".into())]))
+        scrub(text, &Credential::new([("api-key", "hunter2-0f3a9c81".into())]))
     }
 
     #[test]
     fn redacts_what_looks_like_a_secret() {
         for (text, clean) in [
             (
-                "Incorrect API key provided: hunter2-is-the-key.",
+                "Incorrect API key provided: hunter2-0f3a9c81.",
                 "Incorrect API key provided: [redacted].",
             ),
-            ("key=hunter2-is-the-key&x=1", "key=[redacted]&x=1"),
-            ("hunter2-is-the-keyhunter2-is-the-key", "[redacted][redacted]"),
+            ("key=hunter2-0f3a9c81&x=1", "key=[redacted]&x=1"),
+            ("hunter2-0f3a9c81hunter2-0f3a9c81", "[redacted][redacted]"),
             ("hunter2\u{200b}-is-the-\u{feff}key", "[redacted]"),
             ("provided: sk-proj-abc. You can", "provided: [redacted]. You can"),
             ("provided: sk-test****fake.", "provided: [redacted]."),
@@ -162,6 +201,20 @@ mod tests {
         ] {
             assert_eq!(scrubbed(text), clean, "{text}");
         }
+    }
+
+    #[test]
+    fn redacts_parts_of_the_key() {
+        for (text, clean) in [
+            ("Incorrect key: hunt****9c81.", "Incorrect key: [redacted]."),
+            ("it ends in 3a9c", "it ends in [redacted]"),
+            ("it ends in c81", "it ends in c81"),
+            ("hunter", "[redacted]"),
+        ] {
+            assert_eq!(scrubbed(text), clean, "{text}");
+        }
+        let credential = Credential::new([("api-key", "ab==;;cd!?".into())]);
+        assert_eq!(scrub("x b==; y", &credential), "x [redacted][redacted]y");
     }
 
     #[test]
@@ -201,7 +254,7 @@ mod tests {
         );
         assert!(long.ends_with("word…"), "{long}");
         assert_eq!(scrubbed(&"ü ".repeat(300)).chars().count(), 200);
-        let key_at_the_cut = format!("{}hunter2-is-the-key", "x ".repeat(95));
+        let key_at_the_cut = format!("{}hunter2-0f3a9c81", "x ".repeat(95));
         assert!(!scrubbed(&key_at_the_cut).contains("hunter2"));
     }
 

@@ -223,13 +223,14 @@ fn errors_are_of_the_right_class_and_say_what_to_do() {
                 MintError::Rejected { credential: true, .. } => "key",
                 MintError::Rejected { .. } => "rejected",
                 MintError::Throttled { .. } => "throttled",
+                MintError::QuotaExhausted { .. } => "quota",
                 MintError::Unavailable { .. } => "unavailable",
             };
             assert_eq!(class, case.class, "{name}: {error}");
             for part in &case.says {
                 assert!(error.to_string().contains(part), "{name}: {error}");
             }
-            if let MintError::Throttled { retry_after, .. } = &error {
+            if let MintError::Throttled { retry_after, .. } | MintError::Unavailable { retry_after, .. } = &error {
                 assert_eq!(retry_after.map(|wait| wait.as_secs()), case.retry_after, "{name}");
             }
             for secret in credential(&ask, &file.secret).values() {

@@ -46,9 +46,18 @@ impl Provider for OpenAi {
 
     fn read(&self, _: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {
         let mut reply = reply_object(body)?;
-        let value = token(&mut reply, "value")?;
+        // The shape of the sessions API, in which gateways still answer.
+        let mut nested = match reply.get_mut("client_secret") {
+            Some(Value::Object(nested)) => Some(std::mem::take(nested)),
+            _ => None,
+        };
+        let secret = match &mut nested {
+            Some(nested) if !reply.contains_key("value") => nested,
+            _ => &mut reply,
+        };
+        let value = token(secret, "value")?;
         // Not `session.expires_at`, which is the session's own and 0 before it starts.
-        let expires_at = reply.get("expires_at").and_then(epoch_seconds);
+        let expires_at = secret.get("expires_at").and_then(epoch_seconds);
         let expires_at = expires_at.ok_or_else(|| {
             UnusableReply("it states no `expires_at` in seconds, and an expiry is never guessed".into())
         })?;

@@ -111,7 +111,7 @@ impl FakeProvider {
         let message = || format!("the fake provider is to fail mint {number}");
         match fault {
             None => Ok(self.minted(number, ask, now)),
-            Some(MintFault::Unavailable) => Err(MintError::Unavailable { message: message() }),
+            Some(MintFault::Unavailable) => Err(MintError::unavailable(message())),
             Some(MintFault::Throttled(retry_after)) => Err(MintError::Throttled {
                 retry_after,
                 message: message(),

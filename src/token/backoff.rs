@@ -58,17 +58,23 @@ impl<I: PartialEq> Failures<I> {
 /// The delay before mint `failed + 1`.
 ///
 /// Unavailable: exponential from a second with full jitter, at most a minute and at most a quarter of the [`slack`].
-/// Rejected: minutes, since only a change helps and a change is noticed at once. Throttled: the provider's own delay,
-/// else as if unavailable.
+/// Rejected: minutes, since only a change helps and a change is noticed at once. Quota exhausted: the limit of the
+/// credential ([`MintError::limit`]) sets the pace. The provider's own delay is obeyed.
 pub(crate) fn mint_delay(error: &MintError, failed: u32, uid: &str, slack: SignedDuration) -> SignedDuration {
     match error {
         MintError::Throttled {
             retry_after: Some(given),
             ..
         } => (*given).max(SHORTEST),
-        MintError::Throttled { retry_after: None, .. } | MintError::Unavailable { .. } => {
+        // All tokens of a provider that is out of order get the same delay, so the jitter comes on top.
+        MintError::Unavailable {
+            retry_after: Some(given),
+            ..
+        } => (*given + uniform(uid, &format!("backoff/{failed}"), *given / 10)).clamp(SHORTEST, LONGEST),
+        MintError::Throttled { retry_after: None, .. } | MintError::Unavailable { retry_after: None, .. } => {
             jittered("backoff", failed, uid, slack)
         }
+        MintError::QuotaExhausted { .. } => error.limit().unwrap_or(REJECTED_FIRST),
         MintError::Rejected { .. } => {
             let ceiling = doubled(REJECTED_FIRST, failed.saturating_sub(1)).min(REJECTED_CAP);
             ceiling / 2 + uniform(uid, &format!("backoff/{failed}"), ceiling / 2)
@@ -110,7 +116,7 @@ mod tests {
     use super::*;
 
     fn unavailable() -> MintError {
-        MintError::Unavailable { message: String::new() }
+        MintError::unavailable("")
     }
 
     proptest! {
@@ -130,6 +136,19 @@ mod tests {
             let wait = mint_delay(&error, failed, &uid, SignedDuration::ZERO);
             prop_assert!(wait >= SignedDuration::from_secs(30) && wait <= REJECTED_CAP);
         }
+    }
+
+    #[test]
+    fn a_wait_that_an_unavailable_provider_states_is_obeyed() {
+        let wait = |given| {
+            let error = MintError::Unavailable {
+                retry_after: Some(SignedDuration::from_secs(given)),
+                message: String::new(),
+            };
+            mint_delay(&error, 1, "uid", SignedDuration::from_secs(60)).as_secs()
+        };
+        assert!((120..=132).contains(&wait(120)), "{}", wait(120));
+        assert_eq!(wait(600), 600);
     }
 
     /// The sixty seconds that the schedule keeps for retries: an outage shorter than that breaks no promise, whichever

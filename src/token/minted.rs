@@ -12,6 +12,9 @@ use crate::api::Reason;
 
 /// How long a credential is left alone if the provider limits it without saying for how long.
 const UNSTATED_LIMIT: SignedDuration = SignedDuration::from_secs(10);
+/// How long a credential without credit or quota is left alone: at most 15 calls an hour, and all of its tokens are
+/// minted within that time once the account is topped up.
+const QUOTA_PROBE: SignedDuration = SignedDuration::from_mins(4);
 
 /// A token that was minted and not yet stored.
 #[derive(Clone, Debug)]
@@ -50,9 +53,17 @@ pub enum MintError {
         retry_after: Option<SignedDuration>,
         message: String,
     },
+    /// The account of the key has no credit left or has reached a limit that only a person raises. Holds for every
+    /// token of the credential.
+    #[error("{message}")]
+    QuotaExhausted { message: String },
     /// The provider, or the way to it, is out of order.
     #[error("{message}")]
-    Unavailable { message: String },
+    Unavailable {
+        /// How long to leave the provider alone, if it said so; already capped. For this token only.
+        retry_after: Option<SignedDuration>,
+        message: String,
+    },
 }
 
 impl MintError {
@@ -60,6 +71,7 @@ impl MintError {
         match self {
             Self::Rejected { credential: true, .. } => Reason::CredentialRejected,
             Self::Throttled { .. } => Reason::RateLimited,
+            Self::QuotaExhausted { .. } => Reason::QuotaExhausted,
             Self::Rejected { credential: false, .. } | Self::Unavailable { .. } => Reason::MintFailed,
         }
     }
@@ -72,8 +84,10 @@ impl MintError {
         }
     }
 
+    /// Out of order, without a word on how long.
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         Self::Unavailable {
+            retry_after: None,
             message: message.into(),
         }
     }
@@ -82,6 +96,7 @@ impl MintError {
     pub(crate) fn limit(&self) -> Option<SignedDuration> {
         match self {
             Self::Throttled { retry_after, .. } => Some(retry_after.unwrap_or(UNSTATED_LIMIT)),
+            Self::QuotaExhausted { .. } => Some(QUOTA_PROBE),
             Self::Rejected { .. } | Self::Unavailable { .. } => None,
         }
     }

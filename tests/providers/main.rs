@@ -93,6 +93,7 @@ fn class(error: &MintError) -> &'static str {
     match error {
         MintError::Rejected { .. } => "rejected",
         MintError::Throttled { .. } => "throttled",
+        MintError::QuotaExhausted { .. } => "quota",
         MintError::Unavailable { .. } => "unavailable",
     }
 }

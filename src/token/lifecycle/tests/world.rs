@@ -210,7 +210,7 @@ impl World {
         });
         if !self.provider_up {
             let message = "down".to_owned();
-            return MintEnd::Failed(MintError::Unavailable { message });
+            return MintEnd::Failed(MintError::unavailable(message));
         }
         MintEnd::Minted {
             minted: minted(self.now, self.life),
