@@ -47,6 +47,8 @@ pub(crate) enum Admission {
     Queued,
     /// Queued, and the provider's or the configured limit holds until this time.
     Limited(Timestamp),
+    /// Queued, and the account has no credit or quota left; one mint is tried at this time.
+    Exhausted(Timestamp),
 }
 
 /// How a mint ended, as far as the budget is concerned.
@@ -56,6 +58,8 @@ pub(crate) enum Ending {
     Answered,
     /// The provider limits this credential until then.
     Throttled(Timestamp),
+    /// The account of the credential has no credit or quota left; to be tried again then.
+    Exhausted(Timestamp),
 }
 
 impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {

@@ -25,6 +25,8 @@ pub(super) struct CredentialBudget<K> {
     /// How many mints may be in flight: one after the provider limited the credential, doubling with each answer.
     window: usize,
     limited_until: Option<Timestamp>,
+    /// Whether that limit is for want of credit or quota.
+    exhausted: bool,
     bucket: Option<Bucket>,
     pub(super) verdict: Option<KeyVerdict>,
 }
@@ -46,6 +48,7 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
             reserved: HashMap::new(),
             window,
             limited_until: None,
+            exhausted: false,
             bucket: None,
             verdict: None,
         }
@@ -71,6 +74,7 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
         self.queue.insert((priority, token.clone()));
         self.queued.insert(token.clone(), priority);
         match self.limited_until(now).or_else(|| self.expected_slot(now)) {
+            Some(until) if self.exhausted && self.limited_until(now).is_some() => Admission::Exhausted(until),
             Some(until) => Admission::Limited(until),
             None => Admission::Queued,
         }
@@ -85,8 +89,9 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
                 self.window = (self.window * 2).min(concurrency);
                 SignedDuration::ZERO
             }
-            Ending::Throttled(until) => {
+            Ending::Throttled(until) | Ending::Exhausted(until) => {
                 self.window = 1;
+                self.exhausted = matches!(ending, Ending::Exhausted(_));
                 let known = self.limited_until(now).unwrap_or(now);
                 self.limited_until = self.limited_until.max(Some(until));
                 until.duration_since(known).max(SignedDuration::ZERO)

@@ -57,6 +57,13 @@ pub(super) fn begin(
         has_token: floor_time.is_some_and(|floor| floor > seen.now),
         deadline: floor_time.unwrap_or(seen.now),
     };
+    let limited = |until, reason| {
+        Some(Limit {
+            until,
+            key: key_title(seen.token, key),
+            reason,
+        })
+    };
     let limit = match ctx.budgets.acquire(key, name, priority, resolved.rate_limit, seen.now) {
         Admission::Go => {
             ctx.lifecycles.step(name, seen.uid(), Event::MintStarted(pending));
@@ -72,10 +79,8 @@ pub(super) fn begin(
             return Begun::Started;
         }
         Admission::Queued => None,
-        Admission::Limited(until) => Some(Limit {
-            until,
-            key: key_title(seen.token, key),
-        }),
+        Admission::Limited(until) => limited(until, Reason::RateLimited),
+        Admission::Exhausted(until) => limited(until, Reason::QuotaExhausted),
     };
     Begun::Deferred(limit)
 }
@@ -142,7 +147,11 @@ fn finish(ctx: &Context, order: &Order, end: MintEnd) {
     let mut ending = Ending::Answered;
     if let MintEnd::Failed(error) = &end {
         tracing::warn!(token = %order.name, reason = %error.reason(), "mint failed: {error}");
-        ending = error.limit().map_or(ending, |wait| Ending::Throttled(now + wait));
+        ending = match (error.limit(), error.reason()) {
+            (None, _) => ending,
+            (Some(wait), Reason::QuotaExhausted) => Ending::Exhausted(now + wait),
+            (Some(wait), _) => Ending::Throttled(now + wait),
+        };
     }
     ctx.lifecycles
         .step(&order.name, &order.uid, Event::MintEnded { end, now });

@@ -30,8 +30,6 @@ pub(super) enum Cause {
 /// Parts of codes, as [`ErrorBody::has_code_with`] compares them.
 const QUOTA_CODES: &[&str] = &[
     "insufficientquota",
-    "quotaexceeded",
-    "quotaexhausted",
     "dailylimitexceeded",
     "billing",
     "creditbalance",
@@ -47,6 +45,8 @@ const QUOTA_CODES: &[&str] = &[
     "budgetexhausted",
     "budgetexceeded",
 ];
+/// ElevenLabs answers 401 with it. Under 429 it may be a limit that time restores, as with Soniox.
+const QUOTA_CODES_OF_REFUSALS: &[&str] = &["quotaexceeded", "quotaexhausted"];
 /// Not "exceeded your current quota": Gemini says so of a minute's quota too.
 const QUOTA_PHRASES: &[&str] = &[
     "used all available credits",
@@ -61,6 +61,7 @@ const QUOTA_PHRASES: &[&str] = &[
     "credits are depleted",
     "credit balance",
     "spending limit",
+    "exceeds your quota",
 ];
 const NETWORK_CODES: &[&str] = &[
     "unsupportedcountryregionterritory",
@@ -119,7 +120,10 @@ impl Cause {
         if !(400..=499).contains(&status) {
             return Self::Status;
         }
-        let is_quota = body.has_code_with(QUOTA_CODES) || body.is_daily_quota() || body.says(QUOTA_PHRASES);
+        let is_quota = body.has_code_with(QUOTA_CODES)
+            || status != 429 && body.has_code_with(QUOTA_CODES_OF_REFUSALS)
+            || body.is_daily_quota()
+            || body.says(QUOTA_PHRASES);
         match status {
             402 => Self::Quota,
             400 | 401 | 403 | 429 if is_quota => Self::Quota,
@@ -136,7 +140,8 @@ impl Cause {
         let is_refused = status != 400;
         let not_the_api = match body.format {
             Format::Html => true,
-            Format::Text => !body.says(&["api key", "apikey"]),
+            // Some APIs refuse a key in plain text, most of them with this one word.
+            Format::Text => !body.says(&["api key", "apikey"]) && !(status == 401 && body.is_text("unauthorized")),
             Format::Empty | Format::Json => false,
         };
         if body.has_code(NETWORK_CODES) || body.says(NETWORK_PHRASES) {

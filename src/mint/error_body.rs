@@ -112,6 +112,11 @@ impl ErrorBody {
             .any(|phrase| message.contains(phrase) || self.text.contains(phrase))
     }
 
+    /// Whether it is this plain text and nothing else.
+    pub(super) fn is_text(&self, text: &str) -> bool {
+        self.format == Format::Text && self.text.trim() == text
+    }
+
     fn from_object(body: &Map<String, Value>) -> Self {
         let inner = match (body.get("error"), body.get("detail")) {
             (Some(Value::Object(error)), _) => Self {

@@ -21,6 +21,8 @@ const LATENCY: Duration = Duration::from_millis(10);
 pub(crate) enum MintFault {
     Unavailable,
     Throttled(Option<SignedDuration>),
+    /// The account has no credit left.
+    QuotaExhausted,
     /// The request is refused.
     Rejected,
     /// The key is refused.
@@ -112,6 +114,7 @@ impl FakeProvider {
         match fault {
             None => Ok(self.minted(number, ask, now)),
             Some(MintFault::Unavailable) => Err(MintError::unavailable(message())),
+            Some(MintFault::QuotaExhausted) => Err(MintError::QuotaExhausted { message: message() }),
             Some(MintFault::Throttled(retry_after)) => Err(MintError::Throttled {
                 retry_after,
                 message: message(),

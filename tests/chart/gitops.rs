@@ -91,6 +91,13 @@ fn tokens() -> Vec<Value> {
         object(
             2,
             &[
+                ("Ready", "False", Reason::QuotaExhausted),
+                ("Renewing", "True", Reason::QuotaExhausted),
+            ],
+        ),
+        object(
+            2,
+            &[
                 ("Renewing", "True", Reason::CredentialNotFound),
                 ("Ready", "False", Reason::CredentialNotFound),
             ],
@@ -116,6 +123,7 @@ fn argo_cd_sees_the_health_of_a_token() {
         ("Healthy", "Ready message"),
         ("Healthy", "CredentialRejected: Renewing message"),
         ("Progressing", "Ready message"),
+        ("Degraded", "QuotaExhausted: Ready message"),
         ("Degraded", "CredentialNotFound: Ready message"),
         ("Suspended", "spec.suspend is true"),
     ];
@@ -155,11 +163,11 @@ fn flux_waits_for_a_token_and_knows_when_waiting_is_in_vain() {
     // null: the field isn't there yet, and Flux waits.
     assert_eq!(
         json!(ask("current")),
-        json!([null, false, false, true, true, false, false, true])
+        json!([null, false, false, true, true, false, false, false, true])
     );
     assert_eq!(
         json!(ask("failed")),
-        json!([null, false, false, false, false, false, true, false])
+        json!([null, false, false, false, false, false, true, true, false])
     );
 }
 

@@ -55,11 +55,6 @@ async fn examples_are_minted() {
     }
 }
 
-/// Whose block describes the reply, so that one that doesn't fit is the block's fault.
-fn describes(file: &conformance::Conformance) -> bool {
-    file.field == "http"
-}
-
 #[tokio::test]
 async fn replies_that_are_none_are_refused_by_all() {
     let standin = start();
@@ -79,12 +74,11 @@ async fn replies_that_are_none_are_refused_by_all() {
             let minted = client.mint(&ask, &credential, Timestamp::now()).await;
             let error = minted.expect_err(&format!("{}: {fault:?}", file.field));
             let is = class(&error);
-            let redirect = matches!(fault, Fault::Redirect(_));
-            assert!(
-                is == "unavailable" || redirect || describes(file) && is == "rejected",
-                "{}: {fault:?}: {error}",
-                file.field
-            );
+            let expected = match fault {
+                Fault::Status { .. } => "unavailable",
+                _ => "rejected",
+            };
+            assert_eq!(is, expected, "{}: {fault:?}: {error}", file.field);
         }
         standin.fail_next(1, Fault::Status201);
         let created = client.mint(&ask, &credential, Timestamp::now()).await;
@@ -118,8 +112,7 @@ async fn no_expiry_is_believed_beyond_what_was_asked_for() {
             let now = Timestamp::now();
             match client.mint(&ask, &credential, now).await {
                 Err(error) => {
-                    let expected = if describes(file) { "rejected" } else { "unavailable" };
-                    assert_eq!(class(&error), expected, "{}: {error}", file.field);
+                    assert_eq!(class(&error), "rejected", "{}: {error}", file.field);
                 }
                 Ok(minted) => {
                     let life = minted.usable_until.duration_since(now);

@@ -36,6 +36,7 @@ async fn statuses() {
         (304, "rejected", Reason::MintFailed),
         (400, "rejected", Reason::MintFailed),
         (401, "rejected", Reason::CredentialRejected),
+        (402, "quota", Reason::QuotaExhausted),
         (403, "rejected", Reason::CredentialRejected),
         (404, "rejected", Reason::MintFailed),
         (408, "unavailable", Reason::MintFailed),

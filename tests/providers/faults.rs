@@ -12,12 +12,21 @@ use crate::{class, client_with, conversation, credential, elevenlabs, mint, open
 
 /// The fault makes the mint fail as unavailable, after one call, for a reason that the text names.
 async fn assert_unavailable(standin: &StandIn, ask: &Ask, fault: Fault, why: &str) {
+    assert_fails(standin, ask, fault, "unavailable", why).await;
+}
+
+/// The same for a reply that may have cost a token: asking again soon would cost another.
+async fn assert_unusable(standin: &StandIn, ask: &Ask, fault: Fault, why: &str) {
+    assert_fails(standin, ask, fault, "rejected", why).await;
+}
+
+async fn assert_fails(standin: &StandIn, ask: &Ask, fault: Fault, expected: &str, why: &str) {
     standin.clear();
     standin.fail_next(1, fault.clone());
     let error = mint(standin, ask).await.unwrap_err();
     assert_eq!(
         (class(&error), error.reason()),
-        ("unavailable", Reason::MintFailed),
+        (expected, Reason::MintFailed),
         "{fault:?}: {error}"
     );
     assert!(error.to_string().contains(why), "{fault:?}: {error}");
@@ -93,17 +102,17 @@ async fn replies_that_are_none() {
         elevenlabs(&standin, json!({})),
         conversation(&standin),
     ] {
-        assert_unavailable(
+        assert_unusable(
             &standin,
             &ask,
             Fault::Garbage,
             "answered 200, but its body is no JSON object",
         )
         .await;
-        assert_unavailable(&standin, &ask, Fault::Empty, "no JSON object").await;
-        assert_unavailable(&standin, &ask, Fault::MissingToken, "holds no token in `").await;
-        assert_unavailable(&standin, &ask, Fault::Oversize(65_536), "more than 65536 bytes").await;
-        assert_unavailable(&standin, &ask, Fault::Oversize(1_000_000), "more than 65536 bytes").await;
+        assert_unusable(&standin, &ask, Fault::Empty, "no JSON object").await;
+        assert_unusable(&standin, &ask, Fault::MissingToken, "holds no token in `").await;
+        assert_unusable(&standin, &ask, Fault::Oversize(65_536), "more than 65536 bytes").await;
+        assert_unusable(&standin, &ask, Fault::Oversize(1_000_000), "more than 65536 bytes").await;
     }
 }
 
@@ -111,12 +120,12 @@ async fn replies_that_are_none() {
 async fn expiries_that_are_none() {
     let standin = start();
     for ask in [openai(&standin, json!({})), conversation(&standin)] {
-        assert_unavailable(&standin, &ask, Fault::MissingExpiry, "never guessed").await;
-        assert_unavailable(&standin, &ask, Fault::ExpiryAbsurd, "never guessed").await;
-        assert_unavailable(&standin, &ask, Fault::ExpiryAsString, "never guessed").await;
-        assert_unavailable(&standin, &ask, Fault::ExpiryInPast, "already past").await;
+        assert_unusable(&standin, &ask, Fault::MissingExpiry, "never guessed").await;
+        assert_unusable(&standin, &ask, Fault::ExpiryAbsurd, "never guessed").await;
+        assert_unusable(&standin, &ask, Fault::ExpiryAsString, "never guessed").await;
+        assert_unusable(&standin, &ask, Fault::ExpiryInPast, "already past").await;
     }
-    assert_unavailable(
+    assert_unusable(
         &standin,
         &conversation(&standin),
         Fault::UndecodableJwt,
@@ -128,7 +137,7 @@ async fn expiries_that_are_none() {
 #[tokio::test]
 async fn a_signed_url_to_elsewhere_is_not_published() {
     let standin = start();
-    assert_unavailable(
+    assert_unusable(
         &standin,
         &elevenlabs(&standin, json!({})),
         Fault::WrongHost,

@@ -93,6 +93,31 @@ async fn a_limit_holds_for_every_token_of_the_credential() {
     fleet.assert_settled("two", "after the limit");
 }
 
+/// One call every four minutes, however many tokens the key has, and all of them minted once the account has credit.
+#[tokio::test(start_paused = true)]
+async fn an_account_without_credit_is_tried_once_for_all_tokens() {
+    let fleet = Fleet::new(600);
+    fleet.provider.fail(MintFault::QuotaExhausted);
+    let names: Vec<_> = (0..20).map(|n| format!("voice-{n}")).collect();
+    fleet.create(&names[0]);
+    fleet.pass(2).await;
+    for name in &names[1..] {
+        fleet.create(name);
+    }
+    fleet.pass(3600).await;
+    let calls = fleet.provider.count();
+    assert!((12..=16).contains(&calls), "{calls} calls in an hour");
+    for name in &names {
+        let renewing = fleet.condition(name, ConditionType::Renewing);
+        assert_eq!(renewing, ("True".into(), "QuotaExhausted".into()), "{name}");
+    }
+    fleet.provider.recover();
+    fleet.pass(260).await;
+    for name in &names {
+        fleet.assert_settled(name, "with credit again");
+    }
+}
+
 /// Two at once, then one in ten seconds; a first token goes before renewals.
 #[tokio::test(start_paused = true)]
 async fn no_more_mints_than_the_rate_limit_allows() {

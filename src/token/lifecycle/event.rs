@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::api::RealtimeTokenStatus;
+use crate::api::{RealtimeTokenStatus, Reason};
 use crate::token::backoff::{MintFailures, WriteFailures};
 use crate::token::schedule::Swap;
 use crate::token::secret::Issued;
@@ -37,6 +37,8 @@ pub(crate) struct Limit {
     pub(crate) until: Timestamp,
     /// The key, as the owner of the RealtimeToken knows it.
     pub(crate) key: String,
+    /// [`Reason::QuotaExhausted`] or [`Reason::RateLimited`].
+    pub(crate) reason: Reason,
 }
 
 #[derive(Debug)]

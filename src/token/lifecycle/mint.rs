@@ -43,8 +43,15 @@ impl Lifecycle {
             last: before.map_or(seen.now, |failures| failures.last),
             next: limit.until,
             inputs: None,
-            reason: Reason::RateLimited,
-            message: format!("the {} is limited until about {at}; waiting for its turn", limit.key),
+            reason: limit.reason,
+            message: match limit.reason {
+                Reason::QuotaExhausted => format!(
+                    "the account of the {} has no credit or quota left: add credit or raise the limit at the provider; \
+                     one mint with it is tried at about {at}",
+                    limit.key
+                ),
+                _ => format!("the {} is limited until about {at}; waiting for its turn", limit.key),
+            },
         };
         Step::of(Effect::Wait(limit.until.max(recheck))).reporting(Situation::MintFailing(waiting))
     }

@@ -105,45 +105,30 @@ fn answers() -> Vec<Answer> {
             "garbage",
             Fault::Garbage,
             ["its body is no JSON object", changed],
-            Unavailable,
+            Rejected,
         ),
-        failed(
-            "empty",
-            Fault::Empty,
-            ["its body is no JSON object", changed],
-            Unavailable,
-        ),
+        failed("empty", Fault::Empty, ["its body is no JSON object", changed], Rejected),
         failed(
             "65 KiB",
             Fault::Oversize(65 << 10),
             ["more than 65536 bytes", "in the provider's place"],
-            Unavailable,
+            Rejected,
         ),
         failed(
             "no token",
             Fault::MissingToken,
             ["it holds no token", changed],
-            Unavailable,
+            Rejected,
         ),
-        failed("no expiry", Fault::MissingExpiry, ["expires_at", changed], Unavailable),
-        failed(
-            "text expiry",
-            Fault::ExpiryAsString,
-            ["expires_at", changed],
-            Unavailable,
-        ),
+        failed("no expiry", Fault::MissingExpiry, ["expires_at", changed], Rejected),
+        failed("text expiry", Fault::ExpiryAsString, ["expires_at", changed], Rejected),
         failed(
             "past expiry",
             Fault::ExpiryInPast,
             ["expiry is already past", "this machine's clock"],
-            Unavailable,
+            Rejected,
         ),
-        failed(
-            "absurd expiry",
-            Fault::ExpiryAbsurd,
-            ["expires_at", changed],
-            Unavailable,
-        ),
+        failed("absurd expiry", Fault::ExpiryAbsurd, ["expires_at", changed], Rejected),
     ]
 }
 
