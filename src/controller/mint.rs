@@ -115,7 +115,7 @@ async fn mint(ctx: &Context, order: &Order) -> MintEnd {
         Err(problem) => {
             tracing::warn!(token = %order.name, %problem, "the {key} can't be read");
             let message = format!("the {} can't be read; see the operator's log", order.key_title);
-            return MintEnd::Failed(MintError::Unavailable { message });
+            return MintEnd::Failed(MintError::unavailable(message));
         }
     };
     let began = Instant::now();

@@ -16,6 +16,7 @@ use crate::mint::{Ask, Credential, To};
 use crate::providers::Block;
 
 mod cases;
+mod echoes;
 
 const SENT: &str = "2026-11-22T08:00:00Z";
 

@@ -224,6 +224,7 @@ fn the_expiry_is_the_top_level_one() {
         json!({"value": "ek_1", "expires_at": "1795336200"}),
         json!({"value": "ek_1", "expires_at": 1_795_336_200.5}),
         json!({"value": "ek_1", "expires_at": 1_795_336_200_000_i64}),
+        json!({"client_secret": {"value": "ek_1"}, "expires_at": 1_795_336_200}),
     ] {
         assert!(
             read(&block, reply.clone()).unwrap_err().0.contains("expires_at"),
@@ -238,7 +239,7 @@ fn the_token_is_the_top_level_one() {
     for reply in [
         json!({"expires_at": 1_795_336_200}),
         json!({"value": "", "expires_at": 1_795_336_200}),
-        json!({"client_secret": {"value": "ek_1"}, "expires_at": 1_795_336_200}),
+        json!({"value": "", "client_secret": {"value": "ek_1", "expires_at": 1_795_336_200}}),
     ] {
         assert!(
             read(&block, reply.clone()).unwrap_err().0.contains("`value`"),
