@@ -141,7 +141,7 @@ impl Cause {
         let not_the_api = match body.format {
             Format::Html => true,
             // Some APIs refuse a key in plain text, most of them with this one word.
-            Format::Text => !body.says(&["api key", "apikey"]) && !(status == 401 && body.is_text("unauthorized")),
+            Format::Text => !(body.says(&["api key", "apikey"]) || status == 401 && body.is_text("unauthorized")),
             Format::Empty | Format::Json => false,
         };
         if body.has_code(NETWORK_CODES) || body.says(NETWORK_PHRASES) {

@@ -117,7 +117,7 @@ pub struct Refusal {
     /// Headers.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// `rejected`, `key`, `throttled` or `unavailable`.
+    /// `rejected`, `key`, `quota`, `throttled` or `unavailable`.
     pub class: String,
     /// Parts of the message.
     #[serde(default)]
