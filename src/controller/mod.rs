@@ -89,7 +89,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
     });
 
     let drained = CancellationToken::new();
-    let around = wake::Wake {
+    let wakes = wake::Wake {
         ctx: Arc::clone(&ctx),
         tokens: tokens.clone(),
         health: Arc::clone(&health),
@@ -97,44 +97,27 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
     };
     let side = async {
         tokio::join!(
-            around.secrets(),
-            around.namespaces(namespaces_writer),
-            around.providers(providers, providers_writer, changed_credentials),
-            around.keys(changed_keys),
-            around.slots(),
-            around.tidy_keys(),
-            around.sweep_lifecycles(),
+            wakes.secrets(),
+            wakes.namespaces(namespaces_writer),
+            wakes.providers(providers, providers_writer, changed_credentials),
+            wakes.keys(changed_keys),
+            wakes.slots(),
+            wakes.tidy_keys(),
+            wakes.sweep_lifecycles(),
             heartbeat(&nudges, &health),
         );
     };
-    let guard = Guard::new("RealtimeToken", Arc::clone(&ctx.metrics));
-    let reconciles = Arc::clone(&guard);
-    let reconcile_one = move |token: Arc<Cached>, ctx: Arc<Context>| {
-        let guard = Arc::clone(&reconciles);
-        async move {
-            let name = Name::of(&*token);
-            guard.reconcile_guarded(name, reconcile_token(&token, &ctx)).await
-        }
-    };
     let main = async {
-        if around.listed().await.is_err() {
+        if wakes.listed().await.is_err() {
             return;
         }
         tracing::info!("all watches have listed; reconciling");
-        Controller::for_stream(
-            wake::tokens(Arc::clone(&ctx), tokens_writer, Arc::clone(&health)),
-            tokens.clone(),
-        )
-        .with_config(Config::default().concurrency(concurrency))
-        .reconcile_on(tokio_stream_of(nudged))
-        .graceful_shutdown_on(drained.clone().cancelled_owned())
-        .run(reconcile_one, no_errors, Arc::clone(&ctx))
-        .for_each(|result| {
-            health.beat();
-            guard.log_watch_failure(&result);
-            futures::future::ready(())
-        })
-        .await;
+        let changes = wake::tokens(Arc::clone(&ctx), tokens_writer, Arc::clone(&health));
+        let controller = Controller::for_stream(changes, tokens.clone())
+            .with_config(Config::default().concurrency(concurrency))
+            .reconcile_on(tokio_stream_of(nudged))
+            .graceful_shutdown_on(drained.clone().cancelled_owned());
+        reconcile_all(controller, Arc::clone(&ctx), &health).await;
     };
     let drain = async {
         shutdown.cancelled().await;
@@ -147,6 +130,27 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
         () = side => {}
         () = drain => {}
     }
+}
+
+/// Runs the controller of RealtimeTokens to its end.
+async fn reconcile_all(controller: Controller<Cached>, ctx: Arc<Context>, health: &Health) {
+    let guard = Guard::new("RealtimeToken", Arc::clone(&ctx.metrics));
+    let reconciles = Arc::clone(&guard);
+    let reconcile_one = move |token: Arc<Cached>, ctx: Arc<Context>| {
+        let guard = Arc::clone(&reconciles);
+        async move {
+            let name = Name::of(&*token);
+            guard.reconcile_guarded(name, reconcile_token(&token, &ctx)).await
+        }
+    };
+    let results = controller.run(reconcile_one, no_errors, ctx);
+    results
+        .for_each(|result| {
+            health.beat();
+            guard.log_watch_failure(&result);
+            futures::future::ready(())
+        })
+        .await;
 }
 
 async fn reconcile_token(token: &Cached, ctx: &Arc<Context>) -> Result<Action, ReconcileError> {
