@@ -22,7 +22,7 @@ const WITHHELD: &str =
 /// What the admission plugin OwnerReferencesPermissionEnforcement says of a change of owners, and the way out.
 const NOT_DELETABLE: &str = "cannot set an ownerRef on a resource you can't delete";
 const LET_IT_DELETE: &str = " (allow the operator to delete Secrets, as the chart does with rbac.deleteSecrets=true: \
-                             this cluster asks that of whoever changes an owner)";
+                             this cluster asks that of those who change an owner)";
 
 /// Writes the Secret once, and takes in the answer.
 pub(super) async fn write(look: &mut Look<'_>, order: &Order, ctx: &Context) -> WriteEnd {

@@ -110,8 +110,8 @@ pub(crate) fn seconds(value: &Value) -> Option<SignedDuration> {
     Some(SignedDuration::from_secs(seconds as i64))
 }
 
-/// A life in seconds that a reply may leave out. One that is there and isn't a life is refused: whoever takes another
-/// in its place publishes a guess.
+/// A life in seconds that a reply may leave out. One that is there and isn't a life is refused: another in its place
+/// would be a guess.
 pub(crate) fn stated_life(reply: &Map<String, Value>, field: &str) -> Result<Option<SignedDuration>, UnusableReply> {
     match reply.get(field) {
         None | Some(Value::Null) => Ok(None),
