@@ -4,7 +4,7 @@ use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
     io,
-    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
     sync::{Mutex, PoisonError},
 };
 
@@ -25,13 +25,14 @@ pub fn free() -> io::Result<SocketAddr> {
         let offset = RandomState::new().hash_one(()) % u64::from(RANGE.end - RANGE.start);
         let port = RANGE.start + offset as u16;
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        // In this order, so that two calls can't be in each other's way.
-        let taken = UdpSocket::bind(addr).and_then(|mark| TcpListener::bind(addr).map(|_| mark));
-        match taken {
-            Ok(mark) => {
+        // Not by listening for a moment: a process that another thread starts just then inherits the listener and keeps
+        // the port until it has begun its program.
+        match UdpSocket::bind(addr) {
+            Ok(mark) if TcpStream::connect(addr).is_err() => {
                 TAKEN.lock().unwrap_or_else(PoisonError::into_inner).push(mark);
                 return Ok(addr);
             }
+            Ok(_) => {}
             Err(error) => last = Some(error),
         }
     }
@@ -40,6 +41,8 @@ pub fn free() -> io::Result<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
