@@ -126,8 +126,14 @@ async fn an_account_of_another_provider() {
         text.contains(case.provider()) && text.contains("is not an account of elevenlabs"),
         "{text}"
     );
-    let elevenlabs = json!({"openai": null, "elevenlabs": {"endpoint": case.world.standin.url()}});
-    case.put_platform_key(&case.xi_key).await;
+    // In a Secret of its own: of a changed key and a changed account the operator may see either first.
+    let other_key = format!("{}-elevenlabs", case.provider());
+    put_secret(&case.platform_secrets(), &other_key, "api-key", &case.xi_key).await;
+    let elevenlabs = json!({
+        "openai": null,
+        "elevenlabs": {"endpoint": case.world.standin.url()},
+        "credentials": {"secretRef": {"name": other_key}},
+    });
     case.patch_provider(elevenlabs).await;
     case.revision("voice", 1).await;
     assert_eq!(case.calls().len(), 1);
