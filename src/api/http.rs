@@ -37,6 +37,7 @@ impl ProviderBlock for Http {
         lifetime: Lifetime::InBlock,
         secret_fields: &[SecretField::api_key("API_KEY")],
         config_has_model: true,
+        exchanges: &["openai", "azure", "google"],
         ..Facts::DEFAULT
     };
     const RULES: &'static [(&'static str, &'static str)] = &[

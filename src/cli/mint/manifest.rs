@@ -38,8 +38,15 @@ pub(super) fn parse(text: &str) -> Result<RealtimeTokenSpec, String> {
 pub(super) fn ask(spec: &RealtimeTokenSpec) -> Result<Ask, String> {
     let block = resolve::block_of(spec).map_err(|blocked| blocked.to_string())?;
     let credentials = &spec.credentials;
-    if credentials.secret_ref.is_some() == credentials.provider_ref.is_some() {
-        return Err("set exactly one of credentials.secretRef and credentials.providerRef".into());
+    let sources = [
+        credentials.secret_ref.is_some(),
+        credentials.provider_ref.is_some(),
+        credentials.workload_identity.is_some(),
+    ];
+    if sources.into_iter().filter(|is_set| *is_set).count() != 1 {
+        return Err(
+            "set exactly one of credentials.secretRef, credentials.providerRef and credentials.workloadIdentity".into(),
+        );
     }
     if block.has_account() && credentials.provider_ref.is_some() {
         return Err(
