@@ -36,8 +36,6 @@ pub(super) struct Exchange {
     pub(super) issuer: String,
     pub(super) jwks: Value,
     pub(super) subjects: HashSet<String>,
-    /// How long access tokens live, in seconds; an hour unless set.
-    pub(super) life: Option<i64>,
     /// The access tokens of OpenAI and Google.
     pub(super) issued: Vec<String>,
     /// How many exchanges each subject was granted.
@@ -93,7 +91,7 @@ impl Exchange {
         if let Some(account) = asked.path.strip_prefix("/v1/projects/-/serviceAccounts/") {
             return self.impersonate(asked, account, now);
         }
-        let life = self.life.unwrap_or(3600);
+        let life = 3600;
         if asked.path == "/oauth/token" {
             let fields = json_fields(asked)?;
             let known = [
@@ -156,7 +154,12 @@ impl Exchange {
         if !account.ends_with(":generateAccessToken") {
             return Err((404, format!("there is no {account}")));
         }
-        let end = now + SignedDuration::from_secs(self.life.unwrap_or(3600));
+        let body: Value = serde_json::from_slice(&asked.body).map_err(|problem| (400, problem.to_string()))?;
+        let seconds = body["lifetime"]
+            .as_str()
+            .and_then(|life| life.strip_suffix('s')?.parse().ok());
+        let seconds = seconds.ok_or((400, "lifetime is a duration in seconds".to_owned()))?;
+        let end = now + SignedDuration::from_secs(seconds);
         Ok(json!({"accessToken": self.issue("ya29."), "expireTime": end.to_string()}))
     }
 
