@@ -124,6 +124,8 @@ impl WorkloadIdentity {
 }
 
 impl Exchange {
+    /// The fields of all exchanges.
+    pub(crate) const FIELDS: &'static [&'static str] = &["openai", "azure", "google"];
     /// Where tokens are exchanged unless the spec names another origin.
     pub(crate) const ORIGINS: &'static [&'static str] = &[
         OpenAiExchange::ORIGIN,
@@ -136,9 +138,9 @@ impl Exchange {
     #[must_use]
     pub const fn field(&self) -> &'static str {
         match self {
-            Self::OpenAi(_) => "openai",
-            Self::Azure(_) => "azure",
-            Self::Google(_) => "google",
+            Self::OpenAi(_) => Self::FIELDS[0],
+            Self::Azure(_) => Self::FIELDS[1],
+            Self::Google(_) => Self::FIELDS[2],
         }
     }
 
