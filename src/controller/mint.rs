@@ -113,6 +113,7 @@ fn start(ctx: &Arc<Context>, order: Order) {
 async fn mint(ctx: &Context, order: &Order) -> MintEnd {
     let Resolved { ask, credential, .. } = &order.resolved;
     let provider = ask.block.provider();
+    let mut may_repeat = true;
     loop {
         let held = match ctx.hold(credential, provider.secret_fields()).await {
             Ok(held) => held,
@@ -122,8 +123,9 @@ async fn mint(ctx: &Context, order: &Order) -> MintEnd {
         let minted = ctx.providers.mint(ask, &held.credential, now()).await;
         let failure = minted.as_ref().err().map(MintError::reason);
         ctx.metrics.minted(provider.name(), outcome(failure), began.elapsed());
-        if failure == Some(Reason::CredentialRejected) && ctx.drop_refused(&held) {
-            continue;
+        let is_refused = failure == Some(Reason::CredentialRejected);
+        if is_refused && ctx.drop_refused(&held) && std::mem::take(&mut may_repeat) {
+            continue; // a refused call has minted nothing
         }
         let verdict = match &minted {
             // A signature says nothing of whether the provider knows the key.

@@ -38,6 +38,8 @@ pub(super) struct Exchange {
     pub(super) subjects: HashSet<String>,
     /// The access tokens of OpenAI and Google.
     pub(super) issued: Vec<String>,
+    /// The ServiceAccounts' tokens that were presented.
+    pub(super) presented: Vec<String>,
     /// How many exchanges each subject was granted.
     pub(super) granted: HashMap<String, usize>,
 }
@@ -170,6 +172,7 @@ impl Exchange {
     }
 
     fn admit(&mut self, token: &str, audience: &str, now: Timestamp) -> Result<(), Refused> {
+        self.presented.push(token.to_owned());
         let refuse = |why: &str| Err((401, why.to_owned()));
         let claims = self.verified(token).ok_or((401, "the signature is wrong".to_owned()))?;
         let seconds = |claim: &str| claims[claim].as_i64().unwrap_or_default();

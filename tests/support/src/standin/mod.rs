@@ -215,6 +215,12 @@ impl StandIn {
         self.desk().exchange.granted.get(subject).copied().unwrap_or_default()
     }
 
+    /// The ServiceAccounts' tokens that were presented to the exchanges, and the access tokens that they have issued.
+    pub fn exchanged(&self) -> Vec<String> {
+        let exchange = &self.desk().exchange;
+        [exchange.presented.clone(), exchange.issued.clone()].concat()
+    }
+
     /// Has OpenAI refuse the access tokens that were issued so far.
     pub fn revoke_access_tokens(&self) {
         let mut desk = self.desk();
