@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_one_of_two() {
+    fn credentials_are_one_of_three() {
         let with = |credentials: &str, openai: &str| {
             ask(&parse(&format!(
                 "{HEAD}spec: {{credentials: {credentials}, openai: {openai}}}\n"
@@ -323,7 +323,11 @@ mod tests {
             .unwrap())
         };
         assert!(with("{providerRef: {name: p}}", "{model: m}").is_ok());
-        for neither_or_both in ["{}", "{providerRef: {name: p}, secretRef: {name: s}}"] {
+        let identity =
+            "workloadIdentity: {serviceAccountName: v, openai: {identityProviderId: i, serviceAccountId: s}}";
+        assert!(with(&format!("{{{identity}}}"), "{model: m}").is_ok());
+        let two = format!("{{{identity}, secretRef: {{name: s}}}}");
+        for neither_or_both in ["{}", "{providerRef: {name: p}, secretRef: {name: s}}", &two] {
             assert!(
                 with(neither_or_both, "{model: m}")
                     .unwrap_err()
