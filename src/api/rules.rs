@@ -11,6 +11,8 @@ pub(super) const SECRET_KEY_MESSAGE: &str =
 pub(super) const HEADER: &str = "self.matches('^[!-~]+$')";
 pub(super) const HEADER_MESSAGE: &str = "sent as a header: ASCII letters, digits and punctuation, no spaces";
 
+pub(super) const ID_MESSAGE: &str = "an id has ASCII letters, digits and punctuation, no spaces";
+
 const ORIGIN: &str = "self.matches('^https?://[^/?#@[:space:]]+/?$')";
 const ORIGIN_MESSAGE: &str = "an endpoint is scheme, host and, if it isn't the default, port, such as https://gateway.example.com; no path, query or user";
 

@@ -129,6 +129,15 @@ fn ask(path: &Path) -> Result<(RealtimeTokenSpec, Ask), MintCliError> {
             env.join(", "),
         ));
     }
+    if let Some(identity) = &spec.credentials.workload_identity {
+        let provider = ask.block.provider();
+        let env: Vec<_> = provider.secret_fields().iter().map(|field| field.env).collect();
+        note(&format!(
+            "no token of ServiceAccount {} can be exchanged without a cluster: taking an API key from {} or a file",
+            identity.service_account_name,
+            env.join(", "),
+        ));
+    }
     Ok((spec, ask))
 }
 

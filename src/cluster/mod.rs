@@ -13,6 +13,7 @@ mod merged;
 mod missing_key;
 mod secret_meta;
 pub(crate) mod served;
+pub(crate) mod service_account;
 pub(crate) mod status;
 pub(crate) mod target;
 mod target_cache;

@@ -10,6 +10,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
+use super::access_tokens::AccessTokens;
 use super::lifecycles::Lifecycles;
 use crate::api::ClusterRealtimeProvider;
 use crate::budget::Budgets;
@@ -19,12 +20,13 @@ use crate::cluster::target::Targets;
 use crate::cluster::{Cached, Name, Scope};
 use crate::metrics::Metrics;
 use crate::mint::{EndpointPolicy, Minter};
-use crate::resolve::KeyRef;
+use crate::resolve::CredentialRef;
 
 pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) targets: Targets,
     pub(crate) credentials: Credentials,
+    pub(super) access_tokens: AccessTokens,
     pub(crate) providers: Arc<dyn Minter>,
     pub(crate) endpoints: EndpointPolicy,
     /// Where ClusterRealtimeProviders' keys live.
@@ -38,7 +40,7 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<Metrics>,
     /// Mints under way.
     pub(crate) tasks: TaskTracker,
-    pub(super) budgets: Budgets<KeyRef, Name>,
+    pub(super) budgets: Budgets<CredentialRef, Name>,
     pub(super) nudges: mpsc::UnboundedSender<ObjectRef<Cached>>,
 }
 

@@ -10,7 +10,7 @@ use super::context::Context;
 use crate::api::{RENEW_REQUESTED_AT, RealtimeToken, Reason};
 use crate::clock::now;
 use crate::cluster::{ClusterError, Name};
-use crate::resolve::{KeyRef, ResolveContext, Resolved, resolve};
+use crate::resolve::{CredentialRef, ResolveContext, Resolved, resolve};
 use crate::token::secret::{SecretMetadata, SecretView, TargetState, desired_metadata};
 use crate::token::{Blocked, MintInputs, Observation, hash};
 
@@ -81,7 +81,7 @@ async fn resolve_inputs(
         String::new()
     } else {
         let fields = resolved.ask.block.provider().secret_fields();
-        match ctx.credentials.revision(&resolved.key, fields).await? {
+        match ctx.revision(&resolved.credential, fields).await? {
             Ok(revision) => revision,
             Err(blocked) => return Ok(Err(without_platform_names(token, blocked))),
         }
@@ -119,7 +119,7 @@ fn resolve_in_cluster(token: &RealtimeToken, ctx: &Context) -> Result<Resolved, 
 }
 
 /// The key as the owner of the RealtimeToken knows it: where the platform team keeps its own is not theirs to see.
-pub(super) fn key_title(token: &RealtimeToken, key: &KeyRef) -> String {
+pub(super) fn key_title(token: &RealtimeToken, key: &CredentialRef) -> String {
     match &token.spec.credentials.provider_ref {
         Some(reference) => format!("key of ClusterRealtimeProvider {}", reference.name),
         None => key.to_string(),

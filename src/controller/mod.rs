@@ -1,6 +1,8 @@
 //! The streams that wake a RealtimeToken, and the loop that carries it on.
 
+mod access_tokens;
 mod context;
+mod credential;
 mod guard;
 mod lifecycles;
 mod look;
@@ -24,6 +26,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::access_tokens::AccessTokens;
 pub(crate) use self::context::Context;
 use self::guard::{Guard, ReconcileError, no_errors};
 use self::lifecycles::Lifecycles;
@@ -73,6 +76,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
     let ctx = Arc::new(Context {
         targets: Targets::new(options.client.clone()),
         credentials: Credentials::new(options.client.clone(), keys_changed),
+        access_tokens: AccessTokens::new(options.client.clone(), Arc::clone(&options.providers)),
         providers: options.providers,
         endpoints: options.endpoints,
         operator_namespace: options.operator_namespace,

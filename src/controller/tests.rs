@@ -3,6 +3,7 @@
 mod calls;
 mod deaths;
 mod faults;
+mod identities;
 mod metrics;
 mod people;
 mod providers_of_platform;

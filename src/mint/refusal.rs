@@ -108,7 +108,7 @@ fn message(
             Cause::Permission(_) => &Cause::Permission(None),
             other => other,
         };
-        return format!("{answered}. {}", hint_for(provider, status, cause));
+        return format!("{answered}. {}", hint_for(provider, credential, status, cause));
     }
     let cause = match cause {
         Cause::Permission(Some(name)) if !scrub::is_clean(name, credential) => &Cause::Permission(None),
@@ -127,7 +127,8 @@ fn message(
         .and_then(|id| scrub::word(id, credential))
         .map(|id| format!(" Request id {id}."))
         .unwrap_or_default();
-    format!("{answered}{quoted}. {}{request_id}", hint_for(provider, status, cause))
+    let hint = hint_for(provider, credential, status, cause);
+    format!("{answered}{quoted}. {hint}{request_id}")
 }
 
 /// The error's code and message, ready to follow other words.
@@ -144,7 +145,7 @@ pub(super) fn quoted(error_body: &ErrorBody, credential: &Credential) -> String 
 }
 
 /// The error's code in brackets, and Microsoft Entra's own where there is one.
-fn code(error_body: &ErrorBody, credential: &Credential) -> String {
+pub(super) fn code(error_body: &ErrorBody, credential: &Credential) -> String {
     let entra = error_body.message.as_deref().and_then(|text| text.split(':').next());
     let entra = entra.filter(|text| text.starts_with("AADSTS"));
     let codes: Vec<_> = [error_body.code.as_deref(), entra]
@@ -159,7 +160,11 @@ fn code(error_body: &ErrorBody, credential: &Credential) -> String {
     }
 }
 
-fn hint_for(provider: &dyn Provider, status: u16, cause: &Cause) -> String {
+fn hint_for(provider: &dyn Provider, credential: &Credential, status: u16, cause: &Cause) -> String {
+    if credential.is_access_token() && cause.is_of_the_key() {
+        return "The access token comes from credentials.workloadIdentity: check what its identity may do at the provider."
+            .to_owned();
+    }
     if let Some(hint) = cause.hint() {
         return hint;
     }
@@ -180,7 +185,7 @@ fn hint_for(provider: &dyn Provider, status: u16, cause: &Cause) -> String {
     hint(status).to_owned()
 }
 
-fn hint(status: u16) -> &'static str {
+pub(super) fn hint(status: u16) -> &'static str {
     match status {
         300..=399 => {
             "Redirects are never followed, so that the key stays with the host it is for: check the endpoint and any \

@@ -150,6 +150,20 @@ impl Request {
         Ok(self)
     }
 
+    /// A value of the key Secret as a bare header, or the access token in its place as `Authorization: Bearer`.
+    pub(crate) fn key_or_bearer(
+        self,
+        mint: &Mint<'_>,
+        field: &SecretField,
+        name: &'static str,
+    ) -> Result<Self, MintError> {
+        if mint.credential.is_access_token() {
+            self.bearer(mint, field)
+        } else {
+            self.key(mint, field, name, "")
+        }
+    }
+
     /// A value of the key Secret as `Authorization: Bearer`.
     pub(crate) fn bearer(self, mint: &Mint<'_>, field: &SecretField) -> Result<Self, MintError> {
         self.key(mint, field, AUTHORIZATION.as_str(), "Bearer ")

@@ -84,6 +84,12 @@ pub trait Provider: Described + Send + Sync {
         self.facts().secret_fields
     }
 
+    /// Why the block as it stands can't be asked with an access token in place of a key: a whole sentence. Only called
+    /// if [`Facts::exchanges`] names an exchange.
+    fn no_access_token(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What `policy.allowedModels` is compared with: the model, the agent, the room. `None` if the token is bound to
     /// none; a policy with allowedModels then refuses it.
     fn policy_subject(&self) -> Option<&str> {

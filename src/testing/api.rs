@@ -237,6 +237,13 @@ impl FakeApi {
                 state.objects.get(&key).cloned()
             }
             "list" => Ok(list(&state.objects, &request)),
+            "create" if request.token => {
+                let key = Key::new(request.resource, &request.namespace, &request.name);
+                let admitted = state.faults.admit(&request);
+                admitted
+                    .and_then(|()| state.objects.get(&key))
+                    .map(|_| token(&request.body))
+            }
             _ => {
                 let admitted = state.faults.admit(&request);
                 admitted.and_then(|()| state.objects.write(&request))
@@ -362,6 +369,15 @@ fn list(objects: &Objects, request: &Request) -> Value {
         "apiVersion": "v1",
         "metadata": {"resourceVersion": objects.version().to_string()},
         "items": items,
+    })
+}
+
+/// The answer to a TokenRequest.
+fn token(request: &Value) -> Value {
+    let audience = &request["spec"]["audiences"][0];
+    json!({
+        "kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": {}, "spec": request["spec"],
+        "status": {"token": format!("jwt-for-{}", audience.as_str().unwrap_or_default()), "expirationTimestamp": "2030-01-01T00:00:00Z"},
     })
 }
 

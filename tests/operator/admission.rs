@@ -4,6 +4,7 @@
 mod bounds;
 mod conformance;
 mod defaults;
+mod identities;
 mod rules;
 
 use std::process::Command;

@@ -156,6 +156,22 @@ fn mint_prints_the_token_and_nothing_else() {
     assert_eq!(said.code, Some(0), "{said:?}");
 }
 
+/// Nothing is exchanged without a cluster, and the token is minted with a key all the same.
+#[test]
+fn mint_says_that_it_exchanges_nothing() {
+    let setup = Setup::new();
+    let mut spec = setup.openai();
+    spec["credentials"] = json!({"workloadIdentity": {
+        "serviceAccountName": "voice", "openai": {"identityProviderId": "i", "serviceAccountId": "s"},
+    }});
+    let said = setup.mint(&setup.file("keyless.json", setup.manifest(&spec)));
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(
+        said.err.contains("ServiceAccount voice") && said.err.contains("OPENAI_API_KEY"),
+        "{said:?}"
+    );
+}
+
 #[test]
 fn a_manifest_that_is_none_is_told_in_one_line() {
     let setup = Setup::new();

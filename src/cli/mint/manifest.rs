@@ -38,8 +38,15 @@ pub(super) fn parse(text: &str) -> Result<RealtimeTokenSpec, String> {
 pub(super) fn ask(spec: &RealtimeTokenSpec) -> Result<Ask, String> {
     let block = resolve::block_of(spec).map_err(|blocked| blocked.to_string())?;
     let credentials = &spec.credentials;
-    if credentials.secret_ref.is_some() == credentials.provider_ref.is_some() {
-        return Err("set exactly one of credentials.secretRef and credentials.providerRef".into());
+    let sources = [
+        credentials.secret_ref.is_some(),
+        credentials.provider_ref.is_some(),
+        credentials.workload_identity.is_some(),
+    ];
+    if sources.into_iter().filter(|is_set| *is_set).count() != 1 {
+        return Err(
+            "set exactly one of credentials.secretRef, credentials.providerRef and credentials.workloadIdentity".into(),
+        );
     }
     if block.has_account() && credentials.provider_ref.is_some() {
         return Err(
@@ -308,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_one_of_two() {
+    fn credentials_are_one_of_three() {
         let with = |credentials: &str, openai: &str| {
             ask(&parse(&format!(
                 "{HEAD}spec: {{credentials: {credentials}, openai: {openai}}}\n"
@@ -316,7 +323,11 @@ mod tests {
             .unwrap())
         };
         assert!(with("{providerRef: {name: p}}", "{model: m}").is_ok());
-        for neither_or_both in ["{}", "{providerRef: {name: p}, secretRef: {name: s}}"] {
+        let identity =
+            "workloadIdentity: {serviceAccountName: v, openai: {identityProviderId: i, serviceAccountId: s}}";
+        assert!(with(&format!("{{{identity}}}"), "{model: m}").is_ok());
+        let two = format!("{{{identity}, secretRef: {{name: s}}}}");
+        for neither_or_both in ["{}", "{providerRef: {name: p}, secretRef: {name: s}}", &two] {
             assert!(
                 with(neither_or_both, "{model: m}")
                     .unwrap_err()
