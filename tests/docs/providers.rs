@@ -173,12 +173,14 @@ fn variants(file: &Conformance) -> Vec<Variant> {
         }
     }
     let alone = found.len() == 1;
+    // What sets variants apart is the kind only where another than the default is among them.
+    let kinds = found.iter().any(|(spec, _)| spec[&file.field]["kind"].is_string());
     let labelled = found.into_iter().map(|(spec, mut variant)| {
         let block = &spec[&file.field];
         variant.label = (!alone).then(|| match block["kind"].as_str().or(block["name"].as_str()) {
             Some(kind) => format!("`{kind}`"),
             None => beside(block, &file.example[&file.field])
-                .or_else(|| default_kind(&file.field))
+                .or_else(|| default_kind(&file.field).filter(|_| kinds))
                 .unwrap_or_else(|| "by default".to_owned()),
         });
         variant
