@@ -37,6 +37,8 @@ pub struct OpenAi {
 }
 
 impl OpenAi {
+    /// How long client secrets live, at OpenAI and at Azure OpenAI.
+    pub(crate) const LIMITS: Limits = Limits::new("OpenAI client secrets", 10, 7200);
     /// The message about a model of the Live family.
     pub(crate) const LIVE: &'static str = "openai.model: models of the Live family (gpt-live-…) have no client secrets; OpenAI serves them at \
          /v1/live/sessions, asked with the API key. Choose a model of the Realtime API, such as gpt-realtime-2.1; \
@@ -47,7 +49,7 @@ impl ProviderBlock for OpenAi {
     const FACTS: &'static Facts = &Facts {
         name: "openai",
         title: "OpenAI",
-        lifetime: Lifetime::Chosen(Limits::new("OpenAI client secrets", 10, 7200)),
+        lifetime: Lifetime::Chosen(Self::LIMITS),
         secret_fields: &[SecretField::api_key("OPENAI_API_KEY")],
         origins: OpenAiRegion::ORIGINS,
         secret_prefixes: &["sk-", "sk_", "ek-", "ek_"],

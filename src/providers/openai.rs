@@ -3,7 +3,7 @@
 pub(crate) mod session;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::Provider;
 use crate::api::{OpenAi, OpenAiKind, OpenAiReuse, ProviderBlock};
@@ -39,16 +39,8 @@ impl Provider for OpenAi {
     }
 
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
-        let path = match self.kind {
-            OpenAiKind::Realtime | OpenAiKind::Transcription => "/v1/realtime/client_secrets",
-            OpenAiKind::Translation => "/v1/realtime/translations/client_secrets",
-        };
-        // Always with a life: the default is OpenAI's to change.
-        let body = json!({
-            "expires_after": {"anchor": "created_at", "seconds": mint.expiration.as_secs()},
-            "session": session::build(self),
-        });
-        let mut request = Request::post_json(path, &body).bearer(mint, &Self::FACTS.secret_fields[0])?;
+        let request = Request::post_json(session::path(self.kind), &session::body(self, mint));
+        let mut request = request.bearer(mint, &Self::FACTS.secret_fields[0])?;
         request.headers.extend(account_headers(self)?);
         Ok(Step::Send(request))
     }
