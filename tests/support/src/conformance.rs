@@ -181,7 +181,8 @@ pub struct Play {
     /// Pointers of the body that no request may leave out.
     #[serde(default)]
     pub required: Vec<String>,
-    /// Paths that the recording lacks, with what each may hold: same shape as a recorded request.
+    /// Paths that the recording lacks, with what each may hold: same shape as a recorded request. For its method and
+    /// path, `ttl` and `reply` of one stand in place of those of the file, and `required` beside it.
     #[serde(default)]
     pub also: Vec<Value>,
     /// Paths of the recording that SDKs send to by mistake: there is nothing.
