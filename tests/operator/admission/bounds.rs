@@ -220,11 +220,6 @@ async fn required_fields_are_named() {
         (Kind::Token, json!({"openai": {"model": null}}), "spec.openai.model"),
         (
             Kind::Token,
-            json!({"openai": null, "elevenlabs": {}}),
-            "spec.elevenlabs.agentId",
-        ),
-        (
-            Kind::Token,
             json!({"credentials": {"secretRef": {"name": null}}}),
             "spec.credentials.secretRef.name",
         ),
