@@ -80,8 +80,14 @@ fn strings(path: &str, schema: &Value) -> (Vec<Value>, Vec<(Value, String)>) {
     if let Some(variants) = schema["enum"].as_array() {
         let supported: Vec<String> = variants.iter().map(ToString::to_string).collect();
         let supported = format!("supported values: {}", supported.join(", "));
+        // Those that go with the agent of `home`; the conformance file tries the others.
+        let fit = if path == "elevenlabs.kind" {
+            &variants[..2]
+        } else {
+            variants
+        };
         return (
-            variants.clone(),
+            fit.to_vec(),
             vec![
                 (json!("Nope"), supported.clone()),
                 (json!(variants[0].as_str().unwrap().to_lowercase()), supported),
