@@ -107,6 +107,8 @@ struct Variant {
 impl Variant {
     fn of(spec: &Value) -> Self {
         let mut spec = spec.clone();
+        let sources = spec.pointer("/http/response/expiry").and_then(Value::as_array);
+        let stated = sources.is_some_and(|sources| sources.iter().any(|source| source["from"] != "Ttl"));
         spec["credentials"] = json!({"secretRef": {"name": "key"}});
         let spec: RealtimeTokenSpec = serde_json::from_value(spec).unwrap();
         let block = block_of(&spec).unwrap();
@@ -125,6 +127,7 @@ impl Variant {
             Lifetime::Offered(Limits { min, max, .. }) => {
                 format!("`expirationSeconds`, {min} to {max} s; left out, the provider decides")
             }
+            Lifetime::Fixed(seconds) if stated => format!("as the reply says; expected: {seconds} s"),
             Lifetime::Fixed(seconds) => format!("{seconds} s, always"),
             Lifetime::Stated | Lifetime::InBlock => "as the token says".into(),
         };
