@@ -2,15 +2,20 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{AzureExchange, Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
+use super::{AzureExchange, Facts, Lifetime, Limits, OpenAi, OpenAiKind, ProviderBlock, SecretField, rules};
 
 /// Azure OpenAI (Microsoft Foundry) Realtime client secrets (`POST /openai/v1/realtime/client_secrets`, the generally
-/// available path). Microsoft documents that a life can be asked for (`expires_after`), but neither its limits nor its
-/// default, nor how often a client secret may be used: the reply says how long it lives, and one that doesn't is refused.
+/// available path). The life is always asked for (`expires_after`), within OpenAI's limits, for Microsoft's reference
+/// states none; the reply says how long a client secret lives, and one that doesn't is refused. How often one may be
+/// used is not documented.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct AzureOpenAi {
-    /// The deployment's name, which stands where OpenAI has the model.
+    /// Which kind of session the token opens.
+    #[serde(default)]
+    pub kind: OpenAiKind,
+    /// The deployment's name, which stands where OpenAI has the model; for a transcription, that of the deployment that
+    /// transcribes.
     #[schemars(length(min = 1, max = 128))]
     pub deployment: String,
     /// The session's configuration, passed through: `instructions`, `audio`, `tools` and so on, as with `openai`. At
@@ -41,8 +46,12 @@ impl ProviderBlock for AzureOpenAi {
     const FACTS: &'static Facts = &Facts {
         name: "azure-openai",
         title: "Azure OpenAI",
-        // OpenAI's limits: Microsoft documents `expires_after` without any. A life is sent only if the field is set.
-        lifetime: Lifetime::Offered(Limits::new("Azure OpenAI client secrets", 10, 7200)),
+        // https://learn.microsoft.com/en-us/azure/foundry/reference/rest/realtime-create-realtime-client-secret has
+        // `expires_after` as OpenAI has it, without limits of its own.
+        lifetime: Lifetime::Chosen(Limits {
+            of: "Azure OpenAI client secrets",
+            ..OpenAi::LIMITS
+        }),
         secret_fields: &[SecretField::api_key("AZURE_OPENAI_API_KEY")],
         origins: &["https://*.openai.azure.com", Self::AUTHORITY],
         secret_prefixes: &["ek-", "ek_"],

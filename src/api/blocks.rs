@@ -11,7 +11,7 @@ macro_rules! every_provider {
     ($build:ident) => {
         $build! {
             openai "openai": OpenAi "OpenAI Realtime client secrets.", OpenAiAccount "An OpenAI account.";
-            elevenlabs "elevenlabs": ElevenLabs "ElevenLabs agents: signed URL or conversation token.", ElevenLabsAccount "An ElevenLabs account.";
+            elevenlabs "elevenlabs": ElevenLabs "ElevenLabs: an agent's signed URL or conversation token, or a single-use token for speech.", ElevenLabsAccount "An ElevenLabs account.";
             deepgram "deepgram": Deepgram "Deepgram temporary tokens.", DeepgramAccount "A Deepgram account.";
             xai "xai": Xai "xAI Grok voice client secrets.", XaiAccount "An xAI account.";
             gemini "gemini": Gemini "Gemini Live tokens.", GeminiAccount "A Gemini Developer API account.";

@@ -26,6 +26,11 @@ pub struct Daily {
     /// Whether the holder owns the meeting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_owner: Option<bool>,
+    /// When the holder may join at the earliest, as RFC 3339, such as `2026-12-01T09:00:00Z`. Sent as `nbf`. A token that
+    /// would end before then is not minted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "rules::instant")]
+    pub not_before: Option<String>,
     /// Put participants out when the token ends. Every token ends here, also one that was renewed in time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eject_at_token_exp: Option<bool>,

@@ -4,19 +4,29 @@ use serde::{Deserialize, Serialize};
 use super::shapes::{account, regions, words};
 use super::{Facts, Lifetime, ProviderBlock, SecretField};
 
-/// ElevenLabs agents. A signed URL must be opened within 15 minutes of being issued and serves any number of
-/// sessions; a conversation token (WebRTC) serves one.
+/// ElevenLabs: agents, and single-use tokens for speech. A signed URL of an agent must be opened within 15 minutes of
+/// being issued and serves any number of sessions; a conversation token (WebRTC) serves one. The kinds RealtimeScribe,
+/// BatchScribe and TtsWebsocket are single-use tokens (`POST /v1/single-use-token/…`): each ends after 15 minutes, or
+/// when it is used.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.participantName) || (has(self.kind) && self.kind == 'ConversationToken')")
     .message("elevenlabs.participantName belongs to kind ConversationToken"))]
+#[x_kube(validation = Rule::new("has(self.agentId) == (!has(self.kind) || self.kind in ['SignedUrl', 'ConversationToken'])")
+    .message(ElevenLabs::AGENT))]
+#[x_kube(validation = Rule::new("!has(self.kind) || self.kind in ['SignedUrl', 'ConversationToken'] || \
+     !(has(self.branchId) || has(self.versionId) || has(self.environment) || has(self.voice) || \
+     has(self.instructions) || has(self.firstMessage) || has(self.language))")
+    .message(ElevenLabs::OF_AGENTS))]
 pub struct ElevenLabs {
-    /// `SignedUrl` for the WebSocket, `ConversationToken` for WebRTC.
+    /// An agent by `SignedUrl` for the WebSocket or `ConversationToken` for WebRTC; or speech, where a token serves one
+    /// use: `RealtimeScribe` and `BatchScribe` for transcription, `TtsWebsocket` for synthesis.
     #[serde(default)]
     pub kind: ElevenLabsKind,
-    /// The agent, `agent_…` or `seng_…`.
+    /// The agent, `agent_…` or `seng_…` (SignedUrl and ConversationToken only, and required there).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
-    pub agent_id: String,
+    pub agent_id: Option<String>,
     /// Name of the participant (ConversationToken only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
@@ -54,11 +64,21 @@ pub struct ElevenLabs {
     pub account: ElevenLabsAccount,
 }
 
+impl ElevenLabs {
+    /// The message about `agentId`.
+    pub(crate) const AGENT: &'static str =
+        "elevenlabs.agentId belongs to the kinds SignedUrl and ConversationToken, which need it";
+    /// The message about what else belongs to agents.
+    pub(crate) const OF_AGENTS: &'static str = "elevenlabs: branchId, versionId, environment, voice, instructions, \
+         firstMessage and language are of an agent; the kinds RealtimeScribe, BatchScribe and TtsWebsocket have none";
+}
+
 impl ProviderBlock for ElevenLabs {
     const FACTS: &'static Facts = &Facts {
         name: "elevenlabs",
         title: "ElevenLabs",
-        // How long a signed URL can start a conversation, by documentation. TanStack AI says 30 minutes.
+        // How long a signed URL can start a conversation, and how long a single-use token lives, by documentation.
+        // TanStack AI says 30 minutes.
         lifetime: Lifetime::Fixed(900),
         secret_fields: &[SecretField::api_key("ELEVENLABS_API_KEY")],
         origins: ElevenLabsRegion::ORIGINS,
@@ -68,8 +88,8 @@ impl ProviderBlock for ElevenLabs {
 
     fn lifetime(&self) -> Lifetime {
         match self.kind {
-            ElevenLabsKind::SignedUrl => Self::FACTS.lifetime,
             ElevenLabsKind::ConversationToken => Lifetime::Stated,
+            _ => Self::FACTS.lifetime,
         }
     }
 }
@@ -86,8 +106,8 @@ account! {
 }
 
 words! {
-    /// The two kinds of agent token.
-    ElevenLabsKind: SignedUrl ConversationToken;
+    /// The kinds of token.
+    ElevenLabsKind: SignedUrl ConversationToken RealtimeScribe BatchScribe TtsWebsocket;
 }
 
 // Singapore, India and the EU are residency hosts; `api.eu.elevenlabs.io` is not a name of theirs.

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -53,6 +54,20 @@ pub struct LiveKit {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::any_object")]
     pub observability: Option<Map<String, Value>>,
+    /// The agent endpoint grant: the HTTP endpoints of agents that aren't public.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_endpoint: Option<LiveKitAgentEndpoint>,
+    /// The agent thread grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_thread: Option<LiveKitAgentThread>,
+    /// The name of a preset of LiveKit Cloud for the room that the token creates. What `roomConfig` sets goes before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub room_preset: Option<String>,
+    /// The SHA-256 of a message that the token vouches for, as LiveKit's webhooks have it: in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 88))]
+    pub sha256: Option<String>,
     /// The configuration of the room that the token creates. Storage credentials in its `egress` are refused: who holds
     /// the token can read them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,6 +91,55 @@ impl ProviderBlock for LiveKit {
     };
 }
 
+/// Which endpoints of agents may be called.
+#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LiveKitAgentEndpoint {
+    /// Whether they may be called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<bool>,
+    /// The agent. Left out, the grant is for every agent of the project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub agent_name: Option<String>,
+    /// The deployment. Left out, the grant is for every deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub deployment: Option<String>,
+}
+
+/// What may be done with which threads of agents.
+#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LiveKitAgentThread {
+    /// Every thread and scope of the project; what may be done is still said by the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all: Option<bool>,
+    /// The scope in which threads may be listed and created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub scope: Option<String>,
+    /// The threads that may be read, written and deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "thread_ids")]
+    pub thread_ids: Option<Vec<String>>,
+    /// Whether threads may be listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<bool>,
+    /// Whether threads may be created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create: Option<bool>,
+    /// Whether threads may be written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write: Option<bool>,
+    /// Whether threads may be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<bool>,
+    /// Whether threads may be deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete: Option<bool>,
+}
+
 /// The account side of LiveKit.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -89,4 +153,8 @@ pub struct LiveKitAccount {
 
 fn attributes(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({"type": "object", "maxProperties": 32, "additionalProperties": {"type": "string", "maxLength": 1024}})
+}
+
+fn thread_ids(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"type": "array", "maxItems": 64, "items": {"type": "string", "minLength": 1, "maxLength": 256}})
 }

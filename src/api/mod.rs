@@ -64,9 +64,9 @@ pub use http::{
 pub use hume::{Hume, HumeAccount};
 pub use ice_servers::{IceServers, IceServersAccount, IceServersKind};
 pub use jwt::{Jwt, JwtAccount, JwtAlgorithm, JwtKeyEncoding};
-pub use livekit::{LiveKit, LiveKitAccount};
+pub use livekit::{LiveKit, LiveKitAccount, LiveKitAgentEndpoint, LiveKitAgentThread};
 pub use mistral::{Mistral, MistralAccount, MistralRegion};
-pub use openai::{OpenAi, OpenAiAccount, OpenAiKind, OpenAiRegion};
+pub use openai::{OpenAi, OpenAiAccount, OpenAiKind, OpenAiRegion, OpenAiReuse};
 pub use realtime_token::{RealtimeToken, RealtimeTokenSpec, RealtimeTokenStatus};
 pub use renewal::Renewal;
 pub use soniox::{Soniox, SonioxAccount, SonioxKind, SonioxRegion};

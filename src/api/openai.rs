@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use super::shapes::{regions, words};
 use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
-/// OpenAI Realtime client secrets (`POST /v1/realtime/client_secrets`). They live 10 to 7200 seconds and may be used
-/// for any number of sessions until they expire.
+/// OpenAI Realtime client secrets (`POST /v1/realtime/client_secrets`). They live 10 to 7200 seconds. OpenAI's reference
+/// says that one starts any number of sessions until then; since about August 2026 several projects report that the
+/// second session is refused, so it counts as good for one unless `reuse` says otherwise.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!self.model.matches('^gpt-live(-|$)') || \
@@ -36,6 +37,8 @@ pub struct OpenAi {
 }
 
 impl OpenAi {
+    /// How long client secrets live, at OpenAI and at Azure OpenAI.
+    pub(crate) const LIMITS: Limits = Limits::new("OpenAI client secrets", 10, 7200);
     /// The message about a model of the Live family.
     pub(crate) const LIVE: &'static str = "openai.model: models of the Live family (gpt-live-…) have no client secrets; OpenAI serves them at \
          /v1/live/sessions, asked with the API key. Choose a model of the Realtime API, such as gpt-realtime-2.1; \
@@ -46,7 +49,7 @@ impl ProviderBlock for OpenAi {
     const FACTS: &'static Facts = &Facts {
         name: "openai",
         title: "OpenAI",
-        lifetime: Lifetime::Chosen(Limits::new("OpenAI client secrets", 10, 7200)),
+        lifetime: Lifetime::Chosen(Self::LIMITS),
         secret_fields: &[SecretField::api_key("OPENAI_API_KEY")],
         origins: OpenAiRegion::ORIGINS,
         secret_prefixes: &["sk-", "sk_", "ek-", "ek_"],
@@ -73,6 +76,11 @@ pub struct OpenAiAccount {
     #[schemars(length(min = 1, max = 128))]
     #[x_kube(validation = Rule::new(rules::HEADER).message(rules::HEADER_MESSAGE))]
     pub project: Option<String>,
+    /// How many sessions a client secret starts: `Single`, or `Multiple` where you know that your account or gateway
+    /// lets it start several. With `Single` the RealtimeToken says in its conditions that it doesn't suit a shared
+    /// Secret. Nothing is sent. Default: Single.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<OpenAiReuse>,
     /// Another origin in place of the region's host, such as `https://gateway.example.com`. Works only if the
     /// operator was started with it in `--allow-endpoint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,6 +91,8 @@ pub struct OpenAiAccount {
 words! {
     /// The three kinds of client secret.
     OpenAiKind: Realtime Transcription Translation;
+    /// How many sessions a client secret starts.
+    OpenAiReuse: Single Multiple;
 }
 
 // OpenAI's SDK knows more regions; their hosts don't serve Realtime.

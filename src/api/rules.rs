@@ -26,6 +26,18 @@ pub(super) const LABEL_MESSAGE: &str = "one part of a host's name, not an addres
 pub(super) const TENANT: &str = "self.matches('^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$')";
 pub(super) const TENANT_MESSAGE: &str = "the tenant's id, or one of its domains such as contoso.onmicrosoft.com";
 
+const INSTANT: &str =
+    "self.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})$')";
+const INSTANT_MESSAGE: &str = "a point in time as RFC 3339, such as 2026-12-01T09:00:00Z";
+
+/// A point in time. Not the format `date-time`: the API server takes more for one than the operator would.
+pub(super) fn instant(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "string", "minLength": 20, "maxLength": 25,
+        "x-kubernetes-validations": [{"rule": INSTANT, "message": INSTANT_MESSAGE}],
+    })
+}
+
 /// An object in the provider's own words, whose size the operator bounds.
 pub(super) fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})

@@ -11,8 +11,11 @@ use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.voice) || has(self.video) || has(self.chat) || has(self.dataSync) || has(self.taskRouter) || has(self.player)")
     .message("twilio: set at least one grant: voice, video, chat, dataSync, taskRouter or player"))]
+#[x_kube(validation = Rule::new("!has(self.voice) || self.identity.matches('^[^[:cntrl:] \"#%<>\\\\[\\\\]\\\\\\\\^`{|}]+$')")
+    .message(Twilio::VOICE_IDENTITY))]
 pub struct Twilio {
-    /// Who the token is for.
+    /// Who the token is for. With `voice` it has no spaces, no control characters and none of `"#%<>[]\^{|}` and the
+    /// backtick.
     #[schemars(length(min = 1, max = 121))]
     pub identity: String,
     /// Programmable Voice.
@@ -37,6 +40,12 @@ pub struct Twilio {
     /// The account side. Not allowed together with credentials.providerRef.
     #[serde(flatten)]
     pub account: TwilioAccount,
+}
+
+impl Twilio {
+    /// The message about a name that the Voice SDK refuses.
+    pub(crate) const VOICE_IDENTITY: &'static str = "twilio.identity: with voice Twilio takes no spaces, no control characters and none of \"#%<>[]\\^`{|} in \
+         the name of a client (error 31105)";
 }
 
 impl ProviderBlock for Twilio {

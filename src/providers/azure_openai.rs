@@ -5,11 +5,10 @@
 //! tokens of Entra, from the application's secret or from `credentials.workloadIdentity`, are bearers.
 
 use secrecy::ExposeSecret;
-use serde_json::json;
 
 use super::Provider;
 use super::openai::session;
-use crate::api::{AzureOpenAi, Entra, OpenAi, OpenAiAccount, OpenAiKind, ProviderBlock, SecretField};
+use crate::api::{AzureOpenAi, Entra, OpenAi, OpenAiAccount, ProviderBlock, SecretField};
 use crate::mint::expiry::epoch_seconds;
 use crate::mint::request::component;
 use crate::mint::wire::{no_expiry, reply_object, secret, token};
@@ -50,13 +49,7 @@ impl Provider for AzureOpenAi {
         if account.endpoint.is_none() && account.resource.is_none() {
             return Err(InvalidBlock(AzureOpenAi::NOWHERE.into()));
         }
-        // OpenAI's rules, in our fields' names. There is none for the kind.
-        let kind = self.session.as_ref().and_then(|session| session.get("type"));
-        if kind.is_some_and(|kind| kind != "realtime") {
-            let message = "azureOpenAI.session.type: is filled in as \"realtime\", the only type of session that the block \
-                           asks for; remove it here";
-            return Err(InvalidBlock(message.into()));
-        }
+        // OpenAI's rules, in our fields' names.
         session::check(&self.as_openai()).map_err(|problem| {
             let message = problem.0.replace("openai.model", "openai.deployment");
             InvalidBlock(message.replace("openai.", "azureOpenAI."))
@@ -89,19 +82,14 @@ impl Provider for AzureOpenAi {
 
 impl AzureOpenAi {
     fn request(&self, mint: &Mint<'_>) -> Request {
-        let mut body = json!({"session": session::build(&self.as_openai())});
-        // Microsoft's reference lists it without limits or default, so it is sent only if the user asks for a life.
-        if !mint.expiration.is_zero() {
-            let seconds = mint.expiration.as_secs();
-            body["expires_after"] = json!({"anchor": "created_at", "seconds": seconds});
-        }
-        Request::post_json("/openai/v1/realtime/client_secrets", &body)
+        let path = format!("/openai{}", session::path(self.kind));
+        Request::post_json(path, &session::body(&self.as_openai(), mint))
     }
 
     /// The same session at OpenAI.
     fn as_openai(&self) -> OpenAi {
         OpenAi {
-            kind: OpenAiKind::Realtime,
+            kind: self.kind,
             model: self.deployment.clone(),
             session: self.session.clone(),
             safety_identifier: None,
@@ -130,6 +118,8 @@ fn sign_in(entra: &Entra, mint: &Mint<'_>) -> Result<Request, MintError> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::mint::EndpointPolicy;
 
@@ -179,11 +169,8 @@ mod tests {
         let message = refused(json!({"type": "transcription"}));
         assert_eq!(
             message,
-            "azureOpenAI.session.type: is filled in as \"realtime\", the only type of session that the block asks for; \
-             remove it here"
+            "azureOpenAI.session.type: is filled in as \"realtime\", from azureOpenAI.kind; remove it here"
         );
-        let message = refused(json!({"model": "other", "type": "realtime"}));
-        assert!(!message.contains("azureOpenAI.kind"), "{message}");
         let message = refused(json!({"tools": [{"type": "mcp", "authorization": "canary"}]}));
         assert!(
             message.contains("azureOpenAI.session.tools[0]") && !message.contains("canary"),

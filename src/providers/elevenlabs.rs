@@ -1,4 +1,4 @@
-//! ElevenLabs agents: signed URLs for the WebSocket, conversation tokens for WebRTC.
+//! ElevenLabs agents: signed URLs for the WebSocket, conversation tokens for WebRTC. And single-use tokens for speech.
 
 use reqwest::Url;
 use serde_json::{Map, Value};
@@ -11,21 +11,31 @@ use crate::token::MintError;
 
 impl Provider for ElevenLabs {
     fn policy_subject(&self) -> Option<&str> {
-        Some(&self.agent_id)
+        self.agent_id.as_deref()
     }
 
     fn single_use(&self) -> Option<&'static str> {
-        (self.kind == ElevenLabsKind::ConversationToken).then_some(
-            "such a token serves one session: the first reader of the Secret uses it up. Mint one for each session \
-             instead, or choose a kind that can be shared",
-        )
+        match self.kind {
+            ElevenLabsKind::SignedUrl => None,
+            ElevenLabsKind::ConversationToken => Some(
+                "such a token serves one session: the first reader of the Secret uses it up. Mint one for each session \
+                 instead, or choose a kind that can be shared",
+            ),
+            ElevenLabsKind::RealtimeScribe | ElevenLabsKind::BatchScribe | ElevenLabsKind::TtsWebsocket => Some(
+                "such a token is consumed when it is used: the first reader of the Secret uses it up. Mint one for each \
+                 use instead",
+            ),
+        }
     }
 
     fn config(&self) -> Map<String, Value> {
-        // In TanStack's order.
         let text = |value: &Option<String>| value.as_deref().map(Value::from);
+        if self.agent_id.is_none() {
+            return Map::new();
+        }
+        // In TanStack's order.
         let options = given([
-            ("agentId", Some(self.agent_id.as_str().into())),
+            ("agentId", text(&self.agent_id)),
             ("firstMessage", text(&self.first_message)),
             ("language", text(&self.language)),
         ]);
@@ -46,24 +56,45 @@ impl Provider for ElevenLabs {
                 "elevenlabs.participantName belongs to kind ConversationToken".into(),
             ));
         }
+        let of_agents = [
+            &self.branch_id,
+            &self.version_id,
+            &self.environment,
+            &self.voice,
+            &self.instructions,
+            &self.first_message,
+            &self.language,
+        ];
+        let agent = self.speech().is_none();
+        if self.agent_id.is_some() != agent {
+            return Err(InvalidBlock(Self::AGENT.into()));
+        }
+        if !agent && of_agents.into_iter().any(Option::is_some) {
+            return Err(InvalidBlock(Self::OF_AGENTS.into()));
+        }
         Ok(())
     }
 
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
+        let key = &Self::FACTS.secret_fields[0];
+        if let Some(kind) = self.speech() {
+            // Without a body and a content type, as the SDK sends it.
+            let request = Request::post_empty(format!("/v1/single-use-token/{kind}"));
+            return Ok(Step::Send(request.key(mint, key, "xi-api-key", "")?));
+        }
         let path = match self.kind {
-            ElevenLabsKind::SignedUrl => "/v1/convai/conversation/get-signed-url",
             ElevenLabsKind::ConversationToken => "/v1/convai/conversation/token",
+            _ => "/v1/convai/conversation/get-signed-url",
         };
         // In the SDK's order. Never `include_conversation_id`: it makes the URL good for one conversation only.
         let query = [
-            ("agent_id", Some(self.agent_id.as_str())),
+            ("agent_id", self.agent_id.as_deref()),
             ("participant_name", self.participant_name.as_deref()),
             ("branch_id", self.branch_id.as_deref()),
             ("version_id", self.version_id.as_deref()),
             ("environment", self.environment.as_deref()),
         ];
         let request = Request::get(path).query(&query);
-        let key = &Self::FACTS.secret_fields[0];
         Ok(Step::Send(request.key(mint, key, "xi-api-key", "")?))
     }
 
@@ -82,12 +113,25 @@ impl Provider for ElevenLabs {
                 })?;
                 (value, Expiry::At(expiry))
             }
+            ElevenLabsKind::RealtimeScribe | ElevenLabsKind::BatchScribe | ElevenLabsKind::TtsWebsocket => {
+                (token(&mut reply, "token")?, Expiry::After(mint.expiration))
+            }
         };
         Ok(Step::Done(Answer::new(value, expiry, self.config())))
     }
 }
 
 impl ElevenLabs {
+    /// ElevenLabs' name of a kind that is for no agent.
+    const fn speech(&self) -> Option<&'static str> {
+        match self.kind {
+            ElevenLabsKind::SignedUrl | ElevenLabsKind::ConversationToken => None,
+            ElevenLabsKind::RealtimeScribe => Some("realtime_scribe"),
+            ElevenLabsKind::BatchScribe => Some("batch_scribe"),
+            ElevenLabsKind::TtsWebsocket => Some("tts_websocket"),
+        }
+    }
+
     /// Clients send the user's voice to wherever this URL points.
     fn check_signed_url(&self, url: &str) -> Result<(), UnusableReply> {
         let url = Url::parse(url).ok().filter(|url| url.scheme() == "wss");

@@ -19,7 +19,8 @@ impl Provider for LiveKit {
             .iter()
             .flatten()
             .any(|(grant, value)| !VIDEO.contains(&(grant, true)) && *value != Value::Bool(false));
-        let only = !beyond && further.into_iter().all(Option::is_none);
+        let agents = self.agent_endpoint.is_some() || self.agent_thread.is_some();
+        let only = !beyond && !agents && further.into_iter().all(Option::is_none);
         self.room().filter(|_| only)
     }
 
@@ -83,7 +84,11 @@ impl Provider for LiveKit {
             ("inference", self.inference.clone().map(Value::from)),
             ("agent", self.agent.clone().map(Value::from)),
             ("observability", self.observability.clone().map(Value::from)),
+            ("agentEndpoint", self.agent_endpoint.as_ref().map(|it| json!(it))),
+            ("agentThread", self.agent_thread.as_ref().map(|it| json!(it))),
             ("kind", self.kind.clone().map(Value::from)),
+            ("sha256", self.sha256.clone().map(Value::from)),
+            ("roomPreset", self.room_preset.clone().map(Value::from)),
             ("roomConfig", self.room_config.clone().map(Value::from)),
             ("iss", Some(issuer.into())),
             ("exp", Some(expires_at.as_second().into())),

@@ -3,10 +3,10 @@
 pub(crate) mod session;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::Provider;
-use crate::api::{OpenAi, OpenAiKind, ProviderBlock};
+use crate::api::{OpenAi, OpenAiKind, OpenAiReuse, ProviderBlock};
 use crate::mint::expiry::epoch_seconds;
 use crate::mint::wire::{reply_object, sendable, token};
 use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, UnusableReply};
@@ -15,6 +15,15 @@ use crate::token::MintError;
 impl Provider for OpenAi {
     fn policy_subject(&self) -> Option<&str> {
         Some(&self.model)
+    }
+
+    fn single_use(&self) -> Option<&'static str> {
+        // The second session is refused with 401 `ephemeral_token_already_used`, inside the life of the secret.
+        (self.account.reuse.unwrap_or_default() == OpenAiReuse::Single).then_some(
+            "OpenAI refuses the second session with a client secret, as reported since August 2026: the first reader of \
+             the Secret uses it up. Mint one for each session instead; where your account or gateway allows several, set \
+             openai.reuse to Multiple",
+        )
     }
 
     fn endpoint(&self) -> Endpoint<'_> {
@@ -30,16 +39,8 @@ impl Provider for OpenAi {
     }
 
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
-        let path = match self.kind {
-            OpenAiKind::Realtime | OpenAiKind::Transcription => "/v1/realtime/client_secrets",
-            OpenAiKind::Translation => "/v1/realtime/translations/client_secrets",
-        };
-        // Always with a life: the default is OpenAI's to change.
-        let body = json!({
-            "expires_after": {"anchor": "created_at", "seconds": mint.expiration.as_secs()},
-            "session": session::build(self),
-        });
-        let mut request = Request::post_json(path, &body).bearer(mint, &Self::FACTS.secret_fields[0])?;
+        let request = Request::post_json(session::path(self.kind), &session::body(self, mint));
+        let mut request = request.bearer(mint, &Self::FACTS.secret_fields[0])?;
         request.headers.extend(account_headers(self)?);
         Ok(Step::Send(request))
     }

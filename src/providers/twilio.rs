@@ -27,6 +27,11 @@ impl Provider for Twilio {
 
     fn validate(&self) -> Result<(), InvalidBlock> {
         let voice = self.voice.as_ref();
+        // https://www.twilio.com/docs/api/errors/31105 in the words of RFC 2396: control, space, delims, unwise.
+        let refused = |c: char| c.is_control() || " \"#%<>[]\\^`{|}".contains(c);
+        if voice.is_some() && self.identity.contains(refused) {
+            return Err(InvalidBlock(Self::VOICE_IDENTITY.into()));
+        }
         let params = voice.and_then(|voice| voice.outgoing_application_params.as_ref());
         bounded("twilio.voice.outgoingApplicationParams", params, 4096)?;
         bounded("twilio.player", self.player.as_ref(), 4096)
@@ -150,6 +155,36 @@ mod tests {
         match block.start(&mint)? {
             Step::Done(answer) => Ok(answer.value.expose_secret().to_owned()),
             Step::Send(_) => panic!("signed here, nothing is sent"),
+        }
+    }
+
+    /// A token that the Voice SDK could not use.
+    #[test]
+    fn an_identity_for_voice_has_what_a_client_may_be_called() {
+        let validated = |identity: &str, grant: &str| {
+            let block = json!({"identity": identity, grant: {}});
+            serde_json::from_value::<Twilio>(block).unwrap().validate()
+        };
+        for identity in [
+            "alice smith",
+            "a\t",
+            "a#1",
+            "50%",
+            "<a>",
+            "a|b",
+            "[a]",
+            "a\\b",
+            "a^b",
+            "`a`",
+            "{a}",
+            "\"a\"",
+        ] {
+            let refused = validated(identity, "voice").unwrap_err();
+            assert_eq!(refused.0, Twilio::VOICE_IDENTITY, "{identity}");
+            assert_eq!(validated(identity, "video"), Ok(()), "{identity}");
+        }
+        for identity in ["alice_smith", "alice@example.com", "a-b.c+1", "zoë"] {
+            assert_eq!(validated(identity, "voice"), Ok(()), "{identity}");
         }
     }
 

@@ -3,28 +3,33 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::mint::Ask;
-use crate::providers::Block;
 use crate::token::hash;
 
 /// Hash of everything that makes the token: the provider block with its account side, the life asked for, and the
-/// templates that are rendered with the token. Renewal settings, labels and the deletion policy are not part of it.
+/// templates that are rendered with the token. Renewal settings, labels and the deletion policy are not part of it, nor
+/// is what a block says of how often its tokens may be used: a token is the same whatever is said of it.
 pub(super) fn of_ask(ask: &Ask, templates: &BTreeMap<String, String>) -> String {
     #[derive(Serialize)]
     struct Makes<'a> {
         provider: &'static str,
-        block: &'a Block,
+        block: Value,
         expiration: i64,
         templates: &'a BTreeMap<String, String>,
     }
+    // Maps with string keys, numbers and strings: serde_json can't fail on them.
+    let mut block = serde_json::to_value(&ask.block).unwrap_or_default();
+    if let Some(fields) = block.as_object_mut() {
+        fields.shift_remove("reuse");
+    }
     let makes = Makes {
         provider: ask.block.field(),
-        block: &ask.block,
+        block,
         expiration: ask.expiration.as_secs(),
         templates,
     };
-    // Maps with string keys, numbers and strings: serde_json can't fail on them.
     hash::short(&serde_json::to_vec(&makes).unwrap_or_default())
 }
 
@@ -60,7 +65,7 @@ mod tests {
             "credentials": {"secretRef": {"name": "key"}},
         });
         // A path, a value, and whether the token becomes another.
-        let cases: [(&Value, &str, Value, bool); 32] = [
+        let cases: [(&Value, &str, Value, bool); 33] = [
             (&openai, "/openai/model", "n".into(), true),
             (&openai, "/openai/kind", "Transcription".into(), true),
             (&openai, "/openai/session/instructions", "b".into(), true),
@@ -69,6 +74,7 @@ mod tests {
             (&openai, "/openai/region", "EU".into(), true),
             (&openai, "/openai/organization", "o".into(), true),
             (&openai, "/openai/project", "p".into(), true),
+            (&openai, "/openai/reuse", "Multiple".into(), false),
             (&openai, "/openai/endpoint", "https://gateway.example.com".into(), true),
             (&openai, "/expirationSeconds", 600.into(), true),
             (

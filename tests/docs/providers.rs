@@ -107,6 +107,8 @@ struct Variant {
 impl Variant {
     fn of(spec: &Value) -> Self {
         let mut spec = spec.clone();
+        let sources = spec.pointer("/http/response/expiry").and_then(Value::as_array);
+        let stated = sources.is_some_and(|sources| sources.iter().any(|source| source["from"] != "Ttl"));
         spec["credentials"] = json!({"secretRef": {"name": "key"}});
         let spec: RealtimeTokenSpec = serde_json::from_value(spec).unwrap();
         let block = block_of(&spec).unwrap();
@@ -125,6 +127,7 @@ impl Variant {
             Lifetime::Offered(Limits { min, max, .. }) => {
                 format!("`expirationSeconds`, {min} to {max} s; left out, the provider decides")
             }
+            Lifetime::Fixed(seconds) if stated => format!("as the reply says; expected: {seconds} s"),
             Lifetime::Fixed(seconds) => format!("{seconds} s, always"),
             Lifetime::Stated | Lifetime::InBlock => "as the token says".into(),
         };
@@ -165,21 +168,39 @@ fn variants(file: &Conformance) -> Vec<Variant> {
         .chain(file.requests.iter().map(|it| &it.spec))
         // Without its account side a spec makes nothing yet.
         .filter(|spec| spec.pointer("/credentials/providerRef").is_none());
-    let mut found: Vec<(&Value, Variant)> = vec![(&file.example, Variant::of(&file.example))];
-    for spec in others {
+    let default = default_kind(&file.field);
+    let kind_of = |spec: &Value| {
+        spec[&file.field]["kind"]
+            .as_str()
+            .map(str::to_owned)
+            .or(default.clone())
+    };
+    let mut found: Vec<(&Value, Variant, Vec<String>)> = Vec::new();
+    for spec in std::iter::once(&file.example).chain(others) {
         let variant = Variant::of(spec);
-        if !found.iter().any(|(_, known)| *known == variant) {
-            found.push((spec, variant));
-        }
+        let at = found.iter().position(|(_, known, _)| *known == variant);
+        let at = at.unwrap_or_else(|| {
+            found.push((spec, variant, Vec::new()));
+            found.len() - 1
+        });
+        let kinds = &mut found[at].2;
+        kinds.extend(kind_of(spec).filter(|kind| !kinds.contains(kind)));
     }
     let alone = found.len() == 1;
-    let labelled = found.into_iter().map(|(spec, mut variant)| {
+    // The kinds set the variants apart, unless one of them makes several.
+    let mut every: Vec<String> = found.iter().flat_map(|(_, _, kinds)| kinds.clone()).collect();
+    every.sort();
+    let apart = !every.is_empty() && every.windows(2).all(|pair| pair[0] != pair[1]);
+    let labelled = found.into_iter().map(|(spec, mut variant, kinds)| {
         let block = &spec[&file.field];
-        variant.label = (!alone).then(|| match block["kind"].as_str().or(block["name"].as_str()) {
-            Some(kind) => format!("`{kind}`"),
-            None => beside(block, &file.example[&file.field])
-                .or_else(|| default_kind(&file.field))
-                .unwrap_or_else(|| "by default".to_owned()),
+        variant.label = (!alone).then(|| match block["name"].as_str() {
+            _ if apart => kinds
+                .iter()
+                .map(|kind| format!("`{kind}`"))
+                .collect::<Vec<_>>()
+                .join(", "),
+            Some(name) => format!("`{name}`"),
+            None => beside(block, &file.example[&file.field]).unwrap_or_else(|| "by default".to_owned()),
         });
         variant
     });
@@ -201,8 +222,11 @@ fn beside(block: &Value, example: &Value) -> Option<String> {
 
 fn default_kind(field: &str) -> Option<String> {
     let schema = Schemas::load();
-    let kind = schema.token[field]["properties"]["kind"]["default"].as_str()?;
-    Some(format!("`{kind}`"))
+    Some(
+        schema.token[field]["properties"]["kind"]["default"]
+            .as_str()?
+            .to_owned(),
+    )
 }
 
 /// The `spec.properties` of both kinds.

@@ -9,7 +9,9 @@ use crate::world::{annotation, data, holds, token_json, world};
 #[tokio::test]
 async fn a_new_resource_gets_a_secret_whose_keys_agree() {
     let case = world().await.case("first").await;
-    case.create("voice", case.openai()).await;
+    let mut spec = case.openai();
+    spec["openai"]["reuse"] = json!("Multiple");
+    case.create("voice", spec).await;
     let secret = case.revision("voice", 1).await;
 
     let calls = case.calls();
@@ -36,6 +38,22 @@ async fn a_new_resource_gets_a_secret_whose_keys_agree() {
     assert_eq!(status.revision, Some(1));
     assert_eq!(status.provider.as_deref(), Some("openai"));
     case.event("voice", "Issued").await;
+}
+
+#[tokio::test]
+async fn what_openai_hands_out_serves_one_session_unless_the_spec_says_otherwise() {
+    let case = world().await.case("reuse").await;
+    case.create("voice", case.openai()).await;
+    case.revision("voice", 1).await;
+    case.condition("voice", "FreshnessGuaranteed", "False", "SingleUseToken")
+        .await;
+    case.event("voice", "SingleUseToken").await;
+    // Said of the token that is there: none is minted for it.
+    case.patch("voice", json!({"spec": {"openai": {"reuse": "Multiple"}}}))
+        .await;
+    case.condition("voice", "FreshnessGuaranteed", "True", "LifetimeSufficient")
+        .await;
+    assert_eq!(case.calls().len(), 1);
 }
 
 #[tokio::test]

@@ -138,6 +138,39 @@ fn a_reply_of_the_other_kind_is_refused() {
 }
 
 #[test]
+fn what_is_for_no_agent_serves_one_use_and_has_nothing_of_an_agent() {
+    for kind in ["RealtimeScribe", "BatchScribe", "TtsWebsocket"] {
+        let block = |more: Value| -> ElevenLabs {
+            let mut value = json!({"kind": kind});
+            value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            serde_json::from_value(value).unwrap()
+        };
+        let plain = block(json!({}));
+        assert_eq!(plain.validate(), Ok(()));
+        assert!(plain.single_use().is_some(), "{kind}");
+        assert_eq!(plain.policy_subject(), None, "{kind}");
+        assert_eq!(plain.config(), Map::new(), "{kind}");
+        assert_eq!(ProviderBlock::lifetime(&plain), Lifetime::Fixed(900));
+        let agent = block(json!({"agentId": "a"})).validate().unwrap_err();
+        assert_eq!(agent.0, ElevenLabs::AGENT);
+        for field in [
+            "branchId",
+            "versionId",
+            "environment",
+            "voice",
+            "instructions",
+            "firstMessage",
+            "language",
+        ] {
+            let refused = block(json!({field: "x"})).validate().unwrap_err();
+            assert_eq!(refused.0, ElevenLabs::OF_AGENTS, "{field}");
+        }
+    }
+    let nobody: ElevenLabs = serde_json::from_value(json!({})).unwrap();
+    assert_eq!(nobody.validate().unwrap_err().0, ElevenLabs::AGENT);
+}
+
+#[test]
 fn a_participant_belongs_to_a_conversation_token() {
     let error = block(json!({"participantName": "Bob"})).validate().unwrap_err();
     assert!(error.0.contains("ConversationToken"), "{error}");

@@ -42,6 +42,10 @@ fn the_sdks_tokens() {
             ("sip", "sip"),
             ("inference", "inference"),
             ("agent", "agent"),
+            ("agentEndpoint", "agentEndpoint"),
+            ("agentThread", "agentThread"),
+            ("roomPreset", "roomPreset"),
+            ("sha256", "sha256"),
             ("roomConfig", "roomConfig"),
             ("sub", "identity"),
         ] {
@@ -65,7 +69,7 @@ fn the_sdks_tokens() {
             bytes += 1;
         }
     }
-    assert!(same >= 4, "{same} vectors");
+    assert!(same >= 8, "{same} vectors");
     assert!(bytes >= 2, "only {bytes} of {same} are equal to the byte");
 }
 
@@ -148,6 +152,7 @@ fn a_token_that_opens_more_than_its_room_is_bound_to_none() {
         json!({}),
         json!({"video": {"canPublish": false, "hidden": true}}),
         json!({"video": {"roomCreate": false}}),
+        json!({"roomPreset": "voice"}),
     ] {
         assert_eq!(bound(within.clone()).as_deref(), Some("shop-1"), "{within}");
     }
@@ -162,6 +167,8 @@ fn a_token_that_opens_more_than_its_room_is_bound_to_none() {
         json!({"inference": {"perform": true}}),
         json!({"agent": {"admin": true}}),
         json!({"observability": {"write": true}}),
+        json!({"agentEndpoint": {"call": true}}),
+        json!({"agentThread": {"all": true, "read": true}}),
     ] {
         assert_eq!(bound(beyond.clone()), None, "{beyond}");
     }

@@ -1,8 +1,8 @@
 //! The session config: the user's, with what we fill in and without what must not be in it.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::InvalidBlock;
+use super::{InvalidBlock, Mint};
 use crate::api::{OpenAi, OpenAiKind};
 use crate::mint::wire::{SESSION, bounded};
 
@@ -69,8 +69,24 @@ pub(in crate::providers) fn check(block: &OpenAi) -> Result<(), InvalidBlock> {
     tools(session.get("tools"))
 }
 
+/// Where a client secret for this kind of session is asked for.
+pub(in crate::providers) const fn path(kind: OpenAiKind) -> &'static str {
+    match kind {
+        OpenAiKind::Realtime | OpenAiKind::Transcription => "/v1/realtime/client_secrets",
+        OpenAiKind::Translation => "/v1/realtime/translations/client_secrets",
+    }
+}
+
+/// What is sent: always with a life, for the default is the provider's to change.
+pub(in crate::providers) fn body(block: &OpenAi, mint: &Mint<'_>) -> Value {
+    json!({
+        "expires_after": {"anchor": "created_at", "seconds": mint.expiration.as_secs()},
+        "session": build(block),
+    })
+}
+
 /// The session to send: ours first, then the user's.
-pub(in crate::providers) fn build(block: &OpenAi) -> Value {
+fn build(block: &OpenAi) -> Value {
     let model = || Value::from(block.model.as_str());
     let mut session = Map::new();
     match block.kind {

@@ -73,6 +73,26 @@ fn models_of_the_live_family_are_refused() {
 }
 
 #[test]
+fn a_client_secret_counts_as_good_for_one_session() {
+    for kind in ["Realtime", "Transcription", "Translation"] {
+        let of = |reuse: Option<&str>| {
+            let mut spec = json!({"kind": kind, "model": "m"});
+            spec["reuse"] = reuse.into();
+            block(spec).single_use()
+        };
+        assert!(
+            of(None).is_some_and(|message| message.contains("openai.reuse")),
+            "{kind}"
+        );
+        assert!(of(Some("Single")).is_some(), "{kind}");
+        assert_eq!(of(Some("Multiple")), None, "{kind}");
+    }
+    // A rule about the spec, nothing that OpenAI is sent.
+    let body = |reuse: &str| sent(&block(json!({"model": "m", "reuse": reuse})));
+    assert_eq!(body("Multiple"), body("Single"));
+}
+
+#[test]
 fn a_transcription_without_audio_gets_it() {
     for session in [
         json!({}),

@@ -48,6 +48,24 @@ fn a_token_brings_params_and_nothing_else() {
     }
 }
 
+/// Whether a client secret of OpenAI starts several sessions is known to whoever has the account or the gateway.
+#[test]
+fn the_account_says_how_often_a_token_may_be_used() {
+    let account = |openai: Value| {
+        json!({
+            "openai": openai,
+            "credentials": {"secretRef": {"name": "platform-key"}},
+            "namespaceSelector": {},
+        })
+    };
+    let single_use = |openai: Value| {
+        let found = borrowed(&json!({"openai": {"model": "m"}}), &account(openai)).unwrap();
+        found.ask.block.provider().single_use().is_some()
+    };
+    assert!(single_use(json!({})));
+    assert!(!single_use(json!({"reuse": "Multiple"})));
+}
+
 #[test]
 fn lives_are_held_against_the_description() {
     let jwt = |seconds: i64| {

@@ -80,6 +80,9 @@ pub struct Reply {
     /// The spec, where it differs from the example.
     #[serde(default)]
     pub spec: Option<Value>,
+    /// In place of `spec`: the one of the RealtimeToken in `examples/providers/<example>.yaml`.
+    #[serde(default)]
+    pub example: Option<String>,
     /// Which reply it is, counted from 0.
     #[serde(default)]
     pub nth: usize,
@@ -181,7 +184,8 @@ pub struct Play {
     /// Pointers of the body that no request may leave out.
     #[serde(default)]
     pub required: Vec<String>,
-    /// Paths that the recording lacks, with what each may hold: same shape as a recorded request.
+    /// Paths that the recording lacks, with what each may hold: same shape as a recorded request. For its method and
+    /// path, `ttl` and `reply` of one stand in place of those of the file, and `required` beside it.
     #[serde(default)]
     pub also: Vec<Value>,
     /// Paths of the recording that SDKs send to by mistake: there is nothing.
@@ -277,13 +281,22 @@ fn read(path: &Path) -> anyhow::Result<Conformance> {
     let mut file: Conformance = serde_saphyr::from_str(&text).with_context(|| format!("{}", path.display()))?;
     for request in &mut file.requests {
         if let Some(name) = &request.example {
-            let text = std::fs::read_to_string(example(name)).with_context(|| name.clone())?;
-            let manifest: Value = serde_saphyr::from_str(&text).with_context(|| name.clone())?;
-            request.spec = manifest["spec"].clone();
+            request.spec = spec_of(name)?;
+        }
+    }
+    for reply in &mut file.replies {
+        if let Some(name) = &reply.example {
+            reply.spec = Some(spec_of(name)?);
         }
     }
     file.field = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Ok(file)
+}
+
+fn spec_of(name: &str) -> anyhow::Result<Value> {
+    let text = std::fs::read_to_string(example(name)).with_context(|| name.to_owned())?;
+    let manifest: Value = serde_saphyr::from_str(&text).with_context(|| name.to_owned())?;
+    Ok(manifest["spec"].clone())
 }
 
 /// A manifest in `examples/providers`.

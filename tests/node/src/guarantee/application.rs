@@ -74,7 +74,8 @@ impl Application {
         let terms = setup.terms;
         let mut spec = match self.provider {
             Provider::OpenAi => json!({
-                "openai": {"model": "gpt-realtime-2.1", "endpoint": setup.standin.url()},
+                // As the stand-in does it, whose tokens start any number of sessions.
+                "openai": {"model": "gpt-realtime-2.1", "endpoint": setup.standin.url(), "reuse": "Multiple"},
                 "expirationSeconds": terms.life,
             }),
             // The life is the stand-in's to choose.

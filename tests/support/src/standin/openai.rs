@@ -133,6 +133,7 @@ fn minted(seconds: i64, echo: Value, session: Option<Value>, minting: &Minting) 
         token,
         token_field: "value",
         expires_at,
+        // As a gateway may allow it, and OpenAI's reference still says: `openai.reuse: Multiple`.
         single_use: false,
         reply,
         whole: None,

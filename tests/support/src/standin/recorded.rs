@@ -146,7 +146,7 @@ impl Recorded {
                 .map(|(key, value)| (key, Value::from(value)))
                 .collect::<serde_json::Map<_, _>>()
                 .into();
-            return self.with_required(sent);
+            return self.with_required(sent, asked);
         }
         if json.is_empty() {
             let message = format!("the body must be empty, not {} bytes", asked.body.len());
@@ -155,23 +155,31 @@ impl Recorded {
         let body: Value = serde_json::from_slice(&asked.body)
             .map_err(|error| Refusal::bad("body", format!("the body is not JSON: {error}")))?;
         same_shape(&body, &json, "")?;
-        self.with_required(body)
+        self.with_required(body, asked)
     }
 
-    fn with_required(&self, body: Value) -> Result<Value, Refusal> {
-        let missing = self
-            .play
-            .required
-            .iter()
-            .find(|pointer| body.pointer(pointer).is_none());
-        match missing {
-            Some(pointer) => Err(Refusal::bad(pointer.clone(), format!("missing {pointer}"))),
+    /// What a path of `also` says of itself.
+    fn own(&self, asked: &Asked, key: &str) -> Option<&Value> {
+        let also = self.play.also.iter();
+        let mut same = also.filter(|known| known["method"] == asked.method && path(known) == asked.path);
+        same.find_map(|known| known.get(key))
+    }
+
+    fn with_required(&self, body: Value, asked: &Asked) -> Result<Value, Refusal> {
+        let own = self.own(asked, "required").and_then(Value::as_array);
+        let required = self.play.required.iter().map(String::as_str);
+        let mut required = required.chain(own.into_iter().flatten().filter_map(Value::as_str));
+        match required.find(|pointer| body.pointer(pointer).is_none()) {
+            Some(pointer) => Err(Refusal::bad(pointer, format!("missing {pointer}"))),
             None => Ok(body),
         }
     }
 
     fn mint(&self, asked: &Asked, body: &Value, minting: &Minting) -> Result<Minted, Refusal> {
-        let asked_for = match self.play.ttl.as_deref() {
+        let own_ttl = self.own(asked, "ttl").and_then(Value::as_str);
+        let ttl = own_ttl.or(self.play.ttl.as_deref());
+        let template = self.own(asked, "reply").unwrap_or(&self.play.reply);
+        let asked_for = match ttl {
             None => None,
             Some(place) => {
                 let text = match place.split_once(':') {
@@ -198,7 +206,7 @@ impl Recorded {
         };
         let life = asked_for.or(self.play.life);
         let life = life.ok_or_else(|| {
-            let place = self.play.ttl.clone().unwrap_or_default();
+            let place = ttl.unwrap_or_default().to_owned();
             Refusal::bad(
                 place.clone(),
                 format!("no life in {place}: without it the real one would last for ever or too short"),
@@ -210,7 +218,7 @@ impl Recorded {
             .max(SignedDuration::ZERO)
             .as_secs();
         let seconds = minting.stated(expires_at);
-        let token = match self.play.reply.to_string().contains("{{jwt}}") {
+        let token = match template.to_string().contains("{{jwt}}") {
             true => {
                 let mut claims = json!({"iss": self.field, "jti": minting.random("jti")});
                 if let Some(seconds) = &seconds {
@@ -246,7 +254,7 @@ impl Recorded {
                 text => Some(text.replace("{{token}}", &token).into()),
             }
         };
-        let reply = filled(&self.play.reply, &fill).unwrap_or_default();
+        let reply = filled(template, &fill).unwrap_or_default();
         let body = match &reply {
             Value::String(text) => text.clone(),
             Value::Null => String::new(),
