@@ -1,4 +1,4 @@
-//! The values of a key Secret, by what a provider needs them for.
+//! The values of a key, by what a provider needs them for, and where they were found.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,44 @@ use crate::api::SecretField;
 #[derive(Clone, Debug, Default)]
 pub struct Credential {
     values: BTreeMap<&'static str, SecretString>,
+    /// Where a person gave each value: a variable or a file. Empty for the values of a Secret.
+    places: BTreeMap<&'static str, String>,
 }
 
 impl Credential {
     pub fn new(values: impl IntoIterator<Item = (&'static str, SecretString)>) -> Self {
         Self {
             values: values.into_iter().collect(),
+            places: BTreeMap::new(),
         }
+    }
+
+    /// The places of values that a person gave on the command line, for messages that say what to correct.
+    #[must_use]
+    pub(crate) fn given_in(self, places: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        Self {
+            places: places.into_iter().collect(),
+            ..self
+        }
+    }
+
+    /// Where one value is to be corrected.
+    pub(crate) fn place_of(&self, field: &SecretField) -> &str {
+        self.places.get(field.key).map_or("the Secret", String::as_str)
+    }
+
+    /// Where the key is to be corrected, all values of it.
+    pub(crate) fn place(&self) -> String {
+        if self.places.is_empty() {
+            return "the Secret".to_owned();
+        }
+        let places: Vec<_> = self.places.values().map(String::as_str).collect();
+        places.join(" and ")
+    }
+
+    /// Whether a person waits for the answer, and not an operator that will ask again.
+    pub(crate) fn is_given_by_hand(&self) -> bool {
+        !self.places.is_empty()
     }
 
     pub(crate) fn get(&self, field: &SecretField) -> Option<&SecretString> {

@@ -185,7 +185,7 @@ fn a_manifest_that_is_none_is_told_in_one_line() {
         (b"text".to_vec(), ": is not a Kubernetes object"),
         (
             format!("{one}\n---\n{one}\n").into_bytes(),
-            ": holds 2 RealtimeTokens; give one",
+            ": holds 2 RealtimeTokens; choose one with --name: voice, voice",
         ),
         (
             b"kind: Secret\napiVersion: v1\n".to_vec(),
@@ -193,11 +193,11 @@ fn a_manifest_that_is_none_is_told_in_one_line() {
         ),
         (
             one.replace("\"spec\"", "\"specs\"").into_bytes(),
-            ": unknown field specs",
+            ": unknown field \"specs\"; known here are apiVersion, kind, metadata, spec, status",
         ),
         (
             one.replace("model", "modle").into_bytes(),
-            ": unknown field spec.openai.modle; known here are",
+            ": unknown field \"spec.openai.modle\"; known here are",
         ),
         (
             one.replace("1alpha1", "1").into_bytes(),
@@ -205,18 +205,28 @@ fn a_manifest_that_is_none_is_told_in_one_line() {
         ),
         (
             with("elevenlabs", json!({"agentId": "a"})).into_bytes(),
-            ": set exactly one provider block: openai, elevenlabs, ",
+            ": spec: Invalid value: set exactly one provider block: openai, elevenlabs, ",
         ),
         (
             with("expirationSeconds", json!(9)).into_bytes(),
-            ": expirationSeconds: 9 is outside",
+            ": spec: Invalid value: expirationSeconds: OpenAI client secrets live 10 to 7200 seconds",
         ),
-        (with("expirationSeconds", json!("600")).into_bytes(), ": spec: "),
+        (
+            with("expirationSeconds", json!("600")).into_bytes(),
+            ": spec.expirationSeconds: Invalid value: \"string\": spec.expirationSeconds in body must be of type integer",
+        ),
+        (
+            with("twilio", json!({"identity": "a"})).into_bytes(),
+            ": spec: Invalid value: set exactly one provider block: ",
+        ),
         (
             with("credentials", json!({})).into_bytes(),
-            ": set exactly one of credentials.secretRef",
+            ": spec.credentials: Invalid value: set exactly one of credentials.secretRef",
         ),
-        (with("suspend", json!([[[[]]]])).into_bytes(), ": spec: "),
+        (
+            with("suspend", json!([[[[]]]])).into_bytes(),
+            ": spec.suspend: Invalid value: \"array\": spec.suspend in body must be of type boolean: \"array\"",
+        ),
         (
             [b"[".repeat(100_000), b"]".repeat(100_000)].concat(),
             ": is neither YAML nor JSON: ",
@@ -228,6 +238,44 @@ fn a_manifest_that_is_none_is_told_in_one_line() {
         assert!(error.contains(said), "expected {said}\n{error}");
     }
     assert_eq!(setup.standin.count(), 0);
+}
+
+/// What a cluster would say of the token goes to standard error, and the token all the same to standard output.
+#[test]
+fn warnings_are_no_failure() {
+    let setup = Setup::new();
+    let mut spec = setup.openai();
+    spec["expirationSeconds"] = json!(60);
+    let file = setup.file("t.json", setup.manifest(&spec));
+    let said = setup.mint(&file);
+    assert_eq!((said.code, said.out.lines().count()), (Some(0), 1), "{said:?}");
+    let warning = "warning: in a cluster FreshnessGuaranteed would be False (LifetimeTooShort): a life of 60 s";
+    assert!(said.err.starts_with(warning), "{said:?}");
+    assert_eq!(said.err.lines().count(), 1, "{said:?}");
+}
+
+#[test]
+fn files_in_place_of_the_token_on_standard_output() {
+    let setup = Setup::new();
+    let two = ["voice", "other"].map(|name| setup.manifest(&setup.openai()).replace("voice", name));
+    let file = setup.file("t.yaml", two.join("\n---\n"));
+    let url = setup.standin.url();
+    let mint = |more: &[&str]| setup.say(&[&["mint", "-f", &file, "--allow-endpoint", &url], more].concat(), "");
+    mint(&[]).fails(
+        1,
+        &format!("{file}: holds 2 RealtimeTokens; choose one with --name: voice, other"),
+    );
+    mint(&["--name", "mine"]).fails(1, &format!("{file}: holds no RealtimeToken mine; it has voice, other"));
+    let said = mint(&["--name", "other", "--output-dir", "out"]);
+    assert_eq!(
+        (said.code, said.out.as_str(), said.err.as_str()),
+        (Some(0), "", ""),
+        "{said:?}"
+    );
+    let token = std::fs::read_to_string(setup.folder.path().join("out/token")).unwrap();
+    assert_eq!(Some(&token), setup.standin.issued().last());
+    let said = mint(&["--name", "other", "--output-dir", "."]);
+    said.fails(1, "--output-dir: . holds ");
 }
 
 #[test]
@@ -242,7 +290,12 @@ fn a_key_that_is_missing_or_odd_is_told_and_not_repeated() {
     setup.mint(&manifest).fails(1, "there is no API key");
     for odd in ["sk-canary\nsk-canary", "sk-canary\tx", "sk-canäry"] {
         setup.env = vec![("OPENAI_API_KEY", odd.to_owned())];
-        setup.mint(&manifest).fails(1, "the API key holds white space");
+        let said = setup.mint(&manifest);
+        said.fails(1, "the API key holds white space");
+        assert!(
+            said.err.contains("put the bare key in the variable OPENAI_API_KEY"),
+            "{said:?}"
+        );
     }
     let url = setup.standin.url();
     let file = setup.file("key", "sk-canary\nsk-canary\n");
@@ -273,9 +326,18 @@ fn a_provider_that_gives_no_token() {
         .fails(1, "--allow-endpoint: the endpoint \"gw.example\" has no scheme");
     assert_eq!(setup.standin.count(), 0);
     for (fault, said) in [
-        (Fault::status(401), "answered 401"),
-        (Fault::status(429), "answered 429"),
-        (Fault::status(500), "answered 500"),
+        (
+            Fault::status(401),
+            "answered 401. Check the API key in the variable OPENAI_API_KEY.",
+        ),
+        (
+            Fault::status(429),
+            "answered 429. The provider limits this API key: wait, then",
+        ),
+        (
+            Fault::status(500),
+            "answered 500. The provider is having trouble: try again later.",
+        ),
     ] {
         setup.standin.fail_next(1, fault);
         let answer = setup.mint(&manifest);

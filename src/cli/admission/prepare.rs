@@ -1,7 +1,7 @@
 //! What the API server does before it validates: it names unknown fields, drops nulls and fills in defaults.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::{Refusal, child, schema_of_field, schema_of_items};
 
@@ -37,7 +37,7 @@ pub(super) fn unknown_fields(value: &Value, schema: &JSONSchemaProps, path: &str
     }
 }
 
-/// Drops the nulls of fields that are not nullable, and fills in defaults.
+/// Drops the nulls of fields that are not nullable, fills in defaults, and writes whole numbers without a fraction.
 pub(super) fn fill_in(value: &mut Value, schema: &JSONSchemaProps) {
     match value {
         Value::Object(fields) => {
@@ -57,8 +57,22 @@ pub(super) fn fill_in(value: &mut Value, schema: &JSONSchemaProps) {
                 }
             }
         }
+        Value::Number(number) if schema.type_.as_deref() == Some("integer") => {
+            if let Some(whole) = whole(number) {
+                *value = Value::from(whole);
+            }
+        }
         _ => {}
     }
+}
+
+/// `60.0` as 60, as far as floating point is exact.
+fn whole(number: &Number) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let value = number
+        .as_f64()
+        .filter(|value| value.fract() == 0.0 && value.abs() < EXACT)?;
+    (!number.is_i64()).then_some(value as i64)
 }
 
 fn add_defaults(fields: &mut Map<String, Value>, schema: &JSONSchemaProps) {

@@ -89,13 +89,10 @@ fn cel_of(value: &Value, schema: Option<&JSONSchemaProps>, is_root: bool) -> Cel
         Value::Null => Cel::Null,
         Value::Bool(value) => Cel::Bool(*value),
         Value::Number(number) => {
-            let fraction = number.as_f64().unwrap_or(f64::NAN);
-            let is_whole = schema.is_none_or(|schema| schema.type_.as_deref() != Some("number"));
-            match number.as_i64() {
-                Some(whole) if is_whole => Cel::Int(whole),
-                // `60.0` is an integer too.
-                None if is_whole && fraction.fract() == 0.0 => Cel::Int(fraction as i64),
-                _ => Cel::Float(fraction),
+            let is_fraction = schema.is_some_and(|schema| schema.type_.as_deref() == Some("number"));
+            match number.as_i64().filter(|_| !is_fraction) {
+                Some(whole) => Cel::Int(whole),
+                None => Cel::Float(number.as_f64().unwrap_or(f64::NAN)),
             }
         }
         Value::String(text) => Cel::from(text.as_str()),
