@@ -256,6 +256,19 @@ mod tests {
         assert_eq!(asked.expiration, SignedDuration::from_secs(60));
     }
 
+    /// YAML as kubectl reads it: booleans of YAML 1.1, and no field twice.
+    #[test]
+    fn words_for_booleans_and_fields_that_come_twice() {
+        let said = refused("  openai: {model: on}\n");
+        assert!(
+            said.contains("spec.openai.model in body must be of type string: \"boolean\""),
+            "{said}"
+        );
+        assert!(asked("  openai: {model: m}\n  suspend: yes\n").is_ok());
+        let said = refused("  openai: {model: m, model: n}\n");
+        assert!(said.contains("duplicate"), "{said}");
+    }
+
     #[test]
     fn one_of_several_by_name() {
         let spec = "spec: {credentials: {providerRef: {name: p}}, openai: {model: m}}\n";
