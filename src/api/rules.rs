@@ -1,4 +1,7 @@
 //! CEL rules of several fields, in place of patterns: a pattern's message is the pattern, which doesn't say what to do.
+//!
+//! The API server and `mint` evaluate them. Regular expressions are written so that RE2 and Rust's `regex` read them
+//! alike: a bracket within a class is escaped.
 
 pub(super) const NAME: &str = "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')";
 pub(super) const NAME_MESSAGE: &str =

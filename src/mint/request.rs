@@ -190,9 +190,9 @@ impl Request {
             secret(mint.credential, password)?.expose_secret(),
         );
         if name.contains(':') {
-            let key = user.key;
+            let (key, place) = (user.key, mint.credential.place_of(user));
             return Err(MintError::wrong_key(format!(
-                "{key} in the Secret holds a colon, which `Authorization: Basic` can't carry"
+                "{key} in {place} holds a colon, which `Authorization: Basic` can't carry"
             )));
         }
         let value = format!("Basic {}", BASE64.encode(format!("{name}:{password}")));

@@ -117,6 +117,11 @@ pub trait Provider: Described + Send + Sync {
         None
     }
 
+    /// Why the token suits one reader at a time, though it can be used again, if it does: a whole sentence.
+    fn one_reader(&self) -> Option<&'static str> {
+        None
+    }
+
     fn endpoint(&self) -> Endpoint<'_>;
 
     /// What CEL can't see.

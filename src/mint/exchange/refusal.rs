@@ -35,7 +35,7 @@ pub(super) fn refusal(wire: &dyn Wire, nth: usize, subject: &SubjectToken, reply
         },
         Class::Unavailable => MintError::Unavailable {
             retry_after: retry_after(&reply.headers, delay, arrival),
-            message: format!("{answered}. {}", hint(status)),
+            message: format!("{answered}. {}", hint(status, &credential)),
         },
         Class::Granted | Class::Rejected => {
             let of_the_api = matches!(error_body.format, Format::Json | Format::Empty);

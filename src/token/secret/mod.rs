@@ -13,7 +13,7 @@ mod view;
 use jiff::Timestamp;
 
 pub use self::content::token_json;
-pub(crate) use self::content::{Content, content_hash};
+pub(crate) use self::content::{Content, content_hash, data};
 pub(crate) use self::desired::SecretMetadata;
 pub(crate) use self::desired::{desired_metadata, owners};
 pub(crate) use self::managed_fields::owned_metadata;
