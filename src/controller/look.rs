@@ -103,9 +103,18 @@ fn resolve_in_cluster(token: &RealtimeToken, ctx: &Context) -> Result<Resolved, 
              credentials.secretRef",
         ));
     }
-    let provider = reference.and_then(|reference| ctx.cluster_providers.get(&ObjectRef::new(&reference.name)));
     let namespace = token.namespace().unwrap_or_default();
     let namespace = ctx.namespaces.get(&ObjectRef::new(&namespace));
+    if namespace
+        .as_ref()
+        .is_some_and(|found| found.metadata.deletion_timestamp.is_some())
+    {
+        return Err(Blocked::new(
+            Reason::NamespaceTerminating,
+            "the namespace is being deleted: nothing is minted for it any more",
+        ));
+    }
+    let provider = reference.and_then(|reference| ctx.cluster_providers.get(&ObjectRef::new(&reference.name)));
     let labels = namespace.as_deref().and_then(|found| found.metadata.labels.as_ref());
     resolve(
         token,

@@ -3,9 +3,11 @@
 mod calls;
 mod deaths;
 mod faults;
+mod meddlers;
 mod metrics;
 mod people;
 mod providers_of_platform;
+mod refusals;
 
 use std::sync::Arc;
 use std::time::Duration;

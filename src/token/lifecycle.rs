@@ -6,6 +6,7 @@
 
 mod event;
 mod mint;
+mod repeats;
 mod restore;
 mod write;
 
@@ -14,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 pub(crate) use self::event::{
     Effect, Event, Limit, MintEnd, Order, Pending, Situation, Step, StoreOrder, Stored, WriteEnd, WrittenStatus,
 };
+pub(super) use self::repeats::Repeats;
 pub(super) use self::restore::restored_failures;
 use super::backoff::{MintFailures, WriteFailures};
 use super::decide::{self, Decision, WaitReason, decide};
@@ -32,7 +34,7 @@ pub(crate) struct Lifecycle {
     uid: String,
     pending: Option<Box<Pending>>,
     /// A token that is not stored yet, or was stored within [`decide::MIN_INTERVAL`]: should its Secret be lost so soon,
-    /// it is written again instead of minting.
+    /// it is written again instead of minting. It is kept longer where other writers keep changing the Secret.
     pub(super) unstored: Option<Box<UnstoredToken>>,
     /// When the last token was asked for. A mint that failed is spaced by its backoff instead.
     pub(super) last_mint: Option<Timestamp>,
@@ -45,6 +47,8 @@ pub(crate) struct Lifecycle {
     /// The version that our last status write made, once the watch has shown it and until it is looked at. A reconcile
     /// that began before may still hold an older version.
     echoed_version: Option<Box<str>>,
+    /// `None` while nothing was put right or replaced early.
+    pub(super) repeats: Option<Box<Repeats>>,
     /// Writes in a row that met a Secret that had changed meanwhile.
     outdated_writes: u32,
 }
@@ -97,17 +101,17 @@ impl Lifecycle {
             self.written_status = None;
         }
         match (decide(seen, self), &seen.inputs, &mut self.unstored) {
-            (Decision::Wait { until, why }, ..) => self.wait(until, why),
+            (Decision::Wait { until, why }, ..) => self.wait(seen, until, why),
             (Decision::Mint(trigger), Ok(inputs), _) => Self::mint(seen, inputs, trigger),
             (Decision::Store(trigger), _, Some(token)) => Self::store(seen, token, trigger),
-            (Decision::Relabel, ..) => Self::relabel(seen),
+            (Decision::Relabel, ..) => self.relabel(seen),
             (Decision::Blocked(blocked), ..) => wait_blocked(seen, blocked),
             // Only what is wanted is minted, and only what is in memory is stored.
             (Decision::Mint(_) | Decision::Store(_), ..) => Step::of(Effect::Nothing),
         }
     }
 
-    fn wait(&mut self, until: Timestamp, why: WaitReason) -> Step {
+    fn wait(&mut self, seen: &Observation<'_>, until: Timestamp, why: WaitReason) -> Step {
         let situation = match why {
             WaitReason::Fresh => {
                 self.settle();
@@ -118,6 +122,11 @@ impl Lifecycle {
             WaitReason::MintBackoff => self.mint_failures.as_deref().cloned().map(Situation::MintFailing),
             WaitReason::WriteBackoff => self.write_failures.as_deref().cloned().map(Situation::WriteFailing),
             WaitReason::MinInterval => Some(Situation::Pending),
+            WaitReason::Undone { next } => Some(Situation::WriteFailing(self.undone(seen, next))),
+            WaitReason::ChangedTooOften { next } => {
+                let repeats = self.repeats.as_deref();
+                repeats.map(|repeats| Situation::MintFailing(repeats.changing(next)))
+            }
             WaitReason::Suspended => Some(Situation::Suspended),
         };
         Step {
@@ -147,8 +156,12 @@ impl Lifecycle {
     /// Lets go of a stored token, and of a mint that holds back no other, when [`decide::MIN_INTERVAL`] is over.
     pub(crate) fn release_stored(&mut self, now: Timestamp) {
         let over = |since: Timestamp| now.duration_since(since) >= decide::MIN_INTERVAL;
-        self.unstored
-            .take_if(|token| token.stored && over(token.minted.issued_at));
+        // Where other writers keep changing the Secret, its token is needed for the next repair.
+        let rewritten = self.write_failures.as_ref().map(|failures| failures.reason) == Some(Reason::SecretRewritten);
+        if !rewritten && !self.repeats.as_ref().is_some_and(|repeats| repeats.keeps_token()) {
+            self.unstored
+                .take_if(|token| token.stored && over(token.minted.issued_at));
+        }
         self.last_mint.take_if(|last| over(*last));
     }
 
