@@ -103,12 +103,12 @@ fn resolve_in_cluster(token: &RealtimeToken, ctx: &Context) -> Result<Resolved, 
              credentials.secretRef",
         ));
     }
-    let namespace = token.namespace().unwrap_or_default();
-    let namespace = ctx.namespaces.get(&ObjectRef::new(&namespace));
-    if namespace
+    let name = token.namespace().unwrap_or_default();
+    let namespace = ctx.namespaces.get(&ObjectRef::new(&name));
+    let deleted = namespace
         .as_ref()
-        .is_some_and(|found| found.metadata.deletion_timestamp.is_some())
-    {
+        .and_then(|found| found.metadata.deletion_timestamp.as_ref());
+    if deleted.is_some() || ctx.terminating.contains(&name, now()) {
         return Err(Blocked::new(
             Reason::NamespaceTerminating,
             "the namespace is being deleted: nothing is minted for it any more",

@@ -41,7 +41,12 @@ pub(super) async fn write(look: &mut Look<'_>, order: &Order, ctx: &Context) -> 
             look.written(view);
             WriteEnd::Written
         }
-        Err(end) => end,
+        Err(end) => {
+            if matches!(&end, WriteEnd::Refused { reason, .. } if *reason == Reason::NamespaceTerminating) {
+                ctx.terminating.insert(&look.secret.namespace, look.seen.now);
+            }
+            end
+        }
     }
 }
 

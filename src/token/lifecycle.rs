@@ -24,8 +24,9 @@ use super::secret::{Issued, TargetState};
 use super::{Blocked, Observation, UnstoredToken, hash};
 use crate::api::{RENEW_REQUESTED_AT, RealtimeToken, RealtimeTokenStatus, Reason};
 
-/// A Secret with another owner is not in our watch, so its deletion is noticed by looking.
-const CONFLICT_RECHECK: SignedDuration = SignedDuration::from_secs(30);
+/// A Secret with another owner is not in our watch, so its deletion is noticed by looking; so is a namespace that was
+/// created anew, where namespaces can't be watched.
+const UNWATCHED_RECHECK: SignedDuration = SignedDuration::from_secs(30);
 
 /// State kept for one RealtimeToken.
 #[derive(Debug, Default)]
@@ -236,10 +237,9 @@ impl Lifecycle {
 
 /// What blocks is looked at again when the token in the Secret falls below its floor, since the conditions change then.
 fn wait_blocked(seen: &Observation<'_>, blocked: Blocked) -> Step {
-    let recheck = if blocked.reason == Reason::SecretConflict {
-        CONFLICT_RECHECK
-    } else {
-        decide::MAX_WAIT
+    let recheck = match blocked.reason {
+        Reason::SecretConflict | Reason::NamespaceTerminating => UNWATCHED_RECHECK,
+        _ => decide::MAX_WAIT,
     };
     let recheck = seen.now + recheck;
     let floor = seen.schedule().map(|schedule| schedule.floor_time);

@@ -133,6 +133,30 @@ async fn a_refusal_says_that_the_namespace_is_being_deleted() {
     assert!(fleet.tries() <= 13, "{} tries in an hour", fleet.tries());
 }
 
+/// What one of them was told holds for all.
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_is_being_deleted_unseen_costs_the_mints_under_way() {
+    let fleet = Fleet::new(1800);
+    let names: Vec<String> = (0..30).map(|number| format!("voice-{number}")).collect();
+    names.iter().for_each(|name| fleet.create(name));
+    fleet.pass(60).await;
+    assert_eq!(fleet.provider.count(), 30);
+    let message = "secrets \"voice\" is forbidden: unable to create new content in namespace shop because it is being \
+                   terminated";
+    fleet.api.refuse(writes_secrets, message);
+    for name in &names {
+        fleet.api.delete("secrets", NAMESPACE, name);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    fleet.pass(60).await;
+    names
+        .iter()
+        .for_each(|name| fleet.api.delete("realtimetokens", NAMESPACE, name));
+    fleet.pass(60).await;
+    let lost = fleet.provider.count() - 30;
+    assert!(lost <= 8, "{lost} tokens for 30 RealtimeTokens");
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_refuses_is_named_with_what_to_do() {
     let cases = [
