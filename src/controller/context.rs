@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::access_tokens::AccessTokens;
 use super::lifecycles::Lifecycles;
+use super::terminating::Terminating;
 use crate::api::ClusterRealtimeProvider;
 use crate::budget::Budgets;
 use crate::cluster::credentials::Credentials;
@@ -35,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) cluster_providers: Store<ClusterRealtimeProvider>,
     /// All namespaces, for their labels.
     pub(crate) namespaces: Store<PartialObjectMeta<Namespace>>,
+    /// Namespaces that a refused write has shown to be under deletion, where they can't be watched.
+    pub(super) terminating: Terminating,
     pub(super) lifecycles: Lifecycles,
     pub(crate) events: Events,
     pub(crate) metrics: Arc<Metrics>,

@@ -103,9 +103,18 @@ fn resolve_in_cluster(token: &RealtimeToken, ctx: &Context) -> Result<Resolved, 
              credentials.secretRef",
         ));
     }
+    let name = token.namespace().unwrap_or_default();
+    let namespace = ctx.namespaces.get(&ObjectRef::new(&name));
+    let deleted = namespace
+        .as_ref()
+        .and_then(|found| found.metadata.deletion_timestamp.as_ref());
+    if deleted.is_some() || ctx.terminating.contains(&name, now()) {
+        return Err(Blocked::new(
+            Reason::NamespaceTerminating,
+            "the namespace is being deleted: nothing is minted for it any more",
+        ));
+    }
     let provider = reference.and_then(|reference| ctx.cluster_providers.get(&ObjectRef::new(&reference.name)));
-    let namespace = token.namespace().unwrap_or_default();
-    let namespace = ctx.namespaces.get(&ObjectRef::new(&namespace));
     let labels = namespace.as_deref().and_then(|found| found.metadata.labels.as_ref());
     resolve(
         token,

@@ -10,6 +10,7 @@ mod mint;
 mod providers;
 mod reconcile;
 mod report;
+mod terminating;
 mod unreadable;
 mod wake;
 mod write;
@@ -30,6 +31,7 @@ use self::access_tokens::AccessTokens;
 pub(crate) use self::context::Context;
 use self::guard::{Guard, ReconcileError, no_errors};
 use self::lifecycles::Lifecycles;
+use self::terminating::Terminating;
 use crate::budget::Budgets;
 use crate::cluster::credentials::Credentials;
 use crate::cluster::events::Events;
@@ -83,6 +85,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
         scope: options.scope,
         cluster_providers: providers.clone(),
         namespaces: namespaces.clone(),
+        terminating: Terminating::default(),
         lifecycles: Lifecycles::default(),
         events: Events::new(options.client.clone(), options.pod_name),
         metrics: options.metrics,

@@ -94,6 +94,11 @@ impl FakeApi {
         self.change(|objects| objects.merge(&key, &json!({"status": status}), true, USER))
     }
 
+    /// Takes everything away from the field managers of a Secret.
+    pub(crate) fn disown(&self, resource: &'static str, namespace: &str, name: &str) {
+        self.0.state.lock().objects.disown(&Key::new(resource, namespace, name));
+    }
+
     /// Deletes an object as a user.
     pub(crate) fn delete(&self, resource: &'static str, namespace: &str, name: &str) {
         self.change(|objects| objects.delete(&Key::new(resource, namespace, name)));
@@ -155,6 +160,11 @@ impl FakeApi {
         self.0.state.lock().faults.refuse(Box::new(filter), code, message);
     }
 
+    /// Changes the Secrets that the operator writes, as a mutating admission webhook does.
+    pub(crate) fn rewrite_secrets(&self, rewrite: impl Fn(&mut Value) + Send + 'static) {
+        self.0.state.lock().objects.rewrites.push(Box::new(rewrite));
+    }
+
     /// Has every request fail, watches included, until [`Self::recover`].
     pub(crate) fn go_away(&self) {
         self.0.state.lock().faults.go_away();
@@ -163,9 +173,11 @@ impl FakeApi {
         }
     }
 
-    /// No more faults and refusals.
+    /// No more faults, refusals and rewrites.
     pub(crate) fn recover(&self) {
-        self.0.state.lock().faults.clear();
+        let mut state = self.0.state.lock();
+        state.faults.clear();
+        state.objects.rewrites.clear();
     }
 
     /// Holds back the events of watches of a kind.
