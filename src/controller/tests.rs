@@ -4,6 +4,7 @@ mod calls;
 mod deaths;
 mod faults;
 mod metrics;
+mod outages;
 mod people;
 mod providers_of_platform;
 
