@@ -37,6 +37,8 @@ async fn write_status(look: &mut Look<'_>, situation: &Situation, ctx: &Context)
         situation,
         provider: provider.map(Provider::published),
         single_use: provider.and_then(Provider::single_use),
+        lifetime: provider.map(|provider| provider.lifetime()),
+        asked: look.resolved.as_ref().map(|resolved| resolved.ask.expiration),
     });
     let prior = &look.seen.prior;
     if new == *prior {

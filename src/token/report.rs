@@ -12,8 +12,11 @@ use super::backoff::Failures;
 use super::lifecycle::Situation;
 use super::schedule::Schedule;
 use super::secret::{Issued, TargetState};
-use crate::api::{ConditionType, RealtimeTokenStatus, Reason, SecretName};
+use crate::api::{ConditionType, Lifetime, RealtimeTokenStatus, Reason, SecretName};
 use crate::clock::whole_second;
+
+/// By how much a life may fall short of what was asked for: whole seconds, and the clocks.
+const AS_ASKED: SignedDuration = SignedDuration::from_secs(10);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Findings<'a> {
@@ -23,6 +26,10 @@ pub(crate) struct Findings<'a> {
     pub(crate) provider: Option<Cow<'static, str>>,
     /// Why the token serves one session only, if it does.
     pub(crate) single_use: Option<&'static str>,
+    /// What decides how long a token lives, if the spec is valid.
+    pub(crate) lifetime: Option<Lifetime>,
+    /// How long a life the provider is asked for, if it is and the spec is valid.
+    pub(crate) asked: Option<SignedDuration>,
 }
 
 /// Computes the status. The same findings give the same status, so nothing is written while nothing changes.
@@ -167,9 +174,10 @@ fn ready(findings: &Findings<'_>, issued: Option<&Issued>) -> Verdict {
                 "False",
                 Reason::LifetimeTooShort,
                 format!(
-                    "the token lives {} s, less than minRemainingSeconds ({} s); ask for a longer life or lower it",
+                    "the token lives {} s, less than minRemainingSeconds ({} s); {} minRemainingSeconds",
                     life.as_secs(),
-                    min.as_secs()
+                    min.as_secs(),
+                    raise_or_lower(findings, life)
                 ),
             ),
             None => ("False", Reason::Expired, state),
@@ -214,12 +222,13 @@ fn freshness(findings: &Findings<'_>, schedule: Option<Schedule>) -> Verdict {
                 Reason::LifetimeTooShort,
                 format!(
                     "a life of {} s can't keep {} s for every reader: with propagationSeconds {} and 60 s for retries it \
-                 would have to be {} s; raise expirationSeconds or lower minRemainingSeconds, propagationSeconds or \
-                 renewBeforeSeconds. Renewing at half the life",
+                     would have to be {} s; {} minRemainingSeconds, propagationSeconds or renewBeforeSeconds. Renewing \
+                     at half the life",
                     short.life.as_secs(),
                     renewal.min_remaining_seconds,
                     renewal.propagation_seconds,
-                    short.needed.as_secs()
+                    short.needed.as_secs(),
+                    raise_or_lower(findings, short.life)
                 ),
             ),
             None => (
@@ -231,6 +240,26 @@ fn freshness(findings: &Findings<'_>, schedule: Option<Schedule>) -> Verdict {
                 ),
             ),
         },
+    }
+}
+
+/// What helps against a life that is too short, ready to be followed by what can be lowered. `expirationSeconds` is named
+/// only where a larger one helps.
+fn raise_or_lower(findings: &Findings<'_>, life: SignedDuration) -> String {
+    let asked = findings.asked.unwrap_or_default();
+    match findings.lifetime {
+        Some(Lifetime::Fixed(_) | Lifetime::Stated) => {
+            "the provider alone decides how long its tokens live: lower".into()
+        }
+        Some(_) if life + AS_ASKED < asked => format!(
+            "the provider granted {} s of the {} s asked for, so a larger expirationSeconds won't help: lower",
+            life.as_secs(),
+            asked.as_secs()
+        ),
+        Some(Lifetime::Chosen(limits) | Lifetime::Offered(limits)) if asked.as_secs() >= limits.max => {
+            format!("{} live {} s at most: lower", limits.of, limits.max)
+        }
+        _ => "raise expirationSeconds or lower".into(),
     }
 }
 

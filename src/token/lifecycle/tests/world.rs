@@ -130,6 +130,8 @@ impl World {
                     situation,
                     provider: Some("openai".into()),
                     single_use: None,
+                    lifetime: None,
+                    asked: None,
                 };
                 self.write_status(status(&findings))?;
             }
