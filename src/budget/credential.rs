@@ -167,7 +167,7 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
 
     /// When a token that fails now is to be tried again at the earliest, since others go first.
     pub(super) fn turn(&self, now: Timestamp) -> Option<Timestamp> {
-        self.outage.turn(self.outage.waiting(&self.queued), now)
+        self.outage.turn_after_failure(&self.queued, now)
     }
 
     fn settle(&mut self, now: Timestamp) {

@@ -153,25 +153,41 @@ proptest! {
 
     #[test]
     fn all_tokens_follow_the_first_success_spread_over_seconds(tokens in 4usize..300, concurrency in 4usize..20) {
-        let mut world = World::new(tokens, concurrency);
-        world.pass(SignedDuration::from_secs(100), |_| Answer::Trouble);
-        prop_assert!(world.is_out());
-        let attempts = world.began.len();
-        prop_assert!(attempts <= concurrency + 101, "{attempts}");
+        outage_and_recovery(tokens, concurrency);
+    }
+}
 
-        let back = world.now;
-        world.pass(SignedDuration::from_secs(30), |_| Answer::Token);
-        prop_assert_eq!(world.granted.len(), tokens);
-        let mut times: Vec<_> = world.granted.values().map(|at| at.duration_since(back)).collect();
-        times.sort();
-        // One turn until the first, the spread, and what so many at a time take.
-        let rounds = SignedDuration::from_secs_f64(tokens as f64 / concurrency as f64 * LATENCY.as_secs_f64());
-        let in_time = SignedDuration::from_secs(9) + rounds;
-        prop_assert!(times[tokens - 1] <= in_time, "the last came after {:?}", times[tokens - 1]);
-        for (n, time) in times.iter().enumerate() {
-            let within: usize = times[n..].iter().take_while(|it| **it - *time < SignedDuration::from_secs(1)).count();
-            prop_assert!(within <= tokens / 4 + 15, "{within} of {tokens} within a second");
-        }
+#[test]
+fn two_thousand_tokens_follow_the_first_success_as_fast_as_may_mint_at_a_time() {
+    outage_and_recovery(2000, 16);
+}
+
+fn outage_and_recovery(tokens: usize, concurrency: usize) {
+    let second = SignedDuration::from_secs(1);
+    let mut world = World::new(tokens, concurrency);
+    world.pass(second * 100, |_| Answer::Trouble);
+    assert!(world.is_out());
+    let attempts = world.began.len();
+    assert!(attempts <= concurrency + 101, "{attempts}");
+
+    let back = world.now;
+    for _ in 0..60 {
+        world.pass(second, |_| Answer::Token);
+        assert!(world.minting() <= concurrency);
+    }
+    assert_eq!(world.granted.len(), tokens);
+    let mut times: Vec<_> = world.granted.values().map(|at| at.duration_since(back)).collect();
+    times.sort();
+    // One turn until the first, the spread, and what so many at a time take.
+    let in_time = second * 9 + LATENCY * i32::try_from(tokens / concurrency).unwrap();
+    assert!(
+        times[tokens - 1] <= in_time,
+        "the last came after {:?}",
+        times[tokens - 1]
+    );
+    for (n, time) in times.iter().enumerate() {
+        let within = times[n..].iter().take_while(|it| **it - *time < second).count();
+        assert!(within <= tokens / 4 + 15, "{within} of {tokens} within a second");
     }
 }
 

@@ -41,9 +41,9 @@ async fn all_tokens_of_a_key_try_once_a_second_together_and_follow_the_first_suc
     fleet.pass(120).await;
     let calls = fleet.provider.count();
     assert!((110..=130).contains(&calls), "{calls} calls in 120 s");
-    // One for each token as it begins to wait, and two for each call: what failed, and the turn that it waits for.
+    // One for each token as it begins to wait, and one for each call that fails.
     let writes = fleet.api.count("patch", "realtimetokens");
-    assert!(writes <= names.len() + 2 * calls, "{writes} status writes");
+    assert!(writes <= names.len() + calls, "{writes} status writes");
     for name in &names {
         let status = fleet.status(name);
         let renewing = fleet.condition(name, ConditionType::Renewing);

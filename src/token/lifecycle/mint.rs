@@ -9,6 +9,8 @@ use crate::token::backoff::{self, MintFailures};
 use crate::token::secret::content_hash;
 use crate::token::{MintError, MintInputs, Minted, Observation, Trigger, UnstoredToken};
 
+/// A turn that moves by no more is not worth a status write: how fast the others ahead fail is not known.
+const SAME_TURN: SignedDuration = SignedDuration::from_secs(60);
 /// A mint that waits for its credential's budget is looked at again after this time in any case.
 const BUDGET_RECHECK: SignedDuration = SignedDuration::from_secs(30);
 
@@ -33,9 +35,10 @@ impl Lifecycle {
 
     pub(super) fn mint_deferred(&self, seen: &Observation<'_>, limit: Option<Limit>) -> Step {
         let recheck = seen.now + BUDGET_RECHECK;
-        let Some(limit) = limit else {
+        let Some(mut limit) = limit else {
             return Step::of(Effect::Wait(recheck));
         };
+        limit.until = as_reported(&limit, seen).unwrap_or(limit.until);
         let before = self.mint_failures.as_deref();
         let at = whole_second(limit.until);
         let waiting = MintFailures {
@@ -131,6 +134,13 @@ impl Lifecycle {
             message: format!("{error} (attempt {failed}; the next at {at}, or as soon as {or_sooner})"),
         }
     }
+}
+
+/// The turn that the status names already, if it still holds.
+fn as_reported(limit: &Limit, seen: &Observation<'_>) -> Option<Timestamp> {
+    let reported = seen.prior.next_attempt_time.as_ref()?.0;
+    let still_holds = reported > seen.now && reported.duration_since(limit.until).abs() <= SAME_TURN;
+    (limit.reason == Reason::ProviderUnavailable && still_holds).then_some(reported)
 }
 
 /// The reply holds the token that is in the Secret already. Asking again soon would bring it once more.

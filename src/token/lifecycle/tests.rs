@@ -1,6 +1,7 @@
 //! Single events; `life` has sequences of them.
 
 mod life;
+mod outage;
 mod world;
 
 use serde_json::{Value, json};
