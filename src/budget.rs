@@ -1,11 +1,12 @@
-//! One budget per credential: rate, concurrency, the provider's own limit and its last verdict on the key, shared by
-//! all tokens of the credential.
+//! One budget per credential: rate, concurrency, the provider's own limit, its outages and its last verdict on the key,
+//! shared by all tokens of the credential.
 //!
 //! Tokens that may not be minted yet wait in a queue, first issue before renewals and nearest deadline first. Credentials
 //! never wait for each other. Time is an argument. Every change wakes the task that waits in [`Budgets::next`], and news
 //! of a credential goes to the receiver that [`Budgets::new`] returns.
 
 mod credential;
+mod outage;
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -49,13 +50,21 @@ pub(crate) enum Admission {
     Limited(Timestamp),
     /// Queued, and the account has no credit or quota left; one mint is tried at this time.
     Exhausted(Timestamp),
+    /// Queued, and the provider is out of order; the turn of this token is at about this time.
+    Unavailable(Timestamp),
 }
 
 /// How a mint ended, as far as the budget is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// The provider answered, or was not asked.
-    Answered,
+    /// The provider gave a token.
+    Granted,
+    /// The provider answered, and gave none.
+    Refused,
+    /// The provider was not asked.
+    NotAsked,
+    /// The provider, or the way to it, is out of order.
+    Unavailable { began: Timestamp },
     /// The provider limits this credential until then.
     Throttled(Timestamp),
     /// The account of the credential has no credit or quota left; to be tried again then.
@@ -101,17 +110,31 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
         admission
     }
 
-    /// Gives a slot back. Returns how much longer the credential is limited than was known before.
-    pub(crate) fn release(&self, credential: &C, ending: Ending, now: Timestamp) -> SignedDuration {
+    /// Gives the slot of a token back. Returns how much longer the credential is limited than was known before.
+    pub(crate) fn release(&self, credential: &C, token: &K, ending: Ending, now: Timestamp) -> SignedDuration {
         let mut all = self.credentials.lock();
         let budget = all.get_mut(credential);
-        let longer = budget.map_or(SignedDuration::ZERO, |it| it.release(ending, self.concurrency, now));
+        let longer = budget.map_or(SignedDuration::ZERO, |it| {
+            it.release(token, ending, self.concurrency, now)
+        });
         drop(all);
         self.changed.notify_one();
         if longer.is_positive() {
             self.report(credential);
         }
         longer
+    }
+
+    /// Takes in that a token waits out failures of [`Ending::Unavailable`], of which the last was then: after a restart
+    /// only it knows. [`Budgets::next`] returns it when the provider is back.
+    pub(crate) fn wait_out(&self, credential: &C, token: &K, failed: u32, last: Timestamp, now: Timestamp) {
+        self.with(credential, |budget| budget.wait_out(token, failed, last, now));
+        self.changed.notify_one();
+    }
+
+    /// While the provider is out of order: when a token that fails now is to be tried again at the earliest.
+    pub(crate) fn turn(&self, credential: &C, now: Timestamp) -> Option<Timestamp> {
+        self.credentials.lock().get(credential)?.turn(now)
     }
 
     /// Takes a token that is no longer to be minted out of the queue.
@@ -152,13 +175,15 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
         let all = self.credentials.lock();
         let health = all.get(credential).map(|budget| CredentialHealth {
             limited_until: budget.limited_until(now),
+            unavailable_since: budget.unavailable_since(),
             verdict: budget.verdict.clone(),
         });
         health.unwrap_or_default()
     }
 
-    /// Waits until slots have come, and returns the tokens they are reserved for. Each of them is to
-    /// [`Budgets::acquire`] within seconds. Made for one waiting task. `now` reads the clock.
+    /// Waits until slots have come, or a provider that was out of order is back. Returns the tokens that slots are
+    /// reserved for, and those that have waited for the provider. Each of them is to [`Budgets::acquire`] within seconds,
+    /// whatever it waits for by itself. Made for one waiting task. `now` reads the clock.
     pub(crate) async fn next(&self, now: impl Fn() -> Timestamp) -> Vec<K> {
         loop {
             let at = now();
@@ -176,12 +201,14 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
         }
     }
 
-    /// The tokens whose slot has come, and when to ask again.
+    /// The tokens whose turn has come, and when to ask again.
     fn poll(&self, now: Timestamp) -> (Vec<K>, Option<Timestamp>) {
         let mut all = self.credentials.lock();
         let mut woken = Vec::new();
-        for budget in all.values_mut() {
-            budget.poll(now, &mut woken);
+        for (credential, budget) in all.iter_mut() {
+            if budget.poll(now, &mut woken) {
+                self.report(credential);
+            }
         }
         let next = all.values().filter_map(|budget| budget.next_change(now)).min();
         all.retain(|_, budget| !budget.is_idle(now));

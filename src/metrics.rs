@@ -28,11 +28,12 @@ pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 
 /// The outcomes of a mint and of a reconcile. Each series exists from the start, at 0: `increase()` misses the first
 /// failure of a counter that appears with the value 1.
-const MINT_OUTCOMES: [&str; 5] = [
+const MINT_OUTCOMES: [&str; 6] = [
     outcome(None),
     outcome(Some(Reason::CredentialRejected)),
     outcome(Some(Reason::RateLimited)),
     outcome(Some(Reason::QuotaExhausted)),
+    outcome(Some(Reason::ProviderUnavailable)),
     outcome(Some(Reason::MintFailed)),
 ];
 const RECONCILE_OUTCOMES: [&str; 5] = ["ok", "api_error", "unreadable", "panic", "timeout"];

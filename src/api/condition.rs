@@ -4,7 +4,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConditionType {
     /// RealtimeToken: the Secret holds a token with at least minRemainingSeconds of life.
-    /// ClusterRealtimeProvider: its key can be read.
+    /// ClusterRealtimeProvider: its key can be read, and the provider is not out of order.
     Ready,
     /// RealtimeToken: a mint is due, failing or waiting.
     Renewing,
@@ -62,6 +62,7 @@ reasons! {
     AwaitingRenewal,
     LifetimeSufficient,
     MintFailed,
+    ProviderUnavailable,
     RateLimited,
     QuotaExhausted,
     ProviderNotFound,

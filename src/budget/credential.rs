@@ -5,6 +5,7 @@ use std::hash::Hash;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::outage::Outage;
 use super::{Admission, Ending, Priority};
 use crate::api::RateLimit;
 use crate::token::report::provider::KeyVerdict;
@@ -17,18 +18,32 @@ const WORTH_REPORTING: SignedDuration = SignedDuration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct CredentialBudget<K> {
-    queue: BTreeSet<(Priority, K)>,
-    queued: HashMap<K, Priority>,
+    queue: BTreeSet<(Place, K)>,
+    queued: HashMap<K, Place>,
     in_flight: usize,
     /// Until when a slot is reserved for a token that was woken.
     reserved: HashMap<K, Timestamp>,
-    /// How many mints may be in flight: one after the provider limited the credential, doubling with each answer.
+    /// How many mints may be in flight: one after the provider limited the credential or was out of order, doubling with
+    /// each answer.
     window: usize,
     limited_until: Option<Timestamp>,
     /// Whether that limit is for want of credit or quota.
     exhausted: bool,
+    outage: Outage<K>,
+    /// Tokens that are to be looked at, since the provider is back.
+    recovered: Vec<K>,
+    /// Whether an outage was reported as such.
+    reported_out: bool,
     bucket: Option<Bucket>,
     pub(super) verdict: Option<KeyVerdict>,
+}
+
+/// The place in the queue. Tokens whose last mint met an outage go last: if their own spec is the cause, they must not be
+/// all that is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    has_failed: bool,
+    priority: Priority,
 }
 
 /// A token bucket that refills evenly.
@@ -49,6 +64,9 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
             window,
             limited_until: None,
             exhausted: false,
+            outage: Outage::new(),
+            recovered: Vec::new(),
+            reported_out: false,
             bucket: None,
             verdict: None,
         }
@@ -66,46 +84,117 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
             self.in_flight += 1;
             return Admission::Go;
         }
-        self.dequeue(token);
+        let before = self.dequeue(token);
         if self.queue.is_empty() && self.take(now) {
             self.in_flight += 1;
             return Admission::Go;
         }
-        self.queue.insert((priority, token.clone()));
-        self.queued.insert(token.clone(), priority);
-        match self.limited_until(now).or_else(|| self.expected_slot(now)) {
-            Some(until) if self.exhausted && self.limited_until(now).is_some() => Admission::Exhausted(until),
-            Some(until) => Admission::Limited(until),
-            None => Admission::Queued,
+        let mut place = Place {
+            has_failed: self.outage.is_failing(token),
+            priority,
+        };
+        // Asking again costs no one its place.
+        if let Some(before) = before.filter(|before| before.priority.has_token == priority.has_token) {
+            place = place.min(before);
+        }
+        let entry = (place, token.clone());
+        let ahead = self.queue.range(..&entry).count();
+        self.queue.insert(entry);
+        self.queued.insert(token.clone(), place);
+        self.queued_until(ahead, now)
+    }
+
+    /// Until when a token waits that has so many ahead of it.
+    fn queued_until(&self, ahead: usize, now: Timestamp) -> Admission {
+        if let Some(until) = self.limited_until(now) {
+            return if self.exhausted {
+                Admission::Exhausted(until)
+            } else {
+                Admission::Limited(until)
+            };
+        }
+        let worth_reporting = |at: &Timestamp| *at > now + WORTH_REPORTING;
+        let rate = self.expected_slot(now).filter(worth_reporting);
+        match (self.outage.turn(ahead, now).filter(worth_reporting), rate) {
+            (Some(turn), rate) => Admission::Unavailable(rate.map_or(turn, |rate| rate.max(turn))),
+            (None, Some(rate)) => Admission::Limited(rate),
+            (None, None) => Admission::Queued,
         }
     }
 
     /// Returns how much longer the credential is limited than was known before: several mints that were in flight get
     /// the same answer.
-    pub(super) fn release(&mut self, ending: Ending, concurrency: usize, now: Timestamp) -> SignedDuration {
+    pub(super) fn release(&mut self, token: &K, ending: Ending, concurrency: usize, now: Timestamp) -> SignedDuration {
         self.in_flight = self.in_flight.saturating_sub(1);
+        let mut longer = SignedDuration::ZERO;
         match ending {
-            Ending::Answered => {
+            Ending::Granted => {
                 self.window = (self.window * 2).min(concurrency);
-                SignedDuration::ZERO
+                self.outage.forget(token);
+                let waiting = self.outage.granted(&self.queued, now);
+                self.resume(waiting);
+            }
+            Ending::Refused => {
+                self.window = (self.window * 2).min(concurrency);
+                self.outage.forget(token);
+            }
+            Ending::NotAsked => {}
+            Ending::Unavailable { began } => {
+                if !self.outage.failed(token, began, now) {
+                    self.recovered.push(token.clone());
+                }
             }
             Ending::Throttled(until) | Ending::Exhausted(until) => {
+                self.outage.forget(token);
                 self.window = 1;
                 self.exhausted = matches!(ending, Ending::Exhausted(_));
                 let known = self.limited_until(now).unwrap_or(now);
                 self.limited_until = self.limited_until.max(Some(until));
-                until.duration_since(known).max(SignedDuration::ZERO)
+                longer = until.duration_since(known).max(SignedDuration::ZERO);
             }
         }
+        self.settle(now);
+        longer
+    }
+
+    /// A token waits out failures of its own, of which the last was then.
+    pub(super) fn wait_out(&mut self, token: &K, failed: u32, last: Timestamp, now: Timestamp) {
+        if !self.outage.knows(token, failed, last) {
+            self.recovered.push(token.clone());
+        }
+        self.settle(now);
+    }
+
+    /// When a token that fails now is to be tried again at the earliest, since others go first.
+    pub(super) fn turn(&self, now: Timestamp) -> Option<Timestamp> {
+        self.outage.turn_after_failure(&self.queued, now)
+    }
+
+    fn settle(&mut self, now: Timestamp) {
+        let waiting = self.outage.settle(&self.queued, now);
+        self.resume(waiting);
+    }
+
+    /// The provider is back: those that wait for that are looked at.
+    fn resume(&mut self, waiting: Option<Vec<K>>) {
+        let Some(waiting) = waiting else {
+            return;
+        };
+        self.window = self.window.min(self.in_flight + 1);
+        self.recovered.extend(waiting);
     }
 
     pub(super) fn withdraw(&mut self, token: &K) {
         self.dequeue(token);
         self.reserved.remove(token);
+        self.outage.forget(token);
     }
 
-    /// Reserves slots for the first in the queue, as many as there are, and adds these tokens to `woken`.
-    pub(super) fn poll(&mut self, now: Timestamp, woken: &mut Vec<K>) {
+    /// Reserves slots for the first in the queue, as many as there are, and adds to `woken` these tokens and those that
+    /// waited for the provider to be back. Returns whether an outage has begun or ended.
+    pub(super) fn poll(&mut self, now: Timestamp, woken: &mut Vec<K>) -> bool {
+        self.settle(now);
+        woken.append(&mut self.recovered);
         self.expire_reservations(now);
         while !self.queue.is_empty() && self.take(now) {
             if let Some((_, token)) = self.queue.pop_first() {
@@ -114,6 +203,8 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
                 woken.push(token);
             }
         }
+        let is_out = self.outage.since().is_some();
+        std::mem::replace(&mut self.reported_out, is_out) != is_out
     }
 
     /// When to poll again if nothing changes before.
@@ -127,9 +218,15 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
         if self.is_window_full() {
             return self.reserved.values().min().copied(); // a release polls anyway
         }
-        self.bucket
-            .as_ref()
-            .map(|bucket| bucket.next().max(now + SignedDuration::from_millis(1)))
+        let by_rate = self.bucket.as_ref().map(Bucket::next);
+        by_rate
+            .max(self.outage.next(now))
+            .map(|next| next.max(now + SignedDuration::from_millis(1)))
+    }
+
+    /// Since when the provider is out of order, if it is.
+    pub(super) const fn unavailable_since(&self) -> Option<Timestamp> {
+        self.outage.since()
     }
 
     pub(super) fn limited_until(&self, now: Timestamp) -> Option<Timestamp> {
@@ -141,14 +238,16 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
             && self.reserved.is_empty()
             && self.in_flight == 0
             && self.verdict.is_none()
+            && self.outage.is_idle()
+            && self.recovered.is_empty()
             && self.limited_until(now).is_none()
             && self.bucket.as_ref().is_none_or(|bucket| bucket.full_at <= now)
     }
 
-    fn dequeue(&mut self, token: &K) {
-        if let Some(priority) = self.queued.remove(token) {
-            self.queue.remove(&(priority, token.clone()));
-        }
+    fn dequeue(&mut self, token: &K) -> Option<Place> {
+        let place = self.queued.remove(token)?;
+        self.queue.remove(&(place, token.clone()));
+        Some(place)
     }
 
     fn expire_reservations(&mut self, now: Timestamp) {
@@ -160,22 +259,25 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
     }
 
     fn take(&mut self, now: Timestamp) -> bool {
-        if self.limited_until(now).is_some() || self.is_window_full() {
+        if self.limited_until(now).is_some() || self.is_window_full() || self.outage.next(now).is_some() {
             return false;
         }
-        self.bucket.as_mut().is_none_or(|bucket| bucket.take(now))
+        let taken = self.bucket.as_mut().is_none_or(|bucket| bucket.take(now));
+        if taken {
+            self.outage.begin(now);
+        }
+        taken
     }
 
-    /// When the last in the queue can expect a slot from the configured rate, if that is worth reporting.
+    /// When the last in the queue can expect a slot from the configured rate.
     fn expected_slot(&self, now: Timestamp) -> Option<Timestamp> {
         let bucket = self.bucket.as_ref()?;
         let ahead = i32::try_from(self.queue.len()).unwrap_or(i32::MAX);
-        let at = bucket
+        bucket
             .next()
             .max(now)
             .checked_add(bucket.interval() * ahead.saturating_sub(1).min(10_000))
-            .ok()?;
-        (at > now + WORTH_REPORTING).then_some(at)
+            .ok()
     }
 }
 

@@ -1,3 +1,4 @@
+mod outages;
 mod waking;
 
 use proptest::prelude::*;
@@ -37,7 +38,7 @@ fn first_issue_before_renewals_and_nearest_deadline_first() {
     }
     let mut served = Vec::new();
     for second in 1..4 {
-        budget.release(&"key", Ending::Answered, at(0));
+        budget.release(&"key", &"a", Ending::Granted, at(0));
         let (woken, _) = budget.poll(at(second));
         assert_eq!(woken.len(), 1, "one at a time");
         assert_eq!(
@@ -54,7 +55,7 @@ fn a_newcomer_does_not_pass_the_queue() {
     let (budget, _news) = Budgets::new(1);
     budget.acquire(&"key", &"a", priority(true, 9), None, at(0));
     budget.acquire(&"key", &"b", priority(true, 9), None, at(0));
-    budget.release(&"key", Ending::Answered, at(0));
+    budget.release(&"key", &"a", Ending::Granted, at(0));
     assert_eq!(
         budget.acquire(&"key", &"c", priority(true, 99), None, at(0)),
         Admission::Queued
@@ -72,7 +73,7 @@ fn a_throttled_credential_stops_alone_and_starts_slowly() {
         );
     }
     for _ in 0..8 {
-        budget.release(&"dry", Ending::Throttled(at(30)), at(0));
+        budget.release(&"dry", &0, Ending::Throttled(at(30)), at(0));
     }
     for token in 10..20 {
         assert_eq!(
@@ -88,7 +89,7 @@ fn a_throttled_credential_stops_alone_and_starts_slowly() {
     let (woken, _) = budget.poll(at(30));
     assert_eq!(woken.len(), 1, "one probe");
     budget.acquire(&"dry", &woken[0], priority(true, 0), None, at(30));
-    budget.release(&"dry", Ending::Answered, at(0));
+    budget.release(&"dry", &0, Ending::Granted, at(0));
     assert_eq!(budget.poll(at(31)).0.len(), 2, "then two");
 }
 
@@ -98,7 +99,7 @@ fn a_token_that_does_not_claim_its_slot_delays_the_next_by_the_reservation_only(
     budget.acquire(&"key", &"a", priority(true, 0), None, at(0));
     budget.acquire(&"key", &"gone", priority(true, 1), None, at(0));
     budget.acquire(&"key", &"b", priority(true, 2), None, at(0));
-    budget.release(&"key", Ending::Answered, at(0));
+    budget.release(&"key", &"a", Ending::Granted, at(0));
     assert_eq!(budget.poll(at(0)), (vec!["gone"], Some(at(5))));
     assert_eq!(budget.poll(at(5)).0, ["b"]);
 }
@@ -116,7 +117,7 @@ fn a_withdrawn_token_gives_up_its_place_and_its_slot() {
     for token in ["a", "reserved", "queued", "b"] {
         budget.acquire(&"key", &token, priority(true, 0), None, at(0));
     }
-    budget.release(&"key", Ending::Answered, at(0));
+    budget.release(&"key", &"a", Ending::Granted, at(0));
     budget.withdraw(&"queued");
     let (woken, _) = budget.poll(at(0));
     assert_eq!(woken, ["b"], "the queue's order among equals is the name's");
@@ -130,7 +131,11 @@ fn a_limit_seen_by_several_mints_counts_once() {
     for token in 0..4 {
         budget.acquire(&"key", &token, priority(true, 0), None, at(0));
     }
-    let throttled = |until, now| budget.release(&"key", Ending::Throttled(at(until)), at(now)).as_secs();
+    let throttled = |until, now| {
+        budget
+            .release(&"key", &0, Ending::Throttled(at(until)), at(now))
+            .as_secs()
+    };
     assert_eq!(throttled(30, 10), 20);
     assert_eq!(throttled(30, 11), 0);
     assert_eq!(throttled(20, 12), 0, "a shorter one does not end it sooner");
@@ -161,7 +166,7 @@ fn an_idle_credential_is_forgotten() {
     budget.acquire(&"key", &"a", priority(true, 0), limit(60, 1), at(0));
     budget.poll(at(10));
     assert!(!budget.credentials.lock().is_empty(), "a mint is in flight");
-    budget.release(&"key", Ending::Throttled(at(20)), at(10));
+    budget.release(&"key", &"a", Ending::Throttled(at(20)), at(10));
     budget.poll(at(19));
     assert!(!budget.credentials.lock().is_empty(), "it is limited");
     budget.poll(at(20));

@@ -32,8 +32,7 @@ pub(crate) async fn request_token(client: &Client, identity: &Identity) -> Resul
         .status
         .map(|status| status.token)
         .filter(|token| !token.is_empty());
-    let token =
-        token.ok_or_else(|| MintError::unavailable("the API server answered a TokenRequest without a token"))?;
+    let token = token.ok_or_else(|| MintError::internal("the API server answered a TokenRequest without a token"))?;
     Ok(SubjectToken {
         value: token.into(),
         subject: identity.subject(),
@@ -64,7 +63,7 @@ fn failed(identity: &Identity, problem: ClusterError) -> MintError {
             message: format!("the API server gives no token of ServiceAccount {namespace}/{name}: {problem}"),
         },
         ClusterError::Conflict | ClusterError::Timeout(_) | ClusterError::Unavailable(_) => {
-            MintError::unavailable(format!("no token of ServiceAccount {namespace}/{name}: {problem}"))
+            MintError::internal(format!("no token of ServiceAccount {namespace}/{name}: {problem}"))
         }
     }
 }

@@ -30,6 +30,13 @@ impl Lifecycles {
         self.with(name, uid, |lifecycle| lifecycle.step(event))
     }
 
+    /// The credential's budget says that this is the time to try.
+    pub(super) fn turn_came(&self, name: &Name) {
+        if let Some(lifecycle) = self.0.lock().get_mut(name) {
+            lifecycle.step(Event::TurnCame);
+        }
+    }
+
     fn with<T>(&self, name: &Name, uid: &str, work: impl FnOnce(&mut Lifecycle) -> T) -> Option<T> {
         let mut all = self.0.lock();
         all.get_mut(name).filter(|lifecycle| lifecycle.uid() == uid).map(work)

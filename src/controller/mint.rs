@@ -18,7 +18,7 @@ use crate::cluster::Name;
 use crate::metrics::outcome;
 use crate::mint::Endpoint;
 use crate::resolve::{CredentialRef, Resolved};
-use crate::token::lifecycle::{Limit, MintEnd, Pending};
+use crate::token::lifecycle::{Limit, MintEnd, Pending, Situation};
 use crate::token::report::provider::KeyVerdict;
 use crate::token::{Event, MintError};
 
@@ -43,6 +43,7 @@ struct Order {
     key_title: String,
     /// Whether the key is the platform team's.
     is_lent: bool,
+    began: Timestamp,
 }
 
 /// Begins a mint, if the credential's budget allows.
@@ -78,6 +79,7 @@ pub(super) fn begin(
                     key_title: key_title(seen.token, key),
                     is_lent: seen.token.spec.credentials.provider_ref.is_some(),
                     resolved: resolved.clone(),
+                    began: seen.now,
                 },
             );
             return Begun::Started;
@@ -85,8 +87,20 @@ pub(super) fn begin(
         Admission::Queued => None,
         Admission::Limited(until) => limited(until, Reason::RateLimited),
         Admission::Exhausted(until) => limited(until, Reason::QuotaExhausted),
+        Admission::Unavailable(until) => limited(until, Reason::ProviderUnavailable),
     };
     Begun::Deferred(limit)
+}
+
+/// Has the credential's budget know of a RealtimeToken that waits for the provider to be in order.
+pub(super) fn wait_out(look: &Look<'_>, situation: &Situation, ctx: &Context) {
+    if let (Situation::MintFailing(failures), Some(resolved)) = (situation, &look.resolved)
+        && failures.reason == Reason::ProviderUnavailable
+    {
+        let (failed, last) = (failures.failed, failures.last);
+        ctx.budgets
+            .wait_out(&resolved.credential, &look.name, failed, last, look.seen.now);
+    }
 }
 
 fn start(ctx: &Arc<Context>, order: Order) {
@@ -103,7 +117,7 @@ fn start(ctx: &Arc<Context>, order: Order) {
             }
             Err(_) => {
                 tracing::error!(token = %order.name, "a mint panicked; this is a bug of the operator");
-                MintEnd::Failed(MintError::unavailable("the mint panicked; see the operator's log"))
+                MintEnd::Failed(MintError::internal("the mint panicked; see the operator's log"))
             }
         };
         finish(&ctx, &order, end);
@@ -156,7 +170,7 @@ fn not_held(ctx: &Context, order: &Order, problem: NotHeld) -> MintEnd {
         NotHeld::Unreadable(problem) => {
             tracing::warn!(token = %order.name, %problem, "the {credential} can't be read");
             let message = format!("the {} can't be read; see the operator's log", order.key_title);
-            return MintEnd::Failed(MintError::unavailable(message));
+            return MintEnd::Failed(MintError::internal(message));
         }
         NotHeld::Exchange(error) => error,
     };
@@ -184,27 +198,43 @@ fn without_platform_names(error: MintError, key_title: &str) -> MintError {
         MintError::Rejected { credential, .. } => MintError::Rejected { credential, message },
         MintError::NoCredential { .. } => MintError::NoCredential { message },
         MintError::Unavailable { retry_after, .. } => MintError::Unavailable { retry_after, message },
-        MintError::Throttled { .. } | MintError::QuotaExhausted { .. } => error,
+        MintError::Internal { .. } | MintError::Throttled { .. } | MintError::QuotaExhausted { .. } => error,
     }
 }
 
 fn finish(ctx: &Context, order: &Order, end: MintEnd) {
     let now = now();
-    let mut ending = Ending::Answered;
+    let credential = &order.resolved.credential;
+    let ending = ending(&end, order.began, now);
     if let MintEnd::Failed(error) = &end {
         tracing::warn!(token = %order.name, reason = %error.reason(), "mint failed: {error}");
-        ending = match (error.limit(), error.reason()) {
-            (None, _) => ending,
-            (Some(wait), Reason::QuotaExhausted) => Ending::Exhausted(now + wait),
-            (Some(wait), _) => Ending::Throttled(now + wait),
-        };
     }
+    let turn = match ending {
+        Ending::Unavailable { .. } => ctx.budgets.turn(credential, now),
+        _ => None,
+    };
+    // Before the slot is given back, which may end the backoff that begins here.
     ctx.lifecycles
-        .step(&order.name, &order.uid, Event::MintEnded { end, now });
-    let limited_longer = ctx.budgets.release(&order.resolved.credential, ending, now);
+        .step(&order.name, &order.uid, Event::MintEnded { end, turn, now });
+    let limited_longer = ctx.budgets.release(credential, &order.name, ending, now);
     if limited_longer.is_positive() {
         let provider = order.resolved.ask.block.provider().name();
         ctx.metrics.limited(provider, limited_longer.as_secs_f64());
     }
     ctx.nudge(&order.name);
+}
+
+fn ending(end: &MintEnd, began: Timestamp, now: Timestamp) -> Ending {
+    let error = match end {
+        MintEnd::Minted { .. } => return Ending::Granted,
+        MintEnd::CredentialGone => return Ending::NotAsked,
+        MintEnd::Failed(error) => error,
+    };
+    match (error, error.limit()) {
+        (MintError::Unavailable { .. }, _) => Ending::Unavailable { began },
+        (MintError::Internal { .. } | MintError::NoCredential { .. }, _) => Ending::NotAsked,
+        (MintError::QuotaExhausted { .. }, Some(wait)) => Ending::Exhausted(now + wait),
+        (_, Some(wait)) => Ending::Throttled(now + wait),
+        (_, None) => Ending::Refused,
+    }
 }

@@ -78,9 +78,8 @@ async fn reconcile(provider: &ClusterRealtimeProvider, ctx: &Context) -> Result<
                 .warning(provider.object_ref(&()), &failure.reason, failure.message.clone());
         }
     }
-    let until_limit_ends = health
-        .limited_until
-        .and_then(|until| Duration::try_from(until.duration_since(now)).ok());
-    let wait = until_limit_ends.map_or(RECHECK, |wait| wait.min(RECHECK));
+    let changes = [health.limited_until, health.reported_at()].into_iter().flatten();
+    let waits = changes.filter_map(|at| Duration::try_from(at.duration_since(now)).ok());
+    let wait = waits.filter(|wait| !wait.is_zero()).fold(RECHECK, Duration::min);
     Ok(Action::requeue(wait + Duration::from_millis(10)))
 }

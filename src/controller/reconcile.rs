@@ -24,6 +24,9 @@ pub(super) async fn reconcile(token: &RealtimeToken, ctx: &Arc<Context>) -> Resu
     }
     let mut look = look(token, name, ctx).await?;
     let mut step = ctx.lifecycles.looked(&look.name, &look.seen);
+    if let Some(situation) = &step.situation {
+        mint::wait_out(&look, situation, ctx);
+    }
     loop {
         report::report(&mut look, &step, ctx).await?;
         let event = match step.effect {

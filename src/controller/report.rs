@@ -9,7 +9,7 @@ use crate::cluster::{ClusterError, status};
 use crate::providers::Provider;
 use crate::resolve::provider_of;
 use crate::token::lifecycle::{Situation, Step, Stored, WrittenStatus};
-use crate::token::report::{Findings, new_failure, status as describe};
+use crate::token::report::{Findings, TokenKind, new_failure, status as describe};
 use crate::token::{Event, Trigger};
 
 /// Reports a step. The status is written only if it differs, and a Warning Event only for a failure that is new.
@@ -36,7 +36,11 @@ async fn write_status(look: &mut Look<'_>, situation: &Situation, ctx: &Context)
         seen: &look.seen,
         situation,
         provider: provider.map(Provider::published),
-        single_use: provider.and_then(Provider::single_use),
+        kind: TokenKind {
+            single_use: provider.and_then(Provider::single_use),
+            lifetime: provider.map(|provider| provider.lifetime()),
+            asked: look.resolved.as_ref().map(|resolved| resolved.ask.expiration),
+        },
     });
     let prior = &look.seen.prior;
     if new == *prior {

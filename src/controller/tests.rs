@@ -6,6 +6,7 @@ mod faults;
 mod identities;
 mod meddlers;
 mod metrics;
+mod outages;
 mod people;
 mod providers_of_platform;
 mod refusals;

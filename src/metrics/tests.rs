@@ -89,7 +89,13 @@ fn counters_of_failures_start_at_zero() {
     let metrics = Metrics::new(true);
     metrics.minted("openai", outcome(None), Duration::ZERO);
     let text = metrics.render();
-    for outcome in ["CredentialRejected", "RateLimited", "QuotaExhausted", "MintFailed"] {
+    for outcome in [
+        "CredentialRejected",
+        "RateLimited",
+        "QuotaExhausted",
+        "ProviderUnavailable",
+        "MintFailed",
+    ] {
         let series = format!("realtime_token_mints_total{{provider=\"openai\",outcome=\"{outcome}\"}} 0\n");
         assert!(text.contains(&series), "{series}{text}");
     }

@@ -239,13 +239,13 @@ impl ProviderClient {
 /// Random bytes for ids and salts.
 fn nonce() -> Result<[u8; 16], MintError> {
     let mut nonce = [0; 16];
-    aws_lc_rs::rand::fill(&mut nonce).map_err(|_| MintError::unavailable("the system gives no random numbers"))?;
+    aws_lc_rs::rand::fill(&mut nonce).map_err(|_| MintError::internal("the system gives no random numbers"))?;
     Ok(nonce)
 }
 
 /// A bug of an adapter, as an error and not as a panic.
 pub(crate) fn no_origin() -> MintError {
-    MintError::unavailable("the adapter sends requests without end or to nowhere; this is a bug of the operator")
+    MintError::internal("the adapter sends requests without end or to nowhere; this is a bug of the operator")
 }
 
 /// The body up to the cap, and whether that is all of it.

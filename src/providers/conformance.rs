@@ -226,6 +226,7 @@ fn errors_are_of_the_right_class_and_say_what_to_do() {
                 MintError::Throttled { .. } => "throttled",
                 MintError::QuotaExhausted { .. } => "quota",
                 MintError::Unavailable { .. } => "unavailable",
+                MintError::Internal { .. } => "internal",
             };
             assert_eq!(class, case.class, "{name}: {error}");
             for part in &case.says {

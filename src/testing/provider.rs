@@ -54,11 +54,13 @@ struct State {
     calls: Vec<MintCall>,
     tokens: usize,
     planned: BTreeMap<usize, MintFault>,
-    always: Option<MintFault>,
+    always: Option<(Which, MintFault)>,
     /// The subjects of the exchanges that were asked for.
     exchanges: Vec<String>,
     exchange_fault: Option<MintError>,
 }
+
+type Which = Box<dyn Fn(&MintCall) -> bool + Send>;
 
 impl FakeProvider {
     /// Its tokens live so long.
@@ -83,7 +85,12 @@ impl FakeProvider {
 
     /// Has every mint fail until [`Self::recover`].
     pub(crate) fn fail(&self, fault: MintFault) {
-        self.0.lock().always = Some(fault);
+        self.fail_where(fault, |_| true);
+    }
+
+    /// Has every mint of some fail until [`Self::recover`].
+    pub(crate) fn fail_where(&self, fault: MintFault, which: impl Fn(&MintCall) -> bool + Send + 'static) {
+        self.0.lock().always = Some((Box::new(which), fault));
     }
 
     /// No more faults.
@@ -147,14 +154,20 @@ impl FakeProvider {
     fn record(&self, ask: &Ask, credential: &Credential, at: Timestamp) -> (usize, Option<MintFault>) {
         let mut state = self.0.lock();
         let key = credential.values().next().map(ExposeSecret::expose_secret);
-        state.calls.push(MintCall {
+        let call = MintCall {
             subject: ask.block.provider().policy_subject().unwrap_or_default().to_owned(),
             at,
             key: key.unwrap_or_default().to_owned(),
             token: None,
-        });
-        let number = state.calls.len();
-        let fault = state.planned.remove(&number).or(state.always);
+        };
+        let number = state.calls.len() + 1;
+        let always = state
+            .always
+            .as_ref()
+            .filter(|(which, _)| which(&call))
+            .map(|(_, fault)| *fault);
+        let fault = state.planned.remove(&number).or(always);
+        state.calls.push(call);
         (number, fault)
     }
 

@@ -61,8 +61,9 @@ impl<I: PartialEq> Failures<I> {
 
 /// The delay before mint `failed + 1`.
 ///
-/// Unavailable: exponential from a second with full jitter, at most a minute and at most a quarter of the [`slack`].
-/// Rejected, or no credential: minutes, since only a change helps and a change is noticed at once. Quota exhausted: the limit of the
+/// Unavailable, or a failure of the operator's own: exponential from a second with full jitter, at most a minute and at
+/// most a quarter of the [`slack`]. Rejected, or no credential: minutes, since only a change helps and a change is noticed
+/// at once. Quota exhausted: the limit of the
 /// credential ([`MintError::limit`]) sets the pace. The provider's own delay is obeyed.
 pub(crate) fn mint_delay(error: &MintError, failed: u32, uid: &str, slack: SignedDuration) -> SignedDuration {
     match error {
@@ -75,9 +76,9 @@ pub(crate) fn mint_delay(error: &MintError, failed: u32, uid: &str, slack: Signe
             retry_after: Some(given),
             ..
         } => (*given + uniform(uid, &format!("backoff/{failed}"), *given / 10)).clamp(SHORTEST, LONGEST),
-        MintError::Throttled { retry_after: None, .. } | MintError::Unavailable { retry_after: None, .. } => {
-            jittered("backoff", failed, uid, slack)
-        }
+        MintError::Throttled { retry_after: None, .. }
+        | MintError::Internal { .. }
+        | MintError::Unavailable { retry_after: None, .. } => jittered("backoff", failed, uid, slack),
         MintError::QuotaExhausted { .. } => error.limit().unwrap_or(REJECTED_FIRST),
         MintError::Rejected { .. } | MintError::NoCredential { .. } => {
             let ceiling = doubled(REJECTED_FIRST, failed.saturating_sub(1)).min(REJECTED_CAP);

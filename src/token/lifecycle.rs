@@ -75,7 +75,11 @@ impl Lifecycle {
                 Step::of(Effect::Nothing)
             }
             Event::MintDeferred { seen, limit } => self.mint_deferred(seen, limit),
-            Event::MintEnded { end, now } => self.mint_ended(end, now),
+            Event::MintEnded { end, turn, now } => self.mint_ended(end, turn, now),
+            Event::TurnCame => {
+                self.turn_came();
+                Step::of(Effect::Nothing)
+            }
             Event::WriteEnded { seen, order, end } => self.write_ended(seen, &order, end),
             Event::StatusWritten(written) => {
                 self.written_status = Some(written);

@@ -60,6 +60,9 @@ pub enum MintError {
     /// token of the credential.
     #[error("{message}")]
     QuotaExhausted { message: String },
+    /// The operator itself failed. The provider is not to blame.
+    #[error("{message}")]
+    Internal { message: String },
     /// The provider, or the way to it, is out of order.
     #[error("{message}")]
     Unavailable {
@@ -76,7 +79,8 @@ impl MintError {
             Self::NoCredential { .. } => Reason::CredentialNotFound,
             Self::Throttled { .. } => Reason::RateLimited,
             Self::QuotaExhausted { .. } => Reason::QuotaExhausted,
-            Self::Rejected { credential: false, .. } | Self::Unavailable { .. } => Reason::MintFailed,
+            Self::Unavailable { .. } => Reason::ProviderUnavailable,
+            Self::Rejected { credential: false, .. } | Self::Internal { .. } => Reason::MintFailed,
         }
     }
 
@@ -84,6 +88,12 @@ impl MintError {
     pub(crate) fn wrong_key(message: impl Into<String>) -> Self {
         Self::Rejected {
             credential: true,
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::Internal {
             message: message.into(),
         }
     }
@@ -101,7 +111,9 @@ impl MintError {
         match self {
             Self::Throttled { retry_after, .. } => Some(retry_after.unwrap_or(UNSTATED_LIMIT)),
             Self::QuotaExhausted { .. } => Some(QUOTA_PROBE),
-            Self::Rejected { .. } | Self::NoCredential { .. } | Self::Unavailable { .. } => None,
+            Self::Rejected { .. } | Self::NoCredential { .. } | Self::Internal { .. } | Self::Unavailable { .. } => {
+                None
+            }
         }
     }
 }

@@ -12,8 +12,11 @@ use super::backoff::Failures;
 use super::lifecycle::Situation;
 use super::schedule::Schedule;
 use super::secret::{Issued, TargetState};
-use crate::api::{ConditionType, RealtimeTokenStatus, Reason, Renewal, SecretName};
+use crate::api::{ConditionType, Lifetime, RealtimeTokenStatus, Reason, Renewal, SecretName};
 use crate::clock::whole_second;
+
+/// By how much a life may fall short of what was asked for: whole seconds, and the clocks.
+const AS_ASKED: SignedDuration = SignedDuration::from_secs(10);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Findings<'a> {
@@ -21,8 +24,18 @@ pub(crate) struct Findings<'a> {
     pub(crate) situation: &'a Situation,
     /// The provider's name, if the spec is valid.
     pub(crate) provider: Option<Cow<'static, str>>,
+    pub(crate) kind: TokenKind,
+}
+
+/// What tokens the provider gives, as far as the spec is valid.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TokenKind {
     /// Why the token serves one session only, if it does.
     pub(crate) single_use: Option<&'static str>,
+    /// What decides how long a token lives.
+    pub(crate) lifetime: Option<Lifetime>,
+    /// How long a life the provider is asked for, if it is.
+    pub(crate) asked: Option<SignedDuration>,
 }
 
 /// Computes the status. The same findings give the same status, so nothing is written while nothing changes.
@@ -39,7 +52,7 @@ pub(crate) fn status(findings: &Findings<'_>) -> RealtimeTokenStatus {
             condition(seen, ConditionType::Ready, ready(findings, issued)),
             condition(seen, ConditionType::Renewing, renewing(findings, schedule)),
             condition(seen, ConditionType::FreshnessGuaranteed, {
-                freshness(&seen.token.spec.renewal, findings.single_use, schedule)
+                freshness(&seen.token.spec.renewal, &findings.kind, schedule)
             }),
         ],
         provider: findings
@@ -170,9 +183,10 @@ fn ready(findings: &Findings<'_>, issued: Option<&Issued>) -> Verdict {
                 "False",
                 Reason::LifetimeTooShort,
                 format!(
-                    "the token lives {} s, less than minRemainingSeconds ({} s); ask for a longer life or lower it",
+                    "the token lives {} s, less than minRemainingSeconds ({} s); {} minRemainingSeconds",
                     life.as_secs(),
-                    min.as_secs()
+                    min.as_secs(),
+                    raise_or_lower(&findings.kind, life)
                 ),
             ),
             None => ("False", Reason::Expired, state),
@@ -205,8 +219,8 @@ fn renewing(findings: &Findings<'_>, schedule: Option<Schedule>) -> Verdict {
 }
 
 /// Whether every reader always has minRemainingSeconds left, as far as the life of the token decides that.
-pub(crate) fn freshness(renewal: &Renewal, single_use: Option<&str>, schedule: Option<Schedule>) -> Verdict {
-    if let Some(message) = single_use {
+pub(crate) fn freshness(renewal: &Renewal, kind: &TokenKind, schedule: Option<Schedule>) -> Verdict {
+    if let Some(message) = kind.single_use {
         return ("False", Reason::SingleUseToken, message.to_owned());
     }
     match schedule {
@@ -217,12 +231,13 @@ pub(crate) fn freshness(renewal: &Renewal, single_use: Option<&str>, schedule: O
                 Reason::LifetimeTooShort,
                 format!(
                     "a life of {} s can't keep {} s for every reader: with propagationSeconds {} and 60 s for retries it \
-                 would have to be {} s; raise expirationSeconds or lower minRemainingSeconds, propagationSeconds or \
-                 renewBeforeSeconds. Renewing at half the life",
+                     would have to be {} s; {} minRemainingSeconds, propagationSeconds or renewBeforeSeconds. Renewing \
+                     at half the life",
                     short.life.as_secs(),
                     renewal.min_remaining_seconds,
                     renewal.propagation_seconds,
-                    short.needed.as_secs()
+                    short.needed.as_secs(),
+                    raise_or_lower(kind, short.life)
                 ),
             ),
             None => (
@@ -234,6 +249,26 @@ pub(crate) fn freshness(renewal: &Renewal, single_use: Option<&str>, schedule: O
                 ),
             ),
         },
+    }
+}
+
+/// What helps against a life that is too short, ready to be followed by what can be lowered. `expirationSeconds` is named
+/// only where a larger one helps.
+fn raise_or_lower(kind: &TokenKind, life: SignedDuration) -> String {
+    let asked = kind.asked.unwrap_or_default();
+    match kind.lifetime {
+        Some(Lifetime::Fixed(_) | Lifetime::Stated) => {
+            "the provider alone decides how long its tokens live: lower".into()
+        }
+        Some(_) if life + AS_ASKED < asked => format!(
+            "the provider granted {} s of the {} s asked for, so a larger expirationSeconds won't help: lower",
+            life.as_secs(),
+            asked.as_secs()
+        ),
+        Some(Lifetime::Chosen(limits) | Lifetime::Offered(limits)) if asked.as_secs() >= limits.max => {
+            format!("{} live {} s at most: lower", limits.of, limits.max)
+        }
+        _ => "raise expirationSeconds or lower".into(),
     }
 }
 

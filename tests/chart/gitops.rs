@@ -103,6 +103,13 @@ fn tokens() -> Vec<Value> {
             ],
         ),
         suspended,
+        object(
+            2,
+            &[
+                ("Ready", "False", Reason::ProviderUnavailable),
+                ("Renewing", "True", Reason::ProviderUnavailable),
+            ],
+        ),
     ]
 }
 
@@ -126,6 +133,7 @@ fn argo_cd_sees_the_health_of_a_token() {
         ("Degraded", "QuotaExhausted: Ready message"),
         ("Degraded", "CredentialNotFound: Ready message"),
         ("Suspended", "spec.suspend is true"),
+        ("Degraded", "ProviderUnavailable: Ready message"),
     ];
     assert_eq!(health("RealtimeToken", &tokens()), pairs(&expected));
 }
@@ -163,11 +171,11 @@ fn flux_waits_for_a_token_and_knows_when_waiting_is_in_vain() {
     // null: the field isn't there yet, and Flux waits.
     assert_eq!(
         json!(ask("current")),
-        json!([null, false, false, true, true, false, false, false, true])
+        json!([null, false, false, true, true, false, false, false, true, false])
     );
     assert_eq!(
         json!(ask("failed")),
-        json!([null, false, false, false, false, false, true, true, false])
+        json!([null, false, false, false, false, false, true, true, false, false])
     );
 }
 

@@ -24,9 +24,13 @@ async fn assert_fails(standin: &StandIn, ask: &Ask, fault: Fault, expected: &str
     standin.clear();
     standin.fail_next(1, fault.clone());
     let error = mint(standin, ask).await.unwrap_err();
+    let reason = match expected {
+        "unavailable" => Reason::ProviderUnavailable,
+        _ => Reason::MintFailed,
+    };
     assert_eq!(
         (class(&error), error.reason()),
-        (expected, Reason::MintFailed),
+        (expected, reason),
         "{fault:?}: {error}"
     );
     assert!(error.to_string().contains(why), "{fault:?}: {error}");

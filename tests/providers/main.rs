@@ -96,5 +96,6 @@ fn class(error: &MintError) -> &'static str {
         MintError::Throttled { .. } => "throttled",
         MintError::QuotaExhausted { .. } => "quota",
         MintError::Unavailable { .. } => "unavailable",
+        MintError::Internal { .. } => "internal",
     }
 }

@@ -53,7 +53,7 @@ async fn a_release_wakes_the_next_in_the_queue() {
     for token in ["a", "b"] {
         budgets.acquire(&KEY, &token, priority(clock()), None, clock());
     }
-    let release = || assert!(budgets.release(&KEY, Ending::Answered, clock()).is_zero());
+    let release = || assert!(budgets.release(&KEY, &"a", Ending::Granted, clock()).is_zero());
     assert_eq!(woken_by(&budgets, clock, release).await, (vec!["b"], 10));
     let admission = budgets.acquire(&KEY, &"b", priority(clock()), None, clock());
     assert_eq!(admission, Admission::Go);
@@ -66,7 +66,7 @@ async fn a_withdrawal_wakes_the_next_in_the_queue() {
     for token in ["a", "b", "c"] {
         budgets.acquire(&KEY, &token, priority(clock()), None, clock());
     }
-    budgets.release(&KEY, Ending::Answered, clock());
+    budgets.release(&KEY, &"a", Ending::Granted, clock());
     assert_eq!(woken(&budgets, clock).await, (vec!["b"], 0));
     // Before the reservation for b would have ended.
     let mut next = std::pin::pin!(woken(&budgets, clock));
@@ -82,7 +82,7 @@ async fn an_unclaimed_slot_goes_to_the_next_when_its_reservation_ends() {
     for token in ["a", "b", "c"] {
         budgets.acquire(&KEY, &token, priority(clock()), None, clock());
     }
-    budgets.release(&KEY, Ending::Answered, clock());
+    budgets.release(&KEY, &"a", Ending::Granted, clock());
     assert_eq!(woken(&budgets, clock).await, (vec!["b"], 0));
     assert_eq!(woken(&budgets, clock).await, (vec!["c"], 5));
 }
@@ -97,7 +97,7 @@ async fn a_token_that_queues_while_the_limit_holds_is_woken_at_its_end() {
     }
     for longer in [30, 0] {
         let ending = Ending::Throttled(until);
-        assert_eq!(budgets.release(&KEY, ending, clock()).as_secs(), longer);
+        assert_eq!(budgets.release(&KEY, &"a", ending, clock()).as_secs(), longer);
     }
     assert_eq!(news.try_recv().unwrap(), KEY);
     assert!(news.try_recv().is_err(), "the second answer is no news");

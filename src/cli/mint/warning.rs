@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::api::RealtimeToken;
 use crate::mint::Ask;
 use crate::token::Minted;
-use crate::token::report::freshness;
+use crate::token::report::{TokenKind, freshness};
 use crate::token::schedule::plan;
 
 /// Of a token that was minted.
@@ -27,7 +27,12 @@ fn of_life(token: &RealtimeToken, ask: &Ask, life: Option<SignedDuration>) -> Ve
     // The jitter, which the uid decides, has no part in the verdict.
     let schedule = end.map(|end| plan(renewal, "", issued_at, end));
     let mut warnings: Vec<String> = provider.one_reader().map(str::to_owned).into_iter().collect();
-    if let ("False", reason, message) = freshness(renewal, provider.single_use(), schedule) {
+    let kind = TokenKind {
+        single_use: provider.single_use(),
+        lifetime: Some(provider.lifetime()),
+        asked: Some(ask.expiration),
+    };
+    if let ("False", reason, message) = freshness(renewal, &kind, schedule) {
         let reason = reason.as_str();
         warnings.push(format!(
             "in a cluster FreshnessGuaranteed would be False ({reason}): {message}"

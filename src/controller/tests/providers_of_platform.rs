@@ -118,6 +118,29 @@ async fn an_account_without_credit_is_tried_once_for_all_tokens() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_in_the_status_while_it_lasts_and_says_nothing_of_the_key() {
+    let fleet = Fleet::new(600);
+    let names: Vec<_> = (0..10).map(|n| format!("voice-{n}")).collect();
+    let tokens: Vec<_> = names.iter().map(String::as_str).collect();
+    platform_with(&fleet, json!({"namespaceSelector": {}}), &tokens);
+    fleet.pass(200).await;
+    fleet.provider.fail(MintFault::Unavailable);
+    fleet.pass(300).await;
+    let accepted = "CredentialValid=True CredentialAccepted";
+    assert_eq!(
+        provider_conditions(&fleet),
+        ["Ready=False ProviderUnavailable", accepted]
+    );
+    assert_eq!(fleet.events("openai"), ["ProviderUnavailable"]);
+    fleet.provider.recover();
+    fleet.pass(10).await;
+    assert_eq!(provider_conditions(&fleet), ["Ready=True CredentialFound", accepted]);
+    for name in &names {
+        fleet.assert_settled(name, "the provider is back");
+    }
+}
+
 /// Two at once, then one in ten seconds; a first token goes before renewals.
 #[tokio::test(start_paused = true)]
 async fn no_more_mints_than_the_rate_limit_allows() {

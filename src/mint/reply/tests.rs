@@ -134,7 +134,7 @@ fn classes_and_reasons() {
         let (class, reason) = match status {
             402 => ("quota", Reason::QuotaExhausted),
             429 => ("throttled", Reason::RateLimited),
-            408 | 409 | 500.. => ("unavailable", Reason::MintFailed),
+            408 | 409 | 500.. => ("unavailable", Reason::ProviderUnavailable),
             401 | 403 => ("rejected", Reason::CredentialRejected),
             _ => ("rejected", Reason::MintFailed),
         };
@@ -144,6 +144,7 @@ fn classes_and_reasons() {
             MintError::Throttled { .. } => "throttled",
             MintError::QuotaExhausted { .. } => "quota",
             MintError::Unavailable { .. } => "unavailable",
+            MintError::Internal { .. } => "internal",
         };
         assert_eq!((got, error.reason()), (class, reason), "{status}");
         assert!(

@@ -21,8 +21,14 @@ pub(crate) enum Event<'a> {
     },
     MintEnded {
         end: MintEnd,
+        /// While the provider is out of order: when this RealtimeToken is to be tried again at the earliest, should the
+        /// mint have failed.
+        turn: Option<Timestamp>,
         now: Timestamp,
     },
+    /// The credential's budget says that this is the time to try, if only time was missing: a provider that was out of
+    /// order is back, or a slot has come.
+    TurnCame,
     WriteEnded {
         /// What was seen, the answer to the write included.
         seen: &'a Observation<'a>,
@@ -37,7 +43,7 @@ pub(crate) struct Limit {
     pub(crate) until: Timestamp,
     /// The key, as the owner of the RealtimeToken knows it.
     pub(crate) key: String,
-    /// [`Reason::QuotaExhausted`] or [`Reason::RateLimited`].
+    /// [`Reason::QuotaExhausted`], [`Reason::ProviderUnavailable`] or [`Reason::RateLimited`].
     pub(crate) reason: Reason,
 }
 

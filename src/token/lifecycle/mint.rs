@@ -9,6 +9,8 @@ use crate::token::backoff::{self, MintFailures};
 use crate::token::secret::content_hash;
 use crate::token::{MintError, MintInputs, Minted, Observation, Trigger, UnstoredToken};
 
+/// A turn that moves by no more is not worth a status write: how fast the others ahead fail is not known.
+const SAME_TURN: SignedDuration = SignedDuration::from_secs(60);
 /// A mint that waits for its credential's budget is looked at again after this time in any case.
 const BUDGET_RECHECK: SignedDuration = SignedDuration::from_secs(30);
 
@@ -33,9 +35,10 @@ impl Lifecycle {
 
     pub(super) fn mint_deferred(&self, seen: &Observation<'_>, limit: Option<Limit>) -> Step {
         let recheck = seen.now + BUDGET_RECHECK;
-        let Some(limit) = limit else {
+        let Some(mut limit) = limit else {
             return Step::of(Effect::Wait(recheck));
         };
+        limit.until = as_reported(&limit, seen).unwrap_or(limit.until);
         let before = self.mint_failures.as_deref();
         let at = whole_second(limit.until);
         let waiting = MintFailures {
@@ -50,6 +53,11 @@ impl Lifecycle {
                      one mint with it is tried at about {at}",
                     limit.key
                 ),
+                Reason::ProviderUnavailable => format!(
+                    "the provider is out of order for every token of the {}: one mint with it is tried each second, and \
+                     the turn of this one is at about {at}, or as soon as the provider is back",
+                    limit.key
+                ),
                 _ => format!("the {} is limited until about {at}; waiting for its turn", limit.key),
             },
         };
@@ -57,12 +65,12 @@ impl Lifecycle {
     }
 
     /// The next look finds the token, the failure or the missing key.
-    pub(super) fn mint_ended(&mut self, end: MintEnd, now: Timestamp) -> Step {
+    pub(super) fn mint_ended(&mut self, end: MintEnd, turn: Option<Timestamp>, now: Timestamp) -> Step {
         if let Some(pending) = self.pending.take() {
             match end {
                 MintEnd::Minted { minted, .. } if pending.content_hash == Some(content_hash(&minted)) => {
                     let error = repeated(&minted);
-                    self.mint_failures = Some(Box::new(self.failed_mint(*pending, &error, now)));
+                    self.mint_failures = Some(Box::new(self.failed_mint(*pending, &error, None, now)));
                 }
                 MintEnd::Minted {
                     minted,
@@ -82,7 +90,7 @@ impl Lifecycle {
                     }));
                 }
                 MintEnd::Failed(error) => {
-                    self.mint_failures = Some(Box::new(self.failed_mint(*pending, &error, now)));
+                    self.mint_failures = Some(Box::new(self.failed_mint(*pending, &error, turn, now)));
                 }
                 MintEnd::CredentialGone => {}
             }
@@ -90,22 +98,49 @@ impl Lifecycle {
         Step::of(Effect::Wait(now))
     }
 
-    fn failed_mint(&self, pending: Pending, error: &MintError, now: Timestamp) -> MintFailures {
+    /// A backoff that only waits for the provider to be in order is over.
+    pub(super) fn turn_came(&mut self) {
+        if let Some(failures) = &mut self.mint_failures
+            && failures.reason == Reason::ProviderUnavailable
+        {
+            failures.next = failures.last;
+        }
+    }
+
+    fn failed_mint(
+        &self,
+        pending: Pending,
+        error: &MintError,
+        turn: Option<Timestamp>,
+        now: Timestamp,
+    ) -> MintFailures {
         let before = self.mint_failures.as_ref().map_or(0, |failures| failures.failed);
         let failed = before.saturating_add(1);
         let slack = backoff::slack(pending.swap_by, pending.usable_until, now);
         let delay = backoff::mint_delay(error, failed, &self.uid, slack);
         let next = now + delay.max(error.limit().unwrap_or(SignedDuration::ZERO));
+        let next = turn.map_or(next, |turn| next.max(turn));
         let at = whole_second(next);
+        let or_sooner = match error.reason() {
+            Reason::ProviderUnavailable => "the provider is back or the spec or the key changes",
+            _ => "the spec or the key changes",
+        };
         MintFailures {
             failed,
             last: now,
             next,
             inputs: Some(pending.inputs),
             reason: error.reason(),
-            message: format!("{error} (attempt {failed}; the next at {at}, or as soon as the spec or the key changes)"),
+            message: format!("{error} (attempt {failed}; the next at {at}, or as soon as {or_sooner})"),
         }
     }
+}
+
+/// The turn that the status names already, if it still holds.
+fn as_reported(limit: &Limit, seen: &Observation<'_>) -> Option<Timestamp> {
+    let reported = seen.prior.next_attempt_time.as_ref()?.0;
+    let still_holds = reported > seen.now && reported.duration_since(limit.until).abs() <= SAME_TURN;
+    (limit.reason == Reason::ProviderUnavailable && still_holds).then_some(reported)
 }
 
 /// The reply holds the token that is in the Secret already. Asking again soon would bring it once more.

@@ -1,6 +1,7 @@
 //! Single events; `life` has sequences of them.
 
 mod life;
+mod outage;
 mod world;
 
 use serde_json::{Value, json};
@@ -128,7 +129,9 @@ fn a_mint_under_way_is_waited_for() {
     let step = lifecycle.step(Event::Looked(&seen));
     assert!(matches!(step.effect, Effect::Nothing) && step.situation.is_none());
     let (end, now) = (MintEnd::CredentialGone, at(61));
-    assert!(matches!(lifecycle.step(Event::MintEnded { end, now }).effect, Effect::Wait(until) if until == now));
+    assert!(
+        matches!(lifecycle.step(Event::MintEnded { end, turn: None, now }).effect, Effect::Wait(until) if until == now)
+    );
     assert!(!lifecycle.is_minting() && lifecycle.mint_failures.is_none());
 }
 
@@ -145,7 +148,11 @@ fn the_key_that_a_token_was_minted_with_is_what_counts() {
         minted: crate::token::fixtures::minted(at(60), 600),
         credential_revision: "newer key".into(),
     };
-    lifecycle.step(Event::MintEnded { end, now: at(61) });
+    lifecycle.step(Event::MintEnded {
+        end,
+        turn: None,
+        now: at(61),
+    });
     let token = lifecycle.unstored.unwrap();
     assert_eq!(token.inputs, inputs("spec", "newer key", Some("now")));
     assert_eq!(lifecycle.last_mint, Some(at(60)));
@@ -299,7 +306,11 @@ fn a_reply_that_repeats_the_token_is_no_renewal() {
         minted: again,
         credential_revision: "key".into(),
     };
-    lifecycle.step(Event::MintEnded { end, now: at(401) });
+    lifecycle.step(Event::MintEnded {
+        end,
+        turn: None,
+        now: at(401),
+    });
     assert!(!lifecycle.has_unstored_token(), "it is not stored as a new one");
     seen.now = at(402);
     let step = lifecycle.step(Event::Looked(&seen));

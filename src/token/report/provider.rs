@@ -1,6 +1,7 @@
-//! The status of a ClusterRealtimeProvider: is the key there, did the provider accept it, is it limited.
+//! The status of a ClusterRealtimeProvider: is the key there, does the provider answer, did it accept the key, is it
+//! limited.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{condition_of, find};
@@ -8,13 +9,25 @@ use crate::api::{ClusterRealtimeProvider, ClusterRealtimeProviderStatus, Conditi
 use crate::clock::whole_second;
 use crate::token::Blocked;
 
+/// An outage that is over sooner is not worth a status write.
+const WORTH_REPORTING: SignedDuration = SignedDuration::from_secs(30);
+
 /// What the provider said of a credential.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CredentialHealth {
     /// The provider's own limit, while it holds.
     pub(crate) limited_until: Option<Timestamp>,
+    /// Since when the provider is out of order, if it is.
+    pub(crate) unavailable_since: Option<Timestamp>,
     /// The last word on the key; `None` if the provider was not asked since the start.
     pub(crate) verdict: Option<KeyVerdict>,
+}
+
+impl CredentialHealth {
+    /// When an outage is reported, if it lasts until then.
+    pub(crate) fn reported_at(&self) -> Option<Timestamp> {
+        Some(self.unavailable_since? + WORTH_REPORTING)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,9 +80,21 @@ fn ready(findings: &ProviderFindings<'_>) -> Condition {
         None => "; no namespace may use it until namespaceSelector is set",
         Some(_) => "",
     };
-    let verdict = match findings.revision {
-        Ok(_) => ("True", Reason::CredentialFound, format!("{}{selected}", findings.found)),
-        Err(blocked) => ("False", blocked.reason, blocked.message.clone()),
+    let reported = findings.health.reported_at().filter(|at| *at <= findings.now);
+    let outage = findings.health.unavailable_since.filter(|_| reported.is_some());
+    let found = findings.found;
+    let verdict = match (findings.revision, outage) {
+        (Ok(_), Some(since)) => (
+            "False",
+            Reason::ProviderUnavailable,
+            format!(
+                "{found}, but mints have failed since {}: the provider is out of order, or the way to it; one is tried each \
+                 second at most, and all that is due follows when one succeeds",
+                whole_second(since)
+            ),
+        ),
+        (Ok(_), None) => ("True", Reason::CredentialFound, format!("{found}{selected}")),
+        (Err(blocked), _) => ("False", blocked.reason, blocked.message.clone()),
     };
     condition(findings, ConditionType::Ready, verdict)
 }

@@ -3,7 +3,7 @@
 mod stands_still;
 
 use super::*;
-use crate::api::RealtimeToken;
+use crate::api::{Limits, RealtimeToken};
 use crate::token::Blocked;
 use crate::token::fixtures::{at, inputs, realtime_token as token, stored};
 use crate::token::lifecycle::restored_failures;
@@ -46,6 +46,8 @@ struct Case {
     target: TargetState,
     situation: Situation,
     single_use: bool,
+    lifetime: Lifetime,
+    asked: i64,
     now: Timestamp,
 }
 
@@ -57,6 +59,8 @@ fn fresh() -> Case {
         target: ours(1800, 1),
         situation: Situation::Settled,
         single_use: false,
+        lifetime: Lifetime::Chosen(Limits::new("OpenAI client secrets", 10, 7200)),
+        asked: 1800,
         now: at(60),
     }
 }
@@ -75,10 +79,14 @@ impl Case {
             seen: &seen,
             situation: &self.situation,
             provider: Some("openai".into()),
-            single_use: self.single_use.then_some(
-                "such a token serves one session: the first reader of the Secret uses it up. Mint one for each \
-                 session instead, or choose a kind that can be shared",
-            ),
+            kind: TokenKind {
+                single_use: self.single_use.then_some(
+                    "such a token serves one session: the first reader of the Secret uses it up. Mint one for each \
+                     session instead, or choose a kind that can be shared",
+                ),
+                lifetime: Some(self.lifetime),
+                asked: Some(SignedDuration::from_secs(self.asked)),
+            },
         })
     }
 
@@ -159,6 +167,43 @@ fn ready_ends_at_the_floor_and_says_why() {
     };
     short.is(ConditionType::Ready, "False", Reason::LifetimeTooShort);
     short.is(ConditionType::FreshnessGuaranteed, "False", Reason::LifetimeTooShort);
+}
+
+/// A larger `expirationSeconds` is not advised to who has asked for more than was granted, or for the most.
+#[test]
+fn a_life_that_is_too_short_says_what_helps() {
+    let limits = Limits::new("such tokens", 10, 300);
+    let granted_less = "the provider granted 29 s of the 1800 s asked for, so a larger expirationSeconds won't help";
+    for (lifetime, asked, life, says) in [
+        (fresh().lifetime, 1800, 30, granted_less),
+        (Lifetime::InBlock, 1800, 30, granted_less),
+        (fresh().lifetime, 31, 30, "raise expirationSeconds or lower"),
+        (Lifetime::Offered(limits), 0, 30, "raise expirationSeconds or lower"),
+        (
+            Lifetime::Offered(limits),
+            300,
+            300,
+            "such tokens live 300 s at most: lower",
+        ),
+        (Lifetime::Fixed(30), 30, 30, "the provider alone decides"),
+        (Lifetime::Stated, 0, 30, "the provider alone decides"),
+    ] {
+        let case = Case {
+            target: ours(life, 1),
+            lifetime,
+            asked,
+            now: at(1),
+            ..fresh()
+        };
+        let message = case.is(ConditionType::FreshnessGuaranteed, "False", Reason::LifetimeTooShort);
+        assert!(message.contains(says), "{message}");
+        assert!(message.len() < 500, "{message}");
+        if life < 90 {
+            let message = case.is(ConditionType::Ready, "False", Reason::LifetimeTooShort);
+            assert!(message.contains(says), "{message}");
+            assert!(message.ends_with("lower minRemainingSeconds"), "{message}");
+        }
+    }
 }
 
 #[test]

@@ -43,7 +43,13 @@ fn answers() -> Vec<Answer> {
         says,
         class,
     };
-    let failed = |name, fault, says, class| answer(name, fault, "MintFailed", says, class);
+    let failed = |name, fault, says, class| {
+        let reason = match class {
+            Unavailable => "ProviderUnavailable",
+            Rejected | Throttled(_) => "MintFailed",
+        };
+        answer(name, fault, reason, says, class)
+    };
     let status = Fault::status;
     vec![
         answer(

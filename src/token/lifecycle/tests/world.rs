@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::api::{ConditionType, RealtimeToken, RealtimeTokenStatus, Reason};
 use crate::token::fixtures::{at, inputs, issued, minted, realtime_token, stored};
 use crate::token::lifecycle::{MintEnd, Order, StoreOrder, WriteEnd, WrittenStatus};
-use crate::token::report::{Findings, status};
+use crate::token::report::{Findings, TokenKind, status};
 use crate::token::secret::{Issued, Stored, TargetState};
 use crate::token::{Effect, Event, Lifecycle, MintError, MintInputs, Observation, Trigger};
 
@@ -129,7 +129,7 @@ impl World {
                     seen: &seen,
                     situation,
                     provider: Some("openai".into()),
-                    single_use: None,
+                    kind: TokenKind::default(),
                 };
                 self.write_status(status(&findings))?;
             }
@@ -142,7 +142,7 @@ impl World {
                     let now = self.now;
                     let end = self.mint(trigger);
                     self.may_die()?;
-                    self.lifecycle.step(Event::MintEnded { end, now })
+                    self.lifecycle.step(Event::MintEnded { end, turn: None, now })
                 }
                 Effect::Write(order) => {
                     let end = self.write(&order);

@@ -17,11 +17,11 @@ fn provider() -> ClusterRealtimeProvider {
 
 fn health(revision: &str, result: Result<(), &str>) -> CredentialHealth {
     CredentialHealth {
-        limited_until: None,
         verdict: Some(KeyVerdict {
             revision: revision.to_owned(),
             result: result.map_err(str::to_owned),
         }),
+        ..CredentialHealth::default()
     }
 }
 
@@ -129,11 +129,32 @@ fn a_limit_is_reported_while_it_holds() {
     let none = ClusterRealtimeProviderStatus::default();
     let limited = CredentialHealth {
         limited_until: Some(at(30) + jiff::SignedDuration::from_millis(400)),
-        verdict: None,
+        ..CredentialHealth::default()
     };
     let reported = status(&none, &limited, 29).rate_limit.unwrap();
     assert_eq!(reported.limited_until.unwrap().0, at(30), "whole seconds");
     assert_eq!(status(&none, &limited, 31).rate_limit, None);
+}
+
+/// One that lasts: a status that changes with every hiccup would be written all the time.
+#[test]
+fn an_outage_that_lasts_is_reported_and_is_no_verdict_on_the_key() {
+    let accepted = status(&ClusterRealtimeProviderStatus::default(), &health("r1", Ok(())), 0);
+    let out = CredentialHealth {
+        unavailable_since: Some(at(100)),
+        ..health("r1", Ok(()))
+    };
+    assert_eq!(status(&accepted, &out, 129), accepted);
+    let reported = status(&accepted, &out, 130);
+    assert_eq!(brief(&reported), [("Ready", "False", "ProviderUnavailable"), ACCEPTED]);
+    assert_eq!(
+        status(&reported, &out, 500),
+        reported,
+        "nothing is written while nothing changes"
+    );
+    let failure = new_provider_failure(&accepted, &reported).unwrap();
+    assert!(failure.message.contains("since 2026"), "{}", failure.message);
+    assert_eq!(brief(&status(&reported, &health("r1", Ok(())), 501)), [READY, ACCEPTED]);
 }
 
 #[test]

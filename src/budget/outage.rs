@@ -1,0 +1,177 @@
+//! Whether the provider is out of order for the tokens of one credential, and how far apart their mints begin meanwhile
+//! and just after.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use jiff::{SignedDuration, Timestamp};
+
+/// The provider is out of order after so many failures since the last token.
+const OUT_AT: u32 = 4;
+/// More failures of one RealtimeToken don't count: its own spec may be their cause.
+const COUNTED_OF_EACH: u32 = 2;
+/// How far apart mints begin while the provider is out of order.
+const PROBE_EVERY: SignedDuration = SignedDuration::from_secs(1);
+/// Over what time the mints that have waited begin once the provider is back.
+const SPREAD: SignedDuration = SignedDuration::from_secs(5);
+/// Few of them need not be spread so far.
+const FARTHEST_SPREAD: SignedDuration = SignedDuration::from_millis(100);
+/// No RealtimeToken that has failed comes back later.
+const LONGEST_TURN: SignedDuration = SignedDuration::from_mins(10);
+/// A RealtimeToken that has not failed again by now has another key, or is asked for no longer.
+const FORGET_AFTER: SignedDuration = SignedDuration::from_mins(15);
+
+#[derive(Debug)]
+pub(super) struct Outage<K> {
+    /// RealtimeTokens whose last mint failed since the provider is out of order, or seems to be.
+    failing: HashMap<K, Failing>,
+    since: Option<Timestamp>,
+    /// When the last outage ended.
+    ended: Option<Timestamp>,
+    /// When a token was granted last.
+    granted: Option<Timestamp>,
+    pace: Option<Pace>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    /// How often, since a token was granted.
+    failed: u32,
+    last: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    interval: SignedDuration,
+    next: Timestamp,
+    until: Option<Timestamp>,
+}
+
+impl<K: Clone + Eq + Hash> Outage<K> {
+    pub(super) fn new() -> Self {
+        Self {
+            failing: HashMap::new(),
+            since: None,
+            ended: None,
+            granted: None,
+            pace: None,
+        }
+    }
+
+    /// Takes in a failure. Returns false if it says nothing of now, since an outage has ended after its mint `began`.
+    pub(super) fn failed(&mut self, token: &K, began: Timestamp, now: Timestamp) -> bool {
+        if self.ended.is_some_and(|ended| began < ended && ended <= now) {
+            return false;
+        }
+        let failed = self.failing.get(token).map_or(0, |known| known.failed);
+        let failed = failed.saturating_add(1);
+        self.failing.insert(token.clone(), Failing { failed, last: now });
+        true
+    }
+
+    /// Takes in the failures that a RealtimeToken knows of itself, after a restart. Returns false if an outage has ended
+    /// since.
+    pub(super) fn knows(&mut self, token: &K, failed: u32, last: Timestamp) -> bool {
+        if self.ended.is_some_and(|ended| last < ended) {
+            return false;
+        }
+        if self.granted.is_none_or(|granted| granted <= last) {
+            self.failing.entry(token.clone()).or_insert(Failing { failed, last });
+        }
+        true
+    }
+
+    /// The provider has answered this RealtimeToken otherwise, or it is gone.
+    pub(super) fn forget(&mut self, token: &K) {
+        self.failing.remove(token);
+    }
+
+    /// The provider has granted a token: whatever ails a single RealtimeToken, it is in order. Returns who waits for that,
+    /// if an outage has ended with it.
+    pub(super) fn granted<V>(&mut self, queued: &HashMap<K, V>, now: Timestamp) -> Option<Vec<K>> {
+        self.granted = Some(now);
+        for failing in self.failing.values_mut() {
+            failing.failed = 0;
+        }
+        self.end(queued, now)
+    }
+
+    fn end<V>(&mut self, queued: &HashMap<K, V>, now: Timestamp) -> Option<Vec<K>> {
+        self.since.take()?;
+        self.ended = Some(now);
+        let waiting = i32::try_from(self.waiting(queued)).unwrap_or(i32::MAX).max(1);
+        self.pace = Some(Pace {
+            interval: (SPREAD / waiting).min(FARTHEST_SPREAD),
+            next: now,
+            until: Some(now + SPREAD * 2), // looking at them takes time, too
+        });
+        Some(self.failing.keys().cloned().collect())
+    }
+
+    /// Lets go of what is old, and notices an outage that begins, or ends without a token.
+    pub(super) fn settle<V>(&mut self, queued: &HashMap<K, V>, now: Timestamp) -> Option<Vec<K>> {
+        self.failing.retain(|_, it| now.duration_since(it.last) < FORGET_AFTER);
+        self.ended.take_if(|ended| now.duration_since(*ended) >= FORGET_AFTER);
+        self.pace.take_if(|pace| pace.until.is_some_and(|until| until <= now));
+        let failures: u32 = self.failing.values().map(|it| it.failed.min(COUNTED_OF_EACH)).sum();
+        match self.since {
+            Some(_) if failures < OUT_AT => self.end(queued, now),
+            None if failures >= OUT_AT => {
+                self.since = Some(now);
+                self.pace = Some(Pace {
+                    interval: PROBE_EVERY,
+                    next: now + PROBE_EVERY,
+                    until: None,
+                });
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Since when the provider is out of order, if it is.
+    pub(super) const fn since(&self) -> Option<Timestamp> {
+        self.since
+    }
+
+    pub(super) fn is_failing(&self, token: &K) -> bool {
+        self.failing.contains_key(token)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.failing.is_empty() && self.ended.is_none()
+    }
+
+    /// When the next mint may begin, if not at once.
+    pub(super) fn next(&self, now: Timestamp) -> Option<Timestamp> {
+        let pace = self.pace.as_ref()?;
+        // A clock that is set back must not stop the mints.
+        Some(pace.next.min(now + pace.interval)).filter(|next| *next > now)
+    }
+
+    /// A mint begins.
+    pub(super) fn begin(&mut self, now: Timestamp) {
+        if let Some(pace) = &mut self.pace {
+            pace.next = now + pace.interval;
+        }
+    }
+
+    /// While the provider is out of order: when it is the turn of a RealtimeToken that has so many others ahead of it.
+    pub(super) fn turn(&self, ahead: usize, now: Timestamp) -> Option<Timestamp> {
+        self.since?;
+        let wait = PROBE_EVERY * i32::try_from(ahead).unwrap_or(i32::MAX).min(86_400);
+        Some(self.next(now).unwrap_or(now) + wait)
+    }
+
+    /// The same for one that fails now, to come back after all others.
+    pub(super) fn turn_after_failure<V>(&self, queued: &HashMap<K, V>, now: Timestamp) -> Option<Timestamp> {
+        let turn = self.turn(self.waiting(queued), now)?;
+        Some(turn.min(now + LONGEST_TURN))
+    }
+
+    /// How many wait for a turn: those that are `queued`, and those that have failed and come back.
+    fn waiting<V>(&self, queued: &HashMap<K, V>) -> usize {
+        let back = self.failing.keys().filter(|token| !queued.contains_key(token));
+        queued.len() + back.count()
+    }
+}

@@ -1,0 +1,85 @@
+//! A provider that is out of order, as one RealtimeToken sees it.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::*;
+use crate::token::MintError;
+
+/// After a mint that failed at 60, when the others' turns leave this one for `turn`.
+fn failed(error: MintError, turn: Option<Timestamp>) -> Lifecycle {
+    let token = realtime_token();
+    let mut lifecycle = Lifecycle::restore(&token);
+    let Effect::Mint { pending, .. } = look(&mut lifecycle, at(60)).effect else {
+        panic!("due")
+    };
+    lifecycle.step(Event::MintStarted(pending));
+    let end = MintEnd::Failed(error);
+    lifecycle.step(Event::MintEnded { end, turn, now: at(60) });
+    lifecycle
+}
+
+fn look(lifecycle: &mut Lifecycle, now: Timestamp) -> Step {
+    let token = realtime_token();
+    let seen = Observation {
+        now,
+        ..looked(&token, TargetState::Absent, wanted())
+    };
+    lifecycle.step(Event::Looked(&seen))
+}
+
+#[test]
+fn the_turn_counts_where_it_is_later_than_the_backoff() {
+    for (turn, until) in [(None, 61..=62), (Some(at(61)), 61..=62), (Some(at(200)), 200..=200)] {
+        let lifecycle = failed(MintError::unavailable("down"), turn);
+        let next = lifecycle.mint_failures.unwrap().next.duration_since(at(0)).as_secs();
+        assert!(until.contains(&next), "{turn:?}: {next}");
+    }
+}
+
+#[test]
+fn only_a_backoff_that_waits_for_the_provider_ends_when_the_turn_comes() {
+    let rejected = MintError::Rejected {
+        credential: false,
+        message: "no such model".into(),
+    };
+    for (error, ends) in [
+        (MintError::unavailable("down"), true),
+        (rejected, false),
+        (MintError::internal("no random numbers"), false),
+    ] {
+        let mut lifecycle = failed(error.clone(), Some(at(200)));
+        assert!(matches!(look(&mut lifecycle, at(60)).effect, Effect::Wait(_)));
+        lifecycle.step(Event::TurnCame);
+        let minted = matches!(look(&mut lifecycle, at(60)).effect, Effect::Mint { .. });
+        assert_eq!(minted, ends, "{error:?}");
+    }
+}
+
+/// The turn is an estimate: it is not written anew whenever it is made.
+#[test]
+fn a_turn_that_moves_little_stands_in_the_status_as_it_is() {
+    let token = realtime_token();
+    let reported = |prior: i64, until: i64, reason| {
+        let mut seen = looked(&token, TargetState::Absent, wanted());
+        seen.prior.next_attempt_time = Some(Time(at(prior)));
+        let limit = Limit {
+            until: at(until),
+            key: "key".into(),
+            reason,
+        };
+        let deferred = Event::MintDeferred {
+            seen: &seen,
+            limit: Some(limit),
+        };
+        let Some(Situation::MintFailing(waiting)) = Lifecycle::restore(&token).step(deferred).situation else {
+            panic!("nothing is said")
+        };
+        assert!(waiting.message.contains(&waiting.next.to_string()), "{waiting:?}");
+        waiting.next
+    };
+    let out = Reason::ProviderUnavailable;
+    assert_eq!(reported(300, 340, out), at(300));
+    assert_eq!(reported(300, 361, out), at(361));
+    assert_eq!(reported(50, 90, out), at(90), "the reported one is over");
+    assert_eq!(reported(300, 340, Reason::RateLimited), at(340), "that is no estimate");
+}
