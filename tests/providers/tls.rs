@@ -147,7 +147,8 @@ async fn a_built_in_host_behind_an_inspecting_proxy() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
     assert!(output.stdout.is_empty());
-    let sentence = "OpenAI answered 401 (invalid_api_key). Check the API key in the Secret. Request id req_standin_";
+    let sentence = "OpenAI answered 401 (invalid_api_key). Check the API key in the variable OPENAI_API_KEY. Request id \
+                    req_standin_";
     assert!(stderr.contains(sentence), "{stderr}");
 
     let output = through_proxy(&front, &spec, &[("CA_BUNDLE", ca)]).await;

@@ -49,11 +49,17 @@ fn listed(refusals: &[Refusal]) -> String {
 
 /// The documents of a text. JSON is tried first: not all of it is YAML.
 fn documents(text: &str) -> Result<Vec<Value>, String> {
-    if let Ok(json) = serde_json::from_str(text) {
-        return Ok(vec![json]);
+    let json = serde_json::from_str(text).ok();
+    let read = serde_saphyr::from_multiple(text);
+    if let Some(json) = json {
+        // serde_json takes the last of two fields of one name; the API server takes neither.
+        return match &read {
+            Err(problem) if is_duplicate(problem) => Err(first_line(problem)),
+            _ => Ok(vec![json]),
+        };
     }
-    let mut documents: Vec<Value> = serde_saphyr::from_multiple(text)
-        .map_err(|problem| format!("is neither YAML nor JSON: {}", first_line(&problem)))?;
+    let mut documents: Vec<Value> =
+        read.map_err(|problem| format!("is neither YAML nor JSON: {}", first_line(&problem)))?;
     documents.retain(|document| !document.is_null());
     Ok(documents)
 }
@@ -84,6 +90,13 @@ fn chosen(mut documents: Vec<Value>, name: Option<&str>) -> Result<Value, String
             names.join(", ")
         )),
     }
+}
+
+fn is_duplicate(problem: &serde_saphyr::Error) -> bool {
+    matches!(
+        problem.without_snippet(),
+        serde_saphyr::Error::DuplicateMappingKey { .. }
+    )
 }
 
 /// A parser's message without the picture of the text that follows it.
@@ -267,6 +280,9 @@ mod tests {
         assert!(asked("  openai: {model: m}\n  suspend: yes\n").is_ok());
         let said = refused("  openai: {model: m, model: n}\n");
         assert!(said.contains("duplicate"), "{said}");
+        let json = r#"{"kind": "RealtimeToken", "spec": {"suspend": true, "suspend": false}}"#;
+        let said = parse(json, None).unwrap_err();
+        assert!(said.contains("duplicate mapping key: suspend"), "{said}");
     }
 
     #[test]
