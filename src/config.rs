@@ -31,6 +31,10 @@ pub enum Command {
     ///
     /// Reads a RealtimeToken manifest and asks its provider with the same code as the controller. The key comes from
     /// the environment variables of the provider's own SDK (OPENAI_API_KEY, ELEVENLABS_API_KEY) or from files.
+    /// The manifest is held against the CRD of this version, CEL rules included, and refused in the API server's words.
+    ///
+    /// Exit codes: 0 if there is a token, or an explanation; 1 if there is none, with the reason on standard error; 2 for
+    /// arguments that can't be understood. Warnings and notes go to standard error and change no exit code.
     Mint(MintArgs),
 }
 

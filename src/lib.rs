@@ -15,7 +15,7 @@
 //! | [`controller`] | look, step, report, perform |
 //! | [`leader`] | of several replicas one works: a pure step on the Lease, and its loop |
 //! | [`metrics`], [`server`], [`health`], [`telemetry`] | what Prometheus, probes and people see |
-//! | [`config`], [`cli`] | the command line, validated; the subcommands without a controller |
+//! | [`config`], [`cli`] | the command line, validated; the subcommands without a controller, and the CRD as they check it |
 //! | [`clock`] | the only reader of the wall clock |
 //! | `template` | MiniJinja as `target.template`, `http` and `jwt` use it |
 //!

@@ -44,7 +44,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         }
         Command::Mint(args) => {
             let token = runtime.block_on(cli::mint::mint(args))?;
-            print(&format!("{token}\n"))
+            token.map_or(Ok(()), |token| print(&format!("{token}\n")))
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Spec + provider object + policy -> the mint to make and its key, or what stands in the way.
 
+mod credential;
 mod fingerprint;
 
 use std::collections::BTreeMap;
@@ -8,9 +9,10 @@ use jiff::SignedDuration;
 use kube::ResourceExt;
 use kube::core::{Selector, SelectorExt};
 
+pub use self::credential::{CredentialRef, Identity, KeyRef};
 use crate::api::{
     ClusterRealtimeProvider, Lifetime, Limits, Policy, RateLimit, RealtimeToken, RealtimeTokenSpec, Reason,
-    SecretField, SecretKeyRef, one_block_message,
+    one_block_message,
 };
 use crate::mint::{Ask, EndpointPolicy};
 use crate::providers::{AccountMismatch, Block, Provider};
@@ -20,7 +22,8 @@ use crate::token::secret::template;
 /// The life to ask for where the provider lets us choose and the spec doesn't.
 const DEFAULT_EXPIRATION: i64 = 1800;
 
-const ONE_CREDENTIAL: &str = "set exactly one of credentials.secretRef and credentials.providerRef";
+const ONE_CREDENTIAL: &str =
+    "set exactly one of credentials.secretRef, credentials.providerRef and credentials.workloadIdentity";
 
 /// What can't be read from the RealtimeToken itself.
 #[derive(Clone, Copy, Debug)]
@@ -36,42 +39,10 @@ pub struct ResolveContext<'a> {
 #[derive(Clone, Debug)]
 pub struct Resolved {
     pub ask: Ask,
-    pub key: KeyRef,
+    pub credential: CredentialRef,
     /// Hash of what makes the token.
     pub fingerprint: String,
     pub rate_limit: Option<RateLimit>,
-}
-
-/// A key of a Secret in a namespace. Two RealtimeTokens with equal ones share a budget.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct KeyRef {
-    /// The namespace: the RealtimeToken's own, or the operator's.
-    pub namespace: String,
-    pub name: String,
-    pub key: String,
-}
-
-impl KeyRef {
-    /// The key that a reference names, or else the one of the provider's first field.
-    pub(crate) fn new(namespace: &str, secret: &SecretKeyRef, secret_fields: &[SecretField]) -> Self {
-        let key = || secret_fields.first().map_or("api-key", |field| field.key).to_owned();
-        Self {
-            namespace: namespace.to_owned(),
-            name: secret.name.clone(),
-            key: secret.key.clone().unwrap_or_else(key),
-        }
-    }
-
-    pub(crate) fn of_provider(operator_namespace: &str, provider: &ClusterRealtimeProvider) -> Self {
-        let secret_fields = Block::account_secret_fields(&provider.spec.accounts);
-        Self::new(operator_namespace, &provider.spec.credentials.secret_ref, secret_fields)
-    }
-}
-
-impl std::fmt::Display for KeyRef {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "key {} of Secret {}/{}", self.key, self.namespace, self.name)
-    }
 }
 
 /// Resolves a RealtimeToken, or gives the reason and message of a condition.
@@ -79,17 +50,11 @@ pub fn resolve(token: &RealtimeToken, context: &ResolveContext<'_>) -> Result<Re
     let spec = &token.spec;
     let mut block = block_of(spec)?;
     let provider = lent_by(token, context)?;
-    let (namespace, secret) = match (provider, &spec.credentials.secret_ref) {
-        (Some(provider), _) => {
-            adopt_account(&mut block, provider)?;
-            let secret = &provider.spec.credentials.secret_ref;
-            (context.operator_namespace.to_owned(), secret)
-        }
-        (None, Some(secret)) => (token.namespace().unwrap_or_default(), secret),
-        (None, None) => return Err(invalid(ONE_CREDENTIAL)),
-    };
+    if let Some(provider) = provider {
+        adopt_account(&mut block, provider)?;
+    }
     let adapter = block.provider();
-    let key = KeyRef::new(&namespace, secret, adapter.secret_fields());
+    let credential = credential(token, adapter, provider, context)?;
     let policy = provider.and_then(|provider| provider.spec.policy.as_ref());
     let expiration = expiration(spec, &block, policy)?;
     if let Some(allowed) = policy.and_then(|policy| policy.allowed_models.as_ref()) {
@@ -98,6 +63,9 @@ pub fn resolve(token: &RealtimeToken, context: &ResolveContext<'_>) -> Result<Re
     }
     adapter.validate().map_err(|problem| invalid(problem.to_string()))?;
     adapter.lifetime().admit(expiration).map_err(invalid)?;
+    if let CredentialRef::Identity(identity) = &credential {
+        identity.check(adapter, context.endpoints)?;
+    }
     context
         .endpoints
         .check(&adapter.endpoint())
@@ -110,10 +78,34 @@ pub fn resolve(token: &RealtimeToken, context: &ResolveContext<'_>) -> Result<Re
     let fingerprint = fingerprint::of_ask(&ask, templates);
     Ok(Resolved {
         ask,
-        key,
+        credential,
         fingerprint,
         rate_limit: provider.and_then(|provider| provider.spec.rate_limit),
     })
+}
+
+/// The credential of the ClusterRealtimeProvider, or else the RealtimeToken's own.
+fn credential(
+    token: &RealtimeToken,
+    adapter: &dyn Provider,
+    provider: Option<&ClusterRealtimeProvider>,
+    context: &ResolveContext<'_>,
+) -> Result<CredentialRef, Blocked> {
+    let own = &token.spec.credentials;
+    let (namespace, secret, identity) = match provider {
+        Some(provider) => {
+            let platform = &provider.spec.credentials;
+            let namespace = context.operator_namespace.to_owned();
+            (namespace, &platform.secret_ref, &platform.workload_identity)
+        }
+        None => (
+            token.namespace().unwrap_or_default(),
+            &own.secret_ref,
+            &own.workload_identity,
+        ),
+    };
+    CredentialRef::new(&namespace, secret.as_ref(), identity.as_ref(), adapter.secret_fields())
+        .ok_or_else(|| invalid(ONE_CREDENTIAL))
 }
 
 /// The ClusterRealtimeProvider that lends its account, if the spec names one.
@@ -122,10 +114,11 @@ fn lent_by<'a>(
     context: &ResolveContext<'a>,
 ) -> Result<Option<&'a ClusterRealtimeProvider>, Blocked> {
     let credentials = &token.spec.credentials;
-    let reference = match (&credentials.secret_ref, &credentials.provider_ref) {
-        (Some(_), None) => return Ok(None),
-        (None, Some(reference)) => reference,
-        _ => return Err(invalid(ONE_CREDENTIAL)),
+    let own = credentials.secret_ref.is_some() || credentials.workload_identity.is_some();
+    let reference = match &credentials.provider_ref {
+        None => return Ok(None),
+        Some(reference) if !own => reference,
+        Some(_) => return Err(invalid(ONE_CREDENTIAL)),
     };
     let provider = context.provider.ok_or_else(|| {
         Blocked::new(

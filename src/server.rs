@@ -1,5 +1,7 @@
 //! /livez, /readyz and /metrics on one port.
 
+mod connections;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +30,8 @@ pub async fn serve(address: SocketAddr, health: Arc<Health>, metrics: Arc<Metric
     let app = router(health, metrics);
     let listener = TcpListener::bind(address).await?;
     tracing::info!(address = %listener.local_addr()?, "serving /livez, /readyz and /metrics");
-    axum::serve(listener, app).await
+    connections::serve(listener, app).await;
+    Ok(())
 }
 
 fn router(health: Arc<Health>, metrics: Arc<Metrics>) -> Router {

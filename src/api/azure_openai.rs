@@ -2,7 +2,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Facts, Lifetime, Limits, OpenAi, OpenAiKind, ProviderBlock, SecretField, rules};
+use super::{AzureExchange, Facts, Lifetime, Limits, OpenAi, OpenAiKind, ProviderBlock, SecretField, rules};
 
 /// Azure OpenAI (Microsoft Foundry) Realtime client secrets (`POST /openai/v1/realtime/client_secrets`, the generally
 /// available path). The life is always asked for (`expires_after`), within OpenAI's limits, for Microsoft's reference
@@ -30,7 +30,13 @@ pub struct AzureOpenAi {
 
 impl AzureOpenAi {
     /// Where Microsoft Entra signs applications in, unless `entra.authority` says otherwise.
-    pub(crate) const AUTHORITY: &'static str = "https://login.microsoftonline.com";
+    pub(crate) const AUTHORITY: &'static str = AzureExchange::ORIGIN;
+    /// One way of signing in to Microsoft Entra.
+    pub(crate) const ONE_SIGN_IN: (&'static str, &'static str) = (
+        "!has(self.azureOpenAI.entra) || !has(self.credentials.workloadIdentity)",
+        "azureOpenAI.entra: signs in with a client secret, which credentials.workloadIdentity does without; remove one \
+         of them",
+    );
     /// The message about a block without an address.
     pub const NOWHERE: &'static str =
         "azureOpenAI.resource: name the Azure OpenAI resource, the first part of https://NAME.openai.azure.com";
@@ -50,16 +56,23 @@ impl ProviderBlock for AzureOpenAi {
         origins: &["https://*.openai.azure.com", Self::AUTHORITY],
         secret_prefixes: &["ek-", "ek_"],
         config_has_model: true,
+        exchanges: &["azure"],
         ..Facts::DEFAULT
     };
-    const RULES: &'static [(&'static str, &'static str)] = &[(
-        "has(self.credentials.providerRef) || has(self.azureOpenAI.resource) || has(self.azureOpenAI.endpoint)",
-        Self::NOWHERE,
-    )];
-    const ACCOUNT_RULES: &'static [(&'static str, &'static str)] = &[(
-        "has(self.azureOpenAI.resource) || has(self.azureOpenAI.endpoint)",
-        Self::NOWHERE,
-    )];
+    const RULES: &'static [(&'static str, &'static str)] = &[
+        (
+            "has(self.credentials.providerRef) || has(self.azureOpenAI.resource) || has(self.azureOpenAI.endpoint)",
+            Self::NOWHERE,
+        ),
+        Self::ONE_SIGN_IN,
+    ];
+    const ACCOUNT_RULES: &'static [(&'static str, &'static str)] = &[
+        (
+            "has(self.azureOpenAI.resource) || has(self.azureOpenAI.endpoint)",
+            Self::NOWHERE,
+        ),
+        Self::ONE_SIGN_IN,
+    ];
 }
 
 /// The account side of Azure OpenAI.

@@ -16,6 +16,12 @@ pub struct AzureSpeech {
 }
 
 impl AzureSpeech {
+    /// Where access tokens of Microsoft Entra are taken.
+    pub(crate) const OWN_DOMAIN: (&'static str, &'static str) = (
+        "!has(self.credentials.workloadIdentity) || has(self.azureSpeech.resource)",
+        "azureSpeech.resource: with credentials.workloadIdentity name a resource with a custom domain; a region's host \
+         takes no access tokens of Microsoft Entra",
+    );
     /// The message about a block with no address or with two.
     pub const ONE_PLACE: &'static str =
         "azureSpeech: set region or resource (a custom domain), not both; a token works only where it was issued";
@@ -31,17 +37,24 @@ impl ProviderBlock for AzureSpeech {
             "https://*.api.cognitive.microsoft.com",
             "https://*.cognitiveservices.azure.com",
         ],
+        exchanges: &["azure"],
         ..Facts::DEFAULT
     };
-    const RULES: &'static [(&'static str, &'static str)] = &[(
-        "has(self.credentials.providerRef) || \
-         has(self.azureSpeech.region) != has(self.azureSpeech.resource)",
-        Self::ONE_PLACE,
-    )];
-    const ACCOUNT_RULES: &'static [(&'static str, &'static str)] = &[(
-        "has(self.azureSpeech.region) != has(self.azureSpeech.resource)",
-        Self::ONE_PLACE,
-    )];
+    const RULES: &'static [(&'static str, &'static str)] = &[
+        (
+            "has(self.credentials.providerRef) || \
+             has(self.azureSpeech.region) != has(self.azureSpeech.resource)",
+            Self::ONE_PLACE,
+        ),
+        Self::OWN_DOMAIN,
+    ];
+    const ACCOUNT_RULES: &'static [(&'static str, &'static str)] = &[
+        (
+            "has(self.azureSpeech.region) != has(self.azureSpeech.resource)",
+            Self::ONE_PLACE,
+        ),
+        Self::OWN_DOMAIN,
+    ];
 }
 
 /// The account side of Azure Speech.

@@ -1,10 +1,12 @@
 //! The CEL rules of `spec` that are about provider blocks.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::Value;
 
-use super::{PROVIDER_FIELDS, ProviderBlock, account_rules, block_rules};
+use super::{PROVIDER_FIELDS, ProviderBlock, account_rules, block_rules, facts_by_field};
 
 /// All that one block asks of `spec`.
 #[derive(Clone, Debug)]
@@ -58,12 +60,12 @@ pub fn one_block_message() -> String {
 
 /// The rules of a RealtimeToken's spec about its provider blocks.
 pub(super) fn of_token() -> Vec<ValidationRule> {
-    vec![one_block(), by_block(&block_rules())]
+    vec![one_block(), by_block(&block_rules()), exchanges()]
 }
 
 /// The rules of a ClusterRealtimeProvider's spec about its accounts.
 pub(super) fn of_provider() -> Vec<ValidationRule> {
-    vec![one_block(), by_block(&account_rules())]
+    vec![one_block(), by_block(&account_rules()), exchanges()]
 }
 
 fn one_block() -> ValidationRule {
@@ -76,6 +78,48 @@ fn one_block() -> ValidationRule {
         message: Some(one_block_message()),
         ..ValidationRule::default()
     }
+}
+
+/// Which blocks take the access tokens of which exchange.
+fn exchanges() -> ValidationRule {
+    let identity = "self.credentials.workloadIdentity";
+    let taking = facts_by_field()
+        .into_iter()
+        .filter(|(_, facts)| !facts.exchanges.is_empty());
+    let allowed: Vec<_> = taking
+        .map(|(field, facts)| {
+            let set = facts
+                .exchanges
+                .iter()
+                .map(|exchange| format!("has({identity}.{exchange})"));
+            format!("has(self.{field}) && ({})", set.collect::<Vec<_>>().join(" || "))
+        })
+        .collect();
+    ValidationRule {
+        rule: format!("!has({identity}) || {}", allowed.join(" || ")),
+        message: Some(exchange_message()),
+        ..ValidationRule::default()
+    }
+}
+
+/// The message about a block that doesn't take the access tokens of an exchange.
+#[must_use]
+pub fn exchange_message() -> String {
+    let mut by_exchanges = BTreeMap::<String, Vec<&str>>::new();
+    for (field, facts) in facts_by_field() {
+        if !facts.exchanges.is_empty() {
+            let exchanges = listed(facts.exchanges, "or");
+            by_exchanges.entry(exchanges).or_default().push(field);
+        }
+    }
+    let pairs: Vec<_> = by_exchanges
+        .iter()
+        .map(|(exchanges, fields)| format!("{exchanges} with {}", listed(fields, "and")))
+        .collect();
+    format!(
+        "credentials.workloadIdentity: {}; the other providers take a stored key only, so use secretRef",
+        pairs.join(", ")
+    )
 }
 
 /// One rule for all blocks. With one for each, CEL took a sixth of the API server's work for a rotation: every write of

@@ -65,6 +65,11 @@ macro_rules! kinds {
         /// What each of them mints, in a line.
         pub const PROVIDER_SUMMARIES: &[&str] = &[$($block),*];
 
+        /// The facts of each block, by its field.
+        pub(crate) fn facts_by_field() -> Vec<(&'static str, &'static Facts)> {
+            vec![$(($name, <$Block as ProviderBlock>::FACTS)),*]
+        }
+
         /// What each block asks of the `spec` of a RealtimeToken.
         #[must_use]
         pub fn block_rules() -> Vec<BlockRules> {

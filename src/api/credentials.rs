@@ -1,14 +1,13 @@
 use kube::KubeSchema;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rules;
+use super::{WorkloadIdentity, rules};
 
-/// Where the provider's long-lived API key comes from.
+/// What the provider is asked with: an API key, or an access token that a ServiceAccount's token is exchanged for.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.secretRef) != has(self.providerRef)")
-    .message("set exactly one of credentials.secretRef (a Secret of this namespace) and credentials.providerRef (a ClusterRealtimeProvider)"))]
+#[x_kube(validation = Rule::new("[has(self.secretRef), has(self.providerRef), has(self.workloadIdentity)].exists_one(x, x)")
+    .message("set exactly one of credentials.secretRef (a Secret of this namespace), credentials.providerRef (a ClusterRealtimeProvider) and credentials.workloadIdentity (a ServiceAccount of this namespace)"))]
 pub struct Credentials {
     /// A Secret of this namespace that holds the API key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -16,6 +15,9 @@ pub struct Credentials {
     /// A ClusterRealtimeProvider: the platform team's key, which never enters this namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_ref: Option<ProviderRef>,
+    /// A ServiceAccount of this namespace, whose token is exchanged for an access token of the provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_identity: Option<WorkloadIdentity>,
 }
 
 /// A key of a Secret. The namespace is never chosen here: it is the RealtimeToken's own, or the operator's for a
@@ -45,10 +47,16 @@ pub struct ProviderRef {
     pub name: String,
 }
 
-/// The key of a ClusterRealtimeProvider, always in the operator's own namespace.
-#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+/// The credential of a ClusterRealtimeProvider, always in the operator's own namespace.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.secretRef) != has(self.workloadIdentity)")
+    .message("set exactly one of credentials.secretRef (a Secret of the operator's namespace) and credentials.workloadIdentity (a ServiceAccount of the operator's namespace)"))]
 pub struct PlatformCredentials {
     /// A Secret in the operator's own namespace.
-    pub secret_ref: SecretKeyRef,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretKeyRef>,
+    /// A ServiceAccount in the operator's own namespace, whose token is exchanged for an access token of the provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_identity: Option<WorkloadIdentity>,
 }

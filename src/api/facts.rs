@@ -39,6 +39,8 @@ pub struct Facts {
     pub config_has_model: bool,
     /// Whether it answers 400 for a wrong key as well.
     pub wrong_key_is_400: bool,
+    /// The exchanges of `credentials.workloadIdentity` whose access tokens it takes in place of a key, by their fields.
+    pub exchanges: &'static [&'static str],
 }
 
 impl Facts {
@@ -52,6 +54,7 @@ impl Facts {
         secret_prefixes: &[],
         config_has_model: false,
         wrong_key_is_400: false,
+        exchanges: &[],
     };
 }
 

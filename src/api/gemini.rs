@@ -62,6 +62,7 @@ impl ProviderBlock for Gemini {
         secret_prefixes: &["aiza", "auth_tokens/"],
         config_has_model: true,
         wrong_key_is_400: true,
+        exchanges: &[],
     };
     const RULES: &'static [(&'static str, &'static str)] = &[(
         "(has(self.expirationSeconds) ? self.expirationSeconds : 1800) + \

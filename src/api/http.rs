@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::shapes::words;
-use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
+use super::{Exchange, Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// Any provider that is asked over HTTP and has no block of its own: one request, one reply, both described here. With
 /// a ClusterRealtimeProvider the description is the platform team's, and a RealtimeToken fills in its `params`.
@@ -37,6 +37,7 @@ impl ProviderBlock for Http {
         lifetime: Lifetime::InBlock,
         secret_fields: &[SecretField::api_key("API_KEY")],
         config_has_model: true,
+        exchanges: Exchange::FIELDS,
         ..Facts::DEFAULT
     };
     const RULES: &'static [(&'static str, &'static str)] = &[

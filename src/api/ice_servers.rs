@@ -67,7 +67,7 @@ pub struct IceServersAccount {
     /// A coturn's URLs: `turn:turn.example.com:3478?transport=udp`, `turns:…`, `stun:…`. Coturn only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 256)))]
-    #[x_kube(validation = Rule::new("self.all(url, url.matches('^(stun|stuns|turn|turns):([A-Za-z0-9._-]+|[[][0-9A-Fa-f:.]+[]])(:[0-9]{1,5})?([?]transport=[a-z]+)?$'))").message(IceServers::URL))]
+    #[x_kube(validation = Rule::new("self.all(url, url.matches('^(stun|stuns|turn|turns):([A-Za-z0-9._-]+|\\\\[[0-9A-Fa-f:.]+\\\\])(:[0-9]{1,5})?([?]transport=[a-z]+)?$'))").message(IceServers::URL))]
     #[x_kube(validation = Rule::new("self.exists(url, !url.startsWith('stun'))").message(IceServers::NO_TURN))]
     pub urls: Option<Vec<String>>,
     /// Another origin in place of the service's own. Works only if the operator was started with it in

@@ -35,15 +35,16 @@ mod soniox;
 mod speechmatics;
 mod target;
 mod twilio;
+mod workload_identity;
 mod xai;
 
 pub use agora::{Agora, AgoraAccount, AgoraRole, AgoraRtc, AgoraRtm};
 pub use assemblyai::{AssemblyAi, AssemblyAiAccount, AssemblyAiKind, AssemblyAiRegion};
 pub use azure_openai::{AzureOpenAi, AzureOpenAiAccount, Entra};
 pub use azure_speech::{AzureSpeech, AzureSpeechAccount};
-pub use block_rules::{BlockRules, one_block_message};
-pub(crate) use blocks::every_provider;
+pub use block_rules::{BlockRules, exchange_message, one_block_message};
 pub use blocks::{Accounts, Blocks, PROVIDER_FIELDS, PROVIDER_SUMMARIES, account_rules, block_rules};
+pub(crate) use blocks::{every_provider, facts_by_field};
 pub use cartesia::{Cartesia, CartesiaAccount, CartesiaGrants};
 pub use cluster_realtime_provider::{
     ClusterRealtimeProvider, ClusterRealtimeProviderSpec, ClusterRealtimeProviderStatus, Policy, RateLimit,
@@ -72,6 +73,7 @@ pub use soniox::{Soniox, SonioxAccount, SonioxKind, SonioxRegion};
 pub use speechmatics::{Speechmatics, SpeechmaticsAccount, SpeechmaticsKind};
 pub use target::{DeletionPolicy, OWN_KEYS, SecretName, Target, Template, TemplateMetadata};
 pub use twilio::{Twilio, TwilioAccount, TwilioChat, TwilioSync, TwilioTaskRouter, TwilioVideo, TwilioVoice};
+pub use workload_identity::{AzureExchange, Exchange, GoogleExchange, OpenAiExchange, WorkloadIdentity};
 pub use xai::{Xai, XaiAccount, XaiReasoning, XaiSession};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

@@ -54,6 +54,7 @@ impl ProviderBlock for OpenAi {
         origins: OpenAiRegion::ORIGINS,
         secret_prefixes: &["sk-", "sk_", "ek-", "ek_"],
         config_has_model: true,
+        exchanges: &["openai"],
         ..Facts::DEFAULT
     };
 }

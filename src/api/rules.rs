@@ -1,4 +1,7 @@
 //! CEL rules of several fields, in place of patterns: a pattern's message is the pattern, which doesn't say what to do.
+//!
+//! The API server and `mint` evaluate them. Regular expressions are written so that RE2 and Rust's `regex` read them
+//! alike: a bracket within a class is escaped.
 
 pub(super) const NAME: &str = "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')";
 pub(super) const NAME_MESSAGE: &str =
@@ -10,6 +13,8 @@ pub(super) const SECRET_KEY_MESSAGE: &str =
 
 pub(super) const HEADER: &str = "self.matches('^[!-~]+$')";
 pub(super) const HEADER_MESSAGE: &str = "sent as a header: ASCII letters, digits and punctuation, no spaces";
+
+pub(super) const ID_MESSAGE: &str = "an id has ASCII letters, digits and punctuation, no spaces";
 
 const ORIGIN: &str = "self.matches('^https?://[^/?#@[:space:]]+/?$')";
 const ORIGIN_MESSAGE: &str = "an endpoint is scheme, host and, if it isn't the default, port, such as https://gateway.example.com; no path, query or user";

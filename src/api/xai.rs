@@ -37,6 +37,7 @@ impl ProviderBlock for Xai {
         secret_prefixes: &["xai-"],
         config_has_model: true,
         wrong_key_is_400: true,
+        exchanges: &[],
     };
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::Refusal;
+
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     /// The object was changed or created by another writer: look again and decide anew.
@@ -16,6 +18,7 @@ pub enum ClusterError {
         reason: String,
         /// The API's message, cut.
         message: String,
+        why: Refusal,
     },
     #[error("no answer from the API server within {0:?}")]
     Timeout(Duration),
@@ -32,8 +35,9 @@ impl From<kube::Error> for ClusterError {
                 409 => Self::Conflict,
                 code @ 400..=499 if code != 408 && code != 429 => Self::Refused {
                     code,
-                    reason: status.reason,
+                    why: Refusal::of(&status),
                     message: cut(&status.message),
+                    reason: status.reason,
                 },
                 code => Self::Unavailable(format!("{code} {}: {}", status.reason, cut(&status.message))),
             },

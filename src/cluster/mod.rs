@@ -11,8 +11,10 @@ pub(crate) mod events;
 pub mod lease;
 mod merged;
 mod missing_key;
+mod refusal;
 mod secret_meta;
 pub(crate) mod served;
+pub(crate) mod service_account;
 pub(crate) mod status;
 pub(crate) mod target;
 mod target_cache;
@@ -20,6 +22,7 @@ pub(crate) mod watch;
 
 pub(crate) use self::cached::{Cached, Unreadable};
 pub(crate) use self::error::ClusterError;
+pub use self::refusal::Refusal;
 pub(crate) use self::secret_meta::SecretMeta;
 pub use self::watch::Scope;
 

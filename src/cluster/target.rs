@@ -78,7 +78,7 @@ impl Targets {
         seen: &SecretView,
         content: Content,
     ) -> Result<Arc<SecretView>, ClusterError> {
-        let taken_over = match seen.has_foreign(content.data.keys()) {
+        let taken_over = match seen.lacks_ownership(content.data.keys()) {
             true => Some(self.take_over(name, seen, &content).await?),
             false => None,
         };
@@ -90,8 +90,8 @@ impl Targets {
         self.patch(name, MERGE_PATCH, "", &patch).await
     }
 
-    /// Makes keys ours that another field manager wrote: in a Secret restored from a backup, or edited. A merge patch that
-    /// leaves a value as it is does not, and the key would count as edited for ever; a forced apply does.
+    /// Makes keys ours that are not: in a Secret restored from a backup, or edited. A merge patch that leaves a value as
+    /// it is does not, and the key would count as edited for ever; a forced apply does.
     async fn take_over(
         &self,
         name: &Name,

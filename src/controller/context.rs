@@ -10,7 +10,9 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
+use super::access_tokens::AccessTokens;
 use super::lifecycles::Lifecycles;
+use super::terminating::Terminating;
 use crate::api::ClusterRealtimeProvider;
 use crate::budget::Budgets;
 use crate::cluster::credentials::Credentials;
@@ -19,12 +21,13 @@ use crate::cluster::target::Targets;
 use crate::cluster::{Cached, Name, Scope};
 use crate::metrics::Metrics;
 use crate::mint::{EndpointPolicy, Minter};
-use crate::resolve::KeyRef;
+use crate::resolve::CredentialRef;
 
 pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) targets: Targets,
     pub(crate) credentials: Credentials,
+    pub(super) access_tokens: AccessTokens,
     pub(crate) providers: Arc<dyn Minter>,
     pub(crate) endpoints: EndpointPolicy,
     /// Where ClusterRealtimeProviders' keys live.
@@ -33,12 +36,14 @@ pub(crate) struct Context {
     pub(crate) cluster_providers: Store<ClusterRealtimeProvider>,
     /// All namespaces, for their labels.
     pub(crate) namespaces: Store<PartialObjectMeta<Namespace>>,
+    /// Namespaces that a refused write has shown to be under deletion, where they can't be watched.
+    pub(super) terminating: Terminating,
     pub(super) lifecycles: Lifecycles,
     pub(crate) events: Events,
     pub(crate) metrics: Arc<Metrics>,
     /// Mints under way.
     pub(crate) tasks: TaskTracker,
-    pub(super) budgets: Budgets<KeyRef, Name>,
+    pub(super) budgets: Budgets<CredentialRef, Name>,
     pub(super) nudges: mpsc::UnboundedSender<ObjectRef<Cached>>,
 }
 

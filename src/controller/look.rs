@@ -10,7 +10,7 @@ use super::context::Context;
 use crate::api::{RENEW_REQUESTED_AT, RealtimeToken, Reason};
 use crate::clock::now;
 use crate::cluster::{ClusterError, Name};
-use crate::resolve::{KeyRef, ResolveContext, Resolved, resolve};
+use crate::resolve::{CredentialRef, ResolveContext, Resolved, resolve};
 use crate::token::secret::{SecretMetadata, SecretView, TargetState, desired_metadata};
 use crate::token::{Blocked, MintInputs, Observation, hash};
 
@@ -81,7 +81,7 @@ async fn resolve_inputs(
         String::new()
     } else {
         let fields = resolved.ask.block.provider().secret_fields();
-        match ctx.credentials.revision(&resolved.key, fields).await? {
+        match ctx.revision(&resolved.credential, fields).await? {
             Ok(revision) => revision,
             Err(blocked) => return Ok(Err(without_platform_names(token, blocked))),
         }
@@ -103,9 +103,18 @@ fn resolve_in_cluster(token: &RealtimeToken, ctx: &Context) -> Result<Resolved, 
              credentials.secretRef",
         ));
     }
+    let name = token.namespace().unwrap_or_default();
+    let namespace = ctx.namespaces.get(&ObjectRef::new(&name));
+    let deleted = namespace
+        .as_ref()
+        .and_then(|found| found.metadata.deletion_timestamp.as_ref());
+    if deleted.is_some() || ctx.terminating.contains(&name, now()) {
+        return Err(Blocked::new(
+            Reason::NamespaceTerminating,
+            "the namespace is being deleted: nothing is minted for it any more",
+        ));
+    }
     let provider = reference.and_then(|reference| ctx.cluster_providers.get(&ObjectRef::new(&reference.name)));
-    let namespace = token.namespace().unwrap_or_default();
-    let namespace = ctx.namespaces.get(&ObjectRef::new(&namespace));
     let labels = namespace.as_deref().and_then(|found| found.metadata.labels.as_ref());
     resolve(
         token,
@@ -119,7 +128,7 @@ fn resolve_in_cluster(token: &RealtimeToken, ctx: &Context) -> Result<Resolved, 
 }
 
 /// The key as the owner of the RealtimeToken knows it: where the platform team keeps its own is not theirs to see.
-pub(super) fn key_title(token: &RealtimeToken, key: &KeyRef) -> String {
+pub(super) fn key_title(token: &RealtimeToken, key: &CredentialRef) -> String {
     match &token.spec.credentials.provider_ref {
         Some(reference) => format!("key of ClusterRealtimeProvider {}", reference.name),
         None => key.to_string(),

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::context::Context;
+use super::credential::NotHeld;
 use super::look::{Look, key_title};
 use crate::api::Reason;
 use crate::budget::{Admission, Ending, Priority};
@@ -16,7 +17,7 @@ use crate::clock::now;
 use crate::cluster::Name;
 use crate::metrics::outcome;
 use crate::mint::Endpoint;
-use crate::resolve::Resolved;
+use crate::resolve::{CredentialRef, Resolved};
 use crate::token::lifecycle::{Limit, MintEnd, Pending};
 use crate::token::report::provider::KeyVerdict;
 use crate::token::{Event, MintError};
@@ -40,6 +41,8 @@ struct Order {
     resolved: Resolved,
     /// The key, as the owner of the RealtimeToken knows it.
     key_title: String,
+    /// Whether the key is the platform team's.
+    is_lent: bool,
 }
 
 /// Begins a mint, if the credential's budget allows.
@@ -52,7 +55,7 @@ pub(super) fn begin(
     let Some(resolved) = look.resolved.as_ref().filter(|_| !ctx.tasks.is_closed()) else {
         return Begun::Stopping;
     };
-    let (seen, name, key) = (&look.seen, &look.name, &resolved.key);
+    let (seen, name, key) = (&look.seen, &look.name, &resolved.credential);
     let priority = Priority {
         has_token: floor_time.is_some_and(|floor| floor > seen.now),
         deadline: floor_time.unwrap_or(seen.now),
@@ -73,6 +76,7 @@ pub(super) fn begin(
                     name: name.clone(),
                     uid: seen.uid().to_owned(),
                     key_title: key_title(seen.token, key),
+                    is_lent: seen.token.spec.credentials.provider_ref.is_some(),
                     resolved: resolved.clone(),
                 },
             );
@@ -107,38 +111,80 @@ fn start(ctx: &Arc<Context>, order: Order) {
 }
 
 async fn mint(ctx: &Context, order: &Order) -> MintEnd {
-    let Resolved { ask, key, .. } = &order.resolved;
+    let Resolved { ask, credential, .. } = &order.resolved;
     let provider = ask.block.provider();
-    let (credential, credential_revision) = match ctx.credentials.credential(key, provider.secret_fields()).await {
-        Ok(Ok(credential)) => credential,
-        Ok(Err(_)) => return MintEnd::CredentialGone,
-        Err(problem) => {
-            tracing::warn!(token = %order.name, %problem, "the {key} can't be read");
+    let mut may_repeat = true;
+    loop {
+        let held = match ctx.hold(credential, provider.secret_fields()).await {
+            Ok(held) => held,
+            Err(problem) => return not_held(ctx, order, problem),
+        };
+        let began = Instant::now();
+        let minted = ctx.providers.mint(ask, &held.credential, now()).await;
+        let failure = minted.as_ref().err().map(MintError::reason);
+        ctx.metrics.minted(provider.name(), outcome(failure), began.elapsed());
+        let is_refused = failure == Some(Reason::CredentialRejected);
+        if is_refused && ctx.drop_refused(&held) && std::mem::take(&mut may_repeat) {
+            continue; // a refused call has minted nothing
+        }
+        let verdict = match &minted {
+            // A signature says nothing of whether the provider knows the key.
+            Ok(_) if provider.endpoint() == Endpoint::Local => None,
+            Ok(_) => Some(Ok(())),
+            Err(error) if error.reason() == Reason::CredentialRejected => Some(Err(error.to_string())),
+            Err(_) => None,
+        };
+        let revision = held.revision;
+        if let Some(result) = verdict {
+            let revision = revision.clone();
+            ctx.budgets.note_verdict(credential, KeyVerdict { revision, result });
+        }
+        return match minted {
+            Ok(minted) => MintEnd::Minted {
+                minted,
+                credential_revision: revision,
+            },
+            Err(error) => MintEnd::Failed(error),
+        };
+    }
+}
+
+fn not_held(ctx: &Context, order: &Order, problem: NotHeld) -> MintEnd {
+    let credential = &order.resolved.credential;
+    let error = match problem {
+        NotHeld::Gone => return MintEnd::CredentialGone,
+        NotHeld::Unreadable(problem) => {
+            tracing::warn!(token = %order.name, %problem, "the {credential} can't be read");
             let message = format!("the {} can't be read; see the operator's log", order.key_title);
             return MintEnd::Failed(MintError::unavailable(message));
         }
+        NotHeld::Exchange(error) => error,
     };
-    let began = Instant::now();
-    let minted = ctx.providers.mint(ask, &credential, now()).await;
-    let failure = minted.as_ref().err().map(MintError::reason);
-    ctx.metrics.minted(provider.name(), outcome(failure), began.elapsed());
-    let verdict = match &minted {
-        // A signature says nothing of whether the provider knows the key.
-        Ok(_) if provider.endpoint() == Endpoint::Local => None,
-        Ok(_) => Some(Ok(())),
-        Err(error) if error.reason() == Reason::CredentialRejected => Some(Err(error.to_string())),
-        Err(_) => None,
-    };
-    if let Some(result) = verdict {
-        let revision = credential_revision.clone();
-        ctx.budgets.note_verdict(key, KeyVerdict { revision, result });
+    let is_of_the_identity = matches!(
+        error,
+        MintError::Rejected { credential: true, .. } | MintError::NoCredential { .. }
+    );
+    if let CredentialRef::Identity(identity) = credential
+        && is_of_the_identity
+    {
+        let (revision, result) = (identity.revision(), Err(error.to_string()));
+        ctx.budgets.note_verdict(credential, KeyVerdict { revision, result });
     }
-    match minted {
-        Ok(minted) => MintEnd::Minted {
-            minted,
-            credential_revision,
-        },
-        Err(error) => MintEnd::Failed(error),
+    MintEnd::Failed(if order.is_lent {
+        without_platform_names(error, &order.key_title)
+    } else {
+        error
+    })
+}
+
+/// Names of the operator's own namespace are not the tenant's to see; the ClusterRealtimeProvider's status has them.
+fn without_platform_names(error: MintError, key_title: &str) -> MintError {
+    let message = format!("there is no access token for the {key_title}; its status says more to the platform team");
+    match error {
+        MintError::Rejected { credential, .. } => MintError::Rejected { credential, message },
+        MintError::NoCredential { .. } => MintError::NoCredential { message },
+        MintError::Unavailable { retry_after, .. } => MintError::Unavailable { retry_after, message },
+        MintError::Throttled { .. } | MintError::QuotaExhausted { .. } => error,
     }
 }
 
@@ -155,7 +201,7 @@ fn finish(ctx: &Context, order: &Order, end: MintEnd) {
     }
     ctx.lifecycles
         .step(&order.name, &order.uid, Event::MintEnded { end, now });
-    let limited_longer = ctx.budgets.release(&order.resolved.key, ending, now);
+    let limited_longer = ctx.budgets.release(&order.resolved.credential, ending, now);
     if limited_longer.is_positive() {
         let provider = order.resolved.ask.block.provider().name();
         ctx.metrics.limited(provider, limited_longer.as_secs_f64());

@@ -1,6 +1,8 @@
 //! The streams that wake a RealtimeToken, and the loop that carries it on.
 
+mod access_tokens;
 mod context;
+mod credential;
 mod guard;
 mod lifecycles;
 mod look;
@@ -8,6 +10,7 @@ mod mint;
 mod providers;
 mod reconcile;
 mod report;
+mod terminating;
 mod unreadable;
 mod wake;
 mod write;
@@ -24,9 +27,11 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::access_tokens::AccessTokens;
 pub(crate) use self::context::Context;
 use self::guard::{Guard, ReconcileError, no_errors};
 use self::lifecycles::Lifecycles;
+use self::terminating::Terminating;
 use crate::budget::Budgets;
 use crate::cluster::credentials::Credentials;
 use crate::cluster::events::Events;
@@ -73,12 +78,14 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
     let ctx = Arc::new(Context {
         targets: Targets::new(options.client.clone()),
         credentials: Credentials::new(options.client.clone(), keys_changed),
+        access_tokens: AccessTokens::new(options.client.clone(), Arc::clone(&options.providers)),
         providers: options.providers,
         endpoints: options.endpoints,
         operator_namespace: options.operator_namespace,
         scope: options.scope,
         cluster_providers: providers.clone(),
         namespaces: namespaces.clone(),
+        terminating: Terminating::default(),
         lifecycles: Lifecycles::default(),
         events: Events::new(options.client.clone(), options.pod_name),
         metrics: options.metrics,

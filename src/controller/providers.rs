@@ -11,15 +11,19 @@ use kube::{Resource, ResourceExt};
 
 use super::context::Context;
 use super::guard::{Guard, ReconcileError, no_errors};
-use crate::api::ClusterRealtimeProvider;
+use crate::api::{ClusterRealtimeProvider, Reason};
 use crate::clock::now;
 use crate::cluster::status;
 use crate::providers::Block;
-use crate::resolve::KeyRef;
+use crate::resolve::CredentialRef;
+use crate::token::Blocked;
 use crate::token::report::provider::{ProviderFindings, new_provider_failure, provider_status};
 
 /// Each ClusterRealtimeProvider is looked at this often in any case.
 const RECHECK: Duration = Duration::from_secs(300);
+
+/// Only where the CRD in the cluster is another version's.
+const ONE_CREDENTIAL: &str = "set exactly one of credentials.secretRef and credentials.workloadIdentity";
 
 /// Runs until `changes` ends.
 pub(super) fn run(
@@ -47,16 +51,22 @@ pub(super) fn run(
 }
 
 async fn reconcile(provider: &ClusterRealtimeProvider, ctx: &Context) -> Result<Action, ReconcileError> {
-    let key = KeyRef::of_provider(&ctx.operator_namespace, provider);
+    let credential = CredentialRef::of_provider(&ctx.operator_namespace, provider);
     let secret_fields = Block::account_secret_fields(&provider.spec.accounts);
-    let revision = ctx.credentials.revision(&key, secret_fields).await?;
+    let revision = match &credential {
+        Some(credential) => ctx.revision(credential, secret_fields).await?,
+        None => Err(Blocked::new(Reason::InvalidSpec, ONE_CREDENTIAL)),
+    };
     let now = now();
-    let health = ctx.budgets.health(&key, now);
+    let health = credential
+        .as_ref()
+        .map(|credential| ctx.budgets.health(credential, now));
+    let health = health.unwrap_or_default();
     let prior = provider.status.clone().unwrap_or_default();
     let new = provider_status(&ProviderFindings {
         provider,
         prior: &prior,
-        key: &key.to_string(),
+        found: &credential.as_ref().map(CredentialRef::found).unwrap_or_default(),
         revision: revision.as_deref(),
         health: &health,
         now,

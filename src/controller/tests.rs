@@ -3,9 +3,12 @@
 mod calls;
 mod deaths;
 mod faults;
+mod identities;
+mod meddlers;
 mod metrics;
 mod people;
 mod providers_of_platform;
+mod refusals;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -22,7 +22,7 @@ use crate::api::{ClusterRealtimeProvider, Credentials};
 use crate::clock::now;
 use crate::cluster::{Cached, Name, watch};
 use crate::health::Health;
-use crate::resolve::KeyRef;
+use crate::resolve::CredentialRef;
 
 const TIDY_EVERY: Duration = Duration::from_secs(10);
 
@@ -117,7 +117,7 @@ impl Wake {
         &self,
         reader: Store<ClusterRealtimeProvider>,
         writer: Writer<ClusterRealtimeProvider>,
-        changed_credentials: mpsc::UnboundedReceiver<KeyRef>,
+        changed_credentials: mpsc::UnboundedReceiver<CredentialRef>,
     ) {
         let (ctx, tokens, health) = (Arc::clone(&self.ctx), self.tokens.clone(), Arc::clone(&self.health));
         let changes = watch::providers(&self.ctx.client, &self.ctx.scope)
@@ -131,7 +131,10 @@ impl Wake {
         let all = reader.clone();
         let operator_namespace = self.ctx.operator_namespace.clone();
         let nudges = tokio_stream_of(changed_credentials).flat_map(move |key| {
-            let about = all.state_filter(|provider| KeyRef::of_provider(&operator_namespace, provider) == key);
+            let is_its = |provider: &ClusterRealtimeProvider| {
+                CredentialRef::of_provider(&operator_namespace, provider).as_ref() == Some(&key)
+            };
+            let about = all.state_filter(is_its);
             futures::stream::iter(about.into_iter().map(|provider| ObjectRef::from_obj(&*provider)))
         });
         providers::run(Arc::clone(&self.ctx), reader, changes, nudges).await;
@@ -141,13 +144,14 @@ impl Wake {
     pub(super) async fn keys(&self, mut changed: mpsc::UnboundedReceiver<Name>) {
         while let Some(secret) = changed.recv().await {
             let of_operator = secret.namespace == self.ctx.operator_namespace;
-            let providers = self
-                .ctx
-                .cluster_providers
-                .state_filter(|provider| of_operator && provider.spec.credentials.secret_ref.name == secret.name);
+            let providers = self.ctx.cluster_providers.state_filter(|provider| {
+                let reference = provider.spec.credentials.secret_ref.as_ref();
+                of_operator && reference.is_some_and(|reference| reference.name == secret.name)
+            });
             for provider in &providers {
-                let key = KeyRef::of_provider(&self.ctx.operator_namespace, provider);
-                self.ctx.budgets.report(&key);
+                if let Some(key) = CredentialRef::of_provider(&self.ctx.operator_namespace, provider) {
+                    self.ctx.budgets.report(&key);
+                }
             }
             wake(&self.ctx, &self.tokens, |token| {
                 let own = credentials(token).and_then(|credentials| credentials.secret_ref.as_ref());
@@ -171,13 +175,21 @@ impl Wake {
     /// Drops key values and watches that are no longer needed, and verdicts on keys that no ClusterRealtimeProvider
     /// reports.
     pub(super) async fn tidy_keys(&self) {
-        let of_provider =
-            |provider: &Arc<ClusterRealtimeProvider>| KeyRef::of_provider(&self.ctx.operator_namespace, provider);
+        let of_provider = |provider: &Arc<ClusterRealtimeProvider>| {
+            CredentialRef::of_provider(&self.ctx.operator_namespace, provider)
+        };
         loop {
             tokio::time::sleep(TIDY_EVERY).await;
-            let reported: HashSet<_> = self.ctx.cluster_providers.state().iter().map(of_provider).collect();
+            let reported: HashSet<_> = self
+                .ctx
+                .cluster_providers
+                .state()
+                .iter()
+                .filter_map(of_provider)
+                .collect();
             self.ctx.budgets.retain_verdicts(|key| reported.contains(key));
             self.ctx.credentials.tidy().await;
+            self.ctx.access_tokens.tidy(now());
         }
     }
 

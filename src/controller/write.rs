@@ -9,7 +9,7 @@ use super::context::Context;
 use super::look::Look;
 use crate::api::{DeletionPolicy, RealtimeToken, Reason};
 use crate::clock::now;
-use crate::cluster::{ClusterError, Name};
+use crate::cluster::{ClusterError, Name, Refusal};
 use crate::mint::scrubbed;
 use crate::token::Blocked;
 use crate::token::lifecycle::{Order, StoreOrder, WriteEnd};
@@ -19,16 +19,11 @@ use crate::token::secret::{SecretView, TargetState, content};
 const WITHHELD: &str =
     "the refusal quotes the Secret's data and is withheld here; look into the admission webhook's own log";
 
-/// What the admission plugin OwnerReferencesPermissionEnforcement says of a change of owners, and the way out.
-const NOT_DELETABLE: &str = "cannot set an ownerRef on a resource you can't delete";
-const LET_IT_DELETE: &str = " (allow the operator to delete Secrets, as the chart does with rbac.deleteSecrets=true: \
-                             this cluster asks that of those who change an owner)";
-
 /// Writes the Secret once, and takes in the answer.
 pub(super) async fn write(look: &mut Look<'_>, order: &Order, ctx: &Context) -> WriteEnd {
     let written = match order {
         Order::Store(order) => store(look, order, ctx).await,
-        Order::Relabel { renewal_time } => {
+        Order::Relabel { renewal_time, .. } => {
             let time = renewal_time.map(|time| time.to_string());
             let owner = owner(look.seen.token);
             match &look.view {
@@ -46,7 +41,12 @@ pub(super) async fn write(look: &mut Look<'_>, order: &Order, ctx: &Context) -> 
             look.written(view);
             WriteEnd::Written
         }
-        Err(end) => end,
+        Err(end) => {
+            if matches!(&end, WriteEnd::Refused { reason, .. } if *reason == Reason::NamespaceTerminating) {
+                ctx.terminating.insert(&look.secret.namespace, look.seen.now);
+            }
+            end
+        }
     }
 }
 
@@ -78,10 +78,16 @@ async fn store(look: &Look<'_>, order: &StoreOrder, ctx: &Context) -> Result<Arc
 /// Without a message that quotes the token.
 fn withhold(error: ClusterError, quotes: impl Fn(&str) -> bool) -> ClusterError {
     match error {
-        ClusterError::Refused { code, reason, message } if quotes(&message) => ClusterError::Refused {
+        ClusterError::Refused {
+            code,
+            reason,
+            message,
+            why,
+        } if quotes(&message) => ClusterError::Refused {
             code,
             reason,
             message: WITHHELD.to_owned(),
+            why,
         },
         ClusterError::Unavailable(message) if quotes(&message) => ClusterError::Unavailable(WITHHELD.to_owned()),
         other => other,
@@ -100,22 +106,68 @@ fn failed(secret: &Name, error: ClusterError) -> WriteEnd {
     let kept = "The token is kept and will be written once the API server accepts it";
     match error {
         ClusterError::Conflict | ClusterError::NotFound => WriteEnd::Outdated,
-        ClusterError::Refused { code, message, .. } => {
-            let hint = if message.contains(NOT_DELETABLE) {
-                LET_IT_DELETE
-            } else {
-                ""
-            };
+        ClusterError::Refused { code, message, why, .. } => {
             let message = scrubbed(&message);
+            let (reason, hint) = cure(secret, why);
             WriteEnd::Refused {
+                reason,
                 message: format!("Secret {secret} can't be written ({code}): {message}{hint}. {kept}"),
             }
         }
-        error @ (ClusterError::Timeout(_) | ClusterError::Unavailable(_)) => WriteEnd::Unavailable {
-            message: format!(
-                "Secret {secret} can't be written: {}. {kept}",
-                scrubbed(&error.to_string())
+        error @ (ClusterError::Timeout(_) | ClusterError::Unavailable(_)) => {
+            let problem = scrubbed(&error.to_string());
+            let hint = match problem.contains("failed calling webhook") {
+                true => {
+                    " (the admission webhook named here is down: restore it, or exclude the operator's Secrets from it)"
+                }
+                false => "",
+            };
+            WriteEnd::Unavailable {
+                message: format!("Secret {secret} can't be written: {problem}{hint}. {kept}"),
+            }
+        }
+    }
+}
+
+/// The reason of a refusal, and what to do about it.
+fn cure(Name { namespace, name }: &Name, why: Refusal) -> (Reason, String) {
+    let failed = Reason::SecretWriteFailed;
+    match why {
+        Refusal::Immutable => (
+            Reason::SecretImmutable,
+            format!(
+                " (the Secret has `immutable: true`, which can't be taken back: kubectl delete secret {name} -n \
+                 {namespace}; the operator creates it anew, without that)"
             ),
-        },
+        ),
+        Refusal::QuotaExceeded => (
+            Reason::QuotaExceeded,
+            format!(
+                " (raise that ResourceQuota, or delete Secrets that are not needed: kubectl describe resourcequota -n \
+                 {namespace})"
+            ),
+        ),
+        Refusal::NamespaceTerminating => (
+            Reason::NamespaceTerminating,
+            " (the namespace is being deleted: nothing can be created in it any more)".to_owned(),
+        ),
+        Refusal::Forbidden => (
+            failed,
+            format!(
+                " (the operator lacks the right: install the chart's RBAC for this namespace, and see kubectl auth can-i \
+                 --list -n {namespace} with --as=system:serviceaccount:NAMESPACE:NAME of the operator)"
+            ),
+        ),
+        Refusal::OwnerNeedsDelete => (
+            failed,
+            " (allow the operator to delete Secrets, as the chart does with rbac.deleteSecrets=true: this cluster asks \
+             that of those who change an owner)"
+                .to_owned(),
+        ),
+        Refusal::Denied => (
+            failed,
+            " (satisfy the admission policy or webhook named here, or exclude the operator's Secrets from it)".to_owned(),
+        ),
+        Refusal::Other => (failed, String::new()),
     }
 }

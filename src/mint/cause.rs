@@ -1,6 +1,7 @@
 //! What an error of a provider is about, and what helps. The status alone doesn't say: a 403 may mean the key, the
 //! region, the credit of the account or a firewall on the way.
 
+use super::Credential;
 use super::error_body::{ErrorBody, Format};
 use crate::providers::Provider;
 
@@ -168,29 +169,40 @@ impl Cause {
     }
 
     /// What helps, unless the status says it well enough.
-    pub(super) fn hint(&self) -> Option<String> {
+    pub(super) fn hint(&self, credential: &Credential) -> Option<String> {
+        let by_hand = credential.is_given_by_hand();
+        let caller = if by_hand { "this machine" } else { "the operator's pod" };
         let hint = match self {
             Self::Quota => {
-                "The API key is fine, but its account has no credit left or has reached a spending limit or quota: add \
-                 credit or raise the limit at the provider. Until then one mint with this key is tried every four \
-                 minutes."
-            }
-            Self::Network => {
-                "The API key is not the cause: the provider refuses the region or network that the request came from. \
-                 Check the egress of the operator's pod, the region in the spec, and the network rules of the account."
-            }
-            Self::OnTheWay => {
-                "The body is not the API's, so something on the way refuses the request, and not the API key: check \
-                 the egress of the operator's pod, its region, and any proxy or gateway on the way."
-            }
-            Self::Permission(Some(name)) => {
+                let until = match by_hand {
+                    true => "",
+                    false => " Until then one mint with this key is tried every four minutes.",
+                };
                 return Some(format!(
-                    "The API key lacks the permission {name}: grant it at the provider, or put a key that has it into \
-                     the Secret."
+                    "The API key is fine, but its account has no credit left or has reached a spending limit or \
+                     quota: add credit or raise the limit at the provider.{until}"
                 ));
             }
-            Self::Permission(None) => {
-                "The API key lacks a permission: grant it at the provider, or put a key that has it into the Secret."
+            Self::Network => {
+                return Some(format!(
+                    "The API key is not the cause: the provider refuses the region or network that the request came \
+                     from. Check the egress of {caller}, the region in the spec, and the network rules of the account."
+                ));
+            }
+            Self::OnTheWay => {
+                return Some(format!(
+                    "The body is not the API's, so something on the way refuses the request, and not the API key: \
+                     check the egress of {caller}, its region, and any proxy or gateway on the way."
+                ));
+            }
+            Self::Permission(name) => {
+                let which = name
+                    .as_deref()
+                    .map_or("a permission".into(), |name| format!("the permission {name}"));
+                let place = credential.place();
+                return Some(format!(
+                    "The API key lacks {which}: grant it at the provider, or put a key that has it into {place}."
+                ));
             }
             Self::Unverified => {
                 "The organization of the API key must be verified before it may use this model: verify it in the \

@@ -22,7 +22,8 @@ use super::refusal::{Responder, responder};
 use super::reply::{Reply, signed};
 use super::resolver::GuardedResolver;
 use super::retry_after::date;
-use super::{Ask, Body, Credential, EndpointPolicy, Mint, Minter, Request, Step, To};
+use super::{AccessToken, Ask, Body, Credential, EndpointPolicy, Mint, Minter, Request, Step, SubjectToken, To};
+use crate::api::Exchange;
 use crate::providers::Block;
 use crate::token::{MintError, Minted};
 
@@ -87,6 +88,15 @@ impl Minter for ProviderClient {
     ) -> BoxFuture<'a, Result<Minted, MintError>> {
         self.mint(ask, credential, now).boxed()
     }
+
+    fn exchange<'a>(
+        &'a self,
+        exchange: &'a Exchange,
+        subject: &'a SubjectToken,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<AccessToken, MintError>> {
+        self.exchange_token(exchange, subject, now).boxed()
+    }
 }
 
 impl ProviderClient {
@@ -148,13 +158,17 @@ impl ProviderClient {
             let responder = responder(provider, &request.to);
             let instant = if nth == 0 { began } else { Instant::now() };
             let sent = now + instant.duration_since(began);
-            let reply = self.exchange(&origin, request, responder, (sent, instant)).await?;
+            let reply = self.send(&origin, request, responder, (sent, instant)).await?;
             match reply.read(provider, &mint, nth)? {
                 Step::Done(answer) => return reply.minted(provider, &mint, answer, sent),
                 next => step = next,
             }
         }
         Err(no_origin())
+    }
+
+    pub(super) const fn endpoints(&self) -> &EndpointPolicy {
+        &self.endpoints
     }
 
     /// The proxy on the way to this origin, without its credentials.
@@ -164,7 +178,7 @@ impl ProviderClient {
         authority.rsplit('@').next().map(str::to_owned)
     }
 
-    async fn exchange(
+    pub(super) async fn send(
         &self,
         origin: &Url,
         request: Request,
@@ -268,13 +282,15 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, ClientError> {
 /// The hosts that keys are sent to although `--allow-endpoint` doesn't list them.
 fn guarded_hosts(policy: &EndpointPolicy) -> impl Iterator<Item = String> {
     let built_in = Block::every_facts().iter().flat_map(|facts| facts.origins);
-    built_in.filter_map(|own| match own.strip_prefix("https://*") {
-        Some(domain) => Some(domain.to_owned()),
-        None => {
-            let origin = endpoint::origin(own).ok().filter(|origin| !policy.lists(origin))?;
-            origin.host_str().map(str::to_owned)
-        }
-    })
+    built_in
+        .chain(Exchange::ORIGINS)
+        .filter_map(|own| match own.strip_prefix("https://*") {
+            Some(domain) => Some(domain.to_owned()),
+            None => {
+                let origin = endpoint::origin(own).ok().filter(|origin| !policy.lists(origin))?;
+                origin.host_str().map(str::to_owned)
+            }
+        })
 }
 
 /// The last cause of an error: the outer ones of an HTTP client only say that a request failed.
@@ -301,6 +317,10 @@ mod tests {
             "api.elevenlabs.io",
             "api.sg.residency.elevenlabs.io",
             ".openai.azure.com",
+            "auth.openai.com",
+            "login.microsoftonline.com",
+            "sts.googleapis.com",
+            "iamcredentials.googleapis.com",
         ] {
             assert!(all.iter().any(|guarded| guarded == host), "{host}");
         }

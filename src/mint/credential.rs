@@ -1,4 +1,5 @@
-//! The values of a key Secret, by what a provider needs them for.
+//! What a provider is asked with: the values of a key, by what it needs them for and where they were found, or an
+//! access token.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +7,62 @@ use secrecy::SecretString;
 
 use crate::api::SecretField;
 
-/// The values of a key Secret, each by the key of its [`SecretField`].
+/// The values of a key Secret, each by the key of its [`SecretField`], or an access token in place of the only one.
 #[derive(Clone, Debug, Default)]
 pub struct Credential {
     values: BTreeMap<&'static str, SecretString>,
+    is_access_token: bool,
+    /// Where a person gave each value: a variable or a file. Empty for the values of a Secret.
+    places: BTreeMap<&'static str, String>,
 }
 
 impl Credential {
     pub fn new(values: impl IntoIterator<Item = (&'static str, SecretString)>) -> Self {
         Self {
             values: values.into_iter().collect(),
+            is_access_token: false,
+            places: BTreeMap::new(),
         }
+    }
+
+    /// An access token in place of the key.
+    pub(crate) fn access_token(key: &SecretField, token: SecretString) -> Self {
+        Self {
+            is_access_token: true,
+            ..Self::new([(key.key, token)])
+        }
+    }
+
+    pub(crate) const fn is_access_token(&self) -> bool {
+        self.is_access_token
+    }
+
+    /// The places of values that a person gave on the command line, for messages that say what to correct.
+    #[must_use]
+    pub(crate) fn given_in(self, places: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        Self {
+            places: places.into_iter().collect(),
+            ..self
+        }
+    }
+
+    /// Where one value is to be corrected.
+    pub(crate) fn place_of(&self, field: &SecretField) -> &str {
+        self.places.get(field.key).map_or("the Secret", String::as_str)
+    }
+
+    /// Where the key is to be corrected, all values of it.
+    pub(crate) fn place(&self) -> String {
+        if self.places.is_empty() {
+            return "the Secret".to_owned();
+        }
+        let places: Vec<_> = self.places.values().map(String::as_str).collect();
+        places.join(" and ")
+    }
+
+    /// Whether a person waits for the answer, and not an operator that will ask again.
+    pub(crate) fn is_given_by_hand(&self) -> bool {
+        !self.places.is_empty()
     }
 
     pub(crate) fn get(&self, field: &SecretField) -> Option<&SecretString> {

@@ -91,7 +91,9 @@ pub enum EndpointError {
          https://gateway.example.com or http://127.0.0.1:8080"
     )]
     NotAnOrigin(String, &'static str),
-    #[error("the endpoint {0} is not allowed: the platform team can add it to the operator's --allow-endpoint")]
+    #[error(
+        "the endpoint {0} is not allowed: --allow-endpoint has to name it; the operator's is set by the platform team"
+    )]
     NotAllowed(String),
 }
 

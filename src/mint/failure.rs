@@ -24,13 +24,11 @@ pub(crate) fn failure(error: &reqwest::Error, host: &str, proxy: Option<&str>, l
         no_way_through(proxy, error, host, limits)
     } else if find::<PrivateAddress>(error).is_some() {
         format!(
-            "{host} resolves to a private address, where its API can't be: check the cluster's DNS. If it is meant, \
-             the platform team can add https://{host} to the operator's --allow-endpoint"
+            "{host} resolves to a private address, where its API can't be: check DNS. If it is meant, allow it with \
+             --allow-endpoint https://{host}"
         )
     } else if error.is_dns() {
-        format!(
-            "the name {host} can't be resolved: check the cluster's DNS, or set HTTPS_PROXY if a proxy is the way out"
-        )
+        format!("the name {host} can't be resolved: check DNS, or set HTTPS_PROXY if a proxy is the way out")
     } else if let Some(tls) = find::<rustls::Error>(error) {
         certificate(tls, host)
     } else if error.is_timeout() && error.is_connect() {
@@ -46,7 +44,7 @@ pub(crate) fn failure(error: &reqwest::Error, host: &str, proxy: Option<&str>, l
                 format!("{host} reset the connection")
             }
             Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable) => {
-                format!("there is no route to {host}: check the network of the operator's pod")
+                format!("there is no route to {host}: check the network and its policies")
             }
             _ if error.is_connect() => {
                 format!("can't connect to {host}: check that network policies, firewalls and HTTPS_PROXY let it out")
@@ -165,7 +163,7 @@ mod tests {
         for (text, words) in [
             (
                 text(NoSuchName, url, long).await,
-                "the name localhost can't be resolved: check the cluster's DNS",
+                "the name localhost can't be resolved: check DNS",
             ),
             (
                 text(Pending, url, Duration::from_millis(50)).await,

@@ -3,7 +3,7 @@
 //! A mint in order: `endpoint` decides where a key may be sent; the provider's file builds a `request`, or a token with
 //! `sign`; `client` sends it; `reply` reads the answer, with `expiry` for the end of the token. Errors become a
 //! [`MintError`](crate::token::MintError): `refusal` with `error_body`, `cause`, `scrub` and `retry_after` for replies,
-//! `failure` for the network.
+//! `failure` for the network. `exchange` gets access tokens for the tokens of ServiceAccounts, in place of a key.
 //! Knows HTTP and no Kubernetes.
 
 mod cause;
@@ -13,6 +13,7 @@ mod credential;
 pub(crate) mod endpoint;
 mod error;
 mod error_body;
+pub(crate) mod exchange;
 pub(crate) mod expiry;
 mod explain;
 mod failure;
@@ -35,11 +36,13 @@ pub use self::client::{ClientConfig, ClientError, ProviderClient};
 pub use self::credential::Credential;
 pub use self::endpoint::{Endpoint, EndpointError, EndpointPolicy};
 pub(crate) use self::error::{InvalidBlock, UnusableReply};
+pub use self::exchange::{AccessToken, SubjectToken};
 pub(crate) use self::explain::{explain, placeholders};
 pub(crate) use self::refusal::Class;
 pub(crate) use self::request::{Body, Request, To};
 pub(crate) use self::scrub::scrubbed;
 pub use self::step::{Answer, Expiry, Mint, Step};
+use crate::api::Exchange;
 use crate::providers::Block;
 use crate::token::{MintError, Minted};
 
@@ -60,4 +63,12 @@ pub trait Minter: Send + Sync {
         credential: &'a Credential,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Minted, MintError>>;
+
+    /// Exchanges a ServiceAccount's token once. `now` is our clock as the request is sent.
+    fn exchange<'a>(
+        &'a self,
+        exchange: &'a Exchange,
+        subject: &'a SubjectToken,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<AccessToken, MintError>>;
 }

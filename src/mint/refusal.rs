@@ -108,7 +108,7 @@ fn message(
             Cause::Permission(_) => &Cause::Permission(None),
             other => other,
         };
-        return format!("{answered}. {}", hint_for(provider, status, cause));
+        return format!("{answered}. {}", hint_for(provider, credential, status, cause));
     }
     let cause = match cause {
         Cause::Permission(Some(name)) if !scrub::is_clean(name, credential) => &Cause::Permission(None),
@@ -127,7 +127,8 @@ fn message(
         .and_then(|id| scrub::word(id, credential))
         .map(|id| format!(" Request id {id}."))
         .unwrap_or_default();
-    format!("{answered}{quoted}. {}{request_id}", hint_for(provider, status, cause))
+    let hint = hint_for(provider, credential, status, cause);
+    format!("{answered}{quoted}. {hint}{request_id}")
 }
 
 /// The error's code and message, ready to follow other words.
@@ -144,7 +145,7 @@ pub(super) fn quoted(error_body: &ErrorBody, credential: &Credential) -> String 
 }
 
 /// The error's code in brackets, and Microsoft Entra's own where there is one.
-fn code(error_body: &ErrorBody, credential: &Credential) -> String {
+pub(super) fn code(error_body: &ErrorBody, credential: &Credential) -> String {
     let entra = error_body.message.as_deref().and_then(|text| text.split(':').next());
     let entra = entra.filter(|text| text.starts_with("AADSTS"));
     let codes: Vec<_> = [error_body.code.as_deref(), entra]
@@ -159,12 +160,16 @@ fn code(error_body: &ErrorBody, credential: &Credential) -> String {
     }
 }
 
-fn hint_for(provider: &dyn Provider, status: u16, cause: &Cause) -> String {
-    if let Some(hint) = cause.hint() {
+fn hint_for(provider: &dyn Provider, credential: &Credential, status: u16, cause: &Cause) -> String {
+    if credential.is_access_token() && cause.is_of_the_key() {
+        return "The access token comes from credentials.workloadIdentity: check what its identity may do at the provider."
+            .to_owned();
+    }
+    if let Some(hint) = cause.hint(credential) {
         return hint;
     }
     if *cause == Cause::Key && status == 400 {
-        return hint(401).to_owned();
+        return hint(401, credential);
     }
     if status == 400 && provider.facts().wrong_key_is_400 {
         let title = provider.title();
@@ -177,24 +182,29 @@ fn hint_for(provider: &dyn Provider, status: u16, cause: &Cause) -> String {
         (Class::Unavailable, usual) if usual != Class::Unavailable => 503,
         _ => status,
     };
-    hint(status).to_owned()
+    hint(status, credential)
 }
 
-fn hint(status: u16) -> &'static str {
-    match status {
+pub(super) fn hint(status: u16, credential: &Credential) -> String {
+    let place = credential.place();
+    let by_hand = credential.is_given_by_hand();
+    let hint = match status {
         300..=399 => {
             "Redirects are never followed, so that the key stays with the host it is for: check the endpoint and any \
              proxy on the way."
         }
         400 | 422 => "Check the provider block of the spec.",
-        401 => "Check the API key in the Secret.",
-        403 => "Check the API key in the Secret, and whether its account may do this.",
+        401 => return format!("Check the API key in {place}."),
+        403 => return format!("Check the API key in {place}, and whether its account may do this."),
         404 | 410 => "Check the model or agent id in the spec, and whether the API key belongs to its account.",
+        429 if by_hand => "The provider limits this API key: wait, then try again.",
         429 => "The provider limits this API key: mints with it wait.",
         405 => "The API has no such call at this address: check the endpoint, and what it supports.",
         413 => "The request is too large: shorten the session in the spec.",
         415 => "The API does not take a body of this kind: check the endpoint, and the body and headers in the spec.",
+        408 | 409 | 500..=599 if by_hand => "The provider is having trouble: try again later.",
         408 | 409 | 500..=599 => "The provider is having trouble: the mint will be tried again.",
         _ => "That is not an answer of the API: check the endpoint and any proxy on the way.",
-    }
+    };
+    hint.to_owned()
 }

@@ -150,6 +150,20 @@ impl Request {
         Ok(self)
     }
 
+    /// A value of the key Secret as a bare header, or the access token in its place as `Authorization: Bearer`.
+    pub(crate) fn key_or_bearer(
+        self,
+        mint: &Mint<'_>,
+        field: &SecretField,
+        name: &'static str,
+    ) -> Result<Self, MintError> {
+        if mint.credential.is_access_token() {
+            self.bearer(mint, field)
+        } else {
+            self.key(mint, field, name, "")
+        }
+    }
+
     /// A value of the key Secret as `Authorization: Bearer`.
     pub(crate) fn bearer(self, mint: &Mint<'_>, field: &SecretField) -> Result<Self, MintError> {
         self.key(mint, field, AUTHORIZATION.as_str(), "Bearer ")
@@ -176,9 +190,9 @@ impl Request {
             secret(mint.credential, password)?.expose_secret(),
         );
         if name.contains(':') {
-            let key = user.key;
+            let (key, place) = (user.key, mint.credential.place_of(user));
             return Err(MintError::wrong_key(format!(
-                "{key} in the Secret holds a colon, which `Authorization: Basic` can't carry"
+                "{key} in {place} holds a colon, which `Authorization: Basic` can't carry"
             )));
         }
         let value = format!("Basic {}", BASE64.encode(format!("{name}:{password}")));

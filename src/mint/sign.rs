@@ -86,15 +86,14 @@ pub(crate) fn jwt(
 }
 
 fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, MintError> {
-    PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
-        MintError::wrong_key("the key in the Secret is no private key in PEM (-----BEGIN PRIVATE KEY-----)")
-    })
+    PrivateKeyDer::from_pem_slice(pem)
+        .map_err(|_| MintError::wrong_key("the key is no private key in PEM (-----BEGIN PRIVATE KEY-----)"))
 }
 
 fn unfit(algorithm: Algorithm) -> MintError {
     let name = algorithm.name();
     MintError::wrong_key(format!(
-        "the private key in the Secret can't sign {name}: RS256 takes an RSA key of at least 2048 bits, ES256 one of \
+        "the private key can't sign {name}: RS256 takes an RSA key of at least 2048 bits, ES256 one of \
          the curve P-256 in PKCS #8"
     ))
 }

@@ -24,9 +24,10 @@ pub(crate) fn credential_header(
     let key = secret(credential, field)?.expose_secret();
     let header = sendable(key).and_then(|key| HeaderValue::from_str(&format!("{scheme}{key}")).ok());
     let mut header = header.ok_or_else(|| {
-        MintError::wrong_key(
-            "the API key holds white space, a line break or a character beyond ASCII: put the bare key in the Secret",
-        )
+        MintError::wrong_key(format!(
+            "the API key holds white space, a line break or a character beyond ASCII: put the bare key in {}",
+            credential.place_of(field)
+        ))
     })?;
     header.set_sensitive(true);
     Ok(header)
@@ -35,7 +36,10 @@ pub(crate) fn credential_header(
 /// A value of the credential, which isn't empty.
 pub(crate) fn secret<'c>(credential: &'c Credential, field: &SecretField) -> Result<&'c SecretString, MintError> {
     let value = credential.get(field).filter(|value| !value.expose_secret().is_empty());
-    let missing = || format!("the API key is missing or empty: set {:?} in the Secret", field.key);
+    let missing = || {
+        let place = credential.place_of(field);
+        format!("the API key is missing or empty: set {:?} in {place}", field.key)
+    };
     value.ok_or_else(|| MintError::wrong_key(missing()))
 }
 

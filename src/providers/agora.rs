@@ -156,8 +156,9 @@ fn hex32<'m>(mint: &'m Mint<'_>, field: &SecretField) -> Result<&'m str, MintErr
         return Ok(value);
     }
     Err(MintError::wrong_key(format!(
-        "{} in the Secret isn't 32 hexadecimal digits, as Agora's console shows it",
-        field.key
+        "{} in {} isn't 32 hexadecimal digits, as Agora's console shows it",
+        field.key,
+        mint.credential.place_of(field)
     )))
 }
 

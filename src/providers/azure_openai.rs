@@ -1,7 +1,8 @@
 //! Azure OpenAI: Realtime client secrets, with an API key or by way of Microsoft Entra.
 //!
 //! The generally available path and no `api-version`; the class `AzureOpenAI` of OpenAI's SDK posts to another one. The
-//! key goes into `api-key`, where Microsoft's documentation has it; the SDK on the same path sends it as a bearer.
+//! key goes into `api-key`, where Microsoft's documentation has it; the SDK on the same path sends it as a bearer. Access
+//! tokens of Entra, from the application's secret or from `credentials.workloadIdentity`, are bearers.
 
 use secrecy::ExposeSecret;
 
@@ -24,6 +25,10 @@ impl Provider for AzureOpenAi {
             Some(_) => CLIENT_SECRET,
             None => Self::FACTS.secret_fields,
         }
+    }
+
+    fn no_access_token(&self) -> Option<&'static str> {
+        self.account.entra.is_some().then_some(AzureOpenAi::ONE_SIGN_IN.1)
     }
 
     fn policy_subject(&self) -> Option<&str> {
@@ -56,7 +61,8 @@ impl Provider for AzureOpenAi {
             Some(entra) => Ok(Step::Send(sign_in(entra, mint)?)),
             None => {
                 let key = &Self::FACTS.secret_fields[0];
-                Ok(Step::Send(self.request(mint).key(mint, key, "api-key", "")?))
+                let request = self.request(mint).key_or_bearer(mint, key, "api-key")?;
+                Ok(Step::Send(request))
             }
         }
     }

@@ -1,6 +1,10 @@
 //! Azure Speech: tokens of the speech service.
 //!
 //! The reply is the token itself, as text. It works only where it was issued, so the Secret says where that is.
+//!
+//! Microsoft documents Entra's access tokens for its APIs at a resource's own domain
+//! (<https://learn.microsoft.com/azure/ai-services/authentication>) without saying so of this call; public code sends
+//! them to it as a bearer.
 
 use super::Provider;
 use crate::api::{AzureSpeech, ProviderBlock};
@@ -9,6 +13,10 @@ use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, U
 use crate::token::MintError;
 
 impl Provider for AzureSpeech {
+    fn no_access_token(&self) -> Option<&'static str> {
+        self.account.resource.is_none().then_some(AzureSpeech::OWN_DOMAIN.1)
+    }
+
     fn endpoint(&self) -> Endpoint<'_> {
         let account = &self.account;
         match (&account.endpoint, &account.region, &account.resource) {
@@ -33,7 +41,11 @@ impl Provider for AzureSpeech {
             .header("content-type", "application/x-www-form-urlencoded")
             .header("accept", "*/*");
         let key = &Self::FACTS.secret_fields[0];
-        Ok(Step::Send(request.key(mint, key, "ocp-apim-subscription-key", "")?))
+        Ok(Step::Send(request.key_or_bearer(
+            mint,
+            key,
+            "ocp-apim-subscription-key",
+        )?))
     }
 
     fn read(&self, mint: &Mint<'_>, _: usize, body: &[u8]) -> Result<Step, UnusableReply> {

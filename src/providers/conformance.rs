@@ -222,6 +222,7 @@ fn errors_are_of_the_right_class_and_say_what_to_do() {
             let class = match &error {
                 MintError::Rejected { credential: true, .. } => "key",
                 MintError::Rejected { .. } => "rejected",
+                MintError::NoCredential { .. } => "no credential",
                 MintError::Throttled { .. } => "throttled",
                 MintError::QuotaExhausted { .. } => "quota",
                 MintError::Unavailable { .. } => "unavailable",

@@ -168,6 +168,13 @@ impl Provider for Http {
         if uses_id { WITH_ID } else { Self::FACTS.secret_fields }
     }
 
+    fn no_access_token(&self) -> Option<&'static str> {
+        (self.secret_fields() != Self::FACTS.secret_fields).then_some(
+            "http.request: with credentials.workloadIdentity there is one value, the access token, as \
+             {{ credential }}; remove {{ keyId }} and auth.kind Basic",
+        )
+    }
+
     fn policy_subject(&self) -> Option<&str> {
         model(&self.params)
     }

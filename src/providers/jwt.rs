@@ -105,7 +105,8 @@ impl Jwt {
 
     fn key(&self, mint: &Mint<'_>) -> Result<Vec<u8>, MintError> {
         let text = secret(mint.credential, KEY)?.expose_secret();
-        let refuse = |problem: &str| Err(MintError::wrong_key(format!("{} in the Secret {problem}", KEY.key)));
+        let place = mint.credential.place_of(KEY);
+        let refuse = |problem: &str| Err(MintError::wrong_key(format!("{} in {place} {problem}", KEY.key)));
         if self.account.is_symmetric() && text.contains("-----BEGIN") {
             return refuse(
                 "is a key in PEM, and HS256, HS384 and HS512 sign with a text that both sides know: choose RS256 or ES256",

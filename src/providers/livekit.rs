@@ -24,6 +24,13 @@ impl Provider for LiveKit {
         self.room().filter(|_| only)
     }
 
+    fn one_reader(&self) -> Option<&'static str> {
+        self.identity.as_ref().map(|_| {
+            "livekit.identity: two participants with one identity push each other out of a room, so this token suits \
+             one reader"
+        })
+    }
+
     fn endpoint(&self) -> Endpoint<'_> {
         Endpoint::Local
     }

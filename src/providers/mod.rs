@@ -84,6 +84,12 @@ pub trait Provider: Described + Send + Sync {
         self.facts().secret_fields
     }
 
+    /// Why the block as it stands can't be asked with an access token in place of a key: a whole sentence. Only called
+    /// if [`Facts::exchanges`] names an exchange.
+    fn no_access_token(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What `policy.allowedModels` is compared with: the model, the agent, the room. `None` if the token is bound to
     /// none; a policy with allowedModels then refuses it.
     fn policy_subject(&self) -> Option<&str> {
@@ -108,6 +114,11 @@ pub trait Provider: Described + Send + Sync {
 
     /// Why the token serves one session only and so doesn't suit a shared Secret, if it does: a whole sentence.
     fn single_use(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Why the token suits one reader at a time, though it can be used again, if it does: a whole sentence.
+    fn one_reader(&self) -> Option<&'static str> {
         None
     }
 

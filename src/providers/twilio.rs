@@ -21,6 +21,12 @@ impl Provider for Twilio {
         self.video.as_ref()?.room.as_deref().filter(|_| !more)
     }
 
+    fn one_reader(&self) -> Option<&'static str> {
+        Some(
+            "twilio.identity: all readers of this token are one identity to Twilio: a call to it rings with each of them",
+        )
+    }
+
     fn endpoint(&self) -> Endpoint<'_> {
         Endpoint::Local
     }
@@ -130,8 +136,9 @@ fn sid<'m>(mint: &'m Mint<'_>, field: &SecretField, prefix: &str) -> Result<&'m 
         return Ok(value);
     }
     Err(MintError::wrong_key(format!(
-        "{} in the Secret isn't {prefix} and 32 letters and digits; an auth token or another key won't do",
-        field.key
+        "{} in {} isn't {prefix} and 32 letters and digits; an auth token or another key won't do",
+        field.key,
+        mint.credential.place_of(field)
     )))
 }
 

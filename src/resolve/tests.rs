@@ -1,6 +1,7 @@
 //! Who may use what, and with which key.
 
 mod described;
+mod identities;
 mod limits;
 
 use proptest::prelude::*;
@@ -69,6 +70,13 @@ fn resolved(spec: &Value, provider_spec: Option<&Value>) -> Result<Resolved, Blo
             endpoints: &EndpointPolicy::parse(["https://gateway.example.com"]).unwrap(),
         },
     )
+}
+
+fn key_of(found: &Resolved) -> &KeyRef {
+    match &found.credential {
+        CredentialRef::Key(key) => key,
+        CredentialRef::Identity(identity) => panic!("{identity:?}"),
+    }
 }
 
 fn borrowed(block: &Value, provider_spec: &Value) -> Result<Resolved, Blocked> {
@@ -258,7 +266,8 @@ proptest! {
         let mut own = openai();
         own["credentials"] = json!({"secretRef": reference});
         for (spec, expected) in [(own, &namespace), (borrowing(&openai()), &operator)] {
-            let found = resolve(&token_named(&name, &namespace, &spec), &around).unwrap().key;
+            let found = resolve(&token_named(&name, &namespace, &spec), &around).unwrap();
+            let found = key_of(&found);
             prop_assert_eq!(&found.namespace, expected);
             prop_assert_eq!((&found.name, &found.key), (&secret, &key));
         }

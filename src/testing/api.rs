@@ -94,6 +94,11 @@ impl FakeApi {
         self.change(|objects| objects.merge(&key, &json!({"status": status}), true, USER))
     }
 
+    /// Takes everything away from the field managers of a Secret.
+    pub(crate) fn disown(&self, resource: &'static str, namespace: &str, name: &str) {
+        self.0.state.lock().objects.disown(&Key::new(resource, namespace, name));
+    }
+
     /// Deletes an object as a user.
     pub(crate) fn delete(&self, resource: &'static str, namespace: &str, name: &str) {
         self.change(|objects| objects.delete(&Key::new(resource, namespace, name)));
@@ -155,6 +160,11 @@ impl FakeApi {
         self.0.state.lock().faults.refuse(Box::new(filter), code, message);
     }
 
+    /// Changes the Secrets that the operator writes, as a mutating admission webhook does.
+    pub(crate) fn rewrite_secrets(&self, rewrite: impl Fn(&mut Value) + Send + 'static) {
+        self.0.state.lock().objects.rewrites.push(Box::new(rewrite));
+    }
+
     /// Has every request fail, watches included, until [`Self::recover`].
     pub(crate) fn go_away(&self) {
         self.0.state.lock().faults.go_away();
@@ -163,9 +173,11 @@ impl FakeApi {
         }
     }
 
-    /// No more faults and refusals.
+    /// No more faults, refusals and rewrites.
     pub(crate) fn recover(&self) {
-        self.0.state.lock().faults.clear();
+        let mut state = self.0.state.lock();
+        state.faults.clear();
+        state.objects.rewrites.clear();
     }
 
     /// Holds back the events of watches of a kind.
@@ -237,6 +249,13 @@ impl FakeApi {
                 state.objects.get(&key).cloned()
             }
             "list" => Ok(list(&state.objects, &request)),
+            "create" if request.token => {
+                let key = Key::new(request.resource, &request.namespace, &request.name);
+                let admitted = state.faults.admit(&request);
+                admitted
+                    .and_then(|()| state.objects.get(&key))
+                    .map(|_| token(&request.body))
+            }
             _ => {
                 let admitted = state.faults.admit(&request);
                 admitted.and_then(|()| state.objects.write(&request))
@@ -362,6 +381,15 @@ fn list(objects: &Objects, request: &Request) -> Value {
         "apiVersion": "v1",
         "metadata": {"resourceVersion": objects.version().to_string()},
         "items": items,
+    })
+}
+
+/// The answer to a TokenRequest.
+fn token(request: &Value) -> Value {
+    let audience = &request["spec"]["audiences"][0];
+    json!({
+        "kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": {}, "spec": request["spec"],
+        "status": {"token": format!("jwt-for-{}", audience.as_str().unwrap_or_default()), "expirationTimestamp": "2030-01-01T00:00:00Z"},
     })
 }
 

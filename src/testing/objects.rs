@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::request::{Kind, Request};
 use crate::clock;
+use crate::token::secret::annotations::MANAGER;
 
 /// A request that is not done, as the API server says it.
 #[derive(Clone, Debug)]
@@ -38,9 +39,12 @@ impl Refusal {
     }
 
     pub(super) fn body(&self) -> Value {
+        let terminating = self.message.contains("because it is being terminated");
+        let causes = terminating.then(|| json!([{"reason": "NamespaceTerminating", "field": "metadata.namespace"}]));
         json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message, "reason": self.reason, "code": self.code,
+            "details": {"causes": causes.unwrap_or_else(|| json!([]))},
         })
     }
 
@@ -100,7 +104,11 @@ pub(super) struct Objects {
     /// Whose each field of a Secret is.
     owners: BTreeMap<Key, BTreeMap<Field, String>>,
     pub(super) history: Vec<Change>,
+    /// What admission changes of the Secrets that the operator writes.
+    pub(super) rewrites: Vec<Rewrite>,
 }
+
+pub(super) type Rewrite = Box<dyn Fn(&mut Value) + Send>;
 
 /// `data`, `labels` or `annotations`, and the key in it.
 type Field = (&'static str, String);
@@ -229,6 +237,10 @@ impl Objects {
         self.replace(key, patched, status, manager)
     }
 
+    pub(super) fn disown(&mut self, key: &Key) {
+        self.owners.remove(key);
+    }
+
     /// Removes an object, or marks it as being deleted while it has finalizers.
     pub(super) fn delete(&mut self, key: &Key) -> Result<Value, Refusal> {
         let before = self.get(key)?.clone();
@@ -254,6 +266,10 @@ impl Objects {
     fn put(&mut self, key: Key, before: Option<Value>, mut after: Value, manager: &str) -> Value {
         drop_empty(&mut after);
         if key.resource == "secrets" {
+            if manager == MANAGER {
+                self.rewrites.iter().for_each(|rewrite| rewrite(&mut after));
+                drop_empty(&mut after);
+            }
             let owners = self.owners.entry(key.clone()).or_default();
             own_changes(owners, before.as_ref(), &after, manager);
             after["metadata"]["managedFields"] = managed_fields(owners);

@@ -10,7 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::mint::{Ask, Credential, Minter};
+use crate::api::Exchange;
+use crate::mint::{AccessToken, Ask, Credential, Minter, SubjectToken};
 use crate::token::{MintError, Minted};
 
 /// How long a mint takes, so that others come in between.
@@ -54,6 +55,9 @@ struct State {
     tokens: usize,
     planned: BTreeMap<usize, MintFault>,
     always: Option<MintFault>,
+    /// The subjects of the exchanges that were asked for.
+    exchanges: Vec<String>,
+    exchange_fault: Option<MintError>,
 }
 
 impl FakeProvider {
@@ -65,6 +69,8 @@ impl FakeProvider {
             tokens: 0,
             planned: BTreeMap::new(),
             always: None,
+            exchanges: Vec::new(),
+            exchange_fault: None,
         })))
     }
 
@@ -100,6 +106,16 @@ impl FakeProvider {
     pub(crate) fn count_of(&self, subject: &str) -> usize {
         let state = self.0.lock();
         state.calls.iter().filter(|call| call.subject == subject).count()
+    }
+
+    /// The subjects of the exchanges that were asked for; the n-th brings the access token `access-n`, for an hour.
+    pub(crate) fn exchanges(&self) -> Vec<String> {
+        self.0.lock().exchanges.clone()
+    }
+
+    /// Has every exchange fail, or none.
+    pub(crate) fn fail_exchanges(&self, fault: Option<MintError>) {
+        self.0.lock().exchange_fault = fault;
     }
 
     /// How many tokens were handed out.
@@ -168,5 +184,25 @@ impl Minter for FakeProvider {
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Minted, MintError>> {
         self.answer(ask, credential, now).boxed()
+    }
+
+    fn exchange<'a>(
+        &'a self,
+        _: &'a Exchange,
+        subject: &'a SubjectToken,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<AccessToken, MintError>> {
+        let mut state = self.0.lock();
+        state.exchanges.push(subject.subject.clone());
+        let token = SecretString::from(format!("access-{}", state.exchanges.len()));
+        let result = match &state.exchange_fault {
+            Some(fault) => Err(fault.clone()),
+            None => Ok(AccessToken::new(token, now, now + SignedDuration::from_hours(1))),
+        };
+        async move {
+            tokio::time::sleep(LATENCY).await;
+            result
+        }
+        .boxed()
     }
 }

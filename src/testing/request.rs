@@ -27,7 +27,7 @@ const fn kind(resource: &'static str, kind: &'static str, api_version: &'static 
     }
 }
 
-static KINDS: [Kind; 6] = [
+static KINDS: [Kind; 7] = [
     kind("realtimetokens", "RealtimeToken", "realtime-token.dev/v1alpha1", true),
     kind(
         "clusterrealtimeproviders",
@@ -37,6 +37,7 @@ static KINDS: [Kind; 6] = [
     ),
     kind("secrets", "Secret", "v1", false),
     kind("namespaces", "Namespace", "v1", false),
+    kind("serviceaccounts", "ServiceAccount", "v1", false),
     kind("events", "Event", "events.k8s.io/v1", false),
     kind("leases", "Lease", "coordination.k8s.io/v1", false),
 ];
@@ -62,6 +63,8 @@ pub(crate) struct Request {
     /// Empty for collections.
     pub(crate) name: String,
     pub(crate) status: bool,
+    /// A TokenRequest.
+    pub(crate) token: bool,
     /// The query's `fieldManager`.
     pub(crate) manager: String,
     pub(crate) metadata_only: bool,
@@ -131,6 +134,7 @@ impl Request {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             status: path.get(2) == Some(&"status"),
+            token: path.get(2) == Some(&"token"),
             manager: of_query("fieldManager"),
             metadata_only: accept.is_some_and(|accept| accept.contains("as=PartialObjectMetadata")),
             apply: content_type.is_some_and(|content_type| content_type.contains("apply-patch")),

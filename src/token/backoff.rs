@@ -12,6 +12,8 @@ pub(crate) const SHORTEST: SignedDuration = SignedDuration::from_secs(1);
 const UNAVAILABLE_CAP: SignedDuration = SignedDuration::from_secs(60);
 const REJECTED_FIRST: SignedDuration = SignedDuration::from_secs(60);
 const REJECTED_CAP: SignedDuration = SignedDuration::from_secs(600);
+/// For a write that only a deletion helps.
+const HOPELESS: SignedDuration = SignedDuration::from_secs(300);
 /// No backoff is longer, a provider's own limit included. A time further away was written by a clock that has been set
 /// back since.
 const LONGEST: SignedDuration = SignedDuration::from_secs(600);
@@ -41,6 +43,8 @@ pub(crate) struct WriteInputs {
     pub(crate) mint: MintInputs,
     /// Hash of the labels, annotations and owner that it should have.
     pub(crate) metadata_hash: String,
+    /// The uid of the Secret that is written; `None` if it is created. One that was deleted meanwhile may be the cure.
+    pub(crate) secret: Option<String>,
 }
 
 impl<I: PartialEq> Failures<I> {
@@ -58,7 +62,7 @@ impl<I: PartialEq> Failures<I> {
 /// The delay before mint `failed + 1`.
 ///
 /// Unavailable: exponential from a second with full jitter, at most a minute and at most a quarter of the [`slack`].
-/// Rejected: minutes, since only a change helps and a change is noticed at once. Quota exhausted: the limit of the
+/// Rejected, or no credential: minutes, since only a change helps and a change is noticed at once. Quota exhausted: the limit of the
 /// credential ([`MintError::limit`]) sets the pace. The provider's own delay is obeyed.
 pub(crate) fn mint_delay(error: &MintError, failed: u32, uid: &str, slack: SignedDuration) -> SignedDuration {
     match error {
@@ -75,7 +79,7 @@ pub(crate) fn mint_delay(error: &MintError, failed: u32, uid: &str, slack: Signe
             jittered("backoff", failed, uid, slack)
         }
         MintError::QuotaExhausted { .. } => error.limit().unwrap_or(REJECTED_FIRST),
-        MintError::Rejected { .. } => {
+        MintError::Rejected { .. } | MintError::NoCredential { .. } => {
             let ceiling = doubled(REJECTED_FIRST, failed.saturating_sub(1)).min(REJECTED_CAP);
             ceiling / 2 + uniform(uid, &format!("backoff/{failed}"), ceiling / 2)
         }
@@ -83,9 +87,13 @@ pub(crate) fn mint_delay(error: &MintError, failed: u32, uid: &str, slack: Signe
 }
 
 /// The delay before write `failed + 1` of the Secret: as for a provider that is unavailable. The API server says nothing
-/// of when a policy, a quota or a webhook will let the write pass.
-pub(crate) fn write_delay(failed: u32, uid: &str, slack: SignedDuration) -> SignedDuration {
-    jittered("write", failed, uid, slack)
+/// of when a policy, a quota or a webhook will let the write pass. An immutable Secret must be deleted, which is noticed
+/// at once, and a namespace that is being deleted takes nothing any more.
+pub(crate) fn write_delay(reason: Reason, failed: u32, uid: &str, slack: SignedDuration) -> SignedDuration {
+    match reason {
+        Reason::SecretImmutable | Reason::NamespaceTerminating => HOPELESS,
+        _ => jittered("write", failed, uid, slack),
+    }
 }
 
 fn jittered(purpose: &str, failed: u32, uid: &str, slack: SignedDuration) -> SignedDuration {

@@ -2,7 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::backoff::WriteInputs;
+use super::backoff::{WriteFailures, WriteInputs};
+use super::lifecycle::Repeats;
 use super::secret::{Issued, Stored, TargetState};
 use super::{Blocked, Lifecycle, MintInputs, Observation, UnstoredToken};
 use crate::api::Reason;
@@ -48,6 +49,14 @@ pub(crate) enum WaitReason {
     MintBackoff,
     WriteBackoff,
     MinInterval,
+    /// Other writers undo what the operator writes, again and again.
+    Undone {
+        next: Timestamp,
+    },
+    /// What is wanted changes again and again.
+    ChangedTooOften {
+        next: Timestamp,
+    },
     Suspended,
 }
 
@@ -108,7 +117,7 @@ pub(crate) fn decide(seen: &Observation<'_>, state: &Lifecycle) -> Decision {
     };
     match replacement(seen, state, inputs) {
         Some(trigger) => replace(seen, state, inputs, trigger),
-        None if !has_desired_metadata(seen) => write(seen, state, inputs, Decision::Relabel),
+        None if !has_desired_metadata(seen) => relabel(seen, state, inputs),
         None => wait(seen, due_at(seen, state).unwrap_or(seen.now), WaitReason::Fresh),
     }
 }
@@ -144,7 +153,7 @@ fn replace(seen: &Observation<'_>, state: &Lifecycle, inputs: &MintInputs, trigg
     if let Some(token) = &state.unstored
         && can_be_stored(seen, token, inputs)
     {
-        return write(seen, state, inputs, Decision::Store(trigger));
+        return store(seen, state, inputs, trigger, token);
     }
     let later = |earliest: Timestamp| earliest > seen.now;
     if let Some(failures) = &state.mint_failures
@@ -155,9 +164,26 @@ fn replace(seen: &Observation<'_>, state: &Lifecycle, inputs: &MintInputs, trigg
     // Before the restart a token could not be written, and was lost with the process. Another may fare no better.
     if let Some(failures) = &state.write_failures
         && failures.inputs.is_none()
+        && !(trigger == Trigger::Due && failures.reason == Reason::SecretRewritten)
         && later(failures.next)
     {
         return wait(seen, failures.next, WaitReason::WriteBackoff);
+    }
+    if is_hopeless(seen, state) {
+        return wait(seen, seen.now + MAX_WAIT, WaitReason::WriteBackoff);
+    }
+    if let Some(repeats) = &state.repeats
+        && trigger != Trigger::Due
+        && kept_renewal(seen, state).is_none_or(later)
+        && let Some(next) = Some(repeats.next_mint(trigger, inputs)).filter(|at| later(*at))
+    {
+        let undone = repeats.is_repair(trigger, inputs);
+        let why = if undone {
+            WaitReason::Undone { next }
+        } else {
+            WaitReason::ChangedTooOften { next }
+        };
+        return wait(seen, next, why);
     }
     match last_mint(seen, state)
         .map(|last| last + MIN_INTERVAL)
@@ -168,6 +194,71 @@ fn replace(seen: &Observation<'_>, state: &Lifecycle, inputs: &MintInputs, trigg
     }
 }
 
+/// A token that was stored before is a repair. One that never was is due, whatever becomes of the labels.
+fn store(
+    seen: &Observation<'_>,
+    state: &Lifecycle,
+    inputs: &MintInputs,
+    trigger: Trigger,
+    token: &UnstoredToken,
+) -> Decision {
+    let decision = Decision::Store(trigger);
+    let rewritten = |failures: &WriteFailures| failures.reason == Reason::SecretRewritten;
+    match token.revision {
+        Some(_) => repair(seen, state, write(seen, state, inputs, decision)),
+        None if state.write_failures.as_deref().is_some_and(rewritten) => decision,
+        None => write(seen, state, inputs, decision),
+    }
+}
+
+fn relabel(seen: &Observation<'_>, state: &Lifecycle, inputs: &MintInputs) -> Decision {
+    let decision = write(seen, state, inputs, Decision::Relabel);
+    match is_relabelled_again(state, seen) {
+        true => repair(seen, state, decision),
+        false => decision,
+    }
+}
+
+/// Whether labels and owner are to be written for no change of what is wanted.
+pub(super) fn is_relabelled_again(state: &Lifecycle, seen: &Observation<'_>) -> bool {
+    let fresh = Repeats::default();
+    state.repeats.as_deref().unwrap_or(&fresh).is_relabelled_again(seen)
+}
+
+/// What is undone again and again is put right after ever longer pauses.
+fn repair(seen: &Observation<'_>, state: &Lifecycle, decision: Decision) -> Decision {
+    let next = state.repeats.as_ref().map(|repeats| repeats.next_repair());
+    match (next.filter(|next| *next > seen.now), &decision) {
+        (Some(next), Decision::Store(_) | Decision::Relabel) => {
+            let until = kept_renewal(seen, state).map_or(next, |renewal| renewal.max(seen.now).min(next));
+            wait(seen, until, WaitReason::Undone { next })
+        }
+        _ => decision,
+    }
+}
+
+/// When the token in memory is due that the Secret held.
+pub(super) fn kept_renewal(seen: &Observation<'_>, state: &Lifecycle) -> Option<Timestamp> {
+    let token = state.unstored.as_ref().filter(|token| token.revision.is_some())?;
+    let minted = &token.minted;
+    Some(seen.schedule_of(minted.issued_at, minted.usable_until).renewal_time)
+}
+
+/// Whether a new token could not be stored either: this very Secret is immutable, or its namespace is being deleted.
+fn is_hopeless(seen: &Observation<'_>, state: &Lifecycle) -> bool {
+    state
+        .write_failures
+        .as_ref()
+        .is_some_and(|failures| match failures.reason {
+            Reason::NamespaceTerminating => true,
+            Reason::SecretImmutable => {
+                let tried = failures.inputs.as_ref().and_then(|inputs| inputs.secret.as_deref());
+                tried.is_some() && tried == seen.target.uid()
+            }
+            _ => false,
+        })
+}
+
 /// A write that failed is left alone for a while, unless it would be another one now.
 fn write(seen: &Observation<'_>, state: &Lifecycle, inputs: &MintInputs, decision: Decision) -> Decision {
     let Some(failures) = &state.write_failures else {
@@ -176,6 +267,7 @@ fn write(seen: &Observation<'_>, state: &Lifecycle, inputs: &MintInputs, decisio
     let inputs = WriteInputs {
         mint: inputs.clone(),
         metadata_hash: seen.metadata_hash.clone(),
+        secret: seen.target.uid().map(str::to_owned),
     };
     match failures.earliest(&inputs, seen.now) {
         earliest if earliest > seen.now => wait(seen, earliest, WaitReason::WriteBackoff),
@@ -235,18 +327,22 @@ fn has_desired_metadata(seen: &Observation<'_>) -> bool {
     }
 }
 
-/// Wakes also when the token falls below its floor and when it ends, since the conditions change then.
 fn wait(seen: &Observation<'_>, until: Timestamp, why: WaitReason) -> Decision {
-    let mut until = until.min(seen.now + MAX_WAIT);
-    if let (Some(issued), Some(schedule)) = (seen.issued(), seen.schedule()) {
-        let changes = [schedule.floor_time, issued.usable_until];
-        let next = changes.into_iter().filter(|change| *change > seen.now).min();
-        until = next.map_or(until, |change| until.min(change));
-    }
     Decision::Wait {
-        until: until.max(seen.now + SignedDuration::from_millis(1)),
+        until: next_look(seen, until).max(seen.now + SignedDuration::from_millis(1)),
         why,
     }
+}
+
+/// This time, or before it when the token falls below its floor or ends, since the conditions change then.
+pub(super) fn next_look(seen: &Observation<'_>, until: Timestamp) -> Timestamp {
+    let until = until.min(seen.now + MAX_WAIT);
+    let (Some(issued), Some(schedule)) = (seen.issued(), seen.schedule()) else {
+        return until;
+    };
+    let changes = [schedule.floor_time, issued.usable_until];
+    let next = changes.into_iter().filter(|change| *change > seen.now).min();
+    next.map_or(until, |change| until.min(change))
 }
 
 #[cfg(test)]

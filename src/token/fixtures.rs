@@ -76,6 +76,7 @@ pub(crate) fn stored(issued_at: Timestamp, life: i64) -> Stored {
         intact: true,
         metadata_hash: Some("desired".into()),
         renewal_time: Some(renewal(issued_at, life)),
+        damage: None,
     }
 }
 

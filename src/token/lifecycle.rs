@@ -6,6 +6,7 @@
 
 mod event;
 mod mint;
+mod repeats;
 mod restore;
 mod write;
 
@@ -14,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 pub(crate) use self::event::{
     Effect, Event, Limit, MintEnd, Order, Pending, Situation, Step, StoreOrder, Stored, WriteEnd, WrittenStatus,
 };
+pub(super) use self::repeats::Repeats;
 pub(super) use self::restore::restored_failures;
 use super::backoff::{MintFailures, WriteFailures};
 use super::decide::{self, Decision, WaitReason, decide};
@@ -22,8 +24,9 @@ use super::secret::{Issued, TargetState};
 use super::{Blocked, Observation, UnstoredToken, hash};
 use crate::api::{RENEW_REQUESTED_AT, RealtimeToken, RealtimeTokenStatus, Reason};
 
-/// A Secret with another owner is not in our watch, so its deletion is noticed by looking.
-const CONFLICT_RECHECK: SignedDuration = SignedDuration::from_secs(30);
+/// A Secret with another owner is not in our watch, so its deletion is noticed by looking; so is a namespace that was
+/// created anew, where namespaces can't be watched.
+const UNWATCHED_RECHECK: SignedDuration = SignedDuration::from_secs(30);
 
 /// State kept for one RealtimeToken.
 #[derive(Debug, Default)]
@@ -32,7 +35,7 @@ pub(crate) struct Lifecycle {
     uid: String,
     pending: Option<Box<Pending>>,
     /// A token that is not stored yet, or was stored within [`decide::MIN_INTERVAL`]: should its Secret be lost so soon,
-    /// it is written again instead of minting.
+    /// it is written again instead of minting. It is kept longer where other writers keep changing the Secret.
     pub(super) unstored: Option<Box<UnstoredToken>>,
     /// When the last token was asked for. A mint that failed is spaced by its backoff instead.
     pub(super) last_mint: Option<Timestamp>,
@@ -45,6 +48,8 @@ pub(crate) struct Lifecycle {
     /// The version that our last status write made, once the watch has shown it and until it is looked at. A reconcile
     /// that began before may still hold an older version.
     echoed_version: Option<Box<str>>,
+    /// `None` while nothing was put right or replaced early.
+    pub(super) repeats: Option<Box<Repeats>>,
     /// Writes in a row that met a Secret that had changed meanwhile.
     outdated_writes: u32,
 }
@@ -97,17 +102,17 @@ impl Lifecycle {
             self.written_status = None;
         }
         match (decide(seen, self), &seen.inputs, &mut self.unstored) {
-            (Decision::Wait { until, why }, ..) => self.wait(until, why),
+            (Decision::Wait { until, why }, ..) => self.wait(seen, until, why),
             (Decision::Mint(trigger), Ok(inputs), _) => Self::mint(seen, inputs, trigger),
             (Decision::Store(trigger), _, Some(token)) => Self::store(seen, token, trigger),
-            (Decision::Relabel, ..) => Self::relabel(seen),
+            (Decision::Relabel, ..) => self.relabel(seen),
             (Decision::Blocked(blocked), ..) => wait_blocked(seen, blocked),
             // Only what is wanted is minted, and only what is in memory is stored.
             (Decision::Mint(_) | Decision::Store(_), ..) => Step::of(Effect::Nothing),
         }
     }
 
-    fn wait(&mut self, until: Timestamp, why: WaitReason) -> Step {
+    fn wait(&mut self, seen: &Observation<'_>, until: Timestamp, why: WaitReason) -> Step {
         let situation = match why {
             WaitReason::Fresh => {
                 self.settle();
@@ -118,6 +123,11 @@ impl Lifecycle {
             WaitReason::MintBackoff => self.mint_failures.as_deref().cloned().map(Situation::MintFailing),
             WaitReason::WriteBackoff => self.write_failures.as_deref().cloned().map(Situation::WriteFailing),
             WaitReason::MinInterval => Some(Situation::Pending),
+            WaitReason::Undone { next } => Some(Situation::WriteFailing(self.undone(seen, next))),
+            WaitReason::ChangedTooOften { next } => {
+                let repeats = self.repeats.as_deref();
+                repeats.map(|repeats| Situation::MintFailing(repeats.changing(next)))
+            }
             WaitReason::Suspended => Some(Situation::Suspended),
         };
         Step {
@@ -147,8 +157,12 @@ impl Lifecycle {
     /// Lets go of a stored token, and of a mint that holds back no other, when [`decide::MIN_INTERVAL`] is over.
     pub(crate) fn release_stored(&mut self, now: Timestamp) {
         let over = |since: Timestamp| now.duration_since(since) >= decide::MIN_INTERVAL;
-        self.unstored
-            .take_if(|token| token.stored && over(token.minted.issued_at));
+        // Where other writers keep changing the Secret, its token is needed for the next repair.
+        let rewritten = self.write_failures.as_ref().map(|failures| failures.reason) == Some(Reason::SecretRewritten);
+        if !rewritten && !self.repeats.as_ref().is_some_and(|repeats| repeats.keeps_token()) {
+            self.unstored
+                .take_if(|token| token.stored && over(token.minted.issued_at));
+        }
         self.last_mint.take_if(|last| over(*last));
     }
 
@@ -223,10 +237,9 @@ impl Lifecycle {
 
 /// What blocks is looked at again when the token in the Secret falls below its floor, since the conditions change then.
 fn wait_blocked(seen: &Observation<'_>, blocked: Blocked) -> Step {
-    let recheck = if blocked.reason == Reason::SecretConflict {
-        CONFLICT_RECHECK
-    } else {
-        decide::MAX_WAIT
+    let recheck = match blocked.reason {
+        Reason::SecretConflict | Reason::NamespaceTerminating => UNWATCHED_RECHECK,
+        _ => decide::MAX_WAIT,
     };
     let recheck = seen.now + recheck;
     let floor = seen.schedule().map(|schedule| schedule.floor_time);

@@ -47,6 +47,9 @@ pub enum MintError {
         credential: bool,
         message: String,
     },
+    /// There is nothing to ask the provider with.
+    #[error("{message}")]
+    NoCredential { message: String },
     #[error("{message}")]
     Throttled {
         /// How long to leave the credential alone, if the provider said so; already capped.
@@ -70,6 +73,7 @@ impl MintError {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::Rejected { credential: true, .. } => Reason::CredentialRejected,
+            Self::NoCredential { .. } => Reason::CredentialNotFound,
             Self::Throttled { .. } => Reason::RateLimited,
             Self::QuotaExhausted { .. } => Reason::QuotaExhausted,
             Self::Rejected { credential: false, .. } | Self::Unavailable { .. } => Reason::MintFailed,
@@ -97,7 +101,7 @@ impl MintError {
         match self {
             Self::Throttled { retry_after, .. } => Some(retry_after.unwrap_or(UNSTATED_LIMIT)),
             Self::QuotaExhausted { .. } => Some(QUOTA_PROBE),
-            Self::Rejected { .. } | Self::Unavailable { .. } => None,
+            Self::Rejected { .. } | Self::NoCredential { .. } | Self::Unavailable { .. } => None,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::backoff::Failures;
 use super::lifecycle::Situation;
 use super::schedule::Schedule;
 use super::secret::{Issued, TargetState};
-use crate::api::{ConditionType, RealtimeTokenStatus, Reason, SecretName};
+use crate::api::{ConditionType, RealtimeTokenStatus, Reason, Renewal, SecretName};
 use crate::clock::whole_second;
 
 #[derive(Clone, Debug)]
@@ -38,7 +38,9 @@ pub(crate) fn status(findings: &Findings<'_>) -> RealtimeTokenStatus {
         conditions: vec![
             condition(seen, ConditionType::Ready, ready(findings, issued)),
             condition(seen, ConditionType::Renewing, renewing(findings, schedule)),
-            condition(seen, ConditionType::FreshnessGuaranteed, freshness(findings, schedule)),
+            condition(seen, ConditionType::FreshnessGuaranteed, {
+                freshness(&seen.token.spec.renewal, findings.single_use, schedule)
+            }),
         ],
         provider: findings
             .provider
@@ -129,7 +131,8 @@ pub(crate) fn new_failure<'a>(prior: &RealtimeTokenStatus, current: &'a Realtime
     renewing.or(expired).or(stale)
 }
 
-type Verdict = (&'static str, Reason, String);
+/// Status, reason and message of a condition.
+pub(crate) type Verdict = (&'static str, Reason, String);
 
 fn ready(findings: &Findings<'_>, issued: Option<&Issued>) -> Verdict {
     let name = findings.seen.token.target_name();
@@ -201,9 +204,9 @@ fn renewing(findings: &Findings<'_>, schedule: Option<Schedule>) -> Verdict {
     }
 }
 
-fn freshness(findings: &Findings<'_>, schedule: Option<Schedule>) -> Verdict {
-    let renewal = &findings.seen.token.spec.renewal;
-    if let Some(message) = findings.single_use {
+/// Whether every reader always has minRemainingSeconds left, as far as the life of the token decides that.
+pub(crate) fn freshness(renewal: &Renewal, single_use: Option<&str>, schedule: Option<Schedule>) -> Verdict {
+    if let Some(message) = single_use {
         return ("False", Reason::SingleUseToken, message.to_owned());
     }
     match schedule {

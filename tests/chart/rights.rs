@@ -122,6 +122,29 @@ fn secrets_may_be_deleted_only_where_that_is_asked_for() {
     assert_eq!(more, ["* /secrets delete"]);
 }
 
+/// Never of every ServiceAccount, and of none unless named.
+#[test]
+fn tokens_are_requested_of_named_service_accounts_only() {
+    let named = json!({"serviceAccountNames": ["voice", "speech", "voice"]});
+    let more = |values: Value| {
+        let mut with = values.clone();
+        with["workloadIdentity"] = named.clone();
+        let granted = rights(&render(with));
+        granted
+            .difference(&rights(&render(values)))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    let right = "/serviceaccounts/token[voice,speech] create";
+    assert_eq!(more(json!({})), [format!("* {right}")]);
+    assert_eq!(
+        more(json!({"watchNamespaces": ["shop", "lab"]})),
+        ["lab", "platform", "shop"].map(|namespace| format!("{namespace} {right}"))
+    );
+    let without = json!({"watchNamespaces": ["shop"], "clusterProviders": false});
+    assert_eq!(more(without), [format!("shop {right}")]);
+}
+
 /// For teams with rights on namespaces only, who can't create a ClusterRole.
 #[test]
 fn without_cluster_providers_there_is_nothing_of_the_cluster() {

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod backup;
 mod fields;
 mod layers;
 mod links;

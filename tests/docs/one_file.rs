@@ -8,8 +8,13 @@ use realtime_token_operator::providers::Block;
 
 use crate::files;
 
-/// Where every provider is listed.
-const LISTS: [&str; 3] = ["api/mod.rs", "api/blocks.rs", "providers/mod.rs"];
+/// Where every provider is listed, and the exchanges, of which one has the name of a provider.
+const LISTS: [&str; 4] = [
+    "api/mod.rs",
+    "api/blocks.rs",
+    "api/workload_identity.rs",
+    "providers/mod.rs",
+];
 
 #[test]
 fn a_provider_is_named_in_its_own_files_only() {

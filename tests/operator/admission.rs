@@ -1,9 +1,11 @@
 //! What the API server refuses, and the words in which it does. Nothing here reaches the operator: objects are
 //! created as a dry run or suspended.
 
+mod agreement;
 mod bounds;
 mod conformance;
 mod defaults;
+mod identities;
 mod rules;
 
 use std::process::Command;
@@ -132,8 +134,10 @@ impl ApiServer {
     }
 
     async fn admit_named(&self, kind: Kind, name: &str, spec: &Value) -> Result<Value, Vec<Complaint>> {
+        let object = object(kind, name, spec);
+        self.agrees_with_mint(kind, &object).await;
         let url = format!("{}?dryRun=All", self.url(kind));
-        self.send("POST", &url, &object(kind, name, spec)).await
+        self.send("POST", &url, &object).await
     }
 
     async fn accepts(&self, kind: Kind, spec: &Value) -> Value {

@@ -60,6 +60,28 @@ async fn a_team_with_the_platforms_key() {
     case.revision("voice", 1).await;
 }
 
+/// Each with one exchange of a real token of its ServiceAccount.
+#[tokio::test]
+async fn a_team_without_a_key() {
+    let case = world().await.case("examples-keyless").await;
+    let standin = &case.world.standin;
+    let subject = format!("system:serviceaccount:{}:voice-caller", case.namespace.name());
+    let (issuer, jwks) = case.world.cluster.issuer().await.unwrap();
+    standin.trust(&issuer, jwks, [&subject]);
+    for (number, (file, secret)) in [
+        ("openai.yaml", "keyless-openai"),
+        ("azure.yaml", "keyless-azure"),
+        ("google.yaml", "keyless-google"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        serve(&case, &read(&format!("keyless/{file}"))).await;
+        case.revision(secret, 1).await;
+        assert_eq!(standin.exchanges(&subject), number + 1, "{file}");
+    }
+}
+
 #[tokio::test]
 async fn the_small_overlay_has_names_of_its_own() {
     let case = world().await.case("examples-staging").await;
@@ -99,6 +121,7 @@ async fn serve(case: &Case<'_>, manifest: &str) {
     for mut document in documents(manifest) {
         let kind = document["kind"].as_str().unwrap().to_owned();
         let own_account = document["spec"]["credentials"].get("secretRef").is_some();
+        at_the_exchange(case, &mut document);
         for provider in ["openai", "elevenlabs"] {
             if own_account && document["spec"].get(provider).is_some() {
                 document["spec"][provider]["endpoint"] = json!(case.world.standin.url());
@@ -112,6 +135,29 @@ async fn serve(case: &Case<'_>, manifest: &str) {
     for name in names {
         case.status_when(&name, |status| holds(status, "Ready", "True", "Issued"))
             .await;
+    }
+}
+
+/// Has a keyless RealtimeToken asked of the stand-ins for its cloud and for its provider.
+fn at_the_exchange(case: &Case<'_>, document: &mut Value) {
+    let standin = &case.world.standin;
+    let Some(identity) = document.pointer_mut("/spec/credentials/workloadIdentity") else {
+        return;
+    };
+    for (exchange, field) in [("openai", "endpoint"), ("azure", "authority"), ("google", "endpoint")] {
+        if let Some(exchange) = identity.get_mut(exchange) {
+            exchange[field] = json!(standin.origin("exchange"));
+        }
+    }
+    // Google's API is asked with what its exchange has issued.
+    for (block, origin) in [
+        ("openai", "openai"),
+        ("azureOpenAI", "azureOpenAI"),
+        ("http", "exchange"),
+    ] {
+        if let Some(block) = document["spec"].get_mut(block) {
+            block["endpoint"] = json!(standin.origin(origin));
+        }
     }
 }
 

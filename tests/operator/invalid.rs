@@ -1,5 +1,8 @@
 //! Specs that the API server can't see through: a condition says what is wrong, and nothing is asked of the provider.
 
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
 use serde_json::{Value, json};
 
 use crate::world::{Case, holds, world};
@@ -12,6 +15,26 @@ fn with(case: &Case<'_>, pointer: &str, value: Value) -> Value {
     }
     *place = value;
     spec
+}
+
+/// What `mint --explain` has against a manifest.
+fn mint_says(name: &str, spec: &Value) -> String {
+    let manifest = json!({
+        "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken", "metadata": {"name": name}, "spec": spec,
+    });
+    let mut mint = Command::new(env!("CARGO_BIN_EXE_realtime-token-operator"))
+        .args(["mint", "--explain", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = mint.stdin.take().unwrap();
+    stdin.write_all(manifest.to_string().as_bytes()).unwrap();
+    drop(stdin);
+    let said = String::from_utf8(mint.wait_with_output().unwrap().stderr).unwrap();
+    let said = said.strip_prefix("error: standard input: ").map(str::trim_end);
+    said.unwrap_or_default().to_owned()
 }
 
 #[tokio::test]
@@ -88,6 +111,8 @@ async fn a_session_or_template_that_cannot_be_asked_for() {
         assert!(fits, "{name}: {message}\nexpected: {expected}");
         assert!(!message.contains("canary"), "{message}");
         case.condition(&name, "Renewing", "True", "InvalidSpec").await;
+        let (spec, _) = &rows[number];
+        assert_eq!(mint_says(&name, spec), message, "`mint` says the same");
     }
     case.event("t0", "InvalidSpec").await;
     assert_eq!(case.calls().len(), 0, "an invalid spec costs no call");

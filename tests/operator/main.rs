@@ -11,6 +11,7 @@
 
 mod admission;
 mod alone;
+mod backup;
 mod case;
 mod cli;
 mod examples;

@@ -37,6 +37,8 @@ impl Desk {
         });
         MintArgs {
             filename: self.file("token.json", &manifest.to_string()),
+            name: None,
+            output_dir: None,
             api_key_file: Some(self.file("key", &format!("{key}\n"))),
             credentials_dir: None,
             explain: false,
@@ -57,7 +59,7 @@ impl Desk {
 #[tokio::test]
 async fn prints_the_file_of_the_secret() {
     let desk = Desk::new();
-    let json = mint(desk.openai()).await.unwrap();
+    let json = mint(desk.openai()).await.unwrap().unwrap();
     let token = desk.standin.issued().remove(0);
     let expires_at = serde_json::from_str::<Value>(&json).unwrap()["expiresAt"].clone();
     assert_eq!(
@@ -73,7 +75,7 @@ async fn prints_the_file_of_the_secret() {
         &json!({"credentials": {"secretRef": {"name": "key"}}, "elevenlabs": block}),
         ELEVENLABS_KEY,
     );
-    let json = mint(args).await.unwrap();
+    let json = mint(args).await.unwrap().unwrap();
     assert!(
         json.starts_with(r#"{"provider":"elevenlabs","token":"wss://api.elevenlabs.io/"#),
         "{json}"
@@ -84,13 +86,66 @@ async fn prints_the_file_of_the_secret() {
     );
 }
 
+/// The hints are for the person at the terminal: the file or variable, no Secret, no operator that asks again.
 #[tokio::test]
 async fn the_provider_refuses() {
     let desk = Desk::new();
-    desk.standin.fail_next(1, Fault::status(403));
-    let error = mint(desk.openai()).await.unwrap_err();
-    assert!(matches!(error, MintCliError::Mint(_)), "{error}");
-    assert!(error.to_string().contains("answered 403"), "{error}");
+    let key = desk.dir.path().join("key");
+    let in_the_key = format!("Check the API key in the file {}", key.display());
+    for (status, hint) in [
+        (401, in_the_key.as_str()),
+        (403, in_the_key.as_str()),
+        (429, "wait, then try again"),
+        (500, "try again later"),
+    ] {
+        desk.standin.fail_next(1, Fault::status(status));
+        let error = mint(desk.openai()).await.unwrap_err();
+        assert!(matches!(error, MintCliError::Mint(_)), "{error}");
+        let error = error.to_string();
+        assert!(
+            error.contains(&format!("answered {status}")) && error.contains(hint),
+            "{error}"
+        );
+        assert!(!error.contains("Secret") && !error.contains("operator"), "{error}");
+    }
+}
+
+/// The names and bytes are those of the Secret's data.
+#[tokio::test]
+async fn writes_the_files_of_the_secret() {
+    let desk = Desk::new();
+    let folder = desk.dir.path().join("out");
+    let block = json!({"model": "gpt-realtime-2.1", "endpoint": desk.standin.url()});
+    let template = json!({"data": {".env": "TOKEN={{ token }}\nMODEL={{ config.model }}\n"}});
+    let spec = json!({
+        "credentials": {"secretRef": {"name": "key"}}, "openai": block, "target": {"template": template},
+    });
+    for nth in 0..2 {
+        let args = MintArgs {
+            output_dir: Some(folder.clone()),
+            ..desk.args(&spec, OPENAI_KEY)
+        };
+        assert_eq!(mint(args).await.unwrap(), None);
+        let token = desk.standin.issued().remove(nth);
+        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+        assert_eq!(read("token"), token);
+        assert_eq!(read("provider"), "openai");
+        assert_eq!(read(".env"), format!("TOKEN={token}\nMODEL=gpt-realtime-2.1\n"));
+        let json: Value = serde_json::from_str(&read("token.json")).unwrap();
+        let expires_at = jiff::Timestamp::from_millisecond(json["expiresAt"].as_i64().unwrap()).unwrap();
+        assert_eq!(read("expires-at"), expires_at.to_string());
+        assert_eq!(json["token"], token.as_str());
+    }
+    let args = MintArgs {
+        output_dir: Some(desk.dir.path().to_owned()),
+        ..desk.args(&spec, OPENAI_KEY)
+    };
+    let error = mint(args).await.unwrap_err().to_string();
+    assert!(
+        error.starts_with("--output-dir: ") && error.contains("didn't write"),
+        "{error}"
+    );
+    assert_eq!(desk.standin.count(), 2, "a folder that can't be used costs no token");
 }
 
 #[tokio::test]

@@ -92,6 +92,7 @@ async fn mint(standin: &StandIn, ask: &Ask) -> Result<Minted, MintError> {
 fn class(error: &MintError) -> &'static str {
     match error {
         MintError::Rejected { .. } => "rejected",
+        MintError::NoCredential { .. } => "no credential",
         MintError::Throttled { .. } => "throttled",
         MintError::QuotaExhausted { .. } => "quota",
         MintError::Unavailable { .. } => "unavailable",

@@ -10,6 +10,17 @@
   resources: [secrets]
   verbs: [get, list, watch, create, patch{{ if .Values.rbac.deleteSecrets }}, delete{{ end }}]
 {{ include "rto.rights.events" . }}
+{{- include "rto.rights.identities" . }}
+{{- end }}
+
+{{- /* By name only: whoever may request tokens of any ServiceAccount can act as any of them. */}}
+{{- define "rto.rights.identities" -}}
+{{- with .Values.workloadIdentity.serviceAccountNames }}
+- apiGroups: [""]
+  resources: [serviceaccounts/token]
+  resourceNames: {{ . | uniq | toJson }}
+  verbs: [create]
+{{- end }}
 {{- end }}
 
 {{- define "rto.rights.events" -}}
@@ -34,11 +45,12 @@
   verbs: [list, watch]
 {{- end }}
 
-{{- /* The keys of ClusterRealtimeProviders, in the operator's own namespace. */}}
+{{- /* The keys and identities of ClusterRealtimeProviders, in the operator's own namespace. */}}
 {{- define "rto.rights.keys" -}}
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch]
+{{- include "rto.rights.identities" . }}
 {{- end }}
 
 {{- define "rto.subjects" -}}

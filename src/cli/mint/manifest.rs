@@ -1,23 +1,21 @@
-//! From the text of a manifest to a mint, as strict as the API server where it matters here: field
-//! names, types, ranges and lengths from the CRD's own schema, and the CEL rules about the provider block.
+//! From the text of a manifest to a mint, as strict as the API server and then the operator are with it.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
-};
-use kube::{CustomResourceExt, Resource};
+use kube::Resource;
 use serde_json::Value;
 
 use crate::api::{RealtimeToken, RealtimeTokenSpec};
+use crate::cli::admission::{Refusal, admit};
 use crate::mint::Ask;
 use crate::resolve;
+use crate::token::secret::template;
 
-pub(super) fn parse(text: &str) -> Result<RealtimeTokenSpec, String> {
-    let mut document = document(text)?;
-    let Value::Object(top) = &mut document else {
+/// The RealtimeToken of a text, with defaults filled in; of several the one of this name.
+pub(super) fn parse(text: &str, name: Option<&str>) -> Result<RealtimeToken, String> {
+    let object = chosen(documents(text)?, name)?;
+    if !object.is_object() {
         return Err("is not a Kubernetes object".into());
-    };
-
-    let is = |field: &str| top.get(field).and_then(Value::as_str).unwrap_or_default();
+    }
+    let is = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
     let (version, kind) = (RealtimeToken::api_version(&()), RealtimeToken::kind(&()));
     if is("kind") != kind || is("apiVersion") != version {
         let (its_kind, its_version) = (is("kind"), is("apiVersion"));
@@ -25,55 +23,66 @@ pub(super) fn parse(text: &str) -> Result<RealtimeTokenSpec, String> {
             "is kind {its_kind:?} of {its_version:?}; give a {kind} of {version}"
         ));
     }
-    let known = ["apiVersion", "kind", "metadata", "spec", "status"];
-    if let Some(unknown) = top.keys().find(|key| !known.contains(&key.as_str())) {
-        return Err(format!("unknown field {unknown}"));
-    }
-    let mut spec = top.remove("spec").ok_or("has no spec")?;
-    hold_against(&mut spec, &schema().ok_or("the CRD has no schema for spec")?, "spec")?;
-    serde_json::from_value(spec).map_err(|problem| format!("spec: {problem}"))
+    let admitted = admit(&object).map_err(|refusals| listed(&refusals))?;
+    serde_json::from_value(admitted).map_err(|problem| problem.to_string())
 }
 
-/// What the spec asks for, without a cluster's ClusterRealtimeProviders and their policies.
+/// What the spec asks for, or what the operator would say in the condition of an InvalidSpec. A cluster's
+/// ClusterRealtimeProviders and their policies are not known here.
 pub(super) fn ask(spec: &RealtimeTokenSpec) -> Result<Ask, String> {
     let block = resolve::block_of(spec).map_err(|blocked| blocked.to_string())?;
-    let credentials = &spec.credentials;
-    if credentials.secret_ref.is_some() == credentials.provider_ref.is_some() {
-        return Err("set exactly one of credentials.secretRef and credentials.providerRef".into());
-    }
-    if block.has_account() && credentials.provider_ref.is_some() {
-        return Err(
-            "region, account and endpoint come from the ClusterRealtimeProvider when credentials.providerRef \
-                    is set; remove them"
-                .into(),
-        );
-    }
     let expiration = resolve::expiration(spec, &block, None).map_err(|blocked| blocked.to_string())?;
     let provider = block.provider();
-    provider.lifetime().admit(expiration)?;
     provider.validate().map_err(|invalid| invalid.to_string())?;
+    provider.lifetime().admit(expiration)?;
+    if let Some(template) = &spec.target.template {
+        template::check(&template.data, provider.published(), provider.config())
+            .map_err(|problem| problem.to_string())?;
+    }
     Ok(Ask { block, expiration })
 }
 
-/// The one document of a text. JSON is tried first: not all of it is YAML.
-fn document(text: &str) -> Result<Value, String> {
+fn listed(refusals: &[Refusal]) -> String {
+    let refusals: Vec<_> = refusals.iter().map(ToString::to_string).collect();
+    refusals.join("; ")
+}
+
+/// The documents of a text. JSON is tried first: not all of it is YAML.
+fn documents(text: &str) -> Result<Vec<Value>, String> {
     if let Ok(json) = serde_json::from_str(text) {
-        return Ok(json);
+        return Ok(vec![json]);
     }
     let mut documents: Vec<Value> = serde_saphyr::from_multiple(text)
         .map_err(|problem| format!("is neither YAML nor JSON: {}", first_line(&problem)))?;
-    // A manifest often has more in it: the pod that mounts the Secret, a ClusterRealtimeProvider.
     documents.retain(|document| !document.is_null());
-    let several = documents.len() > 1;
-    if several {
+    Ok(documents)
+}
+
+/// The one document that is meant. A manifest often has more in it: the pod that mounts the Secret, a
+/// ClusterRealtimeProvider.
+fn chosen(mut documents: Vec<Value>, name: Option<&str>) -> Result<Value, String> {
+    if documents.len() > 1 || name.is_some() {
         let kind = Value::from(RealtimeToken::kind(&()));
         documents.retain(|document| document.get("kind") == Some(&kind));
+        if documents.is_empty() {
+            return Err("holds no RealtimeToken".into());
+        }
     }
-    match (documents.pop(), documents.len()) {
-        (Some(one), 0) => Ok(one),
-        (None, _) if several => Err("holds no RealtimeToken".into()),
-        (None, _) => Err("is empty; give one RealtimeToken".into()),
-        (Some(_), others) => Err(format!("holds {} RealtimeTokens; give one", others + 1)),
+    let name_of = |document: &Value| document["metadata"]["name"].as_str().unwrap_or("(no name)").to_owned();
+    let names: Vec<_> = documents.iter().map(name_of).collect();
+    if let Some(name) = name {
+        documents.retain(|document| document["metadata"]["name"] == name);
+    }
+    match (documents.pop(), documents.len(), name) {
+        (Some(one), 0, _) => Ok(one),
+        (None, _, Some(name)) => Err(format!("holds no RealtimeToken {name}; it has {}", names.join(", "))),
+        (None, _, None) => Err("is empty; give one RealtimeToken".into()),
+        (Some(_), others, Some(name)) => Err(format!("holds {} RealtimeTokens {name}; leave one", others + 1)),
+        (Some(_), others, None) => Err(format!(
+            "holds {} RealtimeTokens; choose one with --name: {}",
+            others + 1,
+            names.join(", ")
+        )),
     }
 }
 
@@ -82,72 +91,6 @@ fn first_line(problem: &impl std::fmt::Display) -> String {
     let text = problem.to_string();
     let line = text.lines().next().unwrap_or_default();
     line.strip_prefix("error: ").unwrap_or(line).to_owned()
-}
-
-/// The schema of `spec`, as the API server gets it.
-fn schema() -> Option<JSONSchemaProps> {
-    let version = RealtimeToken::crd().spec.versions.into_iter().next()?;
-    version.schema?.open_api_v3_schema?.properties?.remove("spec")
-}
-
-/// Refuses what the schema doesn't know or allow, and drops nulls as the API server does. Types, enums and required
-/// fields are left to serde, which knows them too.
-fn hold_against(value: &mut Value, schema: &JSONSchemaProps, path: &str) -> Result<(), String> {
-    if schema.x_kubernetes_preserve_unknown_fields == Some(true) {
-        return Ok(());
-    }
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|_, value| !value.is_null());
-            let outside = |count: i64| fields.len() as i64 > count;
-            if schema.max_properties.is_some_and(outside) {
-                return Err(format!(
-                    "{path}: at most {} entries",
-                    schema.max_properties.unwrap_or_default()
-                ));
-            }
-            let any = match &schema.additional_properties {
-                Some(JSONSchemaPropsOrBool::Schema(schema)) => Some(schema.as_ref()),
-                _ => None,
-            };
-            for (key, value) in fields {
-                let path = format!("{path}.{key}");
-                let known = schema.properties.as_ref().and_then(|known| known.get(key));
-                let Some(schema) = known.or(any) else {
-                    let known: Vec<_> = schema
-                        .properties
-                        .iter()
-                        .flat_map(|known| known.keys().cloned())
-                        .collect();
-                    return Err(format!("unknown field {path}; known here are {}", known.join(", ")));
-                };
-                hold_against(value, schema, &path)?;
-            }
-        }
-        Value::Array(items) => {
-            if let Some(JSONSchemaPropsOrArray::Schema(schema)) = &schema.items {
-                for (index, item) in items.iter_mut().enumerate() {
-                    hold_against(item, schema, &format!("{path}[{index}]"))?;
-                }
-            }
-        }
-        Value::Number(number) => {
-            let number = number.as_f64().unwrap_or(f64::NAN);
-            let (min, max) = (schema.minimum.unwrap_or(f64::MIN), schema.maximum.unwrap_or(f64::MAX));
-            if !(min..=max).contains(&number) {
-                return Err(format!("{path}: {number} is outside of {min} to {max}"));
-            }
-        }
-        Value::String(text) => {
-            let length = text.chars().count() as i64;
-            let (min, max) = (schema.min_length.unwrap_or(0), schema.max_length.unwrap_or(i64::MAX));
-            if !(min..=max).contains(&length) {
-                return Err(format!("{path}: {length} characters, where {min} to {max} are allowed"));
-            }
-        }
-        Value::Null | Value::Bool(_) => {}
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -160,9 +103,8 @@ mod tests {
     const HEAD: &str = "apiVersion: realtime-token.dev/v1alpha1\nkind: RealtimeToken\nmetadata: {name: voice}\n";
 
     fn asked(spec: &str) -> Result<Ask, String> {
-        ask(&parse(&format!(
-            "{HEAD}spec:\n  credentials: {{secretRef: {{name: key}}}}\n{spec}"
-        ))?)
+        let manifest = format!("{HEAD}spec:\n  credentials: {{secretRef: {{name: key}}}}\n{spec}");
+        ask(&parse(&manifest, None)?.spec)
     }
 
     fn refused(spec: &str) -> String {
@@ -178,7 +120,7 @@ mod tests {
         let json = r#"{"apiVersion":"realtime-token.dev/v1alpha1","kind":"RealtimeToken","metadata":{"name":"voice"},
             "spec":{"credentials":{"secretRef":{"name":"key"}},"expirationSeconds":600,"openai":{"model":"gpt-realtime-2.1",
             "session":{"instructions":"Be brief.\n","audio":{"output":{"voice":"marin","speed":1.25}},"tools":[]}}}}"#;
-        let json = ask(&parse(json).unwrap());
+        let json = ask(&parse(json, None).unwrap().spec);
         let (yaml, json) = (yaml.unwrap(), json.unwrap());
         assert_eq!(yaml.expiration, SignedDuration::from_secs(600));
         assert_eq!(format!("{yaml:?}"), format!("{json:?}"));
@@ -225,10 +167,10 @@ mod tests {
                 "apiVersion: realtime-token.dev/v1alpha1\nkind: ClusterRealtimeProvider\n",
                 "give a RealtimeToken",
             ),
-            (HEAD, "has no spec"),
+            (HEAD, "spec: Required value"),
             (
                 &format!("{HEAD}spec: {{}}\n---\n{HEAD}spec: {{}}\n"),
-                "holds 2 RealtimeTokens",
+                "holds 2 RealtimeTokens; choose one with --name: voice, voice",
             ),
             (
                 "apiVersion: v1\nkind: Secret\n---\napiVersion: v1\nkind: Pod\n",
@@ -236,11 +178,11 @@ mod tests {
             ),
             (
                 &format!("apiVersion: v1\nkind: Secret\n---\n{HEAD}specs: {{}}\n"),
-                "unknown field specs",
+                "unknown field \"specs\"",
             ),
-            (&format!("{HEAD}specs: {{}}\n"), "unknown field specs"),
+            (&format!("{HEAD}specs: {{}}\n"), "unknown field \"specs\""),
         ] {
-            let refused = parse(text).unwrap_err();
+            let refused = parse(text, None).unwrap_err();
             assert!(refused.contains(why), "{text}: {refused}");
         }
     }
@@ -263,43 +205,30 @@ mod tests {
             ),
         ] {
             let refused = refused(spec);
-            assert!(refused.contains(&format!("unknown field {path};")), "{refused}");
+            assert!(refused.contains(&format!("unknown field \"{path}\";")), "{refused}");
         }
         assert!(refused("  openai: {modle: m}\n").contains("endpoint, kind, model, organization, project"));
         let labels = "  openai: {model: m}\n  target: {template: {metadata: {labels: {any: thing}}}}\n";
         assert!(asked(labels).is_ok());
     }
 
+    /// That it is in agreement with an API server is tested on one.
     #[test]
     fn what_the_api_server_refuses() {
         for (spec, why) in [
-            ("", "exactly one provider block"),
+            ("", "spec: Invalid value: set exactly one provider block"),
+            ("  openai: {}\n", "spec.openai.model: Required value"),
             (
-                "  openai: {model: m}\n  elevenlabs: {agentId: a}\n",
-                "exactly one provider block",
-            ),
-            ("  openai: {}\n", "missing field `model`"),
-            ("  openai: {model: ''}\n", "spec.openai.model: 0 characters"),
-            ("  openai: {model: m, kind: Text}\n", "unknown variant `Text`"),
-            ("  openai: {model: m}\n  expirationSeconds: 9\n", "10 to 7200"),
-            ("  openai: {model: m}\n  expirationSeconds: 7201\n", "10 to 7200"),
-            (
-                "  openai: {model: m}\n  expirationSeconds: 0\n",
-                "spec.expirationSeconds: 0 is outside of 1 to",
-            ),
-            ("  openai: {model: m}\n  expirationSeconds: '60'\n", "expected i64"),
-            (
-                "  openai: {model: m}\n  renewal: {renewBeforePercentage: 91}\n",
-                "spec.renewal.renewBeforePercentage: 91",
-            ),
-            ("  openai: {model: m, session: {voice: marin}}\n", "audio.output.voice"),
-            (
-                "  elevenlabs: {agentId: a}\n  expirationSeconds: 900\n",
-                "remove the field",
+                "  openai: {model: m}\n  expirationSeconds: 9\n",
+                "live 10 to 7200 seconds",
             ),
             (
-                "  elevenlabs: {agentId: a, participantName: Bob}\n",
-                "ConversationToken",
+                "  twilio: {identity: a}\n",
+                "spec.twilio: Invalid value: twilio: set at least one grant",
+            ),
+            (
+                "  openai: {model: m}\n  target: {template: {data: {token: x}}}\n",
+                "token.json, token, expires-at and provider are the operator's own keys",
             ),
         ] {
             let refused = refused(spec);
@@ -308,25 +237,51 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_one_of_two() {
-        let with = |credentials: &str, openai: &str| {
-            ask(&parse(&format!(
-                "{HEAD}spec: {{credentials: {credentials}, openai: {openai}}}\n"
-            ))
-            .unwrap())
-        };
-        assert!(with("{providerRef: {name: p}}", "{model: m}").is_ok());
-        for neither_or_both in ["{}", "{providerRef: {name: p}, secretRef: {name: s}}"] {
-            assert!(
-                with(neither_or_both, "{model: m}")
-                    .unwrap_err()
-                    .contains("exactly one of credentials")
-            );
+    fn what_the_operator_refuses() {
+        for (spec, why) in [
+            ("  openai: {model: m, session: {voice: marin}}\n", "audio.output.voice"),
+            (
+                "  openai: {model: m}\n  target: {template: {data: {x: '{{ tokn }}'}}}\n",
+                "target.template.data[\"x\"] line 1: unknown variable",
+            ),
+        ] {
+            let refused = refused(spec);
+            assert!(refused.contains(why), "{spec}: {refused}");
         }
-        let own_account = with("{providerRef: {name: p}}", "{model: m, region: EU}").unwrap_err();
+    }
+
+    #[test]
+    fn a_whole_number_may_have_a_fraction() {
+        let asked = asked("  openai: {model: m}\n  expirationSeconds: 60.0\n").unwrap();
+        assert_eq!(asked.expiration, SignedDuration::from_secs(60));
+    }
+
+    /// YAML as kubectl reads it: booleans of YAML 1.1, and no field twice.
+    #[test]
+    fn words_for_booleans_and_fields_that_come_twice() {
+        let said = refused("  openai: {model: on}\n");
         assert!(
-            own_account.contains("come from the ClusterRealtimeProvider"),
-            "{own_account}"
+            said.contains("spec.openai.model in body must be of type string: \"boolean\""),
+            "{said}"
+        );
+        assert!(asked("  openai: {model: m}\n  suspend: yes\n").is_ok());
+        let said = refused("  openai: {model: m, model: n}\n");
+        assert!(said.contains("duplicate"), "{said}");
+    }
+
+    #[test]
+    fn one_of_several_by_name() {
+        let spec = "spec: {credentials: {providerRef: {name: p}}, openai: {model: m}}\n";
+        let one = |name: &str| HEAD.replace("voice", name) + spec;
+        let both = format!("{}---\napiVersion: v1\nkind: Pod\n---\n{}", one("a"), one("b"));
+        let name = |name| parse(&both, Some(name)).map(|token| token.metadata.name.unwrap());
+        assert_eq!(name("b"), Ok("b".to_owned()));
+        assert_eq!(name("c"), Err("holds no RealtimeToken c; it has a, b".to_owned()));
+        let none = parse(&both, None).unwrap_err();
+        assert_eq!(none, "holds 2 RealtimeTokens; choose one with --name: a, b");
+        assert_eq!(
+            parse(&one("a"), Some("b")).unwrap_err(),
+            "holds no RealtimeToken b; it has a"
         );
     }
 }

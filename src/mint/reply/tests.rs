@@ -140,6 +140,7 @@ fn classes_and_reasons() {
         };
         let got = match &error {
             MintError::Rejected { .. } => "rejected",
+            MintError::NoCredential { .. } => "no credential",
             MintError::Throttled { .. } => "throttled",
             MintError::QuotaExhausted { .. } => "quota",
             MintError::Unavailable { .. } => "unavailable",

@@ -24,7 +24,7 @@ fn a_token_brings_params_and_nothing_else() {
     assert!(provider.single_use().is_some());
     let keys: Vec<_> = provider.secret_fields().iter().map(|field| field.key).collect();
     assert_eq!(keys, ["api-key", "key-id"]);
-    assert_eq!(found.key.key, "api-key");
+    assert_eq!(key_of(&found).key, "api-key");
     // No shorter than the provider grants.
     assert_eq!(found.ask.expiration.as_secs(), 3000);
 

@@ -59,6 +59,8 @@ pub(crate) enum WriteEnd {
     /// The Secret had changed meanwhile, or was gone: nothing was written.
     Outdated,
     Refused {
+        /// [`Reason::SecretWriteFailed`], or what it is in particular.
+        reason: Reason,
         message: String,
     },
     /// The API server could not be asked, or did not answer.
@@ -87,6 +89,8 @@ pub(crate) enum Order {
     /// Labels, annotations and owner; the data stays.
     Relabel {
         renewal_time: Option<Timestamp>,
+        /// Whether they were so before: another writer has changed them.
+        again: bool,
     },
 }
 

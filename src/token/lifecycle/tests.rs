@@ -158,7 +158,13 @@ fn writes_that_meet_a_changed_secret_slow_down() {
     let seen = looked(&token, ours(stored(at(0), 1800)), wanted());
     let mut lifecycle = Lifecycle::default();
     let mut wait = || {
-        let (order, end) = (Order::Relabel { renewal_time: None }, WriteEnd::Outdated);
+        let (order, end) = (
+            Order::Relabel {
+                renewal_time: None,
+                again: false,
+            },
+            WriteEnd::Outdated,
+        );
         let seen = &seen;
         let step = lifecycle.step(Event::WriteEnded { seen, order, end });
         assert!(step.situation.is_none());
@@ -177,7 +183,10 @@ fn one_lost_answer_is_no_news_and_two_are() {
     let seen = looked(&token, ours(stored(at(0), 1800)), wanted());
     let mut lifecycle = Lifecycle::default();
     let mut reports = || {
-        let order = Order::Relabel { renewal_time: None };
+        let order = Order::Relabel {
+            renewal_time: None,
+            again: false,
+        };
         let end = WriteEnd::Unavailable { message: "away".into() };
         let seen = &seen;
         lifecycle

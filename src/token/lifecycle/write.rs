@@ -3,12 +3,13 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::event::Stored;
-use super::{Effect, Lifecycle, Order, Situation, Step, StoreOrder, WriteEnd};
+use super::repeats::what_is_wrong;
+use super::{Effect, Lifecycle, Order, Situation, Step, StoreOrder, WriteEnd, wait_blocked};
 use crate::api::Reason;
 use crate::token::backoff::{self, WriteFailures, WriteInputs};
-use crate::token::decide::{Decision, MAX_WAIT, decide};
+use crate::token::decide::{Decision, MAX_WAIT, WaitReason, decide, is_relabelled_again, kept_renewal, next_look};
 use crate::token::schedule::Swap;
-use crate::token::secret::Issued;
+use crate::token::secret::{Issued, TargetState};
 use crate::token::{Observation, Trigger, UnstoredToken};
 
 /// The first wait after a write that met a changed Secret; it doubles up to [`OUTDATED_CAP`].
@@ -30,9 +31,11 @@ impl Lifecycle {
         }))))
     }
 
-    pub(super) fn relabel(seen: &Observation<'_>) -> Step {
-        let renewal_time = seen.schedule().map(|schedule| schedule.renewal_time);
-        Step::of(Effect::Write(Order::Relabel { renewal_time }))
+    pub(super) fn relabel(&self, seen: &Observation<'_>) -> Step {
+        Step::of(Effect::Write(Order::Relabel {
+            renewal_time: seen.schedule().map(|schedule| schedule.renewal_time),
+            again: is_relabelled_again(self, seen),
+        }))
     }
 
     pub(super) fn write_ended(&mut self, seen: &Observation<'_>, order: &Order, end: WriteEnd) -> Step {
@@ -44,13 +47,13 @@ impl Lifecycle {
                 let wait = (OUTDATED_FIRST * (1 << doublings)).min(OUTDATED_CAP);
                 Step::of(Effect::Wait(seen.now + wait))
             }
-            WriteEnd::Refused { message } => {
-                let failures = self.failed_write(seen, message);
-                Step::of(Effect::Wait(failures.next)).reporting(Situation::WriteFailing(failures))
+            WriteEnd::Refused { reason, message } => {
+                let failures = self.failed_write(seen, reason, message);
+                Step::of(Effect::Wait(next_look(seen, failures.next))).reporting(Situation::WriteFailing(failures))
             }
             WriteEnd::Unavailable { message } => {
-                let failures = self.failed_write(seen, message);
-                let step = Step::of(Effect::Wait(failures.next));
+                let failures = self.failed_write(seen, Reason::SecretWriteFailed, message);
+                let step = Step::of(Effect::Wait(next_look(seen, failures.next)));
                 // One lost answer is no news: the next look shows whether the write landed.
                 if failures.failed == 1 {
                     return step;
@@ -62,62 +65,118 @@ impl Lifecycle {
     }
 
     fn written(&mut self, seen: &Observation<'_>, order: &Order) -> Step {
+        let undone_before = self.write_failures.take();
+        let undone_before = undone_before.filter(|failures| failures.reason == Reason::SecretRewritten);
         self.settle();
-        let (stored, relabel_at) = match order {
+        self.count_repeat(seen, order);
+        let stored = match order {
             Order::Store(order) => {
                 if let Some(token) = &mut self.unstored {
                     (token.revision, token.stored) = (Some(order.revision), true);
                 }
-                let stored = Stored {
+                Some(Stored {
                     trigger: order.trigger,
                     revision: order.revision,
                     swap: order.replaces.as_ref().and_then(|replaced| swap(seen, replaced)),
-                };
-                (Some(stored), seen.now) // labels and owner are no part of a token's write
+                })
             }
-            Order::Relabel { .. } => (None, after_changed_write(seen)),
+            Order::Relabel { .. } => None,
         };
-        let until = match decide(seen, self) {
-            Decision::Wait { until, .. } => until,
-            Decision::Relabel => relabel_at,
-            Decision::Mint(Trigger::Due) => seen.now,
-            _ => after_changed_write(seen),
+        let settled = |until| Step::of(Effect::Wait(until)).reporting(Situation::Settled);
+        let step = match (decide(seen, self), undone_before) {
+            (Decision::Wait { until, why }, before) => match why {
+                WaitReason::Undone { .. } if stored.is_none() || !holds_token(seen) => {
+                    self.changed_on_the_way(seen, before)
+                }
+                WaitReason::Undone { .. } => self.wait(seen, until, why),
+                _ => settled(until),
+            },
+            (Decision::Mint(Trigger::Due), _) => settled(seen.now),
+            // Labels and owner are no part of a token's write.
+            (Decision::Relabel, None) if stored.is_some() => settled(seen.now),
+            (Decision::Relabel, Some(failures)) if stored.is_some() => {
+                let now = WriteFailures {
+                    next: seen.now,
+                    ..*failures
+                };
+                self.write_failures = Some(Box::new(now.clone()));
+                Step::of(Effect::Wait(seen.now)).reporting(Situation::WriteFailing(now))
+            }
+            (Decision::Blocked(blocked), _) => wait_blocked(seen, blocked),
+            (_, before) => self.changed_on_the_way(seen, before),
         };
-        Step {
-            stored,
-            ..Step::of(Effect::Wait(until)).reporting(Situation::Settled)
+        Step { stored, ..step }
+    }
+
+    /// A write that the API server answers with something else than what was written: an admission webhook or policy
+    /// changes it. Writing again at once would never end.
+    fn changed_on_the_way(&mut self, seen: &Observation<'_>, before: Option<Box<WriteFailures>>) -> Step {
+        let latest = seen.now + MAX_WAIT;
+        let due = seen.schedule().map(|schedule| schedule.renewal_time);
+        let due = due.or_else(|| kept_renewal(seen, self)).filter(|due| *due > seen.now);
+        let message = format!(
+            "an admission policy or webhook changes what the operator writes into Secret {}: {}. Exclude the Secrets of \
+             the operator from it (kubectl get mutatingadmissionpolicies,mutatingwebhookconfigurations). Tokens are renewed \
+             all the same, but changes to the Secret may be noticed late",
+            seen.token.target_name(),
+            what_is_wrong(seen)
+        );
+        let failures = WriteFailures {
+            failed: before.map_or(0, |failures| failures.failed).saturating_add(1),
+            last: seen.now,
+            next: due.map_or(latest, |due| due.min(latest)),
+            inputs: write_inputs(seen),
+            reason: Reason::SecretRewritten,
+            message,
+        };
+        self.write_failures = Some(Box::new(failures.clone()));
+        Step::of(Effect::Wait(next_look(seen, failures.next))).reporting(Situation::WriteFailing(failures))
+    }
+
+    /// What the status says while a repair waits.
+    pub(super) fn undone(&self, seen: &Observation<'_>, next: Timestamp) -> WriteFailures {
+        match (&self.write_failures, &self.repeats) {
+            (Some(failures), _) => (**failures).clone(),
+            (None, repeats) => repeats.clone().unwrap_or_default().undone(seen, next),
         }
     }
 
-    fn failed_write(&mut self, seen: &Observation<'_>, message: String) -> WriteFailures {
+    fn failed_write(&mut self, seen: &Observation<'_>, reason: Reason, message: String) -> WriteFailures {
         let before = self.write_failures.as_ref().map_or(0, |failures| failures.failed);
         let failed = before.saturating_add(1);
-        let inputs = seen.inputs.as_ref().ok().map(|mint| WriteInputs {
-            mint: mint.clone(),
-            metadata_hash: seen.metadata_hash.clone(),
-        });
         let swap_by = seen.schedule().map(|schedule| schedule.swap_by);
         let usable_until = seen.issued().map(|issued| issued.usable_until);
         let slack = backoff::slack(swap_by, usable_until, seen.now);
         let failures = WriteFailures {
             failed,
             last: seen.now,
-            next: seen.now + backoff::write_delay(failed, &self.uid, slack),
-            inputs,
-            reason: Reason::SecretWriteFailed,
+            next: seen.now + backoff::write_delay(reason, failed, &self.uid, slack),
+            inputs: write_inputs(seen),
+            reason,
             message,
         };
         self.write_failures = Some(Box::new(failures.clone()));
         failures
     }
+
+    fn count_repeat(&mut self, seen: &Observation<'_>, order: &Order) {
+        let mut repeats = self.repeats.take().unwrap_or_default();
+        repeats.count(seen, order);
+        self.repeats = repeats.is_any().then_some(repeats);
+    }
 }
 
-/// When to look again after a write that did not make the Secret what it should be: an admission webhook changes what is
-/// written. Writing again at once would never end.
-fn after_changed_write(seen: &Observation<'_>) -> Timestamp {
-    let latest = seen.now + MAX_WAIT;
-    let due = seen.schedule().map(|schedule| schedule.renewal_time);
-    due.filter(|due| *due > seen.now).map_or(latest, |due| due.min(latest))
+/// Whether the Secret holds a token as it was written, whatever its labels are.
+fn holds_token(seen: &Observation<'_>) -> bool {
+    matches!(&seen.target, TargetState::Ours(stored) if stored.intact && stored.issued.is_some())
+}
+
+fn write_inputs(seen: &Observation<'_>) -> Option<WriteInputs> {
+    seen.inputs.as_ref().ok().map(|mint| WriteInputs {
+        mint: mint.clone(),
+        metadata_hash: seen.metadata_hash.clone(),
+        secret: seen.target.uid().map(str::to_owned),
+    })
 }
 
 /// How late a token came that was due, whatever brought it in the end. Time in suspension does not count.

@@ -30,8 +30,8 @@ pub(crate) struct ProviderFindings<'a> {
     pub(crate) provider: &'a ClusterRealtimeProvider,
     /// Its status as last written.
     pub(crate) prior: &'a ClusterRealtimeProviderStatus,
-    /// Names the key in messages.
-    pub(crate) key: &'a str,
+    /// Says what there is of the credential.
+    pub(crate) found: &'a str,
     pub(crate) revision: Result<&'a str, &'a Blocked>,
     pub(crate) health: &'a CredentialHealth,
     pub(crate) now: Timestamp,
@@ -68,11 +68,7 @@ fn ready(findings: &ProviderFindings<'_>) -> Condition {
         Some(_) => "",
     };
     let verdict = match findings.revision {
-        Ok(_) => (
-            "True",
-            Reason::CredentialFound,
-            format!("found the {}{selected}", findings.key),
-        ),
+        Ok(_) => ("True", Reason::CredentialFound, format!("{}{selected}", findings.found)),
         Err(blocked) => ("False", blocked.reason, blocked.message.clone()),
     };
     condition(findings, ConditionType::Ready, verdict)

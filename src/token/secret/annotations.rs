@@ -82,6 +82,17 @@ pub(super) fn issued(annotations: &BTreeMap<String, String>) -> Option<Issued> {
     })
 }
 
+/// The annotation of the token that is missing or can't be read, or that of the metadata; `None` if all are there.
+pub(super) fn damaged(annotations: &BTreeMap<String, String>) -> Option<&'static str> {
+    let missing = |key: &&&str| !annotations.contains_key(**key);
+    let unreadable = |key: &&&str| time(annotations, key).is_none();
+    let times = [ISSUED_AT, USABLE_UNTIL, EXPIRES_AT, RENEWAL_TIME];
+    let texts = [SPEC_HASH, CREDENTIAL_REVISION, METADATA_HASH];
+    let found = times.iter().find(unreadable).or_else(|| texts.iter().find(missing));
+    let revision = || issued(annotations).is_none().then_some(REVISION);
+    found.copied().or_else(revision)
+}
+
 pub(super) fn time(annotations: &BTreeMap<String, String>, key: &str) -> Option<Timestamp> {
     annotations.get(key)?.parse().ok()
 }

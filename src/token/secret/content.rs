@@ -69,9 +69,18 @@ pub(crate) fn content(
     renewal_time: Timestamp,
     target: &Target,
 ) -> Result<Content, template::TemplateError> {
-    let minted = &token.minted;
+    let hash = content_hash(&token.minted);
+    let annotations = annotations::of_token(token, revision, renewal_time, &hash);
+    Ok(Content {
+        data: data(&token.minted, target)?,
+        annotations,
+        hash,
+    })
+}
+
+/// The data for a new token: our own keys, the provider's further ones, and those of the template.
+pub(crate) fn data(minted: &Minted, target: &Target) -> Result<BTreeMap<String, ByteString>, template::TemplateError> {
     let json = token_json(minted);
-    let hash = hash::short(json.expose_secret().as_bytes());
     let expires_at = minted.expires_at.to_string();
     let values = [
         json.expose_secret(),
@@ -89,12 +98,7 @@ pub(crate) fn content(
             data.insert(key, bytes(rendered.expose_secret()));
         }
     }
-    let annotations = annotations::of_token(token, revision, renewal_time, &hash);
-    Ok(Content {
-        data,
-        annotations,
-        hash,
-    })
+    Ok(data)
 }
 
 fn bytes(text: &str) -> ByteString {

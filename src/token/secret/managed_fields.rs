@@ -68,15 +68,6 @@ pub(super) fn owned_keys(fields: &[DataFields]) -> Vec<Cow<'static, str>> {
     ours.flat_map(DataFields::keys).collect()
 }
 
-/// The keys of `data` that others wrote and we didn't.
-pub(super) fn foreign_keys(fields: &[DataFields], owned: &[Cow<'static, str>]) -> Vec<Cow<'static, str>> {
-    let others = fields.iter().filter(|entry| !entry.is_ours());
-    others
-        .flat_map(DataFields::keys)
-        .filter(|key| !owned.contains(key))
-        .collect()
-}
-
 /// Ten thousand Secrets have the same four keys: those are not copied.
 fn shared(key: &str) -> Cow<'static, str> {
     let own = OWN_KEYS.into_iter().find(|own| *own == key);

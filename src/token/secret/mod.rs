@@ -13,7 +13,7 @@ mod view;
 use jiff::Timestamp;
 
 pub use self::content::token_json;
-pub(crate) use self::content::{Content, content_hash};
+pub(crate) use self::content::{Content, content_hash, data};
 pub(crate) use self::desired::SecretMetadata;
 pub(crate) use self::desired::{desired_metadata, owners};
 pub(crate) use self::managed_fields::owned_metadata;
@@ -44,6 +44,8 @@ pub(crate) struct Stored {
     pub(crate) metadata_hash: Option<String>,
     /// The renewal time as we last wrote it.
     pub(crate) renewal_time: Option<Timestamp>,
+    /// What is not as we write it, as part of a sentence; another writer or an admission policy changed it.
+    pub(crate) damage: Option<String>,
 }
 
 /// A stored token, as the Secret's annotations describe it.
@@ -62,6 +64,14 @@ pub(crate) struct Issued {
 }
 
 impl TargetState {
+    /// The uid of our Secret.
+    pub(crate) fn uid(&self) -> Option<&str> {
+        match self {
+            Self::Ours(stored) => Some(&stored.uid),
+            Self::Absent | Self::Foreign(_) => None,
+        }
+    }
+
     pub(crate) fn issued(&self) -> Option<&Issued> {
         match self {
             Self::Ours(stored) => stored.issued.as_ref(),

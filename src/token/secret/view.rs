@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde::Deserialize;
 
 use super::annotations::{self, FURTHER_KEYS, MANAGED_BY, MANAGER, METADATA_HASH, NAME, RENEWAL_TIME};
-use super::managed_fields::{DataFields, foreign_keys, owned_keys};
+use super::managed_fields::{DataFields, owned_keys};
 use super::{Stored, TargetState};
 use crate::api::{DeletionPolicy, OWN_KEYS, Target};
 
@@ -17,11 +17,10 @@ pub(crate) struct SecretView {
     stored: Stored,
     controller: Option<Controller>,
     name_label: Option<String>,
-    managed: bool,
+    /// The label that names the operator; another value is another's, or a policy's.
+    managed_by: Option<Cow<'static, str>>,
     /// Keys of `data` that are as we wrote them; `None` if the API server tracks no fields.
     owned_keys: Option<Vec<Cow<'static, str>>>,
-    /// Keys of `data` that another field manager wrote: an edit, or a restored backup.
-    foreign_keys: Vec<Cow<'static, str>>,
     further_keys: Option<String>,
 }
 
@@ -59,6 +58,7 @@ impl From<&Meta> for SecretView {
                 intact: true,
                 metadata_hash: annotations.get(METADATA_HASH).cloned(),
                 renewal_time: annotations::time(annotations, RENEWAL_TIME),
+                damage: annotations::damaged(annotations).map(|key| format!("annotation {key} is missing or damaged")),
             },
             controller: owners
                 .find(|owner| owner.controller == Some(true))
@@ -68,8 +68,10 @@ impl From<&Meta> for SecretView {
                     uid: owner.uid.clone(),
                 }),
             name_label: labels.get(NAME).cloned(),
-            managed: labels.get(MANAGED_BY).is_some_and(|by| by == MANAGER),
-            foreign_keys: foreign_keys(managed_fields, &owned),
+            managed_by: labels.get(MANAGED_BY).map(|by| match by.as_str() {
+                MANAGER => Cow::Borrowed(MANAGER),
+                other => Cow::Owned(other.to_owned()),
+            }),
             owned_keys: (!managed_fields.is_empty()).then_some(owned),
             further_keys: annotations.get(FURTHER_KEYS).cloned(),
         }
@@ -94,9 +96,11 @@ impl SecretView {
             .map(|key| key.clone().into_owned())
     }
 
-    /// Whether one of these keys of `data` is there and another field manager's.
-    pub(crate) fn has_foreign<'a>(&self, mut keys: impl Iterator<Item = &'a String>) -> bool {
-        keys.any(|key| self.foreign_keys.iter().any(|foreign| foreign == key))
+    /// Whether one of these keys of `data` may stay another field manager's, or nobody's, after a patch that leaves its
+    /// value as it is.
+    pub(crate) fn lacks_ownership<'a>(&self, mut keys: impl Iterator<Item = &'a String>) -> bool {
+        let owned = self.owned_keys.as_ref();
+        owned.is_some_and(|owned| keys.any(|key| owned.iter().all(|own| own != key)))
     }
 
     /// The RealtimeToken that the Secret's label names.
@@ -105,42 +109,69 @@ impl SecretView {
     }
 
     /// The Secret as one RealtimeToken sees it. It is ours if its controller is this very RealtimeToken, or if it has
-    /// no controller and our labels with this name: retained from a predecessor, or robbed of its owner reference.
+    /// no controller, our label with this name, and our other label or our annotations: retained from a predecessor,
+    /// restored, or robbed of its owner reference. The label `managed-by` is common, and policies rewrite it.
     pub(crate) fn seen_by(&self, name: &str, uid: &str, target: &Target) -> TargetState {
-        match &self.controller {
-            Some(owner) if owner.uid == uid => {}
-            Some(owner) if owner.kind == "RealtimeToken" && owner.name == name => {
+        match (&self.controller, self.name_label.as_deref()) {
+            (Some(owner), _) if owner.uid == uid => {}
+            (Some(owner), _) if owner.kind == "RealtimeToken" && owner.name == name => {
                 return TargetState::Foreign(format!("an earlier RealtimeToken {name}, whose deletion is under way"));
             }
-            Some(owner) => {
+            (Some(owner), _) => {
                 return TargetState::Foreign(format!("controlled by {} {}", owner.kind, owner.name));
             }
-            None if self.managed && self.name_label.as_deref() == Some(name) => {}
-            None if self.managed => {
-                let other = self.name_label.as_deref().unwrap_or("of another name");
+            (None, Some(label)) if label == name && self.is_of_operator() => {}
+            (None, other) if self.managed_by.as_deref() == Some(MANAGER) => {
+                let other = other.unwrap_or("of another name");
                 return TargetState::Foreign(format!("written for RealtimeToken {other}"));
             }
-            None => return TargetState::Foreign("not created by this operator".into()),
+            (None, _) => return TargetState::Foreign("not created by this operator".into()),
         }
         let mut stored = self.stored.clone();
+        let lost = self.lost_keys(target);
+        let metadata = self.damaged_metadata(name, target);
+        stored.intact = lost.is_empty();
+        if !metadata.is_empty() {
+            stored.metadata_hash = None;
+        }
+        let data = (!lost.is_empty()).then(|| format!("another writer has changed its data ({})", lost.join(", ")));
+        let damage: Vec<String> = metadata.into_iter().chain(stored.damage).chain(data).collect();
+        stored.damage = (!damage.is_empty()).then(|| damage.join("; "));
+        TargetState::Ours(Box::new(stored))
+    }
+
+    fn is_of_operator(&self) -> bool {
+        self.managed_by.as_deref() == Some(MANAGER) || self.stored.issued.is_some()
+    }
+
+    /// The keys of `data` that are no longer as we wrote them.
+    fn lost_keys<'a>(&'a self, target: &'a Target) -> Vec<&'a str> {
+        let Some(owned) = &self.owned_keys else {
+            return Vec::new();
+        };
         let templated = target
             .template
             .iter()
             .flat_map(|template| template.data.keys().map(String::as_str));
         let further = self.further_keys.iter().flat_map(|keys| keys.split(','));
-        stored.intact = match &self.owned_keys {
-            Some(owned) => OWN_KEYS
-                .into_iter()
-                .chain(further)
-                .chain(templated)
-                .all(|key| owned.iter().any(|own| own == key)),
-            None => true,
+        let ours = OWN_KEYS.into_iter().chain(further).chain(templated);
+        ours.filter(|key| owned.iter().all(|own| own != key)).collect()
+    }
+
+    /// Which of our labels and the owner are not as we write them.
+    fn damaged_metadata(&self, name: &str, target: &Target) -> Vec<String> {
+        let label = |label, found: Option<&str>, wanted: &str| match found {
+            Some(found) if found == wanted => None,
+            Some(found) => Some(format!("label {label} is {found:?} and should be {wanted:?}")),
+            None => Some(format!("label {label} is gone and should be {wanted:?}")),
         };
         let owner_lost = target.deletion_policy == DeletionPolicy::Delete && self.controller.is_none();
-        if owner_lost || !self.managed || self.name_label.as_deref() != Some(name) {
-            stored.metadata_hash = None;
-        }
-        TargetState::Ours(Box::new(stored))
+        let damaged = [
+            label(MANAGED_BY, self.managed_by.as_deref(), MANAGER),
+            label(NAME, self.name_label.as_deref(), name),
+            owner_lost.then(|| "its owner reference is gone".to_owned()),
+        ];
+        damaged.into_iter().flatten().collect()
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod first_install;
 mod grants;
+mod keyless;
 mod locked_down;
 mod namespaced;
 mod people;

@@ -13,6 +13,7 @@ use testkit::operator::Operator;
 use testkit::wait;
 
 use super::grants::{forbidden, granted, unused};
+use super::keyless::{CALLER, exchanges_tokens, says_which_right_is_missing};
 use super::setup::{PLATFORM_KEY, RELEASE, Setup, put_key};
 use super::tenant::{SOON, Tenant};
 
@@ -27,16 +28,19 @@ async fn the_rights_of_the_chart_are_what_the_operator_uses() {
     .await;
     setup.namespace(NAMESPACE, json!({})).await;
     let helm = setup.helm(Major::Four);
-    setup.install(&helm, NAMESPACE, &json!({}));
+    let values = json!({"workloadIdentity": {"serviceAccountNames": [CALLER]}});
+    setup.install(&helm, NAMESPACE, &values);
     let operator = setup.operator(NAMESPACE).await;
     setup.check(&helm, NAMESPACE, &operator).await;
     let tenant = setup.tenant("shop").await;
     lends_a_key(&setup, &tenant, NAMESPACE).await;
     lives(&tenant).await;
+    exchanges_tokens(&setup, &tenant, NAMESPACE).await;
     loosen_the_crd(&setup).await;
     says_that_one_is_unreadable(&tenant).await;
 
     all_is_allowed_and_used(&setup, &operator, NAMESPACE).await;
+    says_which_right_is_missing(&setup, &tenant).await;
     the_checks_can_fail(&setup, &tenant, &operator).await;
 }
 

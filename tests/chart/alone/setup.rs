@@ -63,7 +63,7 @@ impl Setup {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let mut all = json!({
             "image": {"repository": "registry.example/realtime-token-operator"},
-            "allowEndpoints": [self.standin.url()],
+            "allowEndpoints": [self.standin.url(), self.standin.origin("exchange")],
         });
         for (name, value) in values.as_object().unwrap() {
             all[name] = value.clone();

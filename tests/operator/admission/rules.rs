@@ -9,7 +9,8 @@ use super::{ApiServer, Kind, merge};
 
 /// Grows with the list of providers.
 static ONE_BLOCK: LazyLock<String> = LazyLock::new(realtime_token_operator::api::one_block_message);
-const ONE_KEY: &str = "set exactly one of credentials.secretRef (a Secret of this namespace) and credentials.providerRef (a ClusterRealtimeProvider)";
+pub(super) const ONE_KEY: &str = "set exactly one of credentials.secretRef (a Secret of this namespace), credentials.providerRef (a ClusterRealtimeProvider) and credentials.workloadIdentity (a ServiceAccount of this namespace)";
+const ONE_PLATFORM_KEY: &str = "set exactly one of credentials.secretRef (a Secret of the operator's namespace) and credentials.workloadIdentity (a ServiceAccount of the operator's namespace)";
 const OPENAI_LIFE: &str = "expirationSeconds: OpenAI client secrets live 10 to 7200 seconds";
 const ELEVENLABS_LIFE: &str = "expirationSeconds: ElevenLabs fixes the lifetime of its tokens; remove the field";
 const OPENAI_ACCOUNT: &str = "openai.region, organization, project, reuse and endpoint come from the ClusterRealtimeProvider when credentials.providerRef is set; remove them";
@@ -273,6 +274,11 @@ fn refused_providers() -> Vec<Refusal> {
     vec![
         (json!({"openai": null}), "spec", ONE_BLOCK.as_str()),
         (json!({"elevenlabs": {}}), "spec", ONE_BLOCK.as_str()),
+        (
+            json!({"credentials": {"secretRef": null}}),
+            "spec.credentials",
+            ONE_PLATFORM_KEY,
+        ),
         (secret(json!({"name": "Key"})), "spec.credentials.secretRef.name", NAME),
         (secret(json!({"key": "a key"})), "spec.credentials.secretRef.key", KEY),
         (
@@ -428,6 +434,7 @@ fn every_rule_is_tested() {
         .map(|(_, _, text)| text.to_owned())
         .collect();
     tested.extend(super::conformance::messages());
+    tested.extend(super::identities::messages());
     tested.extend([LONG_NAME, KEY_SECRET, IMMUTABLE].map(str::to_owned));
     assert_eq!(rules, tested);
 }

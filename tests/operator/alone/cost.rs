@@ -20,7 +20,7 @@ fn count(requests: &[Audited], verb: &str, resource: &str, name: &str) -> usize 
     requests.iter().filter(same).count()
 }
 
-/// The requests that change one of these objects.
+/// The requests that change one of these objects, or its Secret.
 fn writes<'a>(requests: &'a [Audited], names: &[String]) -> Vec<&'a Audited> {
     let ours = |it: &&Audited| it.verb != "get" && names.contains(&it.name);
     requests.iter().filter(ours).collect()
@@ -107,8 +107,11 @@ async fn a_rotation_costs_one_call_and_two_writes_and_a_restart_nothing() {
     }
     case.settle().await;
     let requests = world.requests().split_off(before);
-    let all = [resting, rotating].concat();
-    assert_eq!(writes(&requests, &all), [] as [&Audited; 0]);
+    assert_eq!(writes(&requests, &resting), [] as [&Audited; 0]);
+    // Tokens of 30 s may end during five restarts of a busy machine, and their statuses say so.
+    let mut of_rotating = writes(&requests, &rotating);
+    of_rotating.retain(|it| it.resource != "realtimetokens/status");
+    assert_eq!(of_rotating, [] as [&Audited; 0]);
     assert_eq!(case.calls().len(), minted);
     // And the restarted one goes on with the schedule.
     let mints = case.calls_of("rotates-0").len();

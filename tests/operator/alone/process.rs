@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
-use kube::api::ListParams;
+use kube::api::{ListParams, PostParams};
 use serde_json::json;
 use testkit::standin::Fault;
 
-use crate::world::World;
+use crate::world::{Case, World};
 
 /// What a pod is given by default.
 const GRACE: Duration = Duration::from_secs(30);
@@ -24,6 +25,32 @@ async fn sigterm_ends_it_cleanly_and_soon() {
     let status = operator.wait_exit(GRACE).await.unwrap();
     assert!(status.success(), "{status}\n{}", operator.logs());
     assert!(operator.logs().contains("stopped"));
+}
+
+/// A keyless token whose exchange is refused and one whose isn't. Returns the tokens of the ServiceAccount and the access
+/// tokens.
+async fn exchanges_tokens(case: &Case<'_>) -> Vec<String> {
+    let standin = &case.world.standin;
+    let (issuer, jwks) = case.world.cluster.issuer().await.unwrap();
+    let subject = format!("system:serviceaccount:{}:default", case.namespace.name());
+    let accounts: Api<ServiceAccount> = case.namespace.api();
+    let account = json!({"metadata": {"name": "default"}});
+    let account = serde_json::from_value(account).unwrap();
+    accounts.create(&PostParams::default(), &account).await.unwrap();
+    let mut spec = case.openai();
+    spec["credentials"] = json!({"workloadIdentity": {
+        "serviceAccountName": "default",
+        "openai": {"identityProviderId": "i", "serviceAccountId": "s", "endpoint": standin.origin("exchange")},
+    }});
+    case.create("untrusted", spec.clone()).await;
+    case.status_when("untrusted", |status| status.failed_mint_attempts.is_some())
+        .await;
+    standin.trust(&issuer, jwks, [subject]);
+    case.create("keyless", spec).await;
+    case.revision("keyless", 1).await;
+    let exchanged = standin.exchanged();
+    assert!(exchanged.len() >= 3, "{}", exchanged.len());
+    exchanged
 }
 
 /// Keys and tokens are looked for in everything the operator says, at trace level, with a provider that repeats the
@@ -42,6 +69,7 @@ async fn no_key_and_no_token_is_ever_told() {
     templated["target"] = json!({"template": {"data": {".env": "TOKEN={{ token }}"}}});
     case.create("templated", templated).await;
     case.revision("templated", 1).await;
+    let exchanged = exchanges_tokens(&case).await;
     let faults = [
         Fault::status(401),
         Fault::status(400),
@@ -70,6 +98,7 @@ async fn no_key_and_no_token_is_ever_told() {
             .filter_map(|token| token.split_once("conversation_signature=").map(|(_, s)| s.to_owned())),
     );
     secrets.extend([case.key.clone(), case.xi_key.clone()]);
+    secrets.extend(exchanged);
     let encoded = |secret: &String| {
         json!(k8s_openapi::ByteString(secret.as_bytes().to_vec()))
             .as_str()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use realtime_token_operator::api::{ClusterRealtimeProvider, RealtimeToken, Reason};
 use realtime_token_operator::mint::EndpointPolicy;
-use realtime_token_operator::resolve::{ResolveContext, resolve};
+use realtime_token_operator::resolve::{CredentialRef, ResolveContext, resolve};
 use serde_json::{Value, json};
 
 use crate::world::{put_secret, world};
@@ -174,7 +174,7 @@ fn the_core_refuses_what_admission_would() {
             )
         };
         let found = resolve(&token(block), &around).unwrap();
-        assert_eq!(found.key.namespace, "platform");
+        assert!(matches!(&found.credential, CredentialRef::Key(key) if key.namespace == "platform"));
 
         let mut with_own = block.clone();
         with_own

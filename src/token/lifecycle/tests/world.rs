@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::{ConditionType, RealtimeToken, RealtimeTokenStatus};
+use crate::api::{ConditionType, RealtimeToken, RealtimeTokenStatus, Reason};
 use crate::token::fixtures::{at, inputs, issued, minted, realtime_token, stored};
 use crate::token::lifecycle::{MintEnd, Order, StoreOrder, WriteEnd, WrittenStatus};
 use crate::token::report::{Findings, status};
@@ -223,13 +223,18 @@ impl World {
         let message = "no".to_owned();
         match fault {
             Some(Fault::Conflict) => return WriteEnd::Outdated,
-            Some(Fault::Refused) => return WriteEnd::Refused { message },
+            Some(Fault::Refused) => {
+                return WriteEnd::Refused {
+                    reason: Reason::SecretWriteFailed,
+                    message,
+                };
+            }
             Some(Fault::Unavailable) => return WriteEnd::Unavailable { message },
             Some(Fault::Unanswered) | None => {}
         }
         match order {
             Order::Store(order) => self.store(order),
-            Order::Relabel { renewal_time } => {
+            Order::Relabel { renewal_time, .. } => {
                 let metadata_hash = Some(self.metadata_hash());
                 let secret = self.secret.as_mut().expect("nothing to label");
                 secret.metadata_hash = metadata_hash;

@@ -40,7 +40,7 @@ fn status_of(
     provider_status(&ProviderFindings {
         provider,
         prior,
-        key: "key api-key of Secret rto/openai",
+        found: "found the key api-key of Secret rto/openai",
         revision,
         health,
         now: at(now),

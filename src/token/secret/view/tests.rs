@@ -109,6 +109,7 @@ fn reads_what_was_written() {
             intact: true,
             metadata_hash: Some("desired".into()),
             renewal_time: Some(time("2026-11-22T10:19:00Z")),
+            damage: None,
         }
     );
     let view = view_of(&meta(&secret()));

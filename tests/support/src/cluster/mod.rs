@@ -168,6 +168,18 @@ impl Cluster {
         crds::apply(self.client().await?, folder.as_ref()).await
     }
 
+    /// The issuer of ServiceAccounts' tokens and the keys that they are signed with, as the API server publishes them.
+    pub async fn issuer(&self) -> Result<(String, serde_json::Value)> {
+        let client = self.client().await?;
+        let get = async |path: &str| -> Result<serde_json::Value> {
+            let request = http::Request::get(path).body(Vec::new())?;
+            Ok(client.request(request).await?)
+        };
+        let configuration = get("/.well-known/openid-configuration").await?;
+        let issuer = configuration["issuer"].as_str().unwrap_or_default().to_owned();
+        Ok((issuer, get("/openid/v1/jwks").await?))
+    }
+
     /// How many requests of which kind the API server has answered.
     pub async fn apiserver_requests(&self) -> Result<RequestCounts> {
         let request = http::Request::get("/metrics").body(Vec::new())?;

@@ -10,6 +10,7 @@
 mod answer;
 mod asked;
 mod elevenlabs;
+mod exchange;
 mod face;
 mod faults;
 mod known;
@@ -29,6 +30,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context;
+use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
@@ -134,6 +136,14 @@ impl StandIn {
             listeners.push((listener, Some(Arc::new(recorded))));
         }
 
+        let exchange = std::net::TcpListener::bind((addr.ip(), 0))?;
+        exchange.set_nonblocking(true)?;
+        origins.insert("exchange", exchange.local_addr()?);
+        let exchange = {
+            let _entered = handle.enter();
+            tokio::net::TcpListener::from_std(exchange)?
+        };
+
         let mut desk = Desk::new(options.seed, options.observer);
         for (provider, key) in keys {
             desk.keys.insert(provider, HashSet::from([key]));
@@ -143,7 +153,7 @@ impl StandIn {
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("stand-in".to_owned()).spawn({
             let desk = Arc::clone(&desk);
-            move || runtime.block_on(server::serve(listeners, desk, stopped))
+            move || runtime.block_on(server::serve(listeners, exchange, desk, stopped))
         })?;
 
         Ok(Self {
@@ -189,6 +199,35 @@ impl StandIn {
     pub fn accept_keys<K: Into<String>>(&self, provider: Provider, keys: impl IntoIterator<Item = K>) {
         let keys = keys.into_iter().map(Into::into).collect();
         self.desk().keys.insert(provider, keys);
+    }
+
+    /// Has the token exchanges, at [`origin`](Self::origin)`("exchange")`, trust the tokens of these ServiceAccounts if
+    /// they are of this issuer and signed with one of these keys.
+    pub fn trust<S: Into<String>>(&self, issuer: &str, jwks: Value, subjects: impl IntoIterator<Item = S>) {
+        let exchange = &mut self.desk().exchange;
+        exchange.issuer = issuer.to_owned();
+        exchange.jwks = jwks;
+        exchange.subjects = subjects.into_iter().map(Into::into).collect();
+    }
+
+    /// How many exchanges a subject was granted.
+    pub fn exchanges(&self, subject: &str) -> usize {
+        self.desk().exchange.granted.get(subject).copied().unwrap_or_default()
+    }
+
+    /// The ServiceAccounts' tokens that were presented to the exchanges, and the access tokens that they have issued.
+    pub fn exchanged(&self) -> Vec<String> {
+        let exchange = &self.desk().exchange;
+        [exchange.presented.clone(), exchange.issued.clone()].concat()
+    }
+
+    /// Has OpenAI refuse the access tokens that were issued so far.
+    pub fn revoke_access_tokens(&self) {
+        let mut desk = self.desk();
+        let issued: HashSet<String> = desk.exchange.issued.iter().cloned().collect();
+        if let Some(keys) = desk.keys.get_mut(&Provider::OpenAi) {
+            keys.retain(|key| !issued.contains(key));
+        }
     }
 
     /// Grants every token of a provider this many seconds, whatever was asked for;

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::answer::{Answer, Body, Reset, answer};
 use super::asked::Asked;
+use super::exchange::Exchange;
 use super::face::{Face, Refusal};
 use super::faults::Faults;
 use super::mint::Minting;
@@ -27,6 +28,7 @@ use super::{Observer, Provider, lock};
 /// Settings and records, all behind one lock.
 pub(super) struct Desk {
     pub(super) keys: HashMap<Provider, HashSet<String>>,
+    pub(super) exchange: Exchange,
     pub(super) lives: HashMap<Provider, i64>,
     pub(super) skew: SignedDuration,
     pub(super) latency: Duration,
@@ -42,15 +44,18 @@ pub(super) struct Desk {
 /// Serves until it is stopped; whatever is still open then is cut with the runtime.
 pub(super) async fn serve(
     listeners: Vec<(TcpListener, Option<Arc<Recorded>>)>,
+    exchange: TcpListener,
     desk: Arc<Mutex<Desk>>,
     stopped: oneshot::Receiver<()>,
 ) {
+    let exchanges = super::exchange::accept(exchange, Arc::clone(&desk));
     let all = listeners
         .into_iter()
         .map(|(listener, recorded)| accept(listener, recorded, Arc::clone(&desk)));
     tokio::select! {
         _ = stopped => {}
         _ = futures::future::join_all(all) => {}
+        () = exchanges => {}
     }
 }
 
@@ -99,6 +104,7 @@ impl Desk {
         };
         Self {
             keys: Provider::ALL.map(default_key).into(),
+            exchange: Exchange::default(),
             lives: HashMap::new(),
             skew: SignedDuration::ZERO,
             latency: Duration::ZERO,

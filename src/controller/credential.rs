@@ -1,0 +1,81 @@
+//! What a provider is asked with, wherever it comes from: a key Secret, or the exchange of a ServiceAccount's token.
+
+use secrecy::SecretString;
+
+use super::context::Context;
+use crate::api::SecretField;
+use crate::cluster::ClusterError;
+use crate::mint::Credential;
+use crate::resolve::{CredentialRef, Identity};
+use crate::token::{Blocked, MintError};
+
+/// A credential in hand.
+pub(super) struct Held {
+    pub(super) credential: Credential,
+    pub(super) revision: String,
+    /// The access token, if it is one, and whose.
+    access_token: Option<(Identity, SecretString)>,
+    /// Whether that is from an earlier exchange, and so may have been revoked since.
+    is_reused: bool,
+}
+
+/// Why there is no credential.
+pub(super) enum NotHeld {
+    /// Secret or key are gone. The next look says so.
+    Gone,
+    /// The key Secret can't be read now.
+    Unreadable(ClusterError),
+    /// No access token was to be had.
+    Exchange(MintError),
+}
+
+impl Context {
+    /// The revision of a credential, without a request if its Secret has not changed since it was last read.
+    pub(super) async fn revision(
+        &self,
+        credential: &CredentialRef,
+        fields: &[SecretField],
+    ) -> Result<Result<String, Blocked>, ClusterError> {
+        match credential {
+            CredentialRef::Key(key) => self.credentials.revision(key, fields).await,
+            CredentialRef::Identity(identity) => Ok(Ok(identity.revision())),
+        }
+    }
+
+    pub(super) async fn hold(
+        &self,
+        credential: &CredentialRef,
+        fields: &'static [SecretField],
+    ) -> Result<Held, NotHeld> {
+        let identity = match credential {
+            CredentialRef::Identity(identity) => identity,
+            CredentialRef::Key(key) => {
+                let read = self.credentials.credential(key, fields).await;
+                let (credential, revision) = read.map_err(NotHeld::Unreadable)?.map_err(|_| NotHeld::Gone)?;
+                return Ok(Held {
+                    credential,
+                    revision,
+                    access_token: None,
+                    is_reused: false,
+                });
+            }
+        };
+        let field = fields.first().ok_or(NotHeld::Gone)?;
+        let (token, is_reused) = self.access_tokens.get(identity).await.map_err(NotHeld::Exchange)?;
+        Ok(Held {
+            credential: Credential::access_token(field, token.clone()),
+            revision: identity.revision(),
+            access_token: Some((identity.clone(), token)),
+            is_reused,
+        })
+    }
+
+    /// Drops an access token that the provider refused. Returns whether another may do: one that was exchanged just now
+    /// is refused for a reason that another exchange doesn't change.
+    pub(super) fn drop_refused(&self, held: &Held) -> bool {
+        if let Some((identity, token)) = &held.access_token {
+            self.access_tokens.remove(identity, token);
+        }
+        held.is_reused
+    }
+}

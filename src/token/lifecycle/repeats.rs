@@ -1,0 +1,166 @@
+//! How often in a row a Secret was put right, or its token replaced before its time: what goes on without end slows down.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Order, StoreOrder};
+use crate::token::backoff::Failures;
+use crate::token::decide::{MAX_WAIT, MIN_INTERVAL};
+use crate::token::secret::TargetState;
+use crate::token::{MintInputs, Observation, Trigger};
+use crate::{api::Reason, clock::whole_second};
+
+/// So many repairs in a row are made at once.
+const FREE_REPAIRS: u32 = 3;
+/// So many tokens in a row are replaced at once for a change that a user makes.
+const FREE_CHANGES: u32 = 10;
+
+/// Counted until a token is replaced because it was due, so that everything was as it should be at that time.
+#[derive(Clone, Debug, Default)]
+pub(in crate::token) struct Repeats {
+    /// Writes of what was there before: the Secret was deleted or changed by another writer.
+    repairs: u32,
+    /// Tokens replaced early for a new spec, key or renewal request.
+    changes: u32,
+    last: Timestamp,
+    /// What the last token that was replaced early is minted from.
+    minted_from: Option<MintInputs>,
+    /// The metadata that was last put right.
+    labelled: Option<(String, Option<Timestamp>)>,
+    /// Whether the last write was a token's: the labels that follow are part of that repair.
+    stored: bool,
+}
+
+impl Repeats {
+    /// Whether other writers change the Secret so often that its token should be kept for the next repair.
+    pub(in crate::token) const fn keeps_token(&self) -> bool {
+        self.repairs >= FREE_REPAIRS
+    }
+
+    /// When the Secret may be put right again.
+    pub(in crate::token) fn next_repair(&self) -> Timestamp {
+        self.last + pause(self.repairs, FREE_REPAIRS)
+    }
+
+    /// When a token may be replaced before its time.
+    pub(in crate::token) fn next_mint(&self, trigger: Trigger, inputs: &MintInputs) -> Timestamp {
+        if self.is_repair(trigger, inputs) {
+            self.next_repair()
+        } else {
+            self.last + pause(self.changes, FREE_CHANGES)
+        }
+    }
+
+    /// Whether a token is replaced for no change of what is wanted.
+    pub(in crate::token) fn is_repair(&self, trigger: Trigger, inputs: &MintInputs) -> bool {
+        matches!(trigger, Trigger::SecretDeleted | Trigger::SecretEdited) || self.minted_from.as_ref() == Some(inputs)
+    }
+
+    /// Whether labels and owner are to be written for no change of what is wanted.
+    pub(in crate::token) fn is_relabelled_again(&self, seen: &Observation<'_>) -> bool {
+        !self.stored && (damage(seen).is_some() || self.has_labelled(seen))
+    }
+
+    /// Whether the metadata that is wanted was the last that was written.
+    fn has_labelled(&self, seen: &Observation<'_>) -> bool {
+        let renewal_time = seen.schedule().map(|schedule| schedule.renewal_time);
+        let labelled = self.labelled.as_ref();
+        labelled.is_some_and(|(hash, time)| *hash == seen.metadata_hash && *time == renewal_time)
+    }
+
+    /// Counts a write that has landed.
+    pub(super) fn count(&mut self, seen: &Observation<'_>, order: &Order) {
+        match order {
+            Order::Store(order) => self.count_store(order, seen.now),
+            Order::Relabel { renewal_time, again } => {
+                if *again {
+                    self.repairs = self.repairs.saturating_add(1);
+                    self.last = seen.now;
+                }
+                self.stored = false;
+                self.labelled = Some((seen.metadata_hash.clone(), *renewal_time));
+            }
+        }
+    }
+
+    pub(super) const fn is_any(&self) -> bool {
+        self.repairs > 0 || self.changes > 0 || self.labelled.is_some()
+    }
+
+    fn count_store(&mut self, order: &StoreOrder, now: Timestamp) {
+        self.stored = true;
+        let token = &order.token;
+        match order.trigger {
+            Trigger::Due => *self = Self::default(),
+            Trigger::FirstIssue => {}
+            trigger if token.revision.is_some() || self.is_repair(trigger, &token.inputs) => {
+                self.repairs = self.repairs.saturating_add(1);
+                self.last = now;
+            }
+            _ => {
+                self.changes = self.changes.saturating_add(1);
+                self.last = now;
+            }
+        }
+        self.minted_from = Some(token.inputs.clone());
+    }
+
+    /// What the status says while a repair waits.
+    pub(super) fn undone<I>(&self, seen: &Observation<'_>, next: Timestamp) -> Failures<I> {
+        let (name, at) = (seen.token.target_name(), whole_second(next));
+        let message = format!(
+            "Secret {name} has been put right {} times since its token was last renewed in its time, and {}. Find out who \
+             else writes it (kubectl get secret {name} -o yaml --show-managed-fields) and have them leave it alone. It is \
+             put right again at {at}",
+            self.repairs,
+            what_is_wrong(seen)
+        );
+        self.failures(self.repairs, next, Reason::SecretRewritten, message)
+    }
+
+    /// What the status says while a change waits.
+    pub(super) fn changing<I>(&self, next: Timestamp) -> Failures<I> {
+        let message = format!(
+            "the spec, the key or the renewal request has changed {} times since a token was last renewed in its time, and \
+             each change costs a token. Find out what keeps changing them. The next token is asked for at {}",
+            self.changes,
+            whole_second(next)
+        );
+        self.failures(0, next, Reason::ChangedTooOften, message)
+    }
+
+    const fn failures<I>(&self, failed: u32, next: Timestamp, reason: Reason, message: String) -> Failures<I> {
+        Failures {
+            failed,
+            last: self.last,
+            next,
+            inputs: None,
+            reason,
+            message,
+        }
+    }
+}
+
+/// Doubles from the smallest distance of two mints on, up to the time after which everything is looked at anyway.
+fn pause(done: u32, free: u32) -> SignedDuration {
+    match done.checked_sub(free) {
+        Some(further) => (MIN_INTERVAL * (1 << further.min(8))).min(MAX_WAIT),
+        None => SignedDuration::ZERO,
+    }
+}
+
+fn damage<'a>(seen: &'a Observation<'_>) -> Option<&'a str> {
+    match &seen.target {
+        TargetState::Ours(stored) => stored.damage.as_deref(),
+        TargetState::Absent | TargetState::Foreign(_) => None,
+    }
+}
+
+/// What another writer has done to the Secret, as part of a sentence.
+pub(super) fn what_is_wrong<'a>(seen: &'a Observation<'_>) -> &'a str {
+    match &seen.target {
+        TargetState::Absent => "it is deleted again",
+        TargetState::Foreign(_) | TargetState::Ours(_) => {
+            damage(seen).unwrap_or("its annotations of realtime-token.dev are not as the operator writes them")
+        }
+    }
+}
