@@ -73,6 +73,8 @@ impl Fleet {
                     "session": {"instructions": "Be brief.", "audio": {"output": {"voice": "marin"}}},
                     "safetyIdentifier": name,
                     "endpoint": self.endpoint,
+                    // As the stand-in has it. Else each token would also cost the write of a Warning Event.
+                    "reuse": "Multiple",
                 },
                 "credentials": {"secretRef": {"name": KEY, "key": "api-key"}},
                 "expirationSeconds": self.life,

@@ -96,12 +96,13 @@ impl Fleet {
         }
     }
 
-    /// The RealtimeToken shop/NAME, whose model is called as it is.
+    /// The RealtimeToken shop/NAME, whose model is called as it is and whose tokens may be shared.
     fn create(&self, name: &str) {
+        let openai = json!({"model": name, "reuse": "Multiple"});
         self.api.create(json!({
             "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
             "metadata": {"name": name, "namespace": NAMESPACE},
-            "spec": {"openai": {"model": name}, "credentials": {"secretRef": {"name": "openai", "key": "api-key"}}},
+            "spec": {"openai": openai, "credentials": {"secretRef": {"name": "openai", "key": "api-key"}}},
         }));
     }
 

@@ -50,6 +50,26 @@ async fn a_key_added_to_the_template_is_no_tamper_alarm() {
     assert_eq!(fleet.events("voice"), ["Issued"]);
 }
 
+/// What is said of a token changes no token.
+#[tokio::test(start_paused = true)]
+async fn how_often_a_token_may_be_used_is_said_and_mints_nothing() {
+    let fleet = Fleet::new(1800);
+    fleet.create("voice");
+    fleet.pass(30).await;
+    let freshness = || fleet.condition("voice", ConditionType::FreshnessGuaranteed);
+    let is = |status: &str, reason: &str| (status.to_owned(), reason.to_owned());
+    for reuse in [json!(null), json!("Single")] {
+        fleet.edit("voice", json!({"spec": {"openai": {"reuse": reuse}}}));
+        fleet.pass(2).await;
+        assert_eq!(freshness(), is("False", "SingleUseToken"), "{reuse}");
+    }
+    fleet.edit("voice", json!({"spec": {"openai": {"reuse": "Multiple"}}}));
+    fleet.pass(2).await;
+    assert_eq!(freshness(), is("True", "LifetimeSufficient"));
+    assert_eq!(fleet.events("voice"), ["Issued", "SingleUseToken"]);
+    assert_eq!(fleet.provider.count(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_label_is_written_and_mints_nothing() {
     let fleet = Fleet::new(1800);
