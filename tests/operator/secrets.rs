@@ -49,6 +49,29 @@ async fn a_restored_secret_is_adopted_with_one_mint() {
     assert_ne!(data(&adopted, "token"), "of yesterday");
 }
 
+/// An edit of a key that never changes, taken back while nobody looks: the key stays the other field manager's.
+#[tokio::test]
+async fn an_edit_that_was_taken_back_while_suspended_costs_one_mint_at_most() {
+    let case = world().await.case("taken-back").await;
+    case.create("voice", case.openai()).await;
+    outlive_the_interval(&case.revision("voice", 1).await).await;
+    case.patch("voice", json!({"spec": {"suspend": true}})).await;
+    case.condition("voice", "Renewing", "False", "Suspended").await;
+    for provider in ["x", "openai"] {
+        let edit = json!({"stringData": {"provider": provider}});
+        case.secrets()
+            .patch("voice", &PatchParams::default(), &Patch::Strategic(edit))
+            .await
+            .unwrap();
+    }
+    case.patch("voice", json!({"spec": {"suspend": false}})).await;
+    case.condition("voice", "Ready", "True", "Renewed").await;
+    let renewed = case.revision("voice", 2).await;
+    outlive_the_interval(&renewed).await;
+    case.settle().await;
+    assert_eq!(case.calls().len(), 2);
+}
+
 /// LiveKit publishes the server's URL beside the token.
 #[tokio::test]
 async fn a_further_key_of_the_provider_is_healed_too() {

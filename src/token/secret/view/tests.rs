@@ -1,5 +1,6 @@
 //! Secrets as the API server shows them, with everything that other people do to them.
 
+mod damage;
 mod whose;
 
 use serde_json::{Value, json};
