@@ -181,7 +181,21 @@ async fn a_tenant_learns_no_names_of_the_platforms_identity() {
     );
 
     fleet.provider.fail_exchanges(None);
+    fleet.api.delete("serviceaccounts", OPERATOR, "caller");
     fleet.pass(180).await;
+    let valid = conditions(&fleet)[1].clone();
+    assert_eq!(valid["reason"], "CredentialNotFound");
+    assert!(
+        valid["message"]
+            .as_str()
+            .unwrap()
+            .contains("ServiceAccount operator/caller"),
+        "{valid}"
+    );
+    assert!(!message(&fleet, "voice").contains("caller"));
+
+    service_account(&fleet, OPERATOR);
+    fleet.pass(700).await;
     fleet.assert_settled("voice", "trusted");
     assert_eq!(
         fleet.provider.exchanges().last().unwrap(),

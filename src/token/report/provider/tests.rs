@@ -20,7 +20,7 @@ fn health(revision: &str, result: Result<(), &str>) -> CredentialHealth {
         limited_until: None,
         verdict: Some(KeyVerdict {
             revision: revision.to_owned(),
-            result: result.map_err(str::to_owned),
+            result: result.map_err(|message| Blocked::new(Reason::CredentialRejected, message)),
         }),
     }
 }
