@@ -144,13 +144,13 @@ fn unknown_fields_come_first_and_name_the_known() {
 #[test]
 fn types_before_rules() {
     let both = token(|object| {
-        object["spec"]["elevenlabs"] = json!({});
+        object["spec"]["azureOpenAI"] = json!({});
         object["spec"]["expirationSeconds"] = json!("60");
     });
     assert_eq!(
         refused(&both),
         [
-            "spec.elevenlabs.agentId: Required value",
+            "spec.azureOpenAI.deployment: Required value",
             "spec.expirationSeconds: Invalid value: \"string\": spec.expirationSeconds in body must be of type integer: \
              \"string\"",
         ]

@@ -62,14 +62,17 @@ mod tests {
 
     #[test]
     fn a_life_that_keeps_the_floor_is_no_reason_to_warn() {
-        assert_eq!(warnings(&json!({"openai": {"model": "m"}})), [""; 0]);
+        assert_eq!(
+            warnings(&json!({"openai": {"model": "m", "reuse": "Multiple"}})),
+            [""; 0]
+        );
         let stated = json!({"azureOpenAI": {"deployment": "d", "resource": "r"}});
         assert_eq!(warnings(&stated), [""; 0]);
     }
 
     #[test]
     fn what_a_cluster_would_say() {
-        let short = warnings(&json!({"openai": {"model": "m"}, "expirationSeconds": 60}));
+        let short = warnings(&json!({"openai": {"model": "m", "reuse": "Multiple"}, "expirationSeconds": 60}));
         assert!(
             short[0].starts_with(
                 "in a cluster FreshnessGuaranteed would be False (LifetimeTooShort): a life of 60 s can't keep 90 s"
