@@ -96,6 +96,7 @@ pub(super) fn begin(
 pub(super) fn wait_out(look: &Look<'_>, situation: &Situation, ctx: &Context) {
     if let (Situation::MintFailing(failures), Some(resolved)) = (situation, &look.resolved)
         && failures.reason == Reason::ProviderUnavailable
+        && failures.next > look.seen.now
     {
         let (failed, last) = (failures.failed, failures.last);
         ctx.budgets
