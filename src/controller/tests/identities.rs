@@ -138,7 +138,7 @@ async fn an_exchange_that_is_out_of_order_is_an_outage() {
     fleet.pass(60).await;
     assert_eq!(fleet.provider.count(), 0);
     let renewing = fleet.condition("voice", ConditionType::Renewing);
-    assert_eq!(renewing, ("True".into(), "MintFailed".into()));
+    assert_eq!(renewing, ("True".into(), "ProviderUnavailable".into()));
     fleet.provider.fail_exchanges(None);
     fleet.pass(61).await;
     fleet.assert_settled("voice", "back again");

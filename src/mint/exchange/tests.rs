@@ -202,7 +202,7 @@ fn a_refusal_names_what_to_check() {
 fn trouble_of_the_exchange_is_not_the_identitys() {
     use crate::api::Reason;
     for (status, body, reason) in [
-        (503, "", Reason::MintFailed),
+        (503, "", Reason::ProviderUnavailable),
         (429, "", Reason::RateLimited),
         (403, "<html>blocked</html>", Reason::MintFailed),
         (302, "", Reason::MintFailed),
