@@ -159,7 +159,7 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
 
     /// A token waits out failures of its own, of which the last was then.
     pub(super) fn wait_out(&mut self, token: &K, failed: u32, last: Timestamp, now: Timestamp) {
-        if !self.outage.knows(token, failed, last) {
+        if !self.outage.knows(token, failed, last, now) {
             self.recovered.push(token.clone());
         }
         self.settle(now);

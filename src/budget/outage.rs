@@ -60,7 +60,8 @@ impl<K: Clone + Eq + Hash> Outage<K> {
 
     /// Takes in a failure. Returns false if it says nothing of now, since an outage has ended after its mint `began`.
     pub(super) fn failed(&mut self, token: &K, began: Timestamp, now: Timestamp) -> bool {
-        if self.ended.is_some_and(|ended| began < ended && ended <= now) {
+        self.let_go(now);
+        if self.ended.is_some_and(|ended| began < ended) {
             return false;
         }
         let failed = self.failing.get(token).map_or(0, |known| known.failed);
@@ -71,7 +72,8 @@ impl<K: Clone + Eq + Hash> Outage<K> {
 
     /// Takes in the failures that a RealtimeToken knows of itself, after a restart. Returns false if an outage has ended
     /// since.
-    pub(super) fn knows(&mut self, token: &K, failed: u32, last: Timestamp) -> bool {
+    pub(super) fn knows(&mut self, token: &K, failed: u32, last: Timestamp, now: Timestamp) -> bool {
+        self.let_go(now);
         if self.ended.is_some_and(|ended| last < ended) {
             return false;
         }
@@ -108,10 +110,9 @@ impl<K: Clone + Eq + Hash> Outage<K> {
         Some(self.failing.keys().cloned().collect())
     }
 
-    /// Lets go of what is old, and notices an outage that begins, or ends without a token.
+    /// Notices an outage that begins, or ends without a token.
     pub(super) fn settle<V>(&mut self, queued: &HashMap<K, V>, now: Timestamp) -> Option<Vec<K>> {
-        self.failing.retain(|_, it| now.duration_since(it.last) < FORGET_AFTER);
-        self.ended.take_if(|ended| now.duration_since(*ended) >= FORGET_AFTER);
+        self.let_go(now);
         self.pace.take_if(|pace| pace.until.is_some_and(|until| until <= now));
         let failures: u32 = self.failing.values().map(|it| it.failed.min(COUNTED_OF_EACH)).sum();
         match self.since {
@@ -126,6 +127,15 @@ impl<K: Clone + Eq + Hash> Outage<K> {
                 None
             }
             _ => None,
+        }
+    }
+
+    /// Lets go of what is old, and of times in the future: the clock has been set back since.
+    fn let_go(&mut self, now: Timestamp) {
+        let is_recent = |at: Timestamp| at <= now && now.duration_since(at) < FORGET_AFTER;
+        self.failing.retain(|_, it| is_recent(it.last));
+        for at in [&mut self.ended, &mut self.granted] {
+            at.take_if(|at| !is_recent(*at));
         }
     }
 

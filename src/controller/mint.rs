@@ -20,7 +20,7 @@ use crate::mint::Endpoint;
 use crate::resolve::{CredentialRef, Resolved};
 use crate::token::lifecycle::{Limit, MintEnd, Pending, Situation};
 use crate::token::report::provider::KeyVerdict;
-use crate::token::{Event, MintError};
+use crate::token::{Blocked, Event, MintError};
 
 /// Above the HTTP client's own limit; what takes longer is stuck.
 const TIMEOUT: Duration = Duration::from_secs(45);
@@ -96,6 +96,7 @@ pub(super) fn begin(
 pub(super) fn wait_out(look: &Look<'_>, situation: &Situation, ctx: &Context) {
     if let (Situation::MintFailing(failures), Some(resolved)) = (situation, &look.resolved)
         && failures.reason == Reason::ProviderUnavailable
+        && failures.next > look.seen.now
     {
         let (failed, last) = (failures.failed, failures.last);
         ctx.budgets
@@ -145,7 +146,7 @@ async fn mint(ctx: &Context, order: &Order) -> MintEnd {
             // A signature says nothing of whether the provider knows the key.
             Ok(_) if provider.endpoint() == Endpoint::Local => None,
             Ok(_) => Some(Ok(())),
-            Err(error) if error.reason() == Reason::CredentialRejected => Some(Err(error.to_string())),
+            Err(error) if is_refused => Some(Err(Blocked::new(error.reason(), error.to_string()))),
             Err(_) => None,
         };
         let revision = held.revision;
@@ -181,7 +182,8 @@ fn not_held(ctx: &Context, order: &Order, problem: NotHeld) -> MintEnd {
     if let CredentialRef::Identity(identity) = credential
         && is_of_the_identity
     {
-        let (revision, result) = (identity.revision(), Err(error.to_string()));
+        let refused = Blocked::new(error.reason(), error.to_string());
+        let (revision, result) = (identity.revision(), Err(refused));
         ctx.budgets.note_verdict(credential, KeyVerdict { revision, result });
     }
     MintEnd::Failed(if order.is_lent {

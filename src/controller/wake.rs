@@ -167,7 +167,7 @@ impl Wake {
     pub(super) async fn slots(&self) {
         loop {
             for name in self.ctx.budgets.next(now).await {
-                self.ctx.lifecycles.turn_came(&name);
+                self.ctx.lifecycles.turn_came(&name, now());
                 self.ctx.nudge(&name);
             }
         }

@@ -1,7 +1,7 @@
 //! Stand-ins for the two things the operator talks to, for tests in one process: the Kubernetes API and the providers.
 //!
-//! [`FakeApi`] keeps RealtimeTokens, ClusterRealtimeProviders, Secrets, Namespaces, Events and Leases in memory and
-//! answers a [`kube::Client`] without a socket or a thread, so that it works under tokio's paused time.
+//! [`FakeApi`] keeps RealtimeTokens, ClusterRealtimeProviders, Secrets, Namespaces, ServiceAccounts, Events and Leases in
+//! memory and answers a [`kube::Client`] without a socket or a thread, so that it works under tokio's paused time.
 //!
 //! It promises what the operator relies on: one growing resourceVersion; a new generation for a new spec only; writes
 //! that change nothing make no new version; uid and resourceVersion of a write are preconditions (409); the status is

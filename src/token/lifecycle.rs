@@ -76,8 +76,8 @@ impl Lifecycle {
             }
             Event::MintDeferred { seen, limit } => self.mint_deferred(seen, limit),
             Event::MintEnded { end, turn, now } => self.mint_ended(end, turn, now),
-            Event::TurnCame => {
-                self.turn_came();
+            Event::TurnCame { now } => {
+                self.turn_came(now);
                 Step::of(Effect::Nothing)
             }
             Event::WriteEnded { seen, order, end } => self.write_ended(seen, &order, end),

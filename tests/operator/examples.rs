@@ -60,28 +60,6 @@ async fn a_team_with_the_platforms_key() {
     case.revision("voice", 1).await;
 }
 
-/// Each with one exchange of a real token of its ServiceAccount.
-#[tokio::test]
-async fn a_team_without_a_key() {
-    let case = world().await.case("examples-keyless").await;
-    let standin = &case.world.standin;
-    let subject = format!("system:serviceaccount:{}:voice-caller", case.namespace.name());
-    let (issuer, jwks) = case.world.cluster.issuer().await.unwrap();
-    standin.trust(&issuer, jwks, [&subject]);
-    for (number, (file, secret)) in [
-        ("openai.yaml", "keyless-openai"),
-        ("azure.yaml", "keyless-azure"),
-        ("google.yaml", "keyless-google"),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        serve(&case, &read(&format!("keyless/{file}"))).await;
-        case.revision(secret, 1).await;
-        assert_eq!(standin.exchanges(&subject), number + 1, "{file}");
-    }
-}
-
 #[tokio::test]
 async fn the_small_overlay_has_names_of_its_own() {
     let case = world().await.case("examples-staging").await;
@@ -116,7 +94,7 @@ async fn workloads_mount_what_the_operator_writes() {
 }
 
 /// Applies a manifest with the stand-in for the provider, and waits for its RealtimeTokens.
-async fn serve(case: &Case<'_>, manifest: &str) {
+pub async fn serve(case: &Case<'_>, manifest: &str) {
     let mut names = Vec::new();
     for mut document in documents(manifest) {
         let kind = document["kind"].as_str().unwrap().to_owned();
@@ -161,7 +139,7 @@ fn at_the_exchange(case: &Case<'_>, document: &mut Value) {
     }
 }
 
-fn read(file: &str) -> String {
+pub fn read(file: &str) -> String {
     fs::read_to_string(Path::new(EXAMPLES).join(file)).unwrap()
 }
 

@@ -310,3 +310,20 @@ fn an_outage_is_forgotten_when_nobody_fails_any_more() {
     budget.poll(at(2 + 15 * 60));
     assert!(budget.credentials.lock().is_empty());
 }
+
+/// Otherwise every failure would count as one from before the end of the outage, and be tried again at once.
+#[test]
+fn the_end_of_an_outage_in_the_future_is_not_believed() {
+    let (budget, _news) = Budgets::new(8);
+    for token in ["a", "b"] {
+        budget.wait_out(&KEY, &token, 3, at(3600), at(3600));
+    }
+    budget.acquire(&KEY, &"c", priority(true, 0), None, at(3601));
+    budget.release(&KEY, &"c", Ending::Granted, at(3602));
+    assert_eq!(budget.poll(at(3602)).0.len(), 2);
+    // The clock is set back by an hour.
+    budget.wait_out(&KEY, &"a", 3, at(2), at(3));
+    budget.acquire(&KEY, &"b", priority(true, 0), None, at(3));
+    budget.release(&KEY, &"b", Ending::Unavailable { began: at(3) }, at(3));
+    assert_eq!(budget.poll(at(3)).0, [""; 0]);
+}

@@ -3,6 +3,8 @@
 use tokio::time::Instant;
 
 use super::super::*;
+use crate::api::Reason;
+use crate::token::Blocked;
 
 const KEY: &str = "key";
 
@@ -133,7 +135,7 @@ async fn a_verdict_is_news_once_and_forgotten_when_it_is_not_used() {
     let clock = clock();
     let verdict = KeyVerdict {
         revision: "1".to_owned(),
-        result: Err("the key was rejected".to_owned()),
+        result: Err(Blocked::new(Reason::CredentialRejected, "the key was rejected")),
     };
     for _ in 0..2 {
         budgets.note_verdict(&KEY, verdict.clone());

@@ -41,6 +41,13 @@ async fn an_access_token_is_exchanged_once_and_used_until_it_ends() {
         fleet.assert_settled(name, "with an access token");
     }
     assert_eq!(fleet.provider.exchanges(), ["system:serviceaccount:shop:caller"]);
+    let requests = fleet.api.requests().into_iter();
+    let asked: Vec<_> = requests
+        .filter(|request| request.token)
+        .map(|request| request.body["spec"].clone())
+        .collect();
+    let expected = json!({"audiences": ["https://api.openai.com/v1"], "expirationSeconds": 3600});
+    assert_eq!(asked, [expected]);
     fleet.pass(3 * 3600).await;
     let (exchanges, mints) = (fleet.provider.exchanges().len(), fleet.provider.count());
     assert_eq!(exchanges, 4, "one for each 55 minutes, with {mints} mints");
@@ -174,7 +181,21 @@ async fn a_tenant_learns_no_names_of_the_platforms_identity() {
     );
 
     fleet.provider.fail_exchanges(None);
+    fleet.api.delete("serviceaccounts", OPERATOR, "caller");
     fleet.pass(180).await;
+    let valid = conditions(&fleet)[1].clone();
+    assert_eq!(valid["reason"], "CredentialNotFound");
+    assert!(
+        valid["message"]
+            .as_str()
+            .unwrap()
+            .contains("ServiceAccount operator/caller"),
+        "{valid}"
+    );
+    assert!(!message(&fleet, "voice").contains("caller"));
+
+    service_account(&fleet, OPERATOR);
+    fleet.pass(700).await;
     fleet.assert_settled("voice", "trusted");
     assert_eq!(
         fleet.provider.exchanges().last().unwrap(),

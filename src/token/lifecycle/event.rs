@@ -28,7 +28,9 @@ pub(crate) enum Event<'a> {
     },
     /// The credential's budget says that this is the time to try, if only time was missing: a provider that was out of
     /// order is back, or a slot has come.
-    TurnCame,
+    TurnCame {
+        now: Timestamp,
+    },
     WriteEnded {
         /// What was seen, the answer to the write included.
         seen: &'a Observation<'a>,

@@ -99,11 +99,11 @@ impl Lifecycle {
     }
 
     /// A backoff that only waits for the provider to be in order is over.
-    pub(super) fn turn_came(&mut self) {
+    pub(super) fn turn_came(&mut self, now: Timestamp) {
         if let Some(failures) = &mut self.mint_failures
             && failures.reason == Reason::ProviderUnavailable
         {
-            failures.next = failures.last;
+            failures.next = failures.next.min(now);
         }
     }
 

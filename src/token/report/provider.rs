@@ -34,8 +34,8 @@ impl CredentialHealth {
 pub(crate) struct KeyVerdict {
     /// The key's revision; the verdict says nothing of other revisions.
     pub(crate) revision: String,
-    /// `Ok` if the provider accepted the key, `Err` with our message if it rejected it.
-    pub(crate) result: Result<(), String>,
+    /// `Ok` if the provider accepted the key, `Err` with our message if it rejected it, or if there was no access token.
+    pub(crate) result: Result<(), Blocked>,
 }
 
 #[derive(Clone, Debug)]
@@ -112,7 +112,7 @@ fn credential_valid(findings: &ProviderFindings<'_>) -> Condition {
             Reason::CredentialAccepted,
             "the provider accepted the key".to_owned(),
         ),
-        (Some(Err(message)), _) => ("False", Reason::CredentialRejected, message.clone()),
+        (Some(Err(refused)), _) => ("False", refused.reason, refused.message.clone()),
         // After a restart nothing is known yet: what was seen before still stands.
         (None, Some(before)) if known.is_none() && before.observed_generation == generation => return before.clone(),
         _ => (

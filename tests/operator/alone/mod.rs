@@ -5,6 +5,7 @@
 
 mod check;
 mod cost;
+mod keyless;
 mod leaders;
 mod meddled;
 mod metrics;

@@ -49,7 +49,7 @@ fn only_a_backoff_that_waits_for_the_provider_ends_when_the_turn_comes() {
     ] {
         let mut lifecycle = failed(error.clone(), Some(at(200)));
         assert!(matches!(look(&mut lifecycle, at(60)).effect, Effect::Wait(_)));
-        lifecycle.step(Event::TurnCame);
+        lifecycle.step(Event::TurnCame { now: at(60) });
         let minted = matches!(look(&mut lifecycle, at(60)).effect, Effect::Mint { .. });
         assert_eq!(minted, ends, "{error:?}");
     }

@@ -19,7 +19,7 @@ fn health(revision: &str, result: Result<(), &str>) -> CredentialHealth {
     CredentialHealth {
         verdict: Some(KeyVerdict {
             revision: revision.to_owned(),
-            result: result.map_err(str::to_owned),
+            result: result.map_err(|message| Blocked::new(Reason::CredentialRejected, message)),
         }),
         ..CredentialHealth::default()
     }
