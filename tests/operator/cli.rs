@@ -95,7 +95,7 @@ impl Setup {
 
     fn openai(&self) -> Value {
         json!({
-            "openai": {"model": "gpt-realtime-2.1", "endpoint": self.standin.url()},
+            "openai": {"model": "gpt-realtime-2.1", "endpoint": self.standin.url(), "reuse": "Multiple"},
             "credentials": {"secretRef": {"name": "key"}},
         })
     }

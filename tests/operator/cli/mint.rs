@@ -12,7 +12,7 @@ fn mint_prints_the_token_and_nothing_else() {
     let url = setup.standin.url();
     let yaml = format!(
         "# a comment\napiVersion: realtime-token.dev/v1alpha1\nkind: RealtimeToken\nmetadata: {{name: voice}}\nspec:\n  \
-         openai: {{model: gpt-realtime-2.1, endpoint: \"{url}\"}}\n  credentials: {{secretRef: {{name: key}}}}\n"
+         openai: {{model: gpt-realtime-2.1, endpoint: \"{url}\", reuse: Multiple}}\n  credentials: {{secretRef: {{name: key}}}}\n"
     );
     let (json_file, yaml_file) = (setup.file("t.json", &json), setup.file("t.yaml", &yaml));
     let allow = ["--allow-endpoint", url.as_str()];
