@@ -78,7 +78,7 @@ impl Setup {
         let node = Node::start(terms.sync).await?;
         node.load(&image.archive)?;
         let standin = StandIn::start(standin::Options {
-            addr: SocketAddr::from((Node::ADDRESS, 0)),
+            addr: Some(SocketAddr::from((Node::ADDRESS, 0))),
             ..standin::Options::default()
         })?;
         standin.set_life(standin::Provider::ElevenLabs, Some(terms.life));

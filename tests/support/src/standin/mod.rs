@@ -69,8 +69,8 @@ pub type Observer = Box<dyn Fn(&Call) + Send + Sync>;
 
 /// How to start a [`StandIn`].
 pub struct Options {
-    /// Where to listen; port 0, the default, picks a free one.
-    pub addr: SocketAddr,
+    /// Where to listen. By default a port of 127.0.0.1 that stays free for a successor while nobody listens.
+    pub addr: Option<SocketAddr>,
     /// Fixes the random part of the tokens. Random by default, so that a restarted stand-in
     /// does not repeat the tokens of its predecessor.
     pub seed: u64,
@@ -81,7 +81,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            addr: None,
             seed: RandomState::new().build_hasher().finish(),
             observer: None,
         }
@@ -109,8 +109,12 @@ struct Server {
 impl StandIn {
     /// Starts listening; requests are served from the moment this returns.
     pub fn start(options: Options) -> anyhow::Result<Self> {
-        let listener = std::net::TcpListener::bind(options.addr)
-            .with_context(|| format!("the stand-in cannot listen on {}", options.addr))?;
+        let addr = match options.addr {
+            Some(addr) => addr,
+            None => crate::ports::free()?,
+        };
+        let listener =
+            std::net::TcpListener::bind(addr).with_context(|| format!("the stand-in cannot listen on {addr}"))?;
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
 

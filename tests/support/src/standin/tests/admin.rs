@@ -177,7 +177,7 @@ async fn it_stops_and_another_takes_its_place() {
     assert!(clone.wait_for_calls(9, Duration::from_secs(5)).await.is_err());
 
     let options = Options {
-        addr: clone.addr(),
+        addr: Some(clone.addr()),
         ..Options::default()
     };
     let next = StandIn::start(options).unwrap();
