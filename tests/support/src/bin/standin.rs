@@ -29,7 +29,7 @@ async fn main() -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
 
     let standin = StandIn::start(Options {
-        addr: flags.listen,
+        addr: Some(flags.listen),
         observer: Some(Box::new(log)),
         ..Options::default()
     })?;
