@@ -1,24 +1,24 @@
 //! The API server's surface: requests, watches, and what tests do behind the operator's back.
 
+mod watches;
+
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use futures::stream;
 use http::{Response, StatusCode};
 use kube::Client;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tower::timeout::TimeoutLayer;
 use tower::{BoxError, Layer};
 
 use super::faults::{Fault, Faults};
-use super::objects::{Change, Key, Objects, Refusal};
+use super::objects::{Key, Objects, Refusal};
 use super::request::{Kind, Request};
 use crate::cluster::HEAD_TIMEOUT;
 
@@ -275,99 +275,6 @@ impl FakeApi {
             Err(refusal) => refused(&refusal),
         }
     }
-
-    fn watch(&self, request: Request) -> Body {
-        let state = self.0.state.lock();
-        let watch = Watch {
-            position: state
-                .objects
-                .history
-                .partition_point(|change| change.version <= request.version),
-            breaks: state.breaks.get(request.resource).copied().unwrap_or(0),
-            ends: Instant::now() + Duration::from_secs(request.seconds),
-            changed: self.0.changed.subscribe(),
-            api: self.clone(),
-            expired: false,
-            request,
-        };
-        drop(state);
-        let lines = stream::unfold(watch, |mut watch| async move {
-            let event = watch.next().await?;
-            Some((Ok::<_, BoxError>(format!("{event}\n")), watch))
-        });
-        Body::from_stream(lines)
-    }
-}
-
-struct Watch {
-    api: FakeApi,
-    request: Request,
-    /// The next change in the history.
-    position: usize,
-    breaks: u64,
-    ends: Instant,
-    changed: watch::Receiver<()>,
-    /// It has been said that the history is gone.
-    expired: bool,
-}
-
-impl Watch {
-    async fn next(&mut self) -> Option<Value> {
-        loop {
-            if let Some(result) = self.step() {
-                return result;
-            }
-            tokio::select! {
-                changed = self.changed.changed() => changed.ok()?,
-                () = tokio::time::sleep_until(self.ends) => return None,
-            }
-        }
-    }
-
-    /// An event, or `Some(None)` at the end of the stream, or `None` while there is nothing new.
-    fn step(&mut self) -> Option<Option<Value>> {
-        let state = self.api.0.state.lock();
-        let resource = self.request.resource;
-        let oldest = state.oldest.get(resource).copied().unwrap_or(0);
-        if self.expired {
-            return Some(None);
-        }
-        if self.request.version + 1 < oldest {
-            self.expired = true;
-            let gone = Refusal::of_code(410);
-            return Some(Some(json!({"type": "ERROR", "object": gone.body()})));
-        }
-        if state.breaks.get(resource).copied().unwrap_or(0) != self.breaks {
-            return Some(None);
-        }
-        if state.paused.contains(resource) {
-            return None;
-        }
-        while let Some(change) = state.objects.history.get(self.position) {
-            self.position += 1;
-            if let Some(event) = event(change, &self.request) {
-                return Some(Some(event));
-            }
-        }
-        None
-    }
-}
-
-/// What a change is to a watch that sees only what a selector matches.
-fn event(change: &Change, request: &Request) -> Option<Value> {
-    if change.resource != request.resource {
-        return None;
-    }
-    let before = change.before.as_ref();
-    let was_seen = before.is_some_and(|before| request.selector.matches(before));
-    let is_seen = !change.deleted && request.selector.matches(&change.after);
-    let type_ = match (was_seen, is_seen) {
-        (false, true) => "ADDED",
-        (true, true) => "MODIFIED",
-        (true, false) => "DELETED",
-        (false, false) => return None,
-    };
-    Some(json!({"type": type_, "object": shown(&change.after, request)}))
 }
 
 fn list(objects: &Objects, request: &Request) -> Value {

@@ -186,6 +186,6 @@ async fn its_fields_are_held_to_their_rules() {
     let mut both = with(&json!({}));
     both["credentials"]["secretRef"] = json!({"name": "key"});
     server
-        .refuses(Kind::Token, &both, "spec.credentials", super::rules::ONE_KEY)
+        .refuses(Kind::Token, &both, "spec.credentials", super::rules::messages::ONE_KEY)
         .await;
 }

@@ -1,46 +1,13 @@
 //! The CEL rules: each accepts and refuses, and says what the type says.
 
+pub(super) mod messages;
+
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
+use self::messages::*;
 use super::{ApiServer, Kind, merge};
-
-/// Grows with the list of providers.
-static ONE_BLOCK: LazyLock<String> = LazyLock::new(realtime_token_operator::api::one_block_message);
-pub(super) const ONE_KEY: &str = "set exactly one of credentials.secretRef (a Secret of this namespace), credentials.providerRef (a ClusterRealtimeProvider) and credentials.workloadIdentity (a ServiceAccount of this namespace)";
-const ONE_PLATFORM_KEY: &str = "set exactly one of credentials.secretRef (a Secret of the operator's namespace) and credentials.workloadIdentity (a ServiceAccount of the operator's namespace)";
-const OPENAI_LIFE: &str = "expirationSeconds: OpenAI client secrets live 10 to 7200 seconds";
-const ELEVENLABS_LIFE: &str = "expirationSeconds: ElevenLabs fixes the lifetime of its tokens; remove the field";
-const OPENAI_ACCOUNT: &str = "openai.region, organization, project, reuse and endpoint come from the ClusterRealtimeProvider when credentials.providerRef is set; remove them";
-const ELEVENLABS_ACCOUNT: &str = "elevenlabs.region and endpoint come from the ClusterRealtimeProvider when credentials.providerRef is set; remove them";
-const PARTICIPANT: &str = "elevenlabs.participantName belongs to kind ConversationToken";
-const RENEW_BEFORE: &str = "set at most one of renewal.renewBeforePercentage and renewal.renewBeforeSeconds";
-const NAME: &str = "a name has lower-case letters, digits, '-' and '.', and begins and ends with a letter or digit";
-const KEY: &str = "a key of a Secret has letters, digits, '-', '_' and '.'; this is the key's name, not its value";
-const HEADER: &str = "sent as a header: ASCII letters, digits and punctuation, no spaces";
-const ENDPOINT: &str = "an endpoint is scheme, host and, if it isn't the default, port, such as https://gateway.example.com; no path, query or user";
-const LABEL_KEY: &str = "target.template.metadata.labels: a key has letters, digits, '-', '_' and '.', begins and ends with a letter or digit, and may have a domain and '/' before it";
-const LABEL_VALUE: &str =
-    "a label's value has letters, digits, '-', '_' and '.', and begins and ends with a letter or digit";
-const LABEL_RESERVED: &str =
-    "target.template.metadata.labels: keys below kubernetes.io, k8s.io and realtime-token.dev are reserved";
-const ANNOTATION_KEY: &str = "target.template.metadata.annotations: a key has letters, digits, '-', '_' and '.', begins and ends with a letter or digit, and may have a domain and '/' before it";
-const ANNOTATION_RESERVED: &str =
-    "target.template.metadata.annotations: keys below kubernetes.io, k8s.io and realtime-token.dev are reserved";
-const DATA_KEY: &str =
-    "target.template.data: a key of a Secret has letters, digits, '-', '_' and '.', and does not begin with '..'";
-const DATA_RESERVED: &str =
-    "target.template.data: token.json, token, expires-at and provider are the operator's own keys";
-const SELECTOR: &str =
-    "namespaceSelector.matchExpressions: In and NotIn need values, Exists and DoesNotExist have none";
-const LONG_NAME: &str = "metadata.name: at most 63 characters, since it becomes a label of the Secret";
-const IMMUTABLE: &str =
-    "target.name is immutable: to write to another Secret, delete the RealtimeToken and create it anew";
-
-const KEY_SECRET: &str =
-    "the token can't go into the Secret that holds the key: set target.name, or name the RealtimeToken otherwise";
 
 type Refusal = (Value, &'static str, &'static str);
 
