@@ -50,7 +50,7 @@ pub(crate) enum Admission {
     Limited(Timestamp),
     /// Queued, and the account has no credit or quota left; one mint is tried at this time.
     Exhausted(Timestamp),
-    /// Queued, and the provider is out of order; the turn of this token is at about this time.
+    /// Queued, and the provider is out of order; the slot of this token is at about this time.
     Unavailable(Timestamp),
 }
 
@@ -133,8 +133,8 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
     }
 
     /// While the provider is out of order: when a token that fails now is to be tried again at the earliest.
-    pub(crate) fn turn(&self, credential: &C, now: Timestamp) -> Option<Timestamp> {
-        self.credentials.lock().get(credential)?.turn(now)
+    pub(crate) fn slot(&self, credential: &C, now: Timestamp) -> Option<Timestamp> {
+        self.credentials.lock().get(credential)?.slot(now)
     }
 
     /// Takes a token that is no longer to be minted out of the queue.
@@ -201,7 +201,7 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
         }
     }
 
-    /// The tokens whose turn has come, and when to ask again.
+    /// The tokens whose slot has come, and when to ask again.
     fn poll(&self, now: Timestamp) -> (Vec<K>, Option<Timestamp>) {
         let mut all = self.credentials.lock();
         let mut woken = Vec::new();

@@ -115,8 +115,8 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
         }
         let worth_reporting = |at: &Timestamp| *at > now + WORTH_REPORTING;
         let rate = self.expected_slot(now).filter(worth_reporting);
-        match (self.outage.turn(ahead, now).filter(worth_reporting), rate) {
-            (Some(turn), rate) => Admission::Unavailable(rate.map_or(turn, |rate| rate.max(turn))),
+        match (self.outage.slot(ahead, now).filter(worth_reporting), rate) {
+            (Some(slot), rate) => Admission::Unavailable(rate.map_or(slot, |rate| rate.max(slot))),
             (None, Some(rate)) => Admission::Limited(rate),
             (None, None) => Admission::Queued,
         }
@@ -166,8 +166,8 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
     }
 
     /// When a token that fails now is to be tried again at the earliest, since others go first.
-    pub(super) fn turn(&self, now: Timestamp) -> Option<Timestamp> {
-        self.outage.turn_after_failure(&self.queued, now)
+    pub(super) fn slot(&self, now: Timestamp) -> Option<Timestamp> {
+        self.outage.slot_after_failure(&self.queued, now)
     }
 
     fn settle(&mut self, now: Timestamp) {

@@ -17,7 +17,7 @@ const SPREAD: SignedDuration = SignedDuration::from_secs(5);
 /// Few of them need not be spread so far.
 const FARTHEST_SPREAD: SignedDuration = SignedDuration::from_millis(100);
 /// No RealtimeToken that has failed comes back later.
-const LONGEST_TURN: SignedDuration = SignedDuration::from_mins(10);
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(10);
 /// A RealtimeToken that has not failed again by now has another key, or is asked for no longer.
 const FORGET_AFTER: SignedDuration = SignedDuration::from_mins(15);
 
@@ -166,20 +166,20 @@ impl<K: Clone + Eq + Hash> Outage<K> {
         }
     }
 
-    /// While the provider is out of order: when it is the turn of a RealtimeToken that has so many others ahead of it.
-    pub(super) fn turn(&self, ahead: usize, now: Timestamp) -> Option<Timestamp> {
+    /// While the provider is out of order: when it is the slot of a RealtimeToken that has so many others ahead of it.
+    pub(super) fn slot(&self, ahead: usize, now: Timestamp) -> Option<Timestamp> {
         self.since?;
         let wait = PROBE_EVERY * i32::try_from(ahead).unwrap_or(i32::MAX).min(86_400);
         Some(self.next(now).unwrap_or(now) + wait)
     }
 
     /// The same for one that fails now, to come back after all others.
-    pub(super) fn turn_after_failure<V>(&self, queued: &HashMap<K, V>, now: Timestamp) -> Option<Timestamp> {
-        let turn = self.turn(self.waiting(queued), now)?;
-        Some(turn.min(now + LONGEST_TURN))
+    pub(super) fn slot_after_failure<V>(&self, queued: &HashMap<K, V>, now: Timestamp) -> Option<Timestamp> {
+        let slot = self.slot(self.waiting(queued), now)?;
+        Some(slot.min(now + LONGEST_WAIT))
     }
 
-    /// How many wait for a turn: those that are `queued`, and those that have failed and come back.
+    /// How many wait for a slot: those that are `queued`, and those that have failed and come back.
     fn waiting<V>(&self, queued: &HashMap<K, V>) -> usize {
         let back = self.failing.keys().filter(|token| !queued.contains_key(token));
         queued.len() + back.count()

@@ -31,9 +31,9 @@ impl Lifecycles {
     }
 
     /// The credential's budget says that this is the time to try.
-    pub(super) fn turn_came(&self, name: &Name, now: Timestamp) {
+    pub(super) fn slot_came(&self, name: &Name, now: Timestamp) {
         if let Some(lifecycle) = self.0.lock().get_mut(name) {
-            lifecycle.step(Event::TurnCame { now });
+            lifecycle.step(Event::SlotCame { now });
         }
     }
 

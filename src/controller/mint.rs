@@ -211,13 +211,13 @@ fn finish(ctx: &Context, order: &Order, end: MintEnd) {
     if let MintEnd::Failed(error) = &end {
         tracing::warn!(token = %order.name, reason = %error.reason(), "mint failed: {error}");
     }
-    let turn = match ending {
-        Ending::Unavailable { .. } => ctx.budgets.turn(credential, now),
+    let slot = match ending {
+        Ending::Unavailable { .. } => ctx.budgets.slot(credential, now),
         _ => None,
     };
     // Before the slot is given back, which may end the backoff that begins here.
     ctx.lifecycles
-        .step(&order.name, &order.uid, Event::MintEnded { end, turn, now });
+        .step(&order.name, &order.uid, Event::MintEnded { end, slot, now });
     let limited_longer = ctx.budgets.release(credential, &order.name, ending, now);
     if limited_longer.is_positive() {
         let provider = order.resolved.ask.block.provider().name();

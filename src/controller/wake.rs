@@ -163,11 +163,11 @@ impl Wake {
         }
     }
 
-    /// Reconciles the RealtimeTokens whose turn with their credential has come.
+    /// Reconciles the RealtimeTokens whose slot with their credential has come.
     pub(super) async fn slots(&self) {
         loop {
             for name in self.ctx.budgets.next(now).await {
-                self.ctx.lifecycles.turn_came(&name, now());
+                self.ctx.lifecycles.slot_came(&name, now());
                 self.ctx.nudge(&name);
             }
         }

@@ -75,9 +75,9 @@ impl Lifecycle {
                 Step::of(Effect::Nothing)
             }
             Event::MintDeferred { seen, limit } => self.mint_deferred(seen, limit),
-            Event::MintEnded { end, turn, now } => self.mint_ended(end, turn, now),
-            Event::TurnCame { now } => {
-                self.turn_came(now);
+            Event::MintEnded { end, slot, now } => self.mint_ended(end, slot, now),
+            Event::SlotCame { now } => {
+                self.slot_came(now);
                 Step::of(Effect::Nothing)
             }
             Event::WriteEnded { seen, order, end } => self.write_ended(seen, &order, end),

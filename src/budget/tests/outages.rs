@@ -102,7 +102,7 @@ impl World {
     }
 
     fn end(&mut self, token: usize, began: Timestamp, answer: Answer) {
-        let turn = self.budgets.turn(&KEY, self.now);
+        let slot = self.budgets.slot(&KEY, self.now);
         let ending = match answer {
             Answer::Token => Ending::Granted,
             Answer::Refusal => Ending::Refused,
@@ -117,7 +117,7 @@ impl World {
             Answer::Refusal => Doing::Waits(self.now + SignedDuration::from_secs(60)),
             Answer::Trouble => {
                 let own = self.now + SignedDuration::from_secs(1 + i64::try_from(token % 7).unwrap());
-                Doing::Waits(turn.map_or(own, |turn| own.max(turn)))
+                Doing::Waits(slot.map_or(own, |slot| own.max(slot)))
             }
         };
         self.tokens.insert(token, doing);
@@ -178,7 +178,7 @@ fn outage_and_recovery(tokens: usize, concurrency: usize) {
     assert_eq!(world.granted.len(), tokens);
     let mut times: Vec<_> = world.granted.values().map(|at| at.duration_since(back)).collect();
     times.sort();
-    // One turn until the first, the spread, and what so many at a time take.
+    // One slot until the first, the spread, and what so many at a time take.
     let in_time = second * 9 + LATENCY * i32::try_from(tokens / concurrency).unwrap();
     assert!(
         times[tokens - 1] <= in_time,
@@ -235,7 +235,7 @@ fn a_token_that_has_failed_goes_behind_those_that_were_not_tried() {
     assert_eq!(budget.poll(at(1)).0, ["renewal"]);
 }
 
-/// A turn far away is said, so that the status can name it; it is kept when the token asks again.
+/// A slot far away is said, so that the status can name it; it is kept when the token asks again.
 #[test]
 fn a_token_learns_when_its_turn_is() {
     let (budget, _news) = Budgets::new(4);
@@ -248,7 +248,7 @@ fn a_token_learns_when_its_turn_is() {
     let asked: Vec<_> = (10..40).map(|token| ask(token, 0)).collect();
     assert_eq!(asked[0], Admission::Queued, "within seconds");
     assert_eq!(asked[29], Admission::Unavailable(at(30)));
-    assert_eq!(budget.turn(&KEY, at(0)), Some(at(35)), "a round later");
+    assert_eq!(budget.slot(&KEY, at(0)), Some(at(35)), "a round later");
     assert_eq!(ask(20, 0), Admission::Unavailable(at(11)), "it keeps its place");
 }
 

@@ -23,12 +23,12 @@ pub(crate) enum Event<'a> {
         end: MintEnd,
         /// While the provider is out of order: when this RealtimeToken is to be tried again at the earliest, should the
         /// mint have failed.
-        turn: Option<Timestamp>,
+        slot: Option<Timestamp>,
         now: Timestamp,
     },
     /// The credential's budget says that this is the time to try, if only time was missing: a provider that was out of
     /// order is back, or a slot has come.
-    TurnCame {
+    SlotCame {
         now: Timestamp,
     },
     WriteEnded {

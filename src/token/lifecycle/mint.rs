@@ -9,8 +9,8 @@ use crate::token::backoff::{self, MintFailures};
 use crate::token::secret::content_hash;
 use crate::token::{MintError, MintInputs, Minted, Observation, Trigger, UnstoredToken};
 
-/// A turn that moves by no more is not worth a status write: how fast the others ahead fail is not known.
-const SAME_TURN: SignedDuration = SignedDuration::from_secs(60);
+/// A slot that moves by no more is not worth a status write: how fast the others ahead fail is not known.
+const SAME_SLOT: SignedDuration = SignedDuration::from_secs(60);
 /// A mint that waits for its credential's budget is looked at again after this time in any case.
 const BUDGET_RECHECK: SignedDuration = SignedDuration::from_secs(30);
 
@@ -55,17 +55,17 @@ impl Lifecycle {
                 ),
                 Reason::ProviderUnavailable => format!(
                     "the provider is out of order for every token of the {}: one mint with it is tried each second, and \
-                     the turn of this one is at about {at}, or as soon as the provider is back",
+                     this one is tried at about {at}, or as soon as the provider is back",
                     limit.key
                 ),
-                _ => format!("the {} is limited until about {at}; waiting for its turn", limit.key),
+                _ => format!("the {} is limited until about {at}; it is queued", limit.key),
             },
         };
         Step::of(Effect::Wait(limit.until.max(recheck))).reporting(Situation::MintFailing(waiting))
     }
 
     /// The next look finds the token, the failure or the missing key.
-    pub(super) fn mint_ended(&mut self, end: MintEnd, turn: Option<Timestamp>, now: Timestamp) -> Step {
+    pub(super) fn mint_ended(&mut self, end: MintEnd, slot: Option<Timestamp>, now: Timestamp) -> Step {
         if let Some(pending) = self.pending.take() {
             match end {
                 MintEnd::Minted { minted, .. } if pending.content_hash == Some(content_hash(&minted)) => {
@@ -90,7 +90,7 @@ impl Lifecycle {
                     }));
                 }
                 MintEnd::Failed(error) => {
-                    self.mint_failures = Some(Box::new(self.failed_mint(*pending, &error, turn, now)));
+                    self.mint_failures = Some(Box::new(self.failed_mint(*pending, &error, slot, now)));
                 }
                 MintEnd::CredentialGone => {}
             }
@@ -99,7 +99,7 @@ impl Lifecycle {
     }
 
     /// A backoff that only waits for the provider to be in order is over.
-    pub(super) fn turn_came(&mut self, now: Timestamp) {
+    pub(super) fn slot_came(&mut self, now: Timestamp) {
         if let Some(failures) = &mut self.mint_failures
             && failures.reason == Reason::ProviderUnavailable
         {
@@ -111,7 +111,7 @@ impl Lifecycle {
         &self,
         pending: Pending,
         error: &MintError,
-        turn: Option<Timestamp>,
+        slot: Option<Timestamp>,
         now: Timestamp,
     ) -> MintFailures {
         let before = self.mint_failures.as_ref().map_or(0, |failures| failures.failed);
@@ -119,7 +119,7 @@ impl Lifecycle {
         let slack = backoff::slack(pending.swap_by, pending.usable_until, now);
         let delay = backoff::mint_delay(error, failed, &self.uid, slack);
         let next = now + delay.max(error.limit().unwrap_or(SignedDuration::ZERO));
-        let next = turn.map_or(next, |turn| next.max(turn));
+        let next = slot.map_or(next, |slot| next.max(slot));
         let at = whole_second(next);
         let or_sooner = match error.reason() {
             Reason::ProviderUnavailable => "the provider is back or the spec or the key changes",
@@ -136,10 +136,10 @@ impl Lifecycle {
     }
 }
 
-/// The turn that the status names already, if it still holds.
+/// The slot that the status names already, if it still holds.
 fn as_reported(limit: &Limit, seen: &Observation<'_>) -> Option<Timestamp> {
     let reported = seen.prior.next_attempt_time.as_ref()?.0;
-    let still_holds = reported > seen.now && reported.duration_since(limit.until).abs() <= SAME_TURN;
+    let still_holds = reported > seen.now && reported.duration_since(limit.until).abs() <= SAME_SLOT;
     (limit.reason == Reason::ProviderUnavailable && still_holds).then_some(reported)
 }
 

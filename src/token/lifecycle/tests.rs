@@ -130,7 +130,7 @@ fn a_mint_under_way_is_waited_for() {
     assert!(matches!(step.effect, Effect::Nothing) && step.situation.is_none());
     let (end, now) = (MintEnd::CredentialGone, at(61));
     assert!(
-        matches!(lifecycle.step(Event::MintEnded { end, turn: None, now }).effect, Effect::Wait(until) if until == now)
+        matches!(lifecycle.step(Event::MintEnded { end, slot: None, now }).effect, Effect::Wait(until) if until == now)
     );
     assert!(!lifecycle.is_minting() && lifecycle.mint_failures.is_none());
 }
@@ -150,7 +150,7 @@ fn the_key_that_a_token_was_minted_with_is_what_counts() {
     };
     lifecycle.step(Event::MintEnded {
         end,
-        turn: None,
+        slot: None,
         now: at(61),
     });
     let token = lifecycle.unstored.unwrap();
@@ -308,7 +308,7 @@ fn a_reply_that_repeats_the_token_is_no_renewal() {
     };
     lifecycle.step(Event::MintEnded {
         end,
-        turn: None,
+        slot: None,
         now: at(401),
     });
     assert!(!lifecycle.has_unstored_token(), "it is not stored as a new one");

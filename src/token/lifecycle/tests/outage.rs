@@ -5,8 +5,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::*;
 use crate::token::MintError;
 
-/// After a mint that failed at 60, when the others' turns leave this one for `turn`.
-fn failed(error: MintError, turn: Option<Timestamp>) -> Lifecycle {
+/// After a mint that failed at 60, when the others' slots leave this one for `slot`.
+fn failed(error: MintError, slot: Option<Timestamp>) -> Lifecycle {
     let token = realtime_token();
     let mut lifecycle = Lifecycle::restore(&token);
     let Effect::Mint { pending, .. } = look(&mut lifecycle, at(60)).effect else {
@@ -14,7 +14,7 @@ fn failed(error: MintError, turn: Option<Timestamp>) -> Lifecycle {
     };
     lifecycle.step(Event::MintStarted(pending));
     let end = MintEnd::Failed(error);
-    lifecycle.step(Event::MintEnded { end, turn, now: at(60) });
+    lifecycle.step(Event::MintEnded { end, slot, now: at(60) });
     lifecycle
 }
 
@@ -29,10 +29,10 @@ fn look(lifecycle: &mut Lifecycle, now: Timestamp) -> Step {
 
 #[test]
 fn the_turn_counts_where_it_is_later_than_the_backoff() {
-    for (turn, until) in [(None, 61..=62), (Some(at(61)), 61..=62), (Some(at(200)), 200..=200)] {
-        let lifecycle = failed(MintError::unavailable("down"), turn);
+    for (slot, until) in [(None, 61..=62), (Some(at(61)), 61..=62), (Some(at(200)), 200..=200)] {
+        let lifecycle = failed(MintError::unavailable("down"), slot);
         let next = lifecycle.mint_failures.unwrap().next.duration_since(at(0)).as_secs();
-        assert!(until.contains(&next), "{turn:?}: {next}");
+        assert!(until.contains(&next), "{slot:?}: {next}");
     }
 }
 
@@ -49,13 +49,13 @@ fn only_a_backoff_that_waits_for_the_provider_ends_when_the_turn_comes() {
     ] {
         let mut lifecycle = failed(error.clone(), Some(at(200)));
         assert!(matches!(look(&mut lifecycle, at(60)).effect, Effect::Wait(_)));
-        lifecycle.step(Event::TurnCame { now: at(60) });
+        lifecycle.step(Event::SlotCame { now: at(60) });
         let minted = matches!(look(&mut lifecycle, at(60)).effect, Effect::Mint { .. });
         assert_eq!(minted, ends, "{error:?}");
     }
 }
 
-/// The turn is an estimate: it is not written anew whenever it is made.
+/// The slot is an estimate: it is not written anew whenever it is made.
 #[test]
 fn a_turn_that_moves_little_stands_in_the_status_as_it_is() {
     let token = realtime_token();

@@ -142,7 +142,7 @@ impl World {
                     let now = self.now;
                     let end = self.mint(trigger);
                     self.may_die()?;
-                    self.lifecycle.step(Event::MintEnded { end, turn: None, now })
+                    self.lifecycle.step(Event::MintEnded { end, slot: None, now })
                 }
                 Effect::Write(order) => {
                     let end = self.write(&order);
