@@ -9,7 +9,7 @@
 //! | [`token`] | the life of one token, without I/O: `token::Lifecycle`, decisions, schedule, backoffs, status, Secret |
 //! | [`resolve`] | spec, account and policy -> what to ask of whom with which key, or why not; without I/O |
 //! | [`providers`] | the trait, the list, and one small file for each provider |
-//! | [`mint`] | asking: HTTP client, endpoint policy, replies, expiry, refusals, scrubbing, signing |
+//! | [`mint`] | asking: HTTP client, endpoint policy, access tokens, replies, expiry, refusals, scrubbing, signing |
 //! | `budget` | per credential: rate, concurrency, limits, outages, the verdict on the key, whose slot is next; wakes its queue |
 //! | [`cluster`] | Kubernetes I/O: every user of the API client, the watches included |
 //! | [`controller`] | look, step, report, perform |

@@ -28,8 +28,9 @@ pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 
 /// The outcomes of a mint and of a reconcile. Each series exists from the start, at 0: `increase()` misses the first
 /// failure of a counter that appears with the value 1.
-const MINT_OUTCOMES: [&str; 6] = [
+const MINT_OUTCOMES: [&str; 7] = [
     outcome(None),
+    outcome(Some(Reason::CredentialNotFound)),
     outcome(Some(Reason::CredentialRejected)),
     outcome(Some(Reason::RateLimited)),
     outcome(Some(Reason::QuotaExhausted)),
@@ -159,15 +160,25 @@ impl Metrics {
 
     /// A provider was asked for a token.
     pub(crate) fn minted(&self, provider: &'static str, outcome: &'static str, took: Duration) {
+        self.count(provider, outcome);
+        let duration = self.mint_duration.get_or_create(&ProviderLabels { provider });
+        duration.observe(took.as_secs_f64());
+    }
+
+    /// A mint ended before the provider was asked: no access token was to be had.
+    pub(crate) fn not_asked(&self, provider: &'static str, outcome: &'static str) {
+        self.count(provider, outcome);
+    }
+
+    fn count(&self, provider: &'static str, outcome: &'static str) {
         let labels = ProviderLabels { provider };
-        if self.mint_duration.get(&labels).is_none() {
+        if self.limited_seconds.get(&labels).is_none() {
             for outcome in MINT_OUTCOMES {
                 drop(self.mints.get_or_create(&MintLabels { provider, outcome }));
             }
             drop(self.limited_seconds.get_or_create(&labels));
         }
         self.mints.get_or_create(&MintLabels { provider, outcome }).inc();
-        self.mint_duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
     /// A token that was due was replaced.

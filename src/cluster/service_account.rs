@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::PostParams;
 use kube::{Api, Client};
 
-use super::{ClusterError, bounded};
+use super::{ClusterError, Refusal, bounded};
 use crate::mint::SubjectToken;
 use crate::resolve::Identity;
 use crate::token::MintError;
@@ -53,7 +53,7 @@ fn failed(identity: &Identity, problem: ClusterError) -> MintError {
                  -n {namespace}`"
             ),
         },
-        ClusterError::Refused { code: 403, .. } => MintError::NoCredential {
+        ClusterError::Refused { code: 403, why, .. } if why != Refusal::Denied => MintError::NoCredential {
             message: format!(
                 "the operator may not request tokens of ServiceAccount {namespace}/{name}: the platform team can add \
                  {name} to workloadIdentity.serviceAccountNames in the chart's values (create on serviceaccounts/token)"

@@ -22,7 +22,7 @@ use crate::token::lifecycle::{Limit, MintEnd, Pending, Situation};
 use crate::token::report::provider::KeyVerdict;
 use crate::token::{Blocked, Event, MintError};
 
-/// Above the HTTP client's own limit; what takes longer is stuck.
+/// Above the HTTP client's own limit; what takes longer is stuck. Reading a key and exchanging a token have their own.
 const TIMEOUT: Duration = Duration::from_secs(45);
 
 /// What became of a mint that is due.
@@ -107,20 +107,11 @@ pub(super) fn wait_out(look: &Look<'_>, situation: &Situation, ctx: &Context) {
 fn start(ctx: &Arc<Context>, order: Order) {
     let ctx = Arc::clone(ctx);
     ctx.tasks.clone().spawn(async move {
-        let result = AssertUnwindSafe(tokio::time::timeout(TIMEOUT, mint(&ctx, &order)))
-            .catch_unwind()
-            .await;
-        let end = match result {
-            Ok(Ok(end)) => end,
-            Ok(Err(_)) => {
-                let message = format!("the mint did not end within {} s", TIMEOUT.as_secs());
-                MintEnd::Failed(MintError::unavailable(message))
-            }
-            Err(_) => {
-                tracing::error!(token = %order.name, "a mint panicked; this is a bug of the operator");
-                MintEnd::Failed(MintError::internal("the mint panicked; see the operator's log"))
-            }
-        };
+        let end = AssertUnwindSafe(mint(&ctx, &order)).catch_unwind().await;
+        let end = end.unwrap_or_else(|_| {
+            tracing::error!(token = %order.name, "a mint panicked; this is a bug of the operator");
+            MintEnd::Failed(MintError::internal("the mint panicked; see the operator's log"))
+        });
         finish(&ctx, &order, end);
     });
 }
@@ -135,7 +126,11 @@ async fn mint(ctx: &Context, order: &Order) -> MintEnd {
             Err(problem) => return not_held(ctx, order, problem),
         };
         let began = Instant::now();
-        let minted = ctx.providers.mint(ask, &held.credential, now()).await;
+        let minted = ctx.providers.mint(ask, &held.credential, now());
+        let minted = tokio::time::timeout(TIMEOUT, minted).await.unwrap_or_else(|_| {
+            let message = format!("the mint did not end within {} s", TIMEOUT.as_secs());
+            Err(MintError::unavailable(message))
+        });
         let failure = minted.as_ref().err().map(MintError::reason);
         ctx.metrics.minted(provider.name(), outcome(failure), began.elapsed());
         let is_refused = failure == Some(Reason::CredentialRejected);
@@ -175,6 +170,8 @@ fn not_held(ctx: &Context, order: &Order, problem: NotHeld) -> MintEnd {
         }
         NotHeld::Exchange(error) => error,
     };
+    let provider = order.resolved.ask.block.provider();
+    ctx.metrics.not_asked(provider.name(), outcome(Some(error.reason())));
     let is_of_the_identity = matches!(
         error,
         MintError::Rejected { credential: true, .. } | MintError::NoCredential { .. }
@@ -186,22 +183,19 @@ fn not_held(ctx: &Context, order: &Order, problem: NotHeld) -> MintEnd {
         let (revision, result) = (identity.revision(), Err(refused));
         ctx.budgets.note_verdict(credential, KeyVerdict { revision, result });
     }
-    MintEnd::Failed(if order.is_lent {
-        without_platform_names(error, &order.key_title)
-    } else {
-        error
-    })
-}
-
-/// Names of the operator's own namespace are not the tenant's to see; the ClusterRealtimeProvider's status has them.
-fn without_platform_names(error: MintError, key_title: &str) -> MintError {
-    let message = format!("there is no access token for the {key_title}; its status says more to the platform team");
-    match error {
-        MintError::Rejected { credential, .. } => MintError::Rejected { credential, message },
-        MintError::NoCredential { .. } => MintError::NoCredential { message },
-        MintError::Unavailable { retry_after, .. } => MintError::Unavailable { retry_after, message },
-        MintError::Internal { .. } | MintError::Throttled { .. } | MintError::QuotaExhausted { .. } => error,
+    // Names of the operator's own namespace are not the tenant's to see.
+    if !order.is_lent {
+        return MintEnd::Failed(error);
     }
+    tracing::warn!(token = %order.name, %error, "no access token for the {credential}");
+    let where_it_stands = match is_of_the_identity {
+        true => "its status",
+        false => "the operator's log",
+    };
+    MintEnd::Failed(error.saying(format!(
+        "there is no access token for the {}; {where_it_stands} says more to the platform team",
+        order.key_title
+    )))
 }
 
 fn finish(ctx: &Context, order: &Order, end: MintEnd) {

@@ -65,7 +65,7 @@ impl CredentialRef {
         match self {
             Self::Key(_) => format!("found the {self}"),
             Self::Identity(identity) => format!(
-                "tokens of ServiceAccount {}/{} are exchanged for access tokens",
+                "access tokens are to come from ServiceAccount {}/{}",
                 identity.namespace, identity.service_account
             ),
         }

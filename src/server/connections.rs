@@ -40,7 +40,7 @@ pub(super) async fn serve(mut listener: TcpListener, app: Router) {
         let (http, service) = (http.clone(), TowerToHyperService::new(app.clone()));
         let connection = connections.spawn(async move {
             let served = http.serve_connection(TokioIo::new(stream), service);
-            // An error or the end of the time: the client is gone or too slow, and there is nobody to tell.
+            // An error or the end of the time: the client is gone or too slow.
             let _ = tokio::time::timeout(ENDS_WITHIN, served).await;
         });
         oldest_first.push_back(connection);

@@ -53,18 +53,22 @@ impl<I: PartialEq> Failures<I> {
     pub(crate) fn earliest(&self, inputs: &I, now: Timestamp) -> Timestamp {
         match &self.inputs {
             Some(failed) if failed != inputs => self.last.min(now) + SHORTEST,
-            _ if self.next > now + LONGEST => now,
-            _ => self.next,
+            _ => self.believable_next(now),
         }
+    }
+
+    /// When the next try is due. Further away than the longest backoff it says nothing: the clock was set back.
+    pub(crate) fn believable_next(&self, now: Timestamp) -> Timestamp {
+        if self.next > now + LONGEST { now } else { self.next }
     }
 }
 
 /// The delay before mint `failed + 1`.
 ///
 /// Unavailable, or a failure of the operator's own: exponential from a second with full jitter, at most a minute and at
-/// most a quarter of the [`slack`]. Rejected, or no credential: minutes, since only a change helps and a change is noticed
-/// at once. Quota exhausted: the limit of the
-/// credential ([`MintError::limit`]) sets the pace. The provider's own delay is obeyed.
+/// most a quarter of the [`slack`]. Rejected, or no credential: minutes, since only a change helps; one of the spec or of
+/// a key Secret is noticed at once. Quota exhausted: the limit of the credential ([`MintError::limit`]) sets the pace. The
+/// provider's own delay is obeyed.
 pub(crate) fn mint_delay(error: &MintError, failed: u32, uid: &str, slack: SignedDuration) -> SignedDuration {
     match error {
         MintError::Throttled {

@@ -103,7 +103,7 @@ const CHECKS: [(Trigger, Check); 7] = [
 ];
 
 /// What to do next. Looks at, in this order: suspension, ownership, what blocks, [`CHECKS`], a token in memory, the
-/// backoffs, the smallest interval.
+/// backoffs, a Secret that can't be written, what is undone or changed again and again, the smallest interval.
 pub(crate) fn decide(seen: &Observation<'_>, state: &Lifecycle) -> Decision {
     if seen.token.spec.suspend {
         return wait(seen, seen.now + MAX_WAIT, WaitReason::Suspended);
@@ -165,9 +165,9 @@ fn replace(seen: &Observation<'_>, state: &Lifecycle, inputs: &MintInputs, trigg
     if let Some(failures) = &state.write_failures
         && failures.inputs.is_none()
         && !(trigger == Trigger::Due && failures.reason == Reason::SecretRewritten)
-        && later(failures.next)
+        && let Some(next) = Some(failures.believable_next(seen.now)).filter(|at| later(*at))
     {
-        return wait(seen, failures.next, WaitReason::WriteBackoff);
+        return wait(seen, next, WaitReason::WriteBackoff);
     }
     if is_hopeless(seen, state) {
         return wait(seen, seen.now + MAX_WAIT, WaitReason::WriteBackoff);
@@ -175,7 +175,7 @@ fn replace(seen: &Observation<'_>, state: &Lifecycle, inputs: &MintInputs, trigg
     if let Some(repeats) = &state.repeats
         && trigger != Trigger::Due
         && kept_renewal(seen, state).is_none_or(later)
-        && let Some(next) = Some(repeats.next_mint(trigger, inputs)).filter(|at| later(*at))
+        && let Some(next) = Some(repeats.next_mint(trigger, inputs, seen.now)).filter(|at| later(*at))
     {
         let undone = repeats.is_repair(trigger, inputs);
         let why = if undone {
@@ -227,7 +227,7 @@ pub(super) fn is_relabelled_again(state: &Lifecycle, seen: &Observation<'_>) -> 
 
 /// What is undone again and again is put right after ever longer pauses.
 fn repair(seen: &Observation<'_>, state: &Lifecycle, decision: Decision) -> Decision {
-    let next = state.repeats.as_ref().map(|repeats| repeats.next_repair());
+    let next = state.repeats.as_ref().map(|repeats| repeats.next_repair(seen.now));
     match (next.filter(|next| *next > seen.now), &decision) {
         (Some(next), Decision::Store(_) | Decision::Relabel) => {
             let until = kept_renewal(seen, state).map_or(next, |renewal| renewal.max(seen.now).min(next));
@@ -244,13 +244,14 @@ pub(super) fn kept_renewal(seen: &Observation<'_>, state: &Lifecycle) -> Option<
     Some(seen.schedule_of(minted.issued_at, minted.usable_until).renewal_time)
 }
 
-/// Whether a new token could not be stored either: this very Secret is immutable, or its namespace is being deleted.
+/// Whether a new token could not be stored either: this very Secret is immutable, or its namespace is being deleted. A
+/// failure that is known from the status only says nothing: it may be of another cluster, or long over.
 fn is_hopeless(seen: &Observation<'_>, state: &Lifecycle) -> bool {
     state
         .write_failures
         .as_ref()
         .is_some_and(|failures| match failures.reason {
-            Reason::NamespaceTerminating => true,
+            Reason::NamespaceTerminating => failures.inputs.is_some(),
             Reason::SecretImmutable => {
                 let tried = failures.inputs.as_ref().and_then(|inputs| inputs.secret.as_deref());
                 tried.is_some() && tried == seen.target.uid()

@@ -92,6 +92,18 @@ impl MintError {
         }
     }
 
+    /// The same error in other words.
+    pub(crate) fn saying(mut self, words: String) -> Self {
+        let (Self::Rejected { message, .. }
+        | Self::NoCredential { message }
+        | Self::Throttled { message, .. }
+        | Self::QuotaExhausted { message }
+        | Self::Internal { message }
+        | Self::Unavailable { message, .. }) = &mut self;
+        *message = words;
+        self
+    }
+
     pub(crate) fn internal(message: impl Into<String>) -> Self {
         Self::Internal {
             message: message.into(),

@@ -34,6 +34,12 @@ pub(super) fn ask(spec: &RealtimeTokenSpec) -> Result<Ask, String> {
     let expiration = resolve::expiration(spec, &block, None).map_err(|blocked| blocked.to_string())?;
     let provider = block.provider();
     provider.validate().map_err(|invalid| invalid.to_string())?;
+    if let Some(problem) = provider
+        .no_access_token()
+        .filter(|_| spec.credentials.workload_identity.is_some())
+    {
+        return Err(problem.to_owned());
+    }
     provider.lifetime().admit(expiration)?;
     if let Some(template) = &spec.target.template {
         template::check(&template.data, provider.published(), provider.config())
@@ -261,6 +267,19 @@ mod tests {
             let refused = refused(spec);
             assert!(refused.contains(why), "{spec}: {refused}");
         }
+    }
+
+    #[test]
+    fn an_access_token_is_one_value() {
+        let identity = "{serviceAccountName: s, openai: {identityProviderId: i, serviceAccountId: a}}";
+        let request = "{path: /t, auth: {kind: Basic}}";
+        let http = format!(
+            "{{endpoint: 'https://a.example', request: {request}, ttl: {{fixedSeconds: 600}}, response: {{token: /t, expiry: \
+             [{{from: Ttl}}]}}}}"
+        );
+        let manifest = format!("{HEAD}spec: {{credentials: {{workloadIdentity: {identity}}}, http: {http}}}\n");
+        let refused = ask(&parse(&manifest, None).unwrap().spec).unwrap_err();
+        assert!(refused.contains("auth.kind Basic"), "{refused}");
     }
 
     #[test]

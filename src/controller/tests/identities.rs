@@ -175,10 +175,7 @@ async fn a_tenant_learns_no_names_of_the_platforms_identity() {
     assert_eq!(valid["reason"], "CredentialRejected");
     assert_eq!(valid["message"], "operator/caller is not trusted");
     let ready = conditions(&fleet)[0]["message"].clone();
-    assert_eq!(
-        ready,
-        "tokens of ServiceAccount operator/caller are exchanged for access tokens"
-    );
+    assert_eq!(ready, "access tokens are to come from ServiceAccount operator/caller");
 
     fleet.provider.fail_exchanges(None);
     fleet.api.delete("serviceaccounts", OPERATOR, "caller");
@@ -195,6 +192,16 @@ async fn a_tenant_learns_no_names_of_the_platforms_identity() {
     assert!(!message(&fleet, "voice").contains("caller"));
 
     service_account(&fleet, OPERATOR);
+    fleet
+        .api
+        .refuse_as(503, |request| request.token, "operator/caller can't be read");
+    fleet.pass(700).await;
+    let text = message(&fleet, "voice");
+    assert!(
+        text.contains("the operator's log") && !text.contains("caller"),
+        "{text}"
+    );
+    fleet.api.recover();
     fleet.pass(700).await;
     fleet.assert_settled("voice", "trusted");
     assert_eq!(

@@ -4,7 +4,7 @@ mod any;
 
 use super::*;
 use crate::api::{RealtimeTokenStatus, Renewal};
-use crate::token::backoff::MintFailures;
+use crate::token::backoff::{MintFailures, WriteFailures};
 use crate::token::fixtures::{UID, at, failures, inputs, issued, ours, realtime_token, renewal, stored, unstored};
 use crate::token::schedule;
 
@@ -15,6 +15,7 @@ struct Sight {
     target: TargetState,
     wanted: Result<(&'static str, &'static str, Option<&'static str>), Blocked>,
     mint_failures: Option<MintFailures>,
+    write_failures: Option<WriteFailures>,
     unstored: Option<UnstoredToken>,
     last_mint: Option<Timestamp>,
     issued_before: bool,
@@ -28,6 +29,7 @@ fn fresh() -> Sight {
         target: ours(stored(at(0), 1800)),
         wanted: Ok(("spec", "key", None)),
         mint_failures: None,
+        write_failures: None,
         unstored: None,
         last_mint: Some(at(0)),
         issued_before: true,
@@ -42,6 +44,7 @@ impl Sight {
         let wanted = self.wanted.clone();
         let mut state = Lifecycle::default();
         state.mint_failures = self.mint_failures.clone().map(Box::new);
+        state.write_failures = self.write_failures.clone().map(Box::new);
         state.unstored = self.unstored.clone().map(Box::new);
         state.last_mint = self.last_mint;
         let seen = Observation {
@@ -283,6 +286,24 @@ fn a_clock_that_was_set_back_neither_blocks_nor_mints_twice() {
     sight.last_mint = Some(at(0));
     sight.now = at(1);
     assert_eq!(sight.decide(), Decision::Store(Trigger::Forced));
+}
+
+/// A status that was restored from a backup, or written by a leader whose clock was ahead.
+#[test]
+fn a_restored_write_failure_holds_for_a_backoff_at_most() {
+    let mut sight = fresh();
+    (sight.target, sight.last_mint) = (TargetState::Absent, None);
+    let soon = at(90);
+    sight.write_failures = Some(failures(soon, None));
+    assert_eq!(waits(&sight.decide(), WaitReason::WriteBackoff), soon);
+    sight.write_failures = Some(failures(at(3_000_000), None));
+    assert_eq!(sight.decide(), Decision::Mint(Trigger::SecretDeleted));
+    // The namespace may be another one's.
+    sight.write_failures = Some(WriteFailures {
+        reason: Reason::NamespaceTerminating,
+        ..failures(at(0), None)
+    });
+    assert_eq!(sight.decide(), Decision::Mint(Trigger::SecretDeleted));
 }
 
 #[test]

@@ -121,9 +121,10 @@ impl Lifecycle {
         let next = now + delay.max(error.limit().unwrap_or(SignedDuration::ZERO));
         let next = slot.map_or(next, |slot| next.max(slot));
         let at = whole_second(next);
-        let or_sooner = match error.reason() {
-            Reason::ProviderUnavailable => "the provider is back or the spec or the key changes",
-            _ => "the spec or the key changes",
+        // Only in an outage of the whole credential does a success of others end the backoff of this one.
+        let or_sooner = match slot {
+            Some(_) => "the provider is back or the spec or the key changes",
+            None => "the spec or the key changes",
         };
         MintFailures {
             failed,

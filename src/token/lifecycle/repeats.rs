@@ -37,16 +37,21 @@ impl Repeats {
     }
 
     /// When the Secret may be put right again.
-    pub(in crate::token) fn next_repair(&self) -> Timestamp {
-        self.last + pause(self.repairs, FREE_REPAIRS)
+    pub(in crate::token) fn next_repair(&self, now: Timestamp) -> Timestamp {
+        self.last(now) + pause(self.repairs, FREE_REPAIRS)
+    }
+
+    /// The last repair or change; now, if it lies in the future since the clock was set back.
+    fn last(&self, now: Timestamp) -> Timestamp {
+        self.last.min(now)
     }
 
     /// When a token may be replaced before its time.
-    pub(in crate::token) fn next_mint(&self, trigger: Trigger, inputs: &MintInputs) -> Timestamp {
+    pub(in crate::token) fn next_mint(&self, trigger: Trigger, inputs: &MintInputs, now: Timestamp) -> Timestamp {
         if self.is_repair(trigger, inputs) {
-            self.next_repair()
+            self.next_repair(now)
         } else {
-            self.last + pause(self.changes, FREE_CHANGES)
+            self.last(now) + pause(self.changes, FREE_CHANGES)
         }
     }
 
@@ -83,11 +88,10 @@ impl Repeats {
     }
 
     pub(super) const fn is_any(&self) -> bool {
-        self.repairs > 0 || self.changes > 0 || self.labelled.is_some()
+        self.repairs > 0 || self.changes > 0 || self.labelled.is_some() || self.stored
     }
 
     fn count_store(&mut self, order: &StoreOrder, now: Timestamp) {
-        self.stored = true;
         let token = &order.token;
         match order.trigger {
             Trigger::Due => *self = Self::default(),
@@ -102,6 +106,7 @@ impl Repeats {
             }
         }
         self.minted_from = Some(token.inputs.clone());
+        self.stored = true;
     }
 
     /// What the status says while a repair waits.
@@ -162,5 +167,27 @@ pub(super) fn what_is_wrong<'a>(seen: &'a Observation<'_>) -> &'a str {
         TargetState::Foreign(_) | TargetState::Ours(_) => {
             damage(seen).unwrap_or("its annotations of realtime-token.dev are not as the operator writes them")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::fixtures::{at, inputs};
+
+    #[test]
+    fn a_clock_that_was_set_back_delays_by_no_more_than_the_pause() {
+        let wanted = inputs("spec", "key", None);
+        let repeats = |repairs, changes| Repeats {
+            repairs,
+            changes,
+            last: at(3600),
+            ..Repeats::default()
+        };
+        let next = |repeats: &Repeats, trigger| repeats.next_mint(trigger, &wanted, at(0));
+        assert_eq!(next(&repeats(1, 0), Trigger::SecretDeleted), at(0));
+        assert_eq!(next(&repeats(0, 1), Trigger::SpecChanged), at(0));
+        assert_eq!(next(&repeats(3, 0), Trigger::SecretEdited), at(0) + MIN_INTERVAL);
+        assert_eq!(next(&repeats(90, 0), Trigger::SecretEdited), at(0) + MAX_WAIT);
     }
 }

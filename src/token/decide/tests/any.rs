@@ -63,6 +63,7 @@ fn any_sight() -> impl Strategy<Value = Sight> {
                 target,
                 wanted,
                 mint_failures,
+                write_failures: None,
                 unstored,
                 last_mint,
                 issued_before,

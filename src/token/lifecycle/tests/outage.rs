@@ -28,7 +28,7 @@ fn look(lifecycle: &mut Lifecycle, now: Timestamp) -> Step {
 }
 
 #[test]
-fn the_turn_counts_where_it_is_later_than_the_backoff() {
+fn the_slot_counts_where_it_is_later_than_the_backoff() {
     for (slot, until) in [(None, 61..=62), (Some(at(61)), 61..=62), (Some(at(200)), 200..=200)] {
         let lifecycle = failed(MintError::unavailable("down"), slot);
         let next = lifecycle.mint_failures.unwrap().next.duration_since(at(0)).as_secs();
@@ -37,7 +37,7 @@ fn the_turn_counts_where_it_is_later_than_the_backoff() {
 }
 
 #[test]
-fn only_a_backoff_that_waits_for_the_provider_ends_when_the_turn_comes() {
+fn only_a_backoff_that_waits_for_the_provider_ends_when_the_slot_comes() {
     let rejected = MintError::Rejected {
         credential: false,
         message: "no such model".into(),
@@ -55,9 +55,21 @@ fn only_a_backoff_that_waits_for_the_provider_ends_when_the_turn_comes() {
     }
 }
 
+/// Alone it waits out its own backoff: no success of others is noticed.
+#[test]
+fn only_in_an_outage_of_the_credential_the_provider_ends_the_wait() {
+    for (slot, says) in [(None, false), (Some(at(200)), true)] {
+        let message = failed(MintError::unavailable("down"), slot)
+            .mint_failures
+            .unwrap()
+            .message;
+        assert_eq!(message.contains("the provider is back"), says, "{message}");
+    }
+}
+
 /// The slot is an estimate: it is not written anew whenever it is made.
 #[test]
-fn a_turn_that_moves_little_stands_in_the_status_as_it_is() {
+fn a_slot_that_moves_little_stands_in_the_status_as_it_is() {
     let token = realtime_token();
     let reported = |prior: i64, until: i64, reason| {
         let mut seen = looked(&token, TargetState::Absent, wanted());
