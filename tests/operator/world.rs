@@ -71,7 +71,7 @@ impl std::ops::Deref for ClusterRef {
 pub async fn world() -> &'static World {
     static WORLD: OnceCell<World> = OnceCell::const_new();
     WORLD
-        .get_or_init(async || World::new(ClusterRef::Shared(cluster::shared().await.unwrap()), &[]).await)
+        .get_or_init(async || World::new(ClusterRef::Shared(cluster::shared(Some(CRDS)).await.unwrap()), &[]).await)
         .await
 }
 

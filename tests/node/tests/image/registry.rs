@@ -102,7 +102,7 @@ async fn the_chart_is_pushed_and_installed_by_digest_with_the_image_by_digest() 
     let digest = push(&registry, &image.archive, "realtime/operator:test")?;
     let repository = format!("{}/realtime/operator", registry.addr());
     let chart = format!("{ROOT}/charts/realtime-token-operator");
-    let cluster = cluster::shared().await?;
+    let cluster = cluster::shared(None).await?;
     cluster.apply_crds(Path::new(ROOT).join("crds")).await?;
     let folder = tempfile::tempdir()?;
     let folder = folder.path().display().to_string();

@@ -135,7 +135,7 @@ async fn a_token_over_tls_from_a_host_that_has_a_name() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_serves_as_nobody_on_a_read_only_root() -> Result<()> {
-    let cluster = cluster::shared().await?;
+    let cluster = cluster::shared(None).await?;
     cluster.apply_crds(Path::new(ROOT).join("crds")).await?;
     let platform = cluster.namespace("image").await?;
     // Read by another user than the one whose file it is.

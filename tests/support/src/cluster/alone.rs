@@ -165,7 +165,7 @@ async fn shares_a_cluster_and_hangs() -> Result<()> {
     if std::env::var_os(TO_BE_KILLED).is_none() {
         return Ok(());
     }
-    let cluster = shared().await?;
+    let cluster = shared(None).await?;
     let namespace = cluster.namespace("shared").await?;
     let accounts = namespace.api::<ServiceAccount>();
     wait::object_when(&accounts, "default", Duration::from_secs(20), |_| true).await?;

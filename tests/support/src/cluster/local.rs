@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use kube::Client;
 use tempfile::TempDir;
 
-use super::{Options, audit, connect, pki::Pki, server::Server};
+use super::{Options, audit, connect, crds, pki::Pki, server::Server};
 use crate::{build::ControlPlaneBinary, fetch, ports};
 
 /// What a cluster may come to write: two etcd segments of 64 MB, the database, logs.
@@ -81,6 +81,10 @@ impl Local {
             folder,
         };
         local.start_apiserver().await?;
+        if let Some(folder) = options.crds {
+            let client = Client::try_from(connect(&local.kubeconfig).await?)?;
+            crds::apply(client, Path::new(folder)).await?;
+        }
         if options.node {
             local.start_controller_manager("*").await?;
         } else if options.controller_manager {

@@ -40,6 +40,9 @@ use crate::{build, kubectl};
 pub struct Options {
     /// Deletes owned objects and namespaces, and makes service accounts and their tokens. Costs 120 MB and a few seconds.
     pub controller_manager: bool,
+    /// A folder of CRDs to apply before the controllers start. The garbage collector looks for new kinds only every half
+    /// a minute.
+    pub crds: Option<&'static str>,
     /// Keeps a log of every request: see [`Cluster::audit`].
     pub audit: bool,
     /// Admission plugins beside those that are on by default.
@@ -57,13 +60,14 @@ pub struct Cluster {
 
 /// The cluster that the tests of this process share: the one that `CLUSTER` names, else one of our own with a controller
 /// manager. `KUBECONFIG` is never read: it may name a cluster in production.
-pub async fn shared() -> Result<&'static Cluster> {
+pub async fn shared(crds: Option<&'static str>) -> Result<&'static Cluster> {
     // A failure is kept too: one message, not one attempt of minutes per test.
     static SHARED: OnceCell<Result<Cluster, String>> = OnceCell::const_new();
     let start = async {
         let named = env::var_os("CLUSTER").filter(|it| !it.is_empty());
         let options = Options {
             controller_manager: true,
+            crds,
             ..Options::default()
         };
         let cluster = match named {
