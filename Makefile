@@ -17,7 +17,7 @@ TARGET = $(shell cargo metadata --no-deps --format-version 1 | sed -n 's/.*"targ
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-check: cargo ## Check the format, lint and unit-test the library: about 20 s of CPU after a change
+check: cargo ## Check the format, lint and unit-test the library: about a minute of CPU after a change
 	cargo fmt --all --check
 	cargo clippy --quiet --lib --bins --profile test -- -D warnings
 	cargo test --quiet --lib
