@@ -9,8 +9,8 @@ use crate::mint::Credential;
 use crate::resolve::{CredentialRef, Identity};
 use crate::token::{Blocked, MintError};
 
-/// A credential in hand.
-pub(super) struct Held {
+/// A credential, ready to ask a provider with.
+pub(super) struct Obtained {
     pub(super) credential: Credential,
     pub(super) revision: String,
     /// The access token, if it is one, and whose.
@@ -20,7 +20,7 @@ pub(super) struct Held {
 }
 
 /// Why there is no credential.
-pub(super) enum NotHeld {
+pub(super) enum NotObtained {
     /// Secret or key are gone. The next look says so.
     Gone,
     /// The key Secret can't be read now.
@@ -42,17 +42,17 @@ impl Context {
         }
     }
 
-    pub(super) async fn hold(
+    pub(super) async fn obtain(
         &self,
         credential: &CredentialRef,
         fields: &'static [SecretField],
-    ) -> Result<Held, NotHeld> {
+    ) -> Result<Obtained, NotObtained> {
         let identity = match credential {
             CredentialRef::Identity(identity) => identity,
             CredentialRef::Key(key) => {
                 let read = self.credentials.credential(key, fields).await;
-                let (credential, revision) = read.map_err(NotHeld::Unreadable)?.map_err(|_| NotHeld::Gone)?;
-                return Ok(Held {
+                let (credential, revision) = read.map_err(NotObtained::Unreadable)?.map_err(|_| NotObtained::Gone)?;
+                return Ok(Obtained {
                     credential,
                     revision,
                     access_token: None,
@@ -60,9 +60,9 @@ impl Context {
                 });
             }
         };
-        let field = fields.first().ok_or(NotHeld::Gone)?;
-        let (token, is_reused) = self.access_tokens.get(identity).await.map_err(NotHeld::Exchange)?;
-        Ok(Held {
+        let field = fields.first().ok_or(NotObtained::Gone)?;
+        let (token, is_reused) = self.access_tokens.get(identity).await.map_err(NotObtained::Exchange)?;
+        Ok(Obtained {
             credential: Credential::access_token(field, token.clone()),
             revision: identity.revision(),
             access_token: Some((identity.clone(), token)),
@@ -72,10 +72,10 @@ impl Context {
 
     /// Drops an access token that the provider refused. Returns whether another may do: one that was exchanged just now
     /// is refused for a reason that another exchange doesn't change.
-    pub(super) fn drop_refused(&self, held: &Held) -> bool {
-        if let Some((identity, token)) = &held.access_token {
+    pub(super) fn drop_refused(&self, obtained: &Obtained) -> bool {
+        if let Some((identity, token)) = &obtained.access_token {
             self.access_tokens.remove(identity, token);
         }
-        held.is_reused
+        obtained.is_reused
     }
 }

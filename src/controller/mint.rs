@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::context::Context;
-use super::credential::NotHeld;
+use super::credential::NotObtained;
 use super::look::{Look, key_title};
 use crate::api::Reason;
 use crate::budget::{Admission, Ending, Priority};
@@ -121,12 +121,12 @@ async fn mint(ctx: &Context, order: &Order) -> MintEnd {
     let provider = ask.block.provider();
     let mut may_repeat = true;
     loop {
-        let held = match ctx.hold(credential, provider.secret_fields()).await {
-            Ok(held) => held,
-            Err(problem) => return not_held(ctx, order, problem),
+        let obtained = match ctx.obtain(credential, provider.secret_fields()).await {
+            Ok(obtained) => obtained,
+            Err(problem) => return not_obtained(ctx, order, problem),
         };
         let began = Instant::now();
-        let minted = ctx.providers.mint(ask, &held.credential, now());
+        let minted = ctx.providers.mint(ask, &obtained.credential, now());
         let minted = tokio::time::timeout(TIMEOUT, minted).await.unwrap_or_else(|_| {
             let message = format!("the mint did not end within {} s", TIMEOUT.as_secs());
             Err(MintError::unavailable(message))
@@ -134,7 +134,7 @@ async fn mint(ctx: &Context, order: &Order) -> MintEnd {
         let failure = minted.as_ref().err().map(MintError::reason);
         ctx.metrics.minted(provider.name(), outcome(failure), began.elapsed());
         let is_refused = failure == Some(Reason::CredentialRejected);
-        if is_refused && ctx.drop_refused(&held) && std::mem::take(&mut may_repeat) {
+        if is_refused && ctx.drop_refused(&obtained) && std::mem::take(&mut may_repeat) {
             continue; // a refused call has minted nothing
         }
         let verdict = match &minted {
@@ -144,7 +144,7 @@ async fn mint(ctx: &Context, order: &Order) -> MintEnd {
             Err(error) if is_refused => Some(Err(Blocked::new(error.reason(), error.to_string()))),
             Err(_) => None,
         };
-        let revision = held.revision;
+        let revision = obtained.revision;
         if let Some(result) = verdict {
             let revision = revision.clone();
             ctx.budgets.note_verdict(credential, KeyVerdict { revision, result });
@@ -159,16 +159,16 @@ async fn mint(ctx: &Context, order: &Order) -> MintEnd {
     }
 }
 
-fn not_held(ctx: &Context, order: &Order, problem: NotHeld) -> MintEnd {
+fn not_obtained(ctx: &Context, order: &Order, problem: NotObtained) -> MintEnd {
     let credential = &order.resolved.credential;
     let error = match problem {
-        NotHeld::Gone => return MintEnd::CredentialGone,
-        NotHeld::Unreadable(problem) => {
+        NotObtained::Gone => return MintEnd::CredentialGone,
+        NotObtained::Unreadable(problem) => {
             tracing::warn!(token = %order.name, %problem, "the {credential} can't be read");
             let message = format!("the {} can't be read; see the operator's log", order.key_title);
             return MintEnd::Failed(MintError::internal(message));
         }
-        NotHeld::Exchange(error) => error,
+        NotObtained::Exchange(error) => error,
     };
     let provider = order.resolved.ask.block.provider();
     ctx.metrics.not_asked(provider.name(), outcome(Some(error.reason())));

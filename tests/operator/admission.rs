@@ -6,6 +6,7 @@ mod bounds;
 mod conformance;
 mod defaults;
 mod identities;
+mod immutable;
 mod rules;
 
 use std::process::Command;

@@ -139,6 +139,8 @@ async fn an_exchange_that_is_out_of_order_is_an_outage() {
     assert_eq!(fleet.provider.count(), 0);
     let renewing = fleet.condition("voice", ConditionType::Renewing);
     assert_eq!(renewing, ("True".into(), "ProviderUnavailable".into()));
+    let counted = fleet.metric(r#"realtime_token_mints_total{provider="openai",outcome="ProviderUnavailable"}"#);
+    assert!(counted > 1.0, "{counted}");
     fleet.provider.fail_exchanges(None);
     fleet.pass(61).await;
     fleet.assert_settled("voice", "back again");

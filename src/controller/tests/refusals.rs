@@ -33,6 +33,12 @@ impl Fleet {
             .filter(|request| writes_secrets(request))
             .count()
     }
+
+    fn refuse_as_immutable(&self) {
+        let message = "Secret \"voice\" is invalid: data: Forbidden: field is immutable when `immutable` is set";
+        let patches = |request: &Request| request.verb == "patch" && writes_secrets(request);
+        self.api.refuse_as(422, patches, message);
+    }
 }
 
 /// Only a deletion helps, and it is noticed at once.
@@ -41,12 +47,7 @@ async fn an_immutable_secret_costs_one_token_until_it_is_deleted() {
     let fleet = Fleet::new(600);
     fleet.create("voice");
     fleet.pass(30).await;
-    let message = "Secret \"voice\" is invalid: data: Forbidden: field is immutable when `immutable` is set";
-    fleet.api.refuse_as(
-        422,
-        |request| request.verb == "patch" && writes_secrets(request),
-        message,
-    );
+    fleet.refuse_as_immutable();
     fleet.api.forget_requests();
     fleet.pass(3600).await;
     fleet.assert_refused(
@@ -67,12 +68,7 @@ async fn the_token_that_met_an_immutable_secret_is_stored_in_its_successor() {
     let fleet = Fleet::new(1800);
     fleet.create("voice");
     fleet.pass(30).await;
-    let message = "Secret \"voice\" is invalid: data: Forbidden: field is immutable when `immutable` is set";
-    fleet.api.refuse_as(
-        422,
-        |request| request.verb == "patch" && writes_secrets(request),
-        message,
-    );
+    fleet.refuse_as_immutable();
     fleet.edit("voice", json!({"spec": {"openai": {"model": "other"}}}));
     fleet.pass(30).await;
     fleet.assert_refused("SecretImmutable", &[]);

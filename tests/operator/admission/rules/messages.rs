@@ -34,7 +34,7 @@ pub(super) const DATA_RESERVED: &str =
 pub(super) const SELECTOR: &str =
     "namespaceSelector.matchExpressions: In and NotIn need values, Exists and DoesNotExist have none";
 pub(super) const LONG_NAME: &str = "metadata.name: at most 63 characters, since it becomes a label of the Secret";
-pub(super) const IMMUTABLE: &str =
+pub(in crate::admission) const IMMUTABLE: &str =
     "target.name is immutable: to write to another Secret, delete the RealtimeToken and create it anew";
 
 pub(super) const KEY_SECRET: &str =
