@@ -10,6 +10,8 @@ pub enum ConditionType {
     Renewing,
     /// RealtimeToken: the schedule keeps the floor for every reader.
     FreshnessGuaranteed,
+    /// RealtimeToken: tokens are handed out on request. Only with `spec.requests`.
+    Serving,
     /// ClusterRealtimeProvider: the provider accepted the key at the last mint.
     CredentialValid,
 }
@@ -22,6 +24,7 @@ impl ConditionType {
             Self::Ready => "Ready",
             Self::Renewing => "Renewing",
             Self::FreshnessGuaranteed => "FreshnessGuaranteed",
+            Self::Serving => "Serving",
             Self::CredentialValid => "CredentialValid",
         }
     }
@@ -82,6 +85,9 @@ reasons! {
     QuotaExceeded,
     NamespaceTerminating,
     ChangedTooOften,
+    OnRequestOnly,
+    RequestsServed,
+    RequestsNotEnabled,
     LifetimeTooShort,
     SingleUseToken,
     Expired,

@@ -29,6 +29,7 @@ mod mistral;
 mod openai;
 mod realtime_token;
 mod renewal;
+mod requests;
 mod rules;
 mod shapes;
 mod soniox;
@@ -69,9 +70,12 @@ pub use mistral::{Mistral, MistralAccount, MistralRegion};
 pub use openai::{OpenAi, OpenAiAccount, OpenAiKind, OpenAiRegion, OpenAiReuse};
 pub use realtime_token::{RealtimeToken, RealtimeTokenSpec, RealtimeTokenStatus};
 pub use renewal::Renewal;
+pub use requests::{Requests, SubjectUse};
 pub use soniox::{Soniox, SonioxAccount, SonioxKind, SonioxRegion};
 pub use speechmatics::{Speechmatics, SpeechmaticsAccount, SpeechmaticsKind};
-pub use target::{DeletionPolicy, OWN_KEYS, SecretName, Target, Template, TemplateMetadata};
+pub use target::{
+    CONNECTION_KEYS, DeletionPolicy, OWN_KEYS, SecretName, Target, TargetContent, Template, TemplateMetadata,
+};
 pub use twilio::{Twilio, TwilioAccount, TwilioChat, TwilioSync, TwilioTaskRouter, TwilioVideo, TwilioVoice};
 pub use workload_identity::{AzureExchange, Exchange, GoogleExchange, OpenAiExchange, WorkloadIdentity};
 pub use xai::{Xai, XaiAccount, XaiReasoning, XaiSession};

@@ -2,7 +2,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema, ResourceExt};
 use serde::{Deserialize, Serialize};
 
-use super::{Blocks, Credentials, Renewal, SecretName, Target};
+use super::{Blocks, Credentials, Renewal, Requests, SecretName, Target};
 
 /// A realtime token, minted at a provider, kept fresh in a Secret.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
@@ -50,6 +50,9 @@ pub struct RealtimeTokenSpec {
     /// When to renew.
     #[serde(default)]
     pub renewal: Renewal,
+    /// Hand out tokens on request. Left out: none are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<Requests>,
     /// The Secret to write.
     #[serde(default)]
     pub target: Target,

@@ -9,6 +9,9 @@ use super::rules;
 /// The keys that every Secret has, which a template can't have.
 pub const OWN_KEYS: [&str; 4] = ["token.json", "token", "expires-at", "provider"];
 
+/// The keys that a Secret has beside them, or instead, where tokens are handed out on request.
+pub const CONNECTION_KEYS: [&str; 2] = ["request-url", "request-ca.crt"];
+
 /// The Secret that holds the token.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -18,12 +21,29 @@ pub struct Target {
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new(rules::NAME).message(rules::NAME_MESSAGE))]
     pub name: Option<String>,
+    /// What the Secret holds: `Token`, or with `Connection` only where to ask for tokens on request: nothing is minted on a
+    /// schedule then.
+    #[serde(default)]
+    pub content: TargetContent,
     /// What becomes of the Secret when the RealtimeToken is deleted.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
     /// Labels, annotations and further keys of the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<Template>,
+}
+
+/// What the Secret holds: `Token` renews a token in it, `Connection` has only `request-url` and `request-ca.crt`.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub enum TargetContent {
+    #[default]
+    #[allow(
+        missing_docs,
+        reason = "a documented variant turns the schema's plain enum into a oneOf"
+    )]
+    Token,
+    #[allow(missing_docs, reason = "as above")]
+    Connection,
 }
 
 /// What becomes of the Secret when its RealtimeToken is deleted: `Delete` removes it with its owner, `Retain` keeps
