@@ -233,3 +233,6 @@ pub(super) fn validity(der: &CertificateDer<'_>) -> Option<Validity> {
         not_after: second(parsed.validity().not_after)?,
     })
 }
+
+#[cfg(test)]
+mod tests;
