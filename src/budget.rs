@@ -3,7 +3,7 @@
 //!
 //! Tokens that may not be minted yet wait in a queue, first issue before renewals and nearest deadline first. Credentials
 //! never wait for each other. Time is an argument. Every change wakes the task that waits in [`Budgets::next`], and news
-//! of a credential goes to the receiver that [`Budgets::new`] returns.
+//! of a credential goes to the receiver that [`Budgets::subscribe`] returns.
 
 mod credential;
 mod outage;
@@ -26,8 +26,8 @@ pub(crate) struct Budgets<C, K> {
     credentials: Mutex<HashMap<C, CredentialBudget<K>>>,
     /// Wakes [`Budgets::next`].
     changed: Notify,
-    /// Credentials whose health may have changed.
-    news: mpsc::UnboundedSender<C>,
+    /// For credentials whose health may have changed; none while nobody reports it.
+    news: Mutex<Option<mpsc::UnboundedSender<C>>>,
 }
 
 /// The order in the queue: lower is sooner.
@@ -72,17 +72,21 @@ pub(crate) enum Ending {
 }
 
 impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
-    /// Budgets that allow `concurrency` mints at a time for each credential. The receiver gets each credential whose
-    /// health may have changed.
-    pub(crate) fn new(concurrency: usize) -> (Self, mpsc::UnboundedReceiver<C>) {
-        let (news, receiver) = mpsc::unbounded_channel();
-        let budgets = Self {
+    /// Budgets that allow `concurrency` mints at a time for each credential.
+    pub(crate) fn new(concurrency: usize) -> Self {
+        Self {
             concurrency: concurrency.max(1),
             credentials: Mutex::default(),
             changed: Notify::new(),
-            news,
-        };
-        (budgets, receiver)
+            news: Mutex::default(),
+        }
+    }
+
+    /// The receiver gets each credential whose health may have changed, in place of an earlier receiver.
+    pub(crate) fn subscribe(&self) -> mpsc::UnboundedReceiver<C> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        *self.news.lock() = Some(sender);
+        receiver
     }
 
     fn with<T>(&self, credential: &C, work: impl FnOnce(&mut CredentialBudget<K>) -> T) -> T {
@@ -159,8 +163,10 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
 
     /// Has the health of a credential reported again, since its key was changed.
     pub(crate) fn report(&self, credential: &C) {
-        // Fails only after the controller has stopped.
-        let _ = self.news.send(credential.clone());
+        if let Some(news) = self.news.lock().as_ref() {
+            // Fails only after the controller has stopped.
+            let _ = news.send(credential.clone());
+        }
     }
 
     /// Forgets the verdicts on credentials that are not `used`, and then everything of a credential that is idle.

@@ -43,6 +43,33 @@ pub struct Resolved {
     /// Hash of what makes the token.
     pub fingerprint: String,
     pub rate_limit: Option<RateLimit>,
+    /// The ClusterRealtimeProvider that lends its credential.
+    pub lent_by: Option<String>,
+}
+
+impl Resolved {
+    /// The key as the owner of the RealtimeToken knows it: where the platform team keeps its own is not theirs to see.
+    pub(crate) fn key_title(&self) -> String {
+        match &self.lent_by {
+            Some(provider) => format!("key of ClusterRealtimeProvider {provider}"),
+            None => self.credential.to_string(),
+        }
+    }
+
+    /// What the operator's own namespace holds is not the tenant's to see; the platform team finds it in the provider's
+    /// status.
+    pub(crate) fn without_platform_names(&self, blocked: Blocked) -> Blocked {
+        match &self.lent_by {
+            Some(provider) => Blocked::new(
+                blocked.reason,
+                format!(
+                    "the key of ClusterRealtimeProvider {provider} is not there; its status says more to the platform \
+                     team"
+                ),
+            ),
+            None => blocked,
+        }
+    }
 }
 
 /// Resolves a RealtimeToken, or gives the reason and message of a condition.
@@ -81,6 +108,7 @@ pub fn resolve(token: &RealtimeToken, context: &ResolveContext<'_>) -> Result<Re
         credential,
         fingerprint,
         rate_limit: provider.and_then(|provider| provider.spec.rate_limit),
+        lent_by: provider.map(ResourceExt::name_any),
     })
 }
 
