@@ -10,6 +10,8 @@ use tokio::time::Instant;
 pub struct Health {
     last_beat: Mutex<Instant>,
     waiting_for: Mutex<Option<String>>,
+    /// What handing out tokens on request still waits for.
+    requests_waiting_for: Mutex<Option<String>>,
 }
 
 impl Default for Health {
@@ -17,6 +19,7 @@ impl Default for Health {
         Self {
             last_beat: Mutex::new(Instant::now()),
             waiting_for: Mutex::new(Some("the API server".to_owned())),
+            requests_waiting_for: Mutex::default(),
         }
     }
 }
@@ -36,6 +39,19 @@ impl Health {
         *self.waiting_for.lock() = what;
     }
 
+    /// Sets what the start of the requests' server waits for; `None` makes it ready.
+    pub(crate) fn requests_wait_for(&self, what: Option<String>) {
+        *self.requests_waiting_for.lock() = what;
+    }
+
+    /// A watch of the requests' server failed. That changes readiness only until all objects were listed once.
+    pub(crate) fn requests_wait_for_unless_ready(&self, what: &str) {
+        if let Some(waiting_for) = &mut *self.requests_waiting_for.lock() {
+            tracing::warn!("requests are waiting for {what}");
+            what.clone_into(waiting_for);
+        }
+    }
+
     /// A watch failed. That changes readiness only until all objects were listed once.
     pub(crate) fn wait_for_unless_ready(&self, what: &str) {
         let mut waiting_for = self.waiting_for.lock();
@@ -45,8 +61,13 @@ impl Health {
         }
     }
 
-    /// What the start waits for; `None` if this replica is ready.
+    /// What the start of the controller waits for; `None` if it has begun.
     pub(crate) fn waiting_for(&self) -> Option<String> {
         self.waiting_for.lock().clone()
+    }
+
+    /// What the start of the controller or of the requests' server waits for.
+    pub(crate) fn unready(&self) -> Option<String> {
+        self.waiting_for().or_else(|| self.requests_waiting_for.lock().clone())
     }
 }

@@ -44,7 +44,7 @@ pub(super) struct Terms {
 /// What happens to a pool. Each with the terms of the time; without terms nothing may be handed out.
 #[derive(Debug)]
 pub(super) enum Event<T> {
-    /// A caller asks for a token.
+    /// A caller asks for a token. What is to be minted then comes out of the next look.
     Asked(Terms),
     /// Time has passed, or the RealtimeToken may have changed.
     Looked(Option<Terms>),
@@ -138,13 +138,14 @@ impl<T> Pool<T> {
             return Step { given: None, next };
         };
         self.discard(&terms, now);
-        let mut given = None;
         if asked {
             self.asked_at = Some(now);
-            given = self.tokens.pop_front().map(|token| token.value);
+            let given = self.tokens.pop_front().map(|token| token.value);
+            let next = Next::Wait(now);
+            return Step { given, next };
         }
         Step {
-            given,
+            given: None,
             next: self.next(&terms, now),
         }
     }

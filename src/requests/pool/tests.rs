@@ -44,7 +44,8 @@ impl World {
 
     fn ask(&mut self) -> (Option<u32>, Next) {
         let step = self.pool.step(Event::Asked(self.terms.clone().unwrap()), at(self.now));
-        (step.given, step.next)
+        assert!(step.next == Next::Rest || step.next == Next::Wait(at(self.now)));
+        (step.given, self.look())
     }
 
     fn look(&mut self) -> Next {
