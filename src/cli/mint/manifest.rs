@@ -3,8 +3,8 @@
 use kube::Resource;
 use serde_json::Value;
 
+use crate::admission::{Refusal, admit};
 use crate::api::{RealtimeToken, RealtimeTokenSpec};
-use crate::cli::admission::{Refusal, admit};
 use crate::mint::Ask;
 use crate::resolve;
 use crate::token::secret::template;
