@@ -39,6 +39,7 @@ pub(crate) fn explain(
     let mint = Mint {
         expiration: ask.expiration,
         credential,
+        subject: ask.subject.as_deref(),
         now,
         nonce: [0; 16],
     };
@@ -203,6 +204,7 @@ mod tests {
         Ask {
             block,
             expiration: SignedDuration::from_secs(600),
+            subject: None,
         }
     }
 

@@ -56,6 +56,7 @@ fn mint<'a>(ask: &Ask, credential: &'a Credential, now: i64) -> Mint<'a> {
     Mint {
         expiration: ask.expiration,
         credential,
+        subject: None,
         now: Timestamp::from_second(now).unwrap(),
         nonce: [7; 16],
     }

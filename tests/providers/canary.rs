@@ -74,6 +74,7 @@ async fn nothing_leaks() {
                 let mint = Mint {
                     expiration: ask.expiration,
                     credential: &credential,
+                    subject: None,
                     now: Timestamp::now(),
                     nonce: [0; 16],
                 };

@@ -38,6 +38,7 @@ impl Desk {
         MintArgs {
             filename: self.file("token.json", &manifest.to_string()),
             name: None,
+            subject: None,
             output_dir: None,
             api_key_file: Some(self.file("key", &format!("{key}\n"))),
             credentials_dir: None,

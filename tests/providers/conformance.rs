@@ -28,7 +28,14 @@ fn ask(file: &Conformance, standin: &StandIn) -> (Ask, Credential) {
     let secret_fields = block.provider().secret_fields().iter();
     let values = secret_fields.map(|role| (role.key, file.secret[role.key].as_str().unwrap().into()));
     let credential = Credential::new(values);
-    (Ask { block, expiration }, credential)
+    (
+        Ask {
+            block,
+            expiration,
+            subject: None,
+        },
+        credential,
+    )
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ fn coturn_at(now: Timestamp, block: Value, ttl: i64) -> Answer {
     let mint = Mint {
         expiration: SignedDuration::from_secs(ttl),
         credential: &credential,
+        subject: None,
         now,
         nonce: [0; 16],
     };
