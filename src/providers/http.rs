@@ -138,7 +138,7 @@ fn header(name: &str, text: &str, values: &Values<'_>) -> Result<(HeaderName, He
             "{place}: comes out with a line break or another character that no header can carry"
         ))
     })?;
-    value.set_sensitive(text.uses("credential") || text.uses("keyId"));
+    value.set_sensitive(["credential", "keyId", SUBJECT].into_iter().any(|name| text.uses(name)));
     Ok((check::header_name(name, &place)?, value))
 }
 
