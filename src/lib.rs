@@ -16,7 +16,8 @@
 //! | [`controller`] | look, step, report, perform |
 //! | [`leader`] | of several replicas one works: a pure step on the Lease, and its loop |
 //! | [`metrics`], [`server`], [`health`], [`telemetry`] | what Prometheus, probes and people see |
-//! | [`config`], [`cli`] | the command line, validated; the subcommands without a controller, and the CRD as they check it |
+//! | [`admission`] | what the API server would say of an object, by the CRDs themselves |
+//! | [`config`], [`cli`] | the command line, validated; the subcommands without a controller |
 //! | [`clock`] | the only reader of the wall clock |
 //! | `template` | MiniJinja as `target.template`, `http` and `jwt` use it |
 //!
@@ -32,6 +33,7 @@
 //!
 //! What a module may import is held by a test, `tests/docs/layers.rs`.
 
+pub mod admission;
 pub mod api;
 mod budget;
 pub mod cli;

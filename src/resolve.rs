@@ -2,6 +2,7 @@
 
 mod credential;
 mod fingerprint;
+pub(crate) mod subject;
 
 use std::collections::BTreeMap;
 
@@ -74,12 +75,22 @@ impl Resolved {
 
 /// Resolves a RealtimeToken, or gives the reason and message of a condition.
 pub fn resolve(token: &RealtimeToken, context: &ResolveContext<'_>) -> Result<Resolved, Blocked> {
+    resolve_for(token, None, context)
+}
+
+/// The same for a request whose caller names this subject.
+pub fn resolve_for(
+    token: &RealtimeToken,
+    subject: Option<&str>,
+    context: &ResolveContext<'_>,
+) -> Result<Resolved, Blocked> {
     let spec = &token.spec;
     let mut block = block_of(spec)?;
     let provider = lent_by(token, context)?;
     if let Some(provider) = provider {
         adopt_account(&mut block, provider)?;
     }
+    subject::name(spec, &mut block, subject).map_err(invalid)?;
     let adapter = block.provider();
     let credential = credential(token, adapter, provider, context)?;
     let policy = provider.and_then(|provider| provider.spec.policy.as_ref());
@@ -89,6 +100,7 @@ pub fn resolve(token: &RealtimeToken, context: &ResolveContext<'_>) -> Result<Re
         admit_model(model, allowed)?;
     }
     adapter.validate().map_err(|problem| invalid(problem.to_string()))?;
+    subject::check(spec, adapter, subject).map_err(invalid)?;
     adapter.lifetime().admit(expiration).map_err(invalid)?;
     if let CredentialRef::Identity(identity) = &credential {
         identity.check(adapter, context.endpoints)?;
@@ -101,7 +113,11 @@ pub fn resolve(token: &RealtimeToken, context: &ResolveContext<'_>) -> Result<Re
     let templates = spec.target.template.as_ref().map_or(&none, |template| &template.data);
     template::check(templates, adapter.published(), adapter.config())
         .map_err(|problem| invalid(problem.to_string()))?;
-    let ask = Ask { block, expiration };
+    let ask = Ask {
+        block,
+        expiration,
+        subject: subject.map(str::to_owned),
+    };
     let fingerprint = fingerprint::of_ask(&ask, templates);
     Ok(Resolved {
         ask,

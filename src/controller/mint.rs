@@ -10,7 +10,7 @@ use crate::api::Reason;
 use crate::budget::{Admission, Ending, Priority};
 use crate::clock::now;
 use crate::cluster::Name;
-use crate::issuer::NotMinted;
+use crate::issuer::{Issued, NotMinted, ending};
 use crate::resolve::Resolved;
 use crate::token::lifecycle::{Limit, MintEnd, Pending, Situation};
 use crate::token::{Event, MintError};
@@ -96,56 +96,44 @@ pub(super) fn wait_out(look: &Look<'_>, situation: &Situation, ctx: &Context) {
 fn start(ctx: &Arc<Context>, order: Order) {
     let ctx = Arc::clone(ctx);
     ctx.tasks.clone().spawn(async move {
-        let end = match ctx.issuer.mint(&order.name, &order.resolved).await {
-            Ok(issued) => MintEnd::Minted {
-                minted: issued.minted,
-                credential_revision: issued.credential_revision,
-            },
-            Err(NotMinted::CredentialGone(_)) => MintEnd::CredentialGone, // the next look says so
-            Err(NotMinted::CredentialUnreadable) => {
-                let key = order.resolved.key_title();
-                let message = format!("the {key} can't be read; see the operator's log");
-                MintEnd::Failed(MintError::internal(message))
-            }
-            Err(NotMinted::Failed(error)) => MintEnd::Failed(error),
-        };
-        finish(&ctx, &order, end);
+        let result = ctx.issuer.mint(&order.name, &order.resolved).await;
+        finish(&ctx, &order, result);
     });
 }
 
-fn finish(ctx: &Context, order: &Order, end: MintEnd) {
+fn finish(ctx: &Context, order: &Order, result: Result<Issued, NotMinted>) {
     let now = now();
-    let credential = &order.resolved.credential;
-    let ending = ending(&end, order.began, now);
+    let Order { resolved, .. } = order;
+    let ending = ending(&result, order.began, now);
+    let end = mint_end(result, resolved);
     if let MintEnd::Failed(error) = &end {
         tracing::warn!(token = %order.name, reason = %error.reason(), "mint failed: {error}");
     }
+    let budgets = &ctx.issuer.budgets;
     let slot = match ending {
-        Ending::Unavailable { .. } => ctx.issuer.budgets.slot(credential, now),
+        Ending::Unavailable { .. } => budgets.slot(&resolved.credential, now),
         _ => None,
     };
     // Before the slot is given back, which may end the backoff that begins here.
     ctx.lifecycles
         .step(&order.name, &order.uid, Event::MintEnded { end, slot, now });
-    let limited_longer = ctx.issuer.budgets.release(credential, &order.name, ending, now);
-    if limited_longer.is_positive() {
-        let provider = order.resolved.ask.block.provider().name();
-        ctx.metrics.limited(provider, limited_longer.as_secs_f64());
-    }
+    let longer = budgets.release(&resolved.credential, &order.name, ending, now);
+    ctx.issuer.limited(resolved, longer);
     ctx.nudge(&order.name);
 }
 
-fn ending(end: &MintEnd, began: Timestamp, now: Timestamp) -> Ending {
-    let error = match end {
-        MintEnd::Minted { .. } => return Ending::Granted,
-        MintEnd::CredentialGone => return Ending::NotAsked,
-        MintEnd::Failed(error) => error,
-    };
-    match (error, error.limit()) {
-        (MintError::Unavailable { .. }, _) => Ending::Unavailable { began },
-        (MintError::Internal { .. } | MintError::NoCredential { .. }, _) => Ending::NotAsked,
-        (MintError::QuotaExhausted { .. }, Some(wait)) => Ending::Exhausted(now + wait),
-        (_, Some(wait)) => Ending::Throttled(now + wait),
-        (_, None) => Ending::Refused,
+fn mint_end(result: Result<Issued, NotMinted>, resolved: &Resolved) -> MintEnd {
+    match result {
+        Ok(issued) => MintEnd::Minted {
+            minted: issued.minted,
+            credential_revision: issued.credential_revision,
+        },
+        Err(NotMinted::CredentialGone(_)) => MintEnd::CredentialGone, // the next look says so
+        Err(NotMinted::CredentialUnreadable) => {
+            let key = resolved.key_title();
+            let message = format!("the {key} can't be read; see the operator's log");
+            MintEnd::Failed(MintError::internal(message))
+        }
+        Err(NotMinted::Failed(error)) => MintEnd::Failed(error),
     }
 }

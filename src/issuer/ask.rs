@@ -5,11 +5,13 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::Issuer;
 use super::credential::NotObtained;
 use crate::api::Reason;
+use crate::budget::Ending;
 use crate::clock::now;
 use crate::cluster::{ClusterError, Name};
 use crate::metrics::outcome;
@@ -91,6 +93,14 @@ impl Issuer {
         }
     }
 
+    /// Counts how much longer a credential is limited than was known before.
+    pub(crate) fn limited(&self, resolved: &Resolved, longer: SignedDuration) {
+        if longer.is_positive() {
+            let provider = resolved.ask.block.provider().name();
+            self.metrics.limited(provider, longer.as_secs_f64());
+        }
+    }
+
     fn not_obtained(&self, token: &Name, resolved: &Resolved, problem: NotObtained) -> NotMinted {
         let Resolved { ask, credential, .. } = resolved;
         let error = match problem {
@@ -100,10 +110,7 @@ impl Issuer {
         };
         let provider = ask.block.provider();
         self.metrics.not_asked(provider.name(), outcome(Some(error.reason())));
-        let is_of_the_identity = matches!(
-            error,
-            MintError::Rejected { credential: true, .. } | MintError::NoCredential { .. }
-        );
+        let is_of_the_identity = error.is_of_credential();
         if let CredentialRef::Identity(identity) = credential
             && is_of_the_identity
         {
@@ -127,7 +134,24 @@ impl Issuer {
     }
 }
 
-fn unreadable(token: &Name, credential: &CredentialRef, problem: &ClusterError) -> NotMinted {
+/// The log says why, and the answer only that it is so.
+pub(super) fn unreadable(token: &Name, credential: &CredentialRef, problem: &ClusterError) -> NotMinted {
     tracing::warn!(%token, %problem, "the {credential} can't be read");
     NotMinted::CredentialUnreadable
+}
+
+/// What the end of a mint says to the credential's budget.
+pub(crate) fn ending(result: &Result<Issued, NotMinted>, began: Timestamp, now: Timestamp) -> Ending {
+    let error = match result {
+        Ok(_) => return Ending::Granted,
+        Err(NotMinted::CredentialGone(_) | NotMinted::CredentialUnreadable) => return Ending::NotAsked,
+        Err(NotMinted::Failed(error)) => error,
+    };
+    match (error, error.limit()) {
+        (MintError::Unavailable { .. }, _) => Ending::Unavailable { began },
+        (MintError::Internal { .. } | MintError::NoCredential { .. }, _) => Ending::NotAsked,
+        (MintError::QuotaExhausted { .. }, Some(wait)) => Ending::Exhausted(now + wait),
+        (_, Some(wait)) => Ending::Throttled(now + wait),
+        (_, None) => Ending::Refused,
+    }
 }
