@@ -9,6 +9,7 @@ use clap::Parser;
 use realtime_token_operator::cluster::lease::LeaseLock;
 use realtime_token_operator::config::{Cli, Command, RunArgs};
 use realtime_token_operator::health::Health;
+use realtime_token_operator::issuer::Issuer;
 use realtime_token_operator::leader::{Candidate, Terms};
 use realtime_token_operator::metrics::Metrics;
 use realtime_token_operator::mint::{ClientConfig, EndpointPolicy, ProviderClient};
@@ -91,15 +92,20 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
     });
     metrics.leading(candidate.is_none());
     let listen = args.listen;
+    let issuer = Issuer::new(
+        client.clone(),
+        Arc::new(providers),
+        args.mints_per_credential,
+        Arc::clone(&metrics),
+    );
     let options = controller::Options {
+        issuer: Arc::new(issuer),
         client,
-        providers: Arc::new(providers),
         endpoints,
         scope: scope(&args),
         operator_namespace: args.namespace,
         pod_name: args.pod_name,
         concurrency: args.concurrency,
-        mints_per_credential: args.mints_per_credential,
         health,
         metrics,
     };

@@ -83,8 +83,17 @@ impl ProviderBlock for ElevenLabs {
         secret_fields: &[SecretField::api_key("ELEVENLABS_API_KEY")],
         origins: ElevenLabsRegion::ORIGINS,
         secret_prefixes: &["sk_", "xi-", "xi_", "cvtkn_", "sutkn_"],
+        subject: Some("`participantName` of kind `ConversationToken`; the other kinds have no place for it"),
         ..Facts::DEFAULT
     };
+
+    fn name_subject(&mut self, subject: &str) -> Result<(), String> {
+        // At most 128 characters, as a subject.
+        if self.kind == ElevenLabsKind::ConversationToken {
+            self.participant_name = Some(subject.to_owned());
+        }
+        Ok(())
+    }
 
     fn lifetime(&self) -> Lifetime {
         match self.kind {

@@ -38,6 +38,7 @@ impl ProviderBlock for Http {
         secret_fields: &[SecretField::api_key("API_KEY")],
         config_has_model: true,
         exchanges: Exchange::FIELDS,
+        subject: Some("where `{{ subject }}` stands"),
         ..Facts::DEFAULT
     };
     const RULES: &'static [(&'static str, &'static str)] = &[

@@ -2,6 +2,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::shapes::words;
+use super::subject::SubjectField;
 use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// Credentials for TURN servers: of Cloudflare, of Twilio (Network Traversal), or for a coturn of one's own, signed in
@@ -39,6 +40,9 @@ impl ProviderBlock for IceServers {
             SecretField::named("TURN_KEY_ID"),
         ],
         origins: &["https://rtc.live.cloudflare.com", "https://api.twilio.com"],
+        subject: Some(
+            "`user` of kind `Coturn`, without `:`; with Cloudflare `customIdentifier`, which its analytics have; Twilio has no place for it",
+        ),
         ..Facts::DEFAULT
     };
     const RULES: &'static [(&'static str, &'static str)] = &[
@@ -55,6 +59,19 @@ impl ProviderBlock for IceServers {
             "iceServers.endpoint: a coturn is asked nothing; remove the field",
         ),
     ];
+
+    fn name_subject(&mut self, subject: &str) -> Result<(), String> {
+        // Cloudflare has no field of ours for it: the request carries it.
+        if self.account.kind == Some(IceServersKind::Coturn) {
+            let field = SubjectField {
+                field: "iceServers.user",
+                longest: 128,
+                refused: ":",
+            };
+            self.user = Some(field.admit(subject)?);
+        }
+        Ok(())
+    }
 }
 
 /// The account side of ICE servers.

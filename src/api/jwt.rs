@@ -38,6 +38,7 @@ impl ProviderBlock for Jwt {
             env: "SIGNING_KEY",
         }],
         config_has_model: true,
+        subject: Some("where `{{ subject }}` stands"),
         ..Facts::DEFAULT
     };
     const RULES: &'static [(&'static str, &'static str)] = &[(

@@ -87,8 +87,14 @@ impl ProviderBlock for LiveKit {
             SecretField::named("LIVEKIT_API_SECRET"),
             SecretField::named("LIVEKIT_API_KEY"),
         ],
+        subject: Some("`identity`"),
         ..Facts::DEFAULT
     };
+
+    fn name_subject(&mut self, subject: &str) -> Result<(), String> {
+        self.identity = Some(subject.to_owned());
+        Ok(())
+    }
 }
 
 /// Which endpoints of agents may be called.

@@ -37,8 +37,14 @@ impl ProviderBlock for Soniox {
         secret_fields: &[SecretField::api_key("SONIOX_API_KEY")],
         origins: SonioxRegion::ORIGINS,
         secret_prefixes: &["temp:"],
+        subject: Some("`clientReferenceId`, which Soniox' usage logs have"),
         ..Facts::DEFAULT
     };
+
+    fn name_subject(&mut self, subject: &str) -> Result<(), String> {
+        self.client_reference_id = Some(subject.to_owned());
+        Ok(())
+    }
 }
 
 account! {

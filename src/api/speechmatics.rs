@@ -30,8 +30,16 @@ impl ProviderBlock for Speechmatics {
         lifetime: Lifetime::Chosen(Limits::new("Speechmatics temporary keys", 60, 86_400)),
         secret_fields: &[SecretField::api_key("SPEECHMATICS_API_KEY")],
         origins: &["https://mp.speechmatics.com"],
+        subject: Some("`clientRef` of kind `Batch`; the other kinds have no place for it"),
         ..Facts::DEFAULT
     };
+
+    fn name_subject(&mut self, subject: &str) -> Result<(), String> {
+        if self.kind == SpeechmaticsKind::Batch {
+            self.client_ref = Some(subject.to_owned());
+        }
+        Ok(())
+    }
 }
 
 account! {

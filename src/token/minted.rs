@@ -84,6 +84,14 @@ impl MintError {
         }
     }
 
+    /// Whether another credential is what helps.
+    pub(crate) const fn is_of_credential(&self) -> bool {
+        matches!(
+            self,
+            Self::Rejected { credential: true, .. } | Self::NoCredential { .. }
+        )
+    }
+
     /// The key is not one that the provider takes.
     pub(crate) fn wrong_key(message: impl Into<String>) -> Self {
         Self::Rejected {

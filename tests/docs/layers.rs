@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::files;
 
 /// What each module may import of the crate. A folder and the file beside it are one module.
-const MAY_IMPORT: [(&str, &[&str]); 17] = [
+const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("api", &[]),
     ("clock", &[]),
     ("health", &[]),
@@ -23,6 +23,12 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("leader", &["clock", "cluster", "health", "metrics"]),
     ("server", &["health", "metrics"]),
     (
+        "issuer",
+        &[
+            "api", "budget", "clock", "cluster", "metrics", "mint", "resolve", "token",
+        ],
+    ),
+    (
         "controller",
         &[
             "api",
@@ -30,6 +36,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
             "clock",
             "cluster",
             "health",
+            "issuer",
             "metrics",
             "mint",
             "providers",
@@ -67,6 +74,7 @@ const RESERVED: [(&str, &[&str]); 5] = [
             "cluster",
             "controller",
             "health",
+            "issuer",
             "leader",
             "mint",
             "server",
@@ -74,7 +82,16 @@ const RESERVED: [(&str, &[&str]); 5] = [
     ),
     (
         "async fn",
-        &["budget", "cli", "cluster", "controller", "leader", "mint", "server"],
+        &[
+            "budget",
+            "cli",
+            "cluster",
+            "controller",
+            "issuer",
+            "leader",
+            "mint",
+            "server",
+        ],
     ),
 ];
 

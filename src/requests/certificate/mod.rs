@@ -84,7 +84,7 @@ impl Certificate {
         let (observed_sender, observed) = watch::channel(Observed::Unknown);
         let (connection_sender, connection) = watch::channel(None);
         let waiting = format!("Secret {} with the serving certificate", secret.name());
-        options.health.requests_wait_for("certificate", Some(waiting));
+        options.health.certificate_waits_for(Some(waiting));
         let follower = Follower {
             secret: Arc::clone(&secret),
             address: options.address,
