@@ -11,6 +11,7 @@ mod activity;
 mod audit;
 mod body;
 mod connections;
+mod customization;
 mod handler;
 mod in_flight;
 mod limits;
@@ -76,17 +77,18 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> std::io::Resu
 }
 
 async fn serve(options: Options, listener: TcpListener, shutdown: CancellationToken) {
-    let Options { health, metrics, .. } = &options;
+    let Options { client, issuer, .. } = options;
+    let (health, metrics) = (&*options.health, &options.metrics);
     health.requests_wait_for(Some("the watches of the requests' server".to_owned()));
     let (world, writers) = World::new(
-        options.issuer,
+        issuer,
         options.scope,
         options.operator_namespace,
         options.endpoints,
     );
     let world = Arc::new(world);
     let pools = Pools::new(Arc::clone(&world), Arc::clone(metrics), shutdown.clone());
-    let reviews = Reviews::new(options.client.clone());
+    let reviews = Reviews::new(client.clone());
     let handler = Handler::new(Arc::clone(&world), reviews, pools.clone(), Arc::clone(metrics));
     let handler = Arc::new(handler);
     let server = Server {
@@ -112,7 +114,7 @@ async fn serve(options: Options, listener: TcpListener, shutdown: CancellationTo
         }
     };
     let side = async {
-        let follow = world.follow(&options.client, writers, health, |name| pools.changed(name));
+        let follow = world.follow(&client, writers, health, |name| pools.changed(name));
         tokio::join!(follow, becomes_ready, tidy)
     };
     tokio::select! {
