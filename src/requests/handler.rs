@@ -33,7 +33,8 @@ use crate::cluster::Name;
 use crate::cluster::review::Caller;
 use crate::issuer::Claim;
 use crate::metrics::{Metrics, OK};
-use crate::resolve::{Customization, Resolved, customized};
+use super::customization::{Customization, customized};
+use crate::resolve::Resolved;
 use crate::token::Minted;
 use crate::token::secret::token_json;
 

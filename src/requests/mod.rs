@@ -13,6 +13,7 @@ mod audit;
 mod body;
 pub mod certificate;
 mod connections;
+mod customization;
 mod handler;
 mod in_flight;
 mod limits;
@@ -78,17 +79,18 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> std::io::Resu
 }
 
 async fn serve(options: Options, listener: TcpListener, shutdown: CancellationToken) {
-    let Options { health, metrics, .. } = &options;
+    let Options { client, issuer, .. } = options;
+    let (health, metrics) = (&*options.health, &options.metrics);
     health.requests_wait_for(Some("the watches of the requests' server".to_owned()));
     let (world, writers) = World::new(
-        options.issuer,
+        issuer,
         options.scope,
         options.operator_namespace,
         options.endpoints,
     );
     let world = Arc::new(world);
     let pools = Pools::new(Arc::clone(&world), Arc::clone(metrics), shutdown.clone());
-    let reviews = Reviews::new(options.client.clone());
+    let reviews = Reviews::new(client.clone());
     let handler = Handler::new(Arc::clone(&world), reviews, pools.clone(), Arc::clone(metrics));
     let handler = Arc::new(handler);
     let server = Server {
@@ -114,7 +116,7 @@ async fn serve(options: Options, listener: TcpListener, shutdown: CancellationTo
         }
     };
     let side = async {
-        let follow = world.follow(&options.client, writers, health, |name| pools.changed(name));
+        let follow = world.follow(&client, writers, health, |name| pools.changed(name));
         tokio::join!(follow, becomes_ready, tidy)
     };
     tokio::select! {

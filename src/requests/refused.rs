@@ -10,7 +10,7 @@ use super::problem::Problem;
 use super::reviews::Unanswered;
 use crate::api::Reason;
 use crate::issuer::NotIssued;
-use crate::resolve::Refused;
+use super::customization::Refused;
 use crate::token::{Blocked, MintError};
 
 const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -206,7 +207,8 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     fn spawn(&self, key: Key, question: BoxFuture<'static, Result<(V, Duration), Unanswered>>) -> Asked<V> {
         let answers = Arc::clone(&self.0);
         let task = tokio::spawn(async move {
-            let result = question.await;
+            let result = AssertUnwindSafe(question).catch_unwind().await;
+            let result = result.unwrap_or(Err(Unanswered::Away));
             let mut answers = answers.lock();
             answers.asked.remove(&key);
             result.map(|(answer, keep)| {

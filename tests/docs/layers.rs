@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::files;
 
 /// What each module may import of the crate. A folder and the file beside it are one module.
-const MAY_IMPORT: [(&str, &[&str]); 18] = [
+const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("api", &[]),
     ("clock", &[]),
     ("health", &[]),
@@ -45,6 +45,12 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
         ],
     ),
     (
+        "requests",
+        &[
+            "api", "clock", "cluster", "health", "issuer", "metrics", "mint", "resolve", "token",
+        ],
+    ),
+    (
         "cli",
         &[
             "api",
@@ -77,6 +83,7 @@ const RESERVED: [(&str, &[&str]); 5] = [
             "issuer",
             "leader",
             "mint",
+            "requests",
             "server",
         ],
     ),
@@ -90,6 +97,7 @@ const RESERVED: [(&str, &[&str]); 5] = [
             "issuer",
             "leader",
             "mint",
+            "requests",
             "server",
         ],
     ),
