@@ -110,18 +110,20 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
             metrics: Arc::clone(&metrics),
         })
     });
-    let requests = requests.zip(certificate.as_ref()).map(|(requests, certificate)| requests::Options {
-        listen: requests.listen,
-        client: client.clone(),
-        issuer: Arc::clone(&issuer),
-        endpoints: endpoints.clone(),
-        operator_namespace: args.namespace.clone(),
-        scope: scope(&args),
-        certificate: certificate.resolver(),
-        has_certificate: certificate.loaded(),
-        health: Arc::clone(&health),
-        metrics: Arc::clone(&metrics),
-    });
+    let requests = requests
+        .zip(certificate.as_ref())
+        .map(|(requests, certificate)| requests::Options {
+            listen: requests.listen,
+            client: client.clone(),
+            issuer: Arc::clone(&issuer),
+            endpoints: endpoints.clone(),
+            operator_namespace: args.namespace.clone(),
+            scope: scope(&args),
+            certificate: certificate.resolver(),
+            has_certificate: certificate.loaded(),
+            health: Arc::clone(&health),
+            metrics: Arc::clone(&metrics),
+        });
     let listen = args.listen;
     let options = controller::Options {
         issuer,

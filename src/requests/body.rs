@@ -74,7 +74,11 @@ fn parse(bytes: &[u8]) -> Result<Asked, Problem> {
             ("subject", _) => return Err(Problem::malformed("subject must be a string")),
             ("overrides", Value::Object(overrides)) => asked.overrides = Some(overrides),
             ("overrides", _) => return Err(Problem::malformed("overrides must be an object")),
-            _ => return Err(Problem::malformed("the body may have the fields subject and overrides only")),
+            _ => {
+                return Err(Problem::malformed(
+                    "the body may have the fields subject and overrides only",
+                ));
+            }
         }
     }
     Ok(asked)
@@ -104,7 +108,11 @@ mod tests {
             (JSON, "", 200),
             (JSON, "{}", 200),
             (Some("application/json; charset=utf-8"), "{}", 200),
-            (Some("Application/JSON"), r#" {"subject": "u", "overrides": {"a": 1}} "#, 200),
+            (
+                Some("Application/JSON"),
+                r#" {"subject": "u", "overrides": {"a": 1}} "#,
+                200,
+            ),
             (None, "{}", 415),
             (Some("application/x-www-form-urlencoded"), "{}", 415),
             (Some("application/jsonx"), "{}", 415),
@@ -152,7 +160,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_deep_body_does_not_exhaust_the_stack() {
-        let deep = format!("{{\"overrides\": {{\"a\": {}{}}}}}", "[".repeat(30_000), "]".repeat(30_000));
+        let deep = format!(
+            "{{\"overrides\": {{\"a\": {}{}}}}}",
+            "[".repeat(30_000),
+            "]".repeat(30_000)
+        );
         assert_eq!(status(JSON, deep).await, 400);
     }
 }

@@ -82,12 +82,7 @@ async fn serve(options: Options, listener: TcpListener, shutdown: CancellationTo
     let Options { client, issuer, .. } = options;
     let (health, metrics) = (&*options.health, &options.metrics);
     health.requests_wait_for(Some("the watches of the requests' server".to_owned()));
-    let (world, writers) = World::new(
-        issuer,
-        options.scope,
-        options.operator_namespace,
-        options.endpoints,
-    );
+    let (world, writers) = World::new(issuer, options.scope, options.operator_namespace, options.endpoints);
     let world = Arc::new(world);
     let pools = Pools::new(Arc::clone(&world), Arc::clone(metrics), shutdown.clone());
     let reviews = Reviews::new(client.clone());

@@ -202,11 +202,7 @@ async fn a_deleted_secret_is_made_anew_at_once() {
     let after = leader.bundle(|bundle| bundle != before).await;
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     assert!(trusts(&after, &leader.served().unwrap()));
-    assert_eq!(
-        leader.health.unready(),
-        None,
-        "what was loaded was served meanwhile"
-    );
+    assert_eq!(leader.health.unready(), None, "what was loaded was served meanwhile");
 }
 
 #[tokio::test(start_paused = true)]
