@@ -15,7 +15,6 @@
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
-mod caller;
 mod node;
 mod phases;
 mod report;

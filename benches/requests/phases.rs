@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::caller::Caller;
+use testkit::caller::Caller;
+
 use crate::report::{Phase, Report};
 use crate::world::World;
 use crate::{Flags, node};
@@ -29,12 +30,12 @@ pub(crate) async fn all(flags: &Flags) -> Result<Report> {
 
     say("tokens on request, none minted ahead");
     let caller = world.caller("minted", 0).await?;
-    caller.ask().await.context("the first request")?;
+    token(&caller).await.context("the first request")?;
     let minted = world.measured(in_turn(&caller, flags.requests)).await?;
 
     say("bursts from 50 tokens that are minted ahead");
     let pooled = world.caller("pool", POOL).await?;
-    pooled.ask().await.context("the first request")?; // the pool fills when somebody asks
+    token(&pooled).await.context("the first request")?; // the pool fills when somebody asks
     let mut bursts = Vec::new();
     let mut cpu = Duration::ZERO;
     for _ in 0..BURSTS {
@@ -82,10 +83,17 @@ impl World {
     }
 }
 
+/// Asks for a token. Returns how long the answer took.
+async fn token(caller: &Caller) -> Result<Duration> {
+    let answer = caller.ask("").await?;
+    ensure!(answer.status == 201, "{}: {}", answer.status, answer.body);
+    Ok(answer.took)
+}
+
 async fn in_turn(caller: &Caller, count: u32) -> Result<Vec<Duration>> {
     let mut took = Vec::new();
     for _ in 0..count {
-        took.push(caller.ask().await?);
+        took.push(token(caller).await?);
     }
     Ok(took)
 }
@@ -97,7 +105,7 @@ async fn burst(caller: &Caller) -> Result<Vec<Duration>> {
     for _ in 0..POOL {
         ticks.tick().await;
         let caller = caller.clone();
-        asked.spawn(async move { caller.ask().await });
+        asked.spawn(async move { token(&caller).await });
     }
     let took = asked.join_all().await;
     took.into_iter().collect()
@@ -111,7 +119,7 @@ async fn load(caller: &Caller, clients: u32) -> Result<Vec<Duration>> {
             let began = Instant::now();
             let mut took = Vec::new();
             while began.elapsed() < LOAD {
-                took.push(caller.ask().await?);
+                took.push(token(&caller).await?);
             }
             anyhow::Ok(took)
         });

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::{
-    authentication::v1::{TokenRequest, TokenRequestSpec},
     core::v1::{Secret, ServiceAccount},
     rbac::v1::{Role, RoleBinding},
 };
@@ -15,14 +14,13 @@ use kube::api::PostParams;
 use realtime_token_operator::api::RealtimeToken;
 use serde_json::json;
 use testkit::{
+    caller::Caller,
     cluster::{Cluster, Namespace, Options},
     operator::Operator,
     ports,
     standin::{self, Recording, StandIn},
     wait,
 };
-
-use crate::caller::Caller;
 
 const OPERATOR: &str = env!("CARGO_BIN_EXE_realtime-token-operator");
 const CRDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
@@ -55,7 +53,7 @@ impl World {
             .arg(standin.url())
             .start()?;
         operator.wait_ready().await?;
-        let bearer = application(&apps).await?;
+        let bearer = application(&cluster, &apps).await?;
         Ok(Self {
             operator,
             standin,
@@ -87,12 +85,12 @@ impl World {
         let secret = wait::object_when(&secrets, name, SOON, |secret| secret.data.is_some()).await?;
         let data = secret.data.unwrap_or_default();
         let ca = data.get("request-ca.crt").context("a Secret without request-ca.crt")?;
-        let path = format!("/v1alpha1/namespaces/{}/realtimetokens/{name}/token", self.apps.name());
         Caller::new(
             self.requests,
             &String::from_utf8_lossy(&ca.0),
-            &path,
-            self.bearer.clone(),
+            self.apps.name(),
+            name,
+            &self.bearer,
         )
     }
 
@@ -115,14 +113,13 @@ impl World {
 }
 
 /// A ServiceAccount that may ask for tokens, and the key. Returns the ServiceAccount's token.
-async fn application(apps: &Namespace) -> Result<String> {
+async fn application(cluster: &Cluster, apps: &Namespace) -> Result<String> {
     let post = PostParams::default();
     let key = json!({"metadata": {"name": "openai"}, "stringData": {"api-key": "sk-test-fake"}});
     let key: Secret = serde_json::from_value(key)?;
     apps.api().create(&post, &key).await?;
     let account: ServiceAccount = serde_json::from_value(json!({"metadata": {"name": "app"}}))?;
-    let accounts: Api<ServiceAccount> = apps.api();
-    accounts.create(&post, &account).await?;
+    apps.api().create(&post, &account).await?;
     let role: Role = serde_json::from_value(json!({
         "metadata": {"name": "ask"},
         "rules": [{"apiGroups": ["realtime-token.dev"], "resources": ["realtimetokens/token"], "verbs": ["create"]}],
@@ -134,14 +131,5 @@ async fn application(apps: &Namespace) -> Result<String> {
         "subjects": [{"kind": "ServiceAccount", "name": "app", "namespace": apps.name()}],
     }))?;
     apps.api().create(&post, &binding).await?;
-    let request = TokenRequest {
-        spec: TokenRequestSpec {
-            audiences: vec!["realtime-token.dev".to_owned()],
-            expiration_seconds: Some(3600),
-            ..TokenRequestSpec::default()
-        },
-        ..TokenRequest::default()
-    };
-    let token = accounts.create_token_request("app", &post, &request).await?;
-    Ok(token.status.context("a token request without an answer")?.token)
+    cluster.token_of(apps.name(), "app", &["realtime-token.dev"]).await
 }
