@@ -133,6 +133,7 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
         operator_namespace: args.namespace,
         pod_name: args.pod_name,
         concurrency: args.concurrency,
+        connection: certificate.as_ref().map(Certificate::connection),
         health,
         metrics,
     };
