@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use self::access_tokens::AccessTokens;
 pub(crate) use self::ask::{Issued, NotMinted, ending};
 pub(crate) use self::issue::NotIssued;
-pub(crate) use self::surroundings::Surroundings;
+pub(crate) use self::surroundings::{Surroundings, Writers};
 use crate::budget::Budgets;
 pub(crate) use crate::budget::Claim;
 use crate::cluster::Name;

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::files;
 
 /// What each module may import of the crate. A folder and the file beside it are one module.
-const MAY_IMPORT: [(&str, &[&str]); 18] = [
+const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("api", &[]),
+    ("admission", &["api"]),
     ("clock", &[]),
     ("health", &[]),
     ("template", &[]),
@@ -17,7 +18,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("budget", &["api", "token"]),
     ("mint", &["api", "clock", "providers", "template", "token"]),
     ("providers", &["api", "clock", "mint", "token"]),
-    ("resolve", &["api", "mint", "providers", "token"]),
+    ("resolve", &["admission", "api", "mint", "providers", "token"]),
     ("cluster", &["api", "mint", "resolve", "token"]),
     ("metrics", &["api", "clock", "cluster", "resolve", "token"]),
     ("leader", &["clock", "cluster", "health", "metrics"]),
@@ -47,6 +48,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
     (
         "cli",
         &[
+            "admission",
             "api",
             "clock",
             "cluster",
