@@ -148,13 +148,10 @@ fn tokens_are_requested_of_named_service_accounts_only() {
 /// Neither review can be granted for a namespace: with namespaces too it takes a ClusterRole.
 #[test]
 fn requests_take_reviews_and_one_secret() {
-    let requests = |more: Value| {
-        let mut values = more.clone();
-        values["requests"] = json!({"enabled": true, "tls": more["tls"]});
-        values.as_object_mut().unwrap().remove("tls");
-        let granted = rights(&render(values.clone()));
-        values["requests"] = json!({});
-        let without = rights(&render(values));
+    let requests = |mut values: Value| {
+        let without = rights(&render(values.clone()));
+        values["requests"]["enabled"] = json!(true);
+        let granted = rights(&render(values));
         assert!(granted.is_superset(&without));
         granted.difference(&without).cloned().collect::<BTreeSet<_>>()
     };
@@ -169,7 +166,7 @@ fn requests_take_reviews_and_one_secret() {
     assert_eq!(requests(json!({})), expected(&[reviews, own].concat()));
     let namespaces = json!({"watchNamespaces": ["shop"], "clusterProviders": false});
     assert_eq!(requests(namespaces), expected(&[reviews, own].concat()));
-    let cert_manager = requests(json!({"tls": {"secretName": "from-cert-manager"}}));
+    let cert_manager = requests(json!({"requests": {"tls": {"secretName": "from-cert-manager"}}}));
     let read = ["platform /secrets[from-cert-manager] get,list,watch"];
     assert_eq!(
         cert_manager,
