@@ -160,14 +160,14 @@ fn requests_take_reviews_and_one_secret() {
         "* authorization.k8s.io/subjectaccessreviews create",
     ];
     let own = [
-        "platform /secrets[realtime-token-operator-requests-tls] get,list,watch,update,patch",
+        "platform /secrets[realtime-token-operator-requests-tls] list,watch,update",
         "platform /secrets create",
     ];
     assert_eq!(requests(json!({})), expected(&[reviews, own].concat()));
     let namespaces = json!({"watchNamespaces": ["shop"], "clusterProviders": false});
     assert_eq!(requests(namespaces), expected(&[reviews, own].concat()));
     let cert_manager = requests(json!({"requests": {"tls": {"secretName": "from-cert-manager"}}}));
-    let read = ["platform /secrets[from-cert-manager] get,list,watch"];
+    let read = ["platform /secrets[from-cert-manager] list,watch"];
     assert_eq!(
         cert_manager,
         expected(&[&reviews[..], &read].concat()),

@@ -38,7 +38,7 @@
 - apiGroups: [""]
   resources: [secrets]
   resourceNames: [{{ include "rto.requests.secretName" . }}]
-  verbs: [get, list, watch{{ if not .Values.requests.tls.secretName }}, update, patch{{ end }}]
+  verbs: [list, watch{{ if not .Values.requests.tls.secretName }}, update{{ end }}]
 {{- if not .Values.requests.tls.secretName }}
 - apiGroups: [""]
   resources: [secrets]
