@@ -74,7 +74,11 @@ fn parse(bytes: &[u8]) -> Result<Asked, Problem> {
             ("subject", _) => return Err(Problem::malformed("subject must be a string")),
             ("overrides", Value::Object(overrides)) => asked.overrides = Some(overrides),
             ("overrides", _) => return Err(Problem::malformed("overrides must be an object")),
-            _ => return Err(Problem::malformed("the body may have the fields subject and overrides only")),
+            _ => {
+                return Err(Problem::malformed(
+                    "the body may have the fields subject and overrides only",
+                ));
+            }
         }
     }
     Ok(asked)
@@ -104,7 +108,11 @@ mod tests {
             (JSON, "", 200),
             (JSON, "{}", 200),
             (Some("application/json; charset=utf-8"), "{}", 200),
-            (Some("Application/JSON"), r#" {"subject": "u", "overrides": {"a": 1}} "#, 200),
+            (
+                Some("Application/JSON"),
+                r#" {"subject": "u", "overrides": {"a": 1}} "#,
+                200,
+            ),
             (None, "{}", 415),
             (Some("application/x-www-form-urlencoded"), "{}", 415),
             (Some("application/jsonx"), "{}", 415),
@@ -132,7 +140,7 @@ mod tests {
     async fn a_long_body_is_refused_whether_its_length_is_stated_or_not() {
         let long = format!("{{\"subject\": \"{}\"}}", "x".repeat(LONGEST));
         assert_eq!(status(JSON, long.clone()).await, 413);
-        let chunks = futures::stream::iter(vec![Ok::<_, std::io::Error>(long); 3]);
+        let chunks = futures::stream::iter(vec![long; 3].into_iter().map(Ok::<_, std::io::Error>));
         assert_eq!(status(JSON, Body::from_stream(chunks)).await, 413);
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("65537"));
@@ -152,7 +160,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_deep_body_does_not_exhaust_the_stack() {
-        let deep = format!("{{\"overrides\": {{\"a\": {}{}}}}}", "[".repeat(30_000), "]".repeat(30_000));
+        let deep = format!(
+            "{{\"overrides\": {{\"a\": {}{}}}}}",
+            "[".repeat(30_000),
+            "]".repeat(30_000)
+        );
         assert_eq!(status(JSON, deep).await, 400);
     }
 }

@@ -18,7 +18,11 @@ pub(super) enum Refused {
 pub(super) fn customized(token: &RealtimeToken, asked: &Customization) -> Result<RealtimeToken, Refused> {
     let mut token = token.clone();
     for (field, value) in asked.overrides.iter().flatten() {
-        let overridable = token.spec.requests.as_ref().is_some_and(|r| r.overridable.contains(field));
+        let overridable = token
+            .spec
+            .requests
+            .as_ref()
+            .is_some_and(|r| r.overridable.contains(field));
         if !overridable {
             return Err(Refused::NotOverridable { field: field.clone() });
         }

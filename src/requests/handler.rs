@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::audit::{self, Refusals, Source};
 use super::body::{self, Asked};
+use super::customization::{Customization, customized};
 use super::in_flight::InFlight;
 use super::limits::{Limits, Reached};
 use super::pools::Pools;
@@ -33,7 +34,6 @@ use crate::cluster::Name;
 use crate::cluster::review::Caller;
 use crate::issuer::Claim;
 use crate::metrics::{Metrics, OK};
-use super::customization::{Customization, customized};
 use crate::resolve::Resolved;
 use crate::token::Minted;
 use crate::token::secret::token_json;
@@ -145,7 +145,13 @@ impl Handler {
         let asked = self.admit(&parts.headers, body, &name, &found, &target).await?;
         let subject = asked.subject.clone();
         let handed_out = self.token(&name, &found, &target, asked, deadline).await?;
-        audit::handed_out(&caller, &name, subject.as_deref(), &handed_out.minted, handed_out.source);
+        audit::handed_out(
+            &caller,
+            &name,
+            subject.as_deref(),
+            &handed_out.minted,
+            handed_out.source,
+        );
         Ok(handed_out)
     }
 
@@ -197,7 +203,10 @@ impl Handler {
         let (token, requests) = found.read().ok_or_else(|| Problem::no_such_token(target))?;
         let is_plain = asked.subject.is_none() && asked.overrides.as_ref().is_none_or(serde_json::Map::is_empty);
         let resolved = if is_plain {
-            self.world.surroundings.resolve(token, now()).map_err(refused::blocked)?
+            self.world
+                .surroundings
+                .resolve(token, now())
+                .map_err(refused::blocked)?
         } else {
             self.customize(token, asked)?
         };

@@ -134,7 +134,11 @@ impl<T> Pool<T> {
         }
         let Some(terms) = terms else {
             self.asked_at = None;
-            let next = if self.minting.is_some() { Next::Minting } else { Next::Rest };
+            let next = if self.minting.is_some() {
+                Next::Minting
+            } else {
+                Next::Rest
+            };
             return Step { given: None, next };
         };
         self.discard(&terms, now);

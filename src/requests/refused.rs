@@ -6,11 +6,11 @@
 use http::StatusCode;
 use jiff::Timestamp;
 
+use super::customization::Refused;
 use super::problem::Problem;
 use super::reviews::Unanswered;
 use crate::api::Reason;
 use crate::issuer::NotIssued;
-use super::customization::Refused;
 use crate::token::{Blocked, MintError};
 
 const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
@@ -57,7 +57,10 @@ pub(super) fn not_issued(problem: NotIssued, now: Timestamp) -> Problem {
             let (status, what) = match reason {
                 Reason::ProviderUnavailable => (UNAVAILABLE, "the provider is out of order"),
                 Reason::QuotaExhausted => (LIMITED, "the provider's account has no credit or quota left"),
-                _ => (LIMITED, "the provider, or the platform's rateLimit, limits the credential"),
+                _ => (
+                    LIMITED,
+                    "the provider, or the platform's rateLimit, limits the credential",
+                ),
             };
             Problem::of(status, reason, what).retry_after(seconds_until(until, now))
         }
@@ -123,7 +126,10 @@ mod tests {
         let wait = Some(SignedDuration::from_secs(17));
         for (error, expected) in [
             (MintError::wrong_key("m"), (503, "CredentialRejected", None)),
-            (MintError::NoCredential { message: message() }, (503, "CredentialNotFound", None)),
+            (
+                MintError::NoCredential { message: message() },
+                (503, "CredentialNotFound", None),
+            ),
             (MintError::internal("m"), (503, "MintFailed", None)),
             (
                 MintError::Rejected {
@@ -154,7 +160,10 @@ mod tests {
                 },
                 (429, "RateLimited", Some(10)),
             ),
-            (MintError::QuotaExhausted { message: message() }, (429, "QuotaExhausted", Some(240))),
+            (
+                MintError::QuotaExhausted { message: message() },
+                (429, "QuotaExhausted", Some(240)),
+            ),
         ] {
             let problem = not_issued(NotIssued::Failed(error.clone()), at(0));
             let is = (problem.status.as_u16(), problem.reason, problem.retry_after);

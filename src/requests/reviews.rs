@@ -99,7 +99,9 @@ impl Reviews {
         if caller.is_none() {
             let mut invalid = self.invalid.lock();
             // One more than its limit changes nothing.
-            let _ = invalid.get_or_insert_mut(peer, Bucket::default).take(INVALID_TOKENS, now());
+            let _ = invalid
+                .get_or_insert_mut(peer, Bucket::default)
+                .take(INVALID_TOKENS, now());
         }
         Ok(caller)
     }
@@ -194,7 +196,11 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     }
 
     /// Joins the question under way, or asks. A failure is not kept.
-    async fn ask(&self, key: Key, question: BoxFuture<'static, Result<(V, Duration), Unanswered>>) -> Result<V, Unanswered> {
+    async fn ask(
+        &self,
+        key: Key,
+        question: BoxFuture<'static, Result<(V, Duration), Unanswered>>,
+    ) -> Result<V, Unanswered> {
         let asked = {
             let mut answers = self.0.lock();
             let asked = answers.asked.entry(key);

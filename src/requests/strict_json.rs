@@ -57,7 +57,9 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("no number"))
+        Number::from_f64(value)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("no number"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -95,13 +97,19 @@ mod tests {
     #[test]
     fn reads_what_serde_json_reads() {
         let text = r#"{"a": [1, -2, 3.5, 18446744073709551615, true, null, "\u00fc\n"], "b": {"": {}}}"#;
-        assert_eq!(parse(text.as_bytes()).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+        assert_eq!(
+            parse(text.as_bytes()).unwrap(),
+            serde_json::from_str::<Value>(text).unwrap()
+        );
     }
 
     #[test]
     fn says_what_is_wrong_without_a_quotation() {
         for (text, says) in [
-            (r#"{"canary": 1, "canary": 2}"#, "an object has a key twice, at line 1 column 26"),
+            (
+                r#"{"canary": 1, "canary": 2}"#,
+                "an object has a key twice, at line 1 column 26",
+            ),
             (r#"{"canary"#, "it ends too early, at line 1 column 8"),
             ("{canary}", "a syntax error, or too deep, at line 1 column 2"),
             (r#"{"a": 1e999}"#, "a syntax error, or too deep, at line 1 column 11"),

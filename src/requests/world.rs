@@ -76,7 +76,13 @@ impl World {
     }
 
     /// Follows the cluster until it is dropped. `changed` gets the name of each RealtimeToken that may have changed.
-    pub(super) async fn follow(&self, client: &Client, writers: WorldWriters, health: &Health, changed: impl Fn(&Name)) {
+    pub(super) async fn follow(
+        &self,
+        client: &Client,
+        writers: WorldWriters,
+        health: &Health,
+        changed: impl Fn(&Name),
+    ) {
         let scope = &self.surroundings.scope;
         let report = |what: &str, problem: &dyn std::fmt::Display| {
             health.requests_wait_for_unless_ready(&format!("{what}: {problem}"));

@@ -125,7 +125,11 @@ fn other_terms_drop_all_and_a_token_of_the_old_ones_is_thrown_away() {
     world.terms = Some(terms("b", 2));
     assert_eq!(world.ask().0, None);
     assert_eq!(world.pool.len(), 0);
-    assert_eq!(world.mint(), Next::Mint, "what comes is still of the old spec, so another is minted");
+    assert_eq!(
+        world.mint(),
+        Next::Mint,
+        "what comes is still of the old spec, so another is minted"
+    );
     assert_eq!(world.pool.len(), 0);
     let next = world.mint();
     world.fill(next);
@@ -184,7 +188,10 @@ fn tokens_that_live_too_short_are_not_minted_again_and_again() {
     let Next::Wait(until) = world.mint() else {
         panic!("it must wait")
     };
-    assert!(until <= at(FLOOR) && world.pool.len() == 0, "it rests after a life: {until}");
+    assert!(
+        until <= at(FLOOR) && world.pool.len() == 0,
+        "it rests after a life: {until}"
+    );
     world.now = FLOOR - 1;
     assert!(matches!(world.look(), Next::Wait(_)));
 }
