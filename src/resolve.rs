@@ -1,7 +1,9 @@
 //! Spec + provider object + policy -> the mint to make and its key, or what stands in the way.
 
 mod credential;
+pub(crate) mod customize;
 mod fingerprint;
+mod overridable;
 pub(crate) mod subject;
 
 use std::collections::BTreeMap;
@@ -11,6 +13,7 @@ use kube::ResourceExt;
 use kube::core::{Selector, SelectorExt};
 
 pub use self::credential::{CredentialRef, Identity, KeyRef};
+pub(crate) use self::overridable::unknown_overridable;
 use crate::api::{
     ClusterRealtimeProvider, Lifetime, Limits, Policy, RateLimit, RealtimeToken, RealtimeTokenSpec, Reason,
     one_block_message,

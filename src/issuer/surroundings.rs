@@ -14,7 +14,7 @@ use super::terminating::Terminating;
 use crate::api::{ClusterRealtimeProvider, RealtimeToken, Reason};
 use crate::cluster::Scope;
 use crate::mint::EndpointPolicy;
-use crate::resolve::{ResolveContext, Resolved, resolve};
+use crate::resolve::{ResolveContext, Resolved, resolve_for};
 use crate::token::Blocked;
 
 pub(crate) struct Surroundings {
@@ -56,6 +56,16 @@ impl Surroundings {
 
     /// What to ask of whom with which key, or what stands in the way.
     pub(crate) fn resolve(&self, token: &RealtimeToken, now: Timestamp) -> Result<Resolved, Blocked> {
+        self.resolve_for(token, None, now)
+    }
+
+    /// The same for a request whose caller names this subject.
+    pub(crate) fn resolve_for(
+        &self,
+        token: &RealtimeToken,
+        subject: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Resolved, Blocked> {
         let reference = token.spec.credentials.provider_ref.as_ref();
         if reference.is_some() && !self.scope.cluster_providers {
             return Err(Blocked::new(
@@ -77,8 +87,9 @@ impl Surroundings {
         }
         let provider = reference.and_then(|reference| self.cluster_providers.get(&ObjectRef::new(&reference.name)));
         let labels = namespace.as_deref().and_then(|found| found.metadata.labels.as_ref());
-        resolve(
+        resolve_for(
             token,
+            subject,
             &ResolveContext {
                 provider: provider.as_deref(),
                 namespace_labels: labels.unwrap_or(&BTreeMap::new()),

@@ -9,6 +9,7 @@ use crate::files;
 /// What each module may import of the crate. A folder and the file beside it are one module.
 const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("api", &[]),
+    ("admission", &["api"]),
     ("clock", &[]),
     ("health", &[]),
     ("template", &[]),
@@ -17,7 +18,7 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("budget", &["api", "token"]),
     ("mint", &["api", "clock", "providers", "template", "token"]),
     ("providers", &["api", "clock", "mint", "token"]),
-    ("resolve", &["api", "mint", "providers", "token"]),
+    ("resolve", &["admission", "api", "mint", "providers", "token"]),
     ("cluster", &["api", "mint", "resolve", "token"]),
     ("metrics", &["api", "clock", "cluster", "resolve", "token"]),
     ("leader", &["clock", "cluster", "health", "metrics"]),
@@ -53,6 +54,7 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
     (
         "cli",
         &[
+            "admission",
             "api",
             "clock",
             "cluster",
