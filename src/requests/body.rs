@@ -140,7 +140,7 @@ mod tests {
     async fn a_long_body_is_refused_whether_its_length_is_stated_or_not() {
         let long = format!("{{\"subject\": \"{}\"}}", "x".repeat(LONGEST));
         assert_eq!(status(JSON, long.clone()).await, 413);
-        let chunks = futures::stream::iter(vec![Ok::<_, std::io::Error>(long); 3]);
+        let chunks = futures::stream::iter(vec![long; 3].into_iter().map(Ok::<_, std::io::Error>));
         assert_eq!(status(JSON, Body::from_stream(chunks)).await, 413);
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("65537"));

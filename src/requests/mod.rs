@@ -79,45 +79,63 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> std::io::Resu
 }
 
 async fn serve(options: Options, listener: TcpListener, shutdown: CancellationToken) {
-    let Options { client, issuer, .. } = options;
-    let (health, metrics) = (&*options.health, &options.metrics);
-    health.requests_wait_for(Some("the watches of the requests' server".to_owned()));
-    let (world, writers) = World::new(issuer, options.scope, options.operator_namespace, options.endpoints);
-    let world = Arc::new(world);
-    let pools = Pools::new(Arc::clone(&world), Arc::clone(metrics), shutdown.clone());
-    let reviews = Reviews::new(client.clone());
-    let handler = Handler::new(Arc::clone(&world), reviews, pools.clone(), Arc::clone(metrics));
-    let handler = Arc::new(handler);
+    let tls = server::tls(Arc::clone(&options.certificate));
+    let metrics = Arc::clone(&options.metrics);
+    let (handler, background) = prepare(options, shutdown.clone());
     let server = Server {
-        tls: server::tls(options.certificate),
-        handler: Arc::clone(&handler),
-        metrics: Arc::clone(metrics),
+        tls,
+        handler,
+        metrics,
         shutdown,
-    };
-    let becomes_ready = async {
-        world.listed().await;
-        handler.set_ready();
-        health.requests_wait_for(Some("the serving certificate".to_owned()));
-        options.has_certificate.await;
-        health.requests_wait_for(None);
-        tracing::info!(address = %options.listen, "tokens are handed out on request");
-    };
-    let tidy = async {
-        loop {
-            tokio::time::sleep(TIDY_EVERY).await;
-            handler.sweep();
-            // The controller does the same where it runs.
-            world.issuer.tidy(now()).await;
-        }
-    };
-    let side = async {
-        let follow = world.follow(&client, writers, health, |name| pools.changed(name));
-        tokio::join!(follow, becomes_ready, tidy)
     };
     tokio::select! {
         () = server.serve(listener) => {}
-        _ = side => {}
+        () = background => {}
     }
+}
+
+/// What answers requests, and what must run for it. That never ends.
+fn prepare(options: Options, shutdown: CancellationToken) -> (Arc<Handler>, impl Future<Output = ()> + Send) {
+    let Options {
+        client,
+        metrics,
+        health,
+        ..
+    } = options;
+    health.requests_wait_for(Some("the watches of the requests' server".to_owned()));
+    let (world, writers) = World::new(
+        options.issuer,
+        options.scope,
+        options.operator_namespace,
+        options.endpoints,
+    );
+    let world = Arc::new(world);
+    let pools = Pools::new(Arc::clone(&world), Arc::clone(&metrics), shutdown);
+    let reviews = Reviews::new(client.clone());
+    let handler = Arc::new(Handler::new(Arc::clone(&world), reviews, pools.clone(), metrics));
+    let of_background = Arc::clone(&handler);
+    let background = async move {
+        let handler = of_background;
+        let becomes_ready = async {
+            world.listed().await;
+            handler.set_ready();
+            health.requests_wait_for(Some("the serving certificate".to_owned()));
+            options.has_certificate.await;
+            health.requests_wait_for(None);
+            tracing::info!(address = %options.listen, "tokens are handed out on request");
+        };
+        let tidy = async {
+            loop {
+                tokio::time::sleep(TIDY_EVERY).await;
+                handler.sweep();
+                // The controller does the same where it runs.
+                world.issuer.tidy(now()).await;
+            }
+        };
+        let follow = world.follow(&client, writers, &health, |name| pools.changed(name));
+        tokio::join!(follow, becomes_ready, tidy);
+    };
+    (handler, background)
 }
 
 #[cfg(test)]

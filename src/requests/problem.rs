@@ -261,15 +261,6 @@ impl Problem {
             "the provider gave no token in time. It may have minted one that nobody has: asking again mints another",
         )
     }
-
-    pub(super) fn stopping() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Stopping",
-            "this replica of the operator is stopping: connect anew and ask again",
-        )
-        .retry_after(1)
-    }
 }
 
 /// What a caller sent, as it may stand in an answer: cut, and on one line.
