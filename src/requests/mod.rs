@@ -11,7 +11,6 @@ mod activity;
 mod audit;
 mod body;
 mod connections;
-mod customization;
 mod handler;
 mod in_flight;
 mod limits;
