@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Unit;
 
 use super::Metrics;
 
@@ -30,7 +29,7 @@ impl Collector for NotAfter {
         }
         let gauge = ConstGauge::new(not_after);
         let help = "When the serving certificate of the requests' server ends, in seconds since the epoch";
-        let name = "realtime_token_requests_certificate_not_after";
-        gauge.encode(encoder.encode_descriptor(name, help, Some(&Unit::Seconds), gauge.metric_type())?)
+        let name = "requests_certificate_not_after_seconds";
+        gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
     }
 }

@@ -134,3 +134,6 @@ impl Certificate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
