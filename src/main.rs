@@ -100,6 +100,7 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
         pod_name: args.pod_name,
         concurrency: args.concurrency,
         mints_per_credential: args.mints_per_credential,
+        connection: None,
         health,
         metrics,
     };

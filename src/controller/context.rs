@@ -7,13 +7,13 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 use super::access_tokens::AccessTokens;
 use super::lifecycles::Lifecycles;
 use super::terminating::Terminating;
-use crate::api::ClusterRealtimeProvider;
+use crate::api::{ClusterRealtimeProvider, RealtimeToken};
 use crate::budget::Budgets;
 use crate::cluster::credentials::Credentials;
 use crate::cluster::events::Events;
@@ -22,6 +22,8 @@ use crate::cluster::{Cached, Name, Scope};
 use crate::metrics::Metrics;
 use crate::mint::{EndpointPolicy, Minter};
 use crate::resolve::CredentialRef;
+use crate::token::Connection;
+use crate::token::secret::RequestsEndpoint;
 
 pub(crate) struct Context {
     pub(crate) client: Client,
@@ -44,6 +46,8 @@ pub(crate) struct Context {
     /// Mints under way.
     pub(crate) tasks: TaskTracker,
     pub(super) budgets: Budgets<CredentialRef, Name>,
+    /// Where tokens on request are asked for; `None` if this installation hands out none.
+    pub(super) connection: Option<watch::Receiver<Option<Connection>>>,
     pub(super) nudges: mpsc::UnboundedSender<ObjectRef<Cached>>,
 }
 
@@ -52,6 +56,17 @@ impl Context {
     pub(crate) fn nudge(&self, name: &Name) {
         // Fails only after the controller has stopped, when it is no longer needed.
         let _ = self.nudges.send(ObjectRef::new(&name.name).within(&name.namespace));
+    }
+
+    /// Where tokens of this RealtimeToken are asked for on request, if its spec has them handed out.
+    pub(super) fn requests_endpoint(&self, token: &RealtimeToken) -> RequestsEndpoint {
+        match &self.connection {
+            Some(connection) if token.spec.requests.is_some() => {
+                let known = connection.borrow().clone();
+                known.map_or(RequestsEndpoint::Unknown, RequestsEndpoint::Known)
+            }
+            _ => RequestsEndpoint::NotEnabled,
+        }
     }
 
     /// Starts no more mints, and waits for those under way to end and for their tokens to be stored.

@@ -23,7 +23,7 @@ use kube::Client;
 use kube::runtime::Controller;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{self, ObjectRef};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -40,6 +40,7 @@ use crate::cluster::{Cached, Name, Scope};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::mint::{EndpointPolicy, Minter};
+use crate::token::Connection;
 
 /// How long mints under way may go on after the order to stop; well within a pod's 30 s.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -60,6 +61,8 @@ pub struct Options {
     pub concurrency: u16,
     /// Mints in flight for each credential.
     pub mints_per_credential: u16,
+    /// Where tokens on request are asked for, once that is known; `None` if this installation hands out none.
+    pub connection: Option<watch::Receiver<Option<Connection>>>,
     pub health: Arc<Health>,
     pub metrics: Arc<Metrics>,
 }
@@ -91,6 +94,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
         metrics: options.metrics,
         tasks: TaskTracker::new(),
         budgets,
+        connection: options.connection,
         nudges: nudges.clone(),
         client: options.client,
     });
@@ -108,6 +112,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
             wakes.namespaces(namespaces_writer),
             wakes.providers(providers, providers_writer, changed_credentials),
             wakes.keys(changed_keys),
+            wakes.connection(),
             wakes.slots(),
             wakes.tidy_keys(),
             wakes.sweep_lifecycles(),

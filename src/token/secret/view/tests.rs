@@ -58,7 +58,7 @@ fn meta(secret: &Value) -> ObjectMeta {
 }
 
 fn seen(secret: &Value, target: &Target) -> TargetState {
-    view_of(&meta(secret)).seen_by(NAME_OF_TOKEN, UID, target)
+    view_of(&meta(secret)).seen_by(NAME_OF_TOKEN, UID, target, &BTreeMap::new())
 }
 
 fn ours(secret: &Value) -> Stored {
@@ -108,6 +108,7 @@ fn reads_what_was_written() {
                 content_hash: "content".into(),
             }),
             intact: true,
+            content: TargetContent::Token,
             metadata_hash: Some("desired".into()),
             renewal_time: Some(time("2026-11-22T10:19:00Z")),
             damage: None,
