@@ -11,8 +11,8 @@ import { PROVIDER, checkLife, isObject, parseToken, type RealtimeToken, type Rea
 
 export interface RequestedOptions {
   /**
-   * Who the token is for: 1 to 128 visible ASCII characters that always stand for the same user and reveal nothing about
-   * them, such as a hash of the user's id with a salt of your application.
+   * Who the token is for: 1 to 128 visible ASCII characters that always stand for the same user and reveal nothing
+   * about them, such as a hash of the user's id with a salt of your application.
    */
   subject?: string
   /**
@@ -43,8 +43,8 @@ export interface RequestedOptions {
    */
   minRemainingMs?: number
   /**
-   * `mounted`: while the operator can't answer, take the token of the mounted Secret. Only for tokens that several users
-   * may share: the mounted one is not the subject's own, and a token for one session would go to two users. The
+   * `mounted`: while the operator can't answer, take the token of the mounted Secret. Only for tokens that several
+   * users may share: the mounted one is not the subject's own, and a token for one session would go to two users. The
    * package can't know which kind it is, hence `none` by default. A refusal (4xx) stays one.
    */
   fallback?: 'none' | 'mounted'

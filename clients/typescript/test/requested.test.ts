@@ -119,7 +119,7 @@ test('what is missing in the pod is said, with what to add', async (t) => {
   pod.project('')
   assert.match(
     (await ask()).message,
-    /holds no ServiceAccount token: add a projected volume .* audience realtime-token.dev/,
+    /holds no ServiceAccount token: mount a projected volume .* audience realtime-token.dev/,
   )
   pod.project('two words')
   assert.equal((await ask()).reason, 'NoCallerToken')

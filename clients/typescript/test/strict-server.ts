@@ -22,6 +22,7 @@ export class StrictServer {
   readonly complaints: string[] = []
   /** Each token, with who got it. */
   readonly handed: Handed[] = []
+  onHanded: (handed: Handed) => void = () => {}
   /** Taken one by one before a token is minted. */
   readonly faults: Fault[] = []
   /** ServiceAccount tokens that pass. */
@@ -96,7 +97,9 @@ export class StrictServer {
       return problem(response, 401, 'Unauthorized', 'the bearer token is not valid for the audience realtime-token.dev')
     }
     const token = `ek_${randomBytes(16).toString('hex')}`
-    this.handed.push({ token, subject, overrides })
+    const handed = { token, subject, overrides }
+    this.handed.push(handed)
+    this.onHanded(handed)
     response.writeHead(201, { 'content-type': 'application/json', 'cache-control': 'no-store' })
     const answer = {
       provider: 'openai',
