@@ -127,7 +127,16 @@ export class StrictServer {
   }
 }
 
-const KNOWN_HEADERS = ['accept', 'authorization', 'connection', 'content-length', 'content-type', 'host']
+const KNOWN_HEADERS = [
+  'accept',
+  'accept-encoding',
+  'authorization',
+  'connection',
+  'content-length',
+  'content-type',
+  'host',
+  'user-agent',
+]
 
 export function problem(response: ServerResponse, status: number, reason: string, detail: string): void {
   response.writeHead(status, { 'content-type': 'application/problem+json' })

@@ -3,6 +3,7 @@
 //! says so without the tokens. Tokens on request come from a strict server in place of the operator.
 
 mod app;
+mod documented;
 mod edge;
 mod package;
 mod packages;
