@@ -3,6 +3,7 @@
 
 import http from 'node:http'
 import https from 'node:https'
+import type { Socket } from 'node:net'
 
 const MAX_ANSWER_BYTES = 256 * 1024
 /** A Service leads to another replica at the next try, so it pays not to wait long for one that is gone. */
@@ -44,15 +45,20 @@ export function post({ url, ca, headers, body, signal }: Post): Promise<Answer> 
         : http.request(url, { ...options, agent: LOOPBACK })
 
     let sent = false
-    const timer = setTimeout(() => request.destroy(new Error('connecting took too long')), CONNECT_TIMEOUT_MS)
+    let timer: NodeJS.Timeout | undefined
     const connected = () => {
       sent = true
       clearTimeout(timer)
     }
+    // Waiting for one of MAX_CONNECTIONS comes before this.
     request.once('socket', (socket) => {
+      if (handshaken.has(socket)) return connected()
+      timer = setTimeout(() => request.destroy(new Error('connecting took too long')), CONNECT_TIMEOUT_MS)
       // Node writes the request as soon as the handshake is done, and not before.
-      if (request.reusedSocket) connected()
-      else socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', connected)
+      socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
+        handshaken.add(socket)
+        connected()
+      })
     })
     request.once('error', (cause) => {
       clearTimeout(timer)
@@ -84,6 +90,9 @@ async function readBody(response: http.IncomingMessage): Promise<string> {
   }
   return Buffer.concat(chunks).toString('utf8')
 }
+
+/** `reusedSocket` of a request doesn't say it of those that waited for a connection. */
+const handshaken = new WeakSet<Socket>()
 
 const KEPT = { keepAlive: true, maxSockets: MAX_CONNECTIONS, maxFreeSockets: 16, timeout: IDLE_TIMEOUT_MS }
 const LOOPBACK = new http.Agent(KEPT)

@@ -29,6 +29,12 @@ test('adapters share a connection, though each is for one user', async (t) => {
   const tokens = (await Promise.all(many)).map((it) => it.token)
   assert.equal(new Set(tokens).size, 200)
   assert.ok(server.connections <= 100, `${server.connections} connections`)
+
+  // Those that wait for a connection, and then for the provider, have not failed to connect.
+  server.delayMs = 1800
+  const slow = Array.from({ length: 150 }, () => requestedRealtimeToken(pod.options).generateToken())
+  await Promise.all(slow)
+  assert.equal(server.requests, 20 + 200 + 150)
 })
 
 test('a renewed CA and a renewed ServiceAccount token are used as soon as they are mounted', async (t) => {

@@ -4,6 +4,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import https from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { makeCertificate, type Certificate } from './certificates.ts'
 
 export const PATH = '/v1alpha1/namespaces/shop/realtimetokens/voice/token'
@@ -30,6 +31,9 @@ export class StrictServer {
   /** Off where something stands between. */
   complainsAboutHost = true
   requests = 0
+  onRequest: () => void = () => {}
+  /** How long a token takes. */
+  delayMs = 0
   connections = 0
   lifeMs = 600_000
   /** Where it listens, or did. */
@@ -80,6 +84,7 @@ export class StrictServer {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.requests++
+    this.onRequest()
     const body = await readBody(request)
     const { subject, overrides } = this.#judge(request, body)
     const bearer = request.headers.authorization?.replace(/^Bearer /, '') ?? ''
@@ -96,6 +101,7 @@ export class StrictServer {
     if (!this.callers.has(bearer)) {
       return problem(response, 401, 'Unauthorized', 'the bearer token is not valid for the audience realtime-token.dev')
     }
+    if (this.delayMs > 0) await sleep(this.delayMs)
     const token = `ek_${randomBytes(16).toString('hex')}`
     const handed = { token, subject, overrides }
     this.handed.push(handed)
