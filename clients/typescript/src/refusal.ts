@@ -7,6 +7,7 @@ import { parseRetryAfter } from './retry.ts'
 import { isObject, parseJson } from './token.ts'
 
 const LONGEST_DETAIL = 500
+const SHORTEST_TELLING_SUBJECT = 6
 
 export interface Asked {
   url: URL
@@ -104,8 +105,11 @@ function text(value: unknown): string | undefined {
 /** Words of whoever answered, fit for a log: on one line, of bounded length, without what was sent. */
 function printable(detail: string | undefined, { caller, subject }: Asked): string | undefined {
   if (detail === undefined) return undefined
-  for (const secret of [caller?.bearer, subject]) if (secret !== undefined && detail.includes(secret)) return undefined
-  return detail
+  let words = detail
+  if (caller) words = words.replaceAll(caller.bearer, '<token>')
+  // A shorter one names nobody, and may be a part of any word.
+  if (subject && subject.length >= SHORTEST_TELLING_SUBJECT) words = words.replaceAll(subject, '<subject>')
+  return words
     .replace(/\p{C}+/gu, ' ')
     .slice(0, LONGEST_DETAIL)
     .replace(/[.:\s]+$/, '')

@@ -16,12 +16,11 @@ const LONGEST_PAUSE_MS = 1_000
  * token that nobody has: asking again costs another one.
  */
 export function pauseBeforeRetry(failure: RealtimeTokenError, tries: number, random: number): number | undefined {
-  const jitter = 0.5 + random / 2
-  if (failure.reason === 'ConnectionFailed')
-    return Math.min(FIRST_PAUSE_MS * 2 ** (tries - 1), LONGEST_PAUSE_MS) * jitter
+  const backoff = Math.min(FIRST_PAUSE_MS * 2 ** (tries - 1), LONGEST_PAUSE_MS) * (0.5 + random / 2)
+  if (failure.reason === 'ConnectionFailed') return backoff
   const refused = failure.status === 429 || failure.status === 503
   if (!refused || failure.retryAfterMs === undefined) return undefined
-  return failure.retryAfterMs + FIRST_PAUSE_MS * jitter
+  return failure.retryAfterMs + backoff
 }
 
 /** `Retry-After` in milliseconds: a number of seconds or a date. */

@@ -41,11 +41,13 @@ test('a renewed CA and a renewed ServiceAccount token are used as soon as they a
   const { server, pod } = await world(t)
   const adapter = requestedRealtimeToken(pod.options)
   await adapter.generateToken()
+  const old = server.ca
   server.renewCertificate()
   const distrust = await failure(adapter.generateToken())
   assert.equal(distrust.reason, 'CertificateNotTrusted')
   assert.match(distrust.message, /request-ca.crt/)
-  pod.mount({ 'request-url': server.url, 'request-ca.crt': server.ca })
+  // The new one comes beside the old one, so that a server with either is trusted.
+  pod.mount({ 'request-url': server.url, 'request-ca.crt': `${old}\n${server.ca}` })
   await adapter.generateToken()
 
   server.callers.clear()
