@@ -46,7 +46,7 @@ async fn plain_rbac_says_who_may_ask() {
     assert_eq!(words[0], words[1]);
 
     // A Role can name one RealtimeToken.
-    site.account("one", &[]);
+    site.account("one", &["realtimetokens/token"]);
     site.apply(json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "one"},
         "rules": [{
@@ -94,7 +94,7 @@ async fn a_token_for_others_or_none_at_all_is_refused() {
     for bearer in bearers {
         let shown = bearer.chars().take(8).collect::<String>();
         let answer = site.caller_with(&replica, "voice", bearer).await.ask("").await.unwrap();
-        assert_eq!(said(&answer), (401, "Unauthorized"), "{shown}: {}", answer.body);
+        assert_eq!(said(&answer), (401, "Unauthenticated"), "{shown}: {}", answer.body);
     }
     assert_eq!(site.standin.count(), 0);
 }
