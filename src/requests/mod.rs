@@ -11,6 +11,7 @@ mod activity;
 mod audit;
 mod body;
 mod connections;
+mod handed_out;
 mod handler;
 mod in_flight;
 mod limits;
