@@ -3,13 +3,15 @@
 //! Every replica serves, leading or not, over watches of its own ([`world`]). A request in order: `server` accepts it;
 //! `target` reads its path; `reviews` asks the API server who the caller is and whether they may; `body` reads what they
 //! want; `limits` counts; then the token comes out of a `pool`, or the [`Issuer`](crate::issuer::Issuer) mints one.
-//! What stands in the way becomes a `problem`, and every token is a line of `audit`.
+//! What stands in the way becomes a `problem`, and every token is a line of `audit`. What TLS presents is
+//! [`certificate`]'s.
 //!
 //! `limits`, `pool` and `connections` are pure.
 
 mod activity;
 mod audit;
 mod body;
+pub mod certificate;
 mod connections;
 mod handed_out;
 mod handler;
