@@ -19,7 +19,6 @@ use tokio::time::Instant;
 
 use super::audit::{self, Refusals, Source};
 use super::body::{self, Asked};
-use super::customization::{Customization, customized};
 use super::in_flight::InFlight;
 use super::limits::{Limits, Reached};
 use super::pools::Pools;
@@ -35,6 +34,7 @@ use crate::cluster::review::Caller;
 use crate::issuer::Claim;
 use crate::metrics::{Metrics, OK};
 use crate::resolve::Resolved;
+use crate::resolve::customize::{Customization, customized};
 use crate::token::Minted;
 use crate::token::secret::token_json;
 
@@ -227,16 +227,16 @@ impl Handler {
 
     /// What to ask for with the caller's subject and overrides.
     fn customize(&self, token: &RealtimeToken, asked: Asked) -> Result<Resolved, Problem> {
-        let has_overrides = asked.overrides.is_some();
         let asked = Customization {
             subject: asked.subject,
             overrides: asked.overrides,
         };
+        let subject = asked.subject_for(token)?;
         let customized = customized(token, &asked)?;
-        let resolve = |token| self.world.surroundings.resolve(token, now());
-        resolve(&customized).map_err(|blocked| {
-            if has_overrides && resolve(token).is_ok() {
-                refused::blocked_by_overrides(blocked)
+        let resolve = |token, subject| self.world.surroundings.resolve_for(token, subject, now());
+        resolve(&customized, subject).map_err(|blocked| {
+            if resolve(token, None).is_ok() {
+                refused::blocked_by_caller(blocked)
             } else {
                 refused::blocked(blocked)
             }

@@ -13,7 +13,6 @@ mod audit;
 mod body;
 pub mod certificate;
 mod connections;
-mod customization;
 mod handler;
 mod in_flight;
 mod limits;

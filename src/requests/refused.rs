@@ -6,11 +6,11 @@
 use http::StatusCode;
 use jiff::Timestamp;
 
-use super::customization::Refused;
 use super::problem::Problem;
 use super::reviews::Unanswered;
 use crate::api::Reason;
 use crate::issuer::NotIssued;
+use crate::resolve::customize::Refused;
 use crate::token::{Blocked, MintError};
 
 const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
@@ -42,7 +42,7 @@ pub(super) fn blocked(blocked: Blocked) -> Problem {
 }
 
 /// It can't be resolved with what the caller asks for, and can without.
-pub(super) fn blocked_by_overrides(blocked: Blocked) -> Problem {
+pub(super) fn blocked_by_caller(blocked: Blocked) -> Problem {
     Problem::of(StatusCode::UNPROCESSABLE_ENTITY, blocked.reason, blocked.message)
 }
 

@@ -283,7 +283,8 @@ async fn a_token_that_ends_too_soon_is_not_handed_out() {
 
 #[tokio::test(start_paused = true)]
 async fn one_service_account_can_not_take_all_requests() {
-    let world = Arc::new(World::new(optional()).await);
+    let requests = json!({"subject": "Optional", "rateLimit": {"requestsPerMinute": 6000, "burst": 100}});
+    let world = Arc::new(World::new(requests).await);
     world.provider.fail(MintFault::Hang);
     let asking: Vec<_> = (0..64)
         .map(|_| {
