@@ -1,8 +1,10 @@
 //! Who may use what, and with which key.
 
+mod customized;
 mod described;
 mod identities;
 mod limits;
+mod subjects;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

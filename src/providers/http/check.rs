@@ -6,7 +6,8 @@ use jiff::SignedDuration;
 
 use super::{KEY, KEY_ID, PASSWORD, USERNAME};
 use crate::api::{
-    Http, HttpAuthKind, HttpExpiryFrom, HttpFormat, HttpMethod, HttpRequest, HttpResponse, HttpTtl, OWN_KEYS,
+    CONNECTION_KEYS, Http, HttpAuthKind, HttpExpiryFrom, HttpFormat, HttpMethod, HttpRequest, HttpResponse, HttpTtl,
+    OWN_KEYS,
 };
 use crate::mint::InvalidBlock;
 use crate::mint::placeholder::{self, Placeholder, Text, check_params, plain_name, rehearse};
@@ -27,7 +28,8 @@ const OWN_HEADERS: [&str; 12] = [
     "user-agent",
 ];
 
-pub(crate) fn block(block: &Http) -> Result<(), InvalidBlock> {
+/// The block, filled in for this subject or a made-up one.
+pub(crate) fn block(block: &Http, subject: Option<&str>) -> Result<(), InvalidBlock> {
     let account = &block.account;
     let missing = |field: &str| InvalidBlock(format!("http.{field}: set it"));
     if account.endpoint.is_none() {
@@ -54,7 +56,8 @@ pub(crate) fn block(block: &Http) -> Result<(), InvalidBlock> {
     check_response(response)?;
     check_params("http", &block.params, &texts)?;
     let life = SignedDuration::from_secs(ttl.fixed_seconds.or(ttl.max_seconds).unwrap_or_default());
-    rehearse(&[KEY, KEY_ID, USERNAME, PASSWORD], life, |mint| block.build(mint))
+    let fields = [KEY, KEY_ID, USERNAME, PASSWORD];
+    rehearse(&fields, life, subject, |mint| block.build(mint))
 }
 
 /// Whether the request gives the end of the token's life as an instant and in no other form.
@@ -204,8 +207,11 @@ fn check_response(response: &HttpResponse) -> Result<(), InvalidBlock> {
         if key.is_empty() || key.len() > 253 || !key.chars().all(fits) {
             return refuse("outputs", "a key of a Secret has letters, digits, '-', '_' and '.'");
         }
-        if OWN_KEYS.contains(&key.as_str()) {
-            return refuse(&format!("outputs.{key}"), "every Secret has that key; take another");
+        if OWN_KEYS.contains(&key.as_str()) || CONNECTION_KEYS.contains(&key.as_str()) {
+            return refuse(
+                &format!("outputs.{key}"),
+                "that key of the Secret is the operator's own; take another",
+            );
         }
     }
     if response.expiry.is_empty() {
