@@ -16,3 +16,4 @@ mod image;
 mod machine;
 mod prometheus;
 mod proxy;
+mod requests;

@@ -32,6 +32,7 @@ impl Caller {
         let client = Client::builder()
             .no_proxy()
             .https_only(true)
+            .resolve("localhost", address)
             .tls_certs_only(Certificate::from_pem_bundle(ca.as_bytes())?)
             .timeout(Duration::from_secs(30))
             .build()?;

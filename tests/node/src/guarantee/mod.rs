@@ -7,5 +7,5 @@ mod setup;
 pub use self::{
     application::{Application, Minted},
     figures::Figures,
-    setup::{PATIENCE, Setup, Terms},
+    setup::{NAMESPACE, PATIENCE, RELEASE, Setup, Terms},
 };

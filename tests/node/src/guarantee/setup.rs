@@ -23,9 +23,9 @@ use crate::{
 };
 
 /// Where the operator is installed.
-const RELEASE: &str = "realtime-token-operator";
+pub const RELEASE: &str = "realtime-token-operator";
 /// Where the applications are.
-pub(super) const NAMESPACE: &str = "shop";
+pub const NAMESPACE: &str = "shop";
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/realtime-token-operator");
 
 /// For everything that isn't measured. The machine may be busy.
@@ -72,6 +72,15 @@ pub struct Setup {
 impl Setup {
     /// Starts a node and installs the chart with helm, two replicas.
     pub async fn start(terms: Terms) -> Result<Self> {
+        Self::start_with(terms, &[], || Ok(Vec::new())).await
+    }
+
+    /// The same, with further values of the chart, and with objects that are in the operator's namespace before it.
+    pub async fn start_with(
+        terms: Terms,
+        values: &[&str],
+        objects: impl FnOnce() -> Result<Vec<Value>>,
+    ) -> Result<Self> {
         // Before the minutes that an image may take.
         node::requirements()?;
         let image = tokio::task::spawn_blocking(image::image).await??;
@@ -83,26 +92,32 @@ impl Setup {
         })?;
         standin.set_life(standin::Provider::ElevenLabs, Some(terms.life));
         let setup = Self { node, standin, terms };
-        setup.install(&image.name).await?;
-        setup.kubectl(&["create", "namespace", NAMESPACE]).await?;
+        for name in [RELEASE, NAMESPACE] {
+            setup.kubectl(&["create", "namespace", name]).await?;
+        }
+        for mut object in objects()? {
+            object["metadata"]["namespace"] = RELEASE.into();
+            setup.apply(&object).await?;
+        }
+        setup.install(&image.name, values).await?;
         Ok(setup)
     }
 
-    async fn install(&self, image: &str) -> Result<()> {
+    async fn install(&self, image: &str, values: &[&str]) -> Result<()> {
         let (repository, tag) = image.rsplit_once(':').context("an image without a tag")?;
         let helm = Helm::new(Major::Four)?.on(self.node.cluster().kubeconfig());
-        let args = [
+        let mut args = vec![
             "install".to_owned(),
             RELEASE.to_owned(),
             CHART.to_owned(),
             format!("--namespace={RELEASE}"),
-            "--create-namespace".to_owned(),
             format!("--set=image.repository={repository},image.tag={tag}"),
             format!("--set=allowEndpoints={{{}}}", self.standin.url()),
             "--set=replicas=2".to_owned(),
             "--wait".to_owned(),
             format!("--timeout={}s", PATIENCE.as_secs()),
         ];
+        args.extend(values.iter().map(|it| format!("--set={it}")));
         let installed = tokio::task::spawn_blocking(move || helm.run(args)).await?;
         match installed {
             Ok(_) => Ok(()),
@@ -162,7 +177,7 @@ impl Setup {
     }
 
     /// Applies a manifest.
-    pub(super) async fn apply(&self, manifest: &Value) -> Result<()> {
+    pub async fn apply(&self, manifest: &Value) -> Result<()> {
         let mut command = self.node.cluster().kubectl()?;
         command.args(["apply", "--server-side", "-f", "-"]);
         run(command, Some(manifest.to_string())).await.map(drop)

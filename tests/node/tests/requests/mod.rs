@@ -1,0 +1,327 @@
+//! A pod asks for tokens on request with what the kubelet gives it, its ServiceAccount's projected token and the mounted
+//! Secret, at both replicas and throughout a change of the operator's CA; once the pod is gone, its token is refused.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use nodetests::{
+    guarantee::{NAMESPACE, PATIENCE, RELEASE, Setup, Terms},
+    image, probe,
+};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose};
+use serde_json::{Value, json};
+use testkit::{caller::Caller, standin::Provider, wait};
+
+const TERMS: Terms = Terms {
+    sync: Some(Duration::from_secs(5)),
+    life: 600,
+    renewal: None,
+};
+
+/// The CA that is there at first: its renewal is due at two thirds of its life, a minute and a half after the start.
+const CA_LIFE: SignedDuration = SignedDuration::from_mins(6);
+const CA_AGE: SignedDuration = SignedDuration::from_secs(150);
+
+const TOKEN: &str = "asked";
+const KEY: &str = "key-of-asked";
+const HOST: &str = "realtime-token-operator.realtime-token-operator.svc";
+/// Where a pod's port is; there is no kube-proxy on this node, which would make a Service's port of it.
+const PORT: u16 = 8443;
+const MOUNTED: &str = "/var/run/realtime-token";
+const ACCOUNT: &str = "/var/run/secrets/realtime-token.dev";
+
+/// A review is kept for ten seconds.
+const FORGOTTEN_WITHIN: Duration = Duration::from_secs(30);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_asks_with_what_it_mounts_throughout_a_change_of_the_ca() -> Result<()> {
+    let url = format!("requests.url=https://{HOST}:{PORT}");
+    let setup = Setup::start_with(TERMS, &["requests.enabled=true", &url], || Ok(vec![authority()?])).await?;
+    match story(&setup).await {
+        Ok(()) => Ok(()),
+        Err(error) => Err(error.context(setup.state().await)),
+    }
+}
+
+async fn story(setup: &Setup) -> Result<()> {
+    setup.standin.accept_keys(Provider::OpenAi, [KEY]);
+    for object in objects() {
+        setup.apply(&object).await?;
+    }
+    let reader = Reader::start(setup).await?;
+    let replicas: Vec<SocketAddr> = replicas(setup).await?;
+    ensure!(replicas.len() == 2, "{replicas:?}");
+    let old = reader.ca().await?;
+    ensure!(certificates(&old) == 1, "{old}");
+    ask_in_a_pod(setup, "asker-before", replicas[0]).await?;
+
+    // The bundle grows to two CAs, and shrinks to the new one. Nobody who reads the mounted file is ever turned away.
+    let began = Instant::now();
+    let mut both = false;
+    let mut asked = 0_usize;
+    loop {
+        let ca = reader.ca().await?;
+        for replica in &replicas {
+            let caller = Caller::new(*replica, &ca, NAMESPACE, TOKEN, reader.token().await?)?;
+            let answer = caller
+                .ask(json!({"subject": format!("user-{asked}")}).to_string())
+                .await;
+            let answer =
+                answer.with_context(|| format!("request {asked} at {replica}, with {} CAs", certificates(&ca)))?;
+            ensure!(answer.status == 201, "{}: {}", answer.status, answer.body);
+            asked += 1;
+        }
+        both |= certificates(&ca) == 2 && ca.contains(old.trim());
+        if !ca.contains(old.trim()) {
+            break;
+        }
+        ensure!(
+            began.elapsed() < 2 * PATIENCE,
+            "the old CA is still there after {asked} requests"
+        );
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    ensure!(both, "the mounted file never had both CAs");
+    ask_in_a_pod(setup, "asker-after", replicas[1]).await?;
+
+    let (ca, token) = (reader.ca().await?, reader.token().await?);
+    reader.delete(setup).await?;
+    let caller = Caller::new(replicas[0], &ca, NAMESPACE, TOKEN, token)?;
+    wait::until(
+        "the token of a deleted pod to be refused",
+        FORGOTTEN_WITHIN,
+        async || {
+            let answer = caller.ask(json!({"subject": "late"}).to_string()).await?;
+            ensure!(answer.status == 401, "{}: {}", answer.status, answer.body);
+            Ok(Some(()))
+        },
+    )
+    .await?;
+    let complaints = setup.standin.complaints();
+    ensure!(complaints.is_empty(), "{complaints:?}");
+    Ok(())
+}
+
+/// Where each replica of the operator hands out tokens.
+async fn replicas(setup: &Setup) -> Result<Vec<SocketAddr>> {
+    let pods = setup.pods().await?;
+    let address = |pod: &k8s_openapi::api::core::v1::Pod| -> Result<SocketAddr> {
+        let status = pod.status.as_ref();
+        let address = status.and_then(|it| it.pod_ip.clone());
+        let address = address.with_context(|| format!("pod {} without an address", pod.name_any()))?;
+        Ok(SocketAddr::new(address.parse()?, PORT))
+    };
+    pods.iter().map(address).collect()
+}
+
+fn certificates(pem: &str) -> usize {
+    pem.matches("BEGIN CERTIFICATE").count()
+}
+
+/// The Secret of the operator's own CA, as a leader leaves it that was there before.
+fn authority() -> Result<Value> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let from = Timestamp::now() - CA_AGE;
+    let time = |at: Timestamp| -> Result<_> {
+        let unix = i64::try_from(at.as_second())?;
+        Ok(rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(unix.unsigned_abs()))
+    };
+    params.not_before = time(from)?;
+    params.not_after = time(from + CA_LIFE)?;
+    let certificate = params.self_signed(&key)?;
+    Ok(json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+        "metadata": {
+            "name": format!("{RELEASE}-requests-tls"),
+            "labels": {"app.kubernetes.io/component": "requests-certificate"},
+        },
+        "stringData": {
+            "ca.crt": certificate.pem(), "ca.key": key.serialize_pem(), "tls.crt": "", "tls.key": "",
+        },
+    }))
+}
+
+fn objects() -> Vec<Value> {
+    let object = |api: &str, kind: &str, name: &str, mut rest: Value| {
+        rest["apiVersion"] = api.into();
+        rest["kind"] = kind.into();
+        rest["metadata"] = json!({"name": name, "namespace": NAMESPACE});
+        rest
+    };
+    let rbac = "rbac.authorization.k8s.io/v1";
+    vec![
+        object("v1", "Secret", "openai", json!({"stringData": {"api-key": KEY}})),
+        object("v1", "ServiceAccount", "app", json!({})),
+        object(
+            rbac,
+            "Role",
+            "ask",
+            json!({"rules": [{
+                "apiGroups": ["realtime-token.dev"], "resources": ["realtimetokens/token"],
+                "resourceNames": [TOKEN], "verbs": ["create"],
+            }]}),
+        ),
+        object(
+            rbac,
+            "RoleBinding",
+            "ask",
+            json!({
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "ask"},
+                "subjects": [{"kind": "ServiceAccount", "name": "app"}],
+            }),
+        ),
+    ]
+}
+
+/// A RealtimeToken whose tokens are asked for.
+fn token(setup: &Setup) -> Value {
+    json!({
+        "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
+        "metadata": {"name": TOKEN, "namespace": NAMESPACE},
+        "spec": {
+            "openai": {"model": "gpt-realtime-2.1", "endpoint": setup.standin.url()},
+            "credentials": {"secretRef": {"name": "openai"}},
+            "expirationSeconds": TERMS.life,
+            "requests": {"subject": "Optional"},
+            "target": {"content": "Connection"},
+        },
+    })
+}
+
+/// A pod that may ask: what every pod here has in common.
+fn pod(name: &str, containers: Value, more: Value) -> Value {
+    let mut pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {
+            "serviceAccountName": "app",
+            "containers": containers,
+            "terminationGracePeriodSeconds": 1,
+            "volumes": [
+                {"name": "connection", "secret": {"secretName": TOKEN}},
+                {"name": "account", "projected": {"sources": [{"serviceAccountToken": {
+                    "audience": "realtime-token.dev", "expirationSeconds": 600, "path": "token",
+                }}]}},
+            ],
+        },
+    });
+    let (spec, more) = (pod["spec"].as_object_mut(), more.as_object());
+    if let (Some(spec), Some(more)) = (spec, more) {
+        for (key, value) in more {
+            match (spec.get_mut(key).and_then(Value::as_array_mut), value.as_array()) {
+                (Some(list), Some(further)) => list.extend(further.clone()),
+                _ => {
+                    spec.insert(key.clone(), value.clone());
+                }
+            }
+        }
+    }
+    pod
+}
+
+fn mounts() -> [Value; 2] {
+    [
+        json!({"name": "connection", "mountPath": MOUNTED, "readOnly": true}),
+        json!({"name": "account", "mountPath": ACCOUNT, "readOnly": true}),
+    ]
+}
+
+/// Runs a pod that asks as `helm test` does, under the name of the Service, and waits for its success.
+async fn ask_in_a_pod(setup: &Setup, name: &str, replica: SocketAddr) -> Result<()> {
+    let image = &tokio::task::spawn_blocking(image::image).await??.name;
+    let address = replica.ip();
+    let container = json!([{
+        "name": "ask", "image": image, "imagePullPolicy": "Never",
+        "args": [
+            "check", format!("--operator-url=http://{address}:8080"), "--no-cluster-providers",
+            format!("--requests-url=https://{HOST}:{PORT}"),
+            format!("--requests-ca={MOUNTED}/request-ca.crt"),
+            format!("--requests-token-file={ACCOUNT}/token"),
+            format!("--requests-realtime-token={NAMESPACE}/{TOKEN}"),
+        ],
+        "volumeMounts": mounts(),
+    }]);
+    let more = json!({"restartPolicy": "Never", "hostAliases": [{"ip": address, "hostnames": [HOST]}]});
+    setup.apply(&pod(name, container, more)).await?;
+    let phase = "-o=jsonpath={.status.phase}";
+    let ended = wait::until(name, PATIENCE, async || {
+        let phase = setup.kubectl(&["get", "pod", name, "-n", NAMESPACE, phase]).await?;
+        ensure!(["Succeeded", "Failed"].contains(&phase.as_str()), "{phase}");
+        Ok(Some(phase))
+    })
+    .await?;
+    let said = setup.kubectl(&["logs", name, "-n", NAMESPACE]).await?;
+    ensure!(ended == "Succeeded", "{name}: {said}");
+    Ok(())
+}
+
+/// A pod that lives on, and whose files are recorded as its processes see them.
+struct Reader {
+    records: std::path::PathBuf,
+}
+
+impl Reader {
+    const NAME: &str = "reader";
+    const CA: &str = "ca";
+    const TOKEN: &str = "token";
+
+    async fn start(setup: &Setup) -> Result<Self> {
+        let records = setup.node.folder().join("records");
+        let container = |record: &str, file: String| {
+            let mounts = mounts()
+                .into_iter()
+                .chain([json!({"name": "records", "mountPath": "/records"})]);
+            json!({
+                "name": record, "image": probe::IMAGE, "imagePullPolicy": "Never",
+                "args": ["read", file, format!("/records/{record}"), "200"],
+                "volumeMounts": mounts.collect::<Vec<_>>(),
+            })
+        };
+        let containers = json!([
+            container(Self::CA, format!("{MOUNTED}/request-ca.crt")),
+            container(Self::TOKEN, format!("{ACCOUNT}/token")),
+        ]);
+        let volume = json!({"name": "records", "hostPath": {"path": records, "type": "DirectoryOrCreate"}});
+        setup.apply(&token(setup)).await?;
+        setup
+            .apply(&pod(Self::NAME, containers, json!({"volumes": [volume]})))
+            .await?;
+        Ok(Self { records })
+    }
+
+    /// The mounted CA bundle as a process of the pod read it last.
+    async fn ca(&self) -> Result<String> {
+        self.last(Self::CA).await
+    }
+
+    /// The ServiceAccount's token, likewise.
+    async fn token(&self) -> Result<String> {
+        self.last(Self::TOKEN).await
+    }
+
+    async fn last(&self, record: &str) -> Result<String> {
+        let file = self.records.join(record);
+        wait::until(record, PATIENCE, async || {
+            let looks = probe::looks(&file)?;
+            let last = looks.into_iter().next_back().context("nothing read yet")?;
+            let content = last.content.map_err(anyhow::Error::msg)?;
+            Ok(Some(String::from_utf8(content)?))
+        })
+        .await
+    }
+
+    async fn delete(self, setup: &Setup) -> Result<()> {
+        setup
+            .kubectl(&["delete", "pod", Self::NAME, "-n", NAMESPACE, "--wait=true"])
+            .await
+            .map(drop)
+    }
+}
