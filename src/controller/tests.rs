@@ -10,6 +10,7 @@ mod outages;
 mod people;
 mod providers_of_platform;
 mod refusals;
+mod requests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,14 +45,17 @@ struct Fleet {
     process: Option<(JoinHandle<()>, CancellationToken)>,
     /// Of the process that was started last.
     metrics: Arc<Metrics>,
+    issuer: Arc<Issuer>,
 }
 
 impl Fleet {
     /// With tokens of this life, and the operator running.
     fn new(life: i64) -> Self {
+        let (api, provider) = (FakeApi::new(), FakeProvider::new(SignedDuration::from_secs(life)));
         let mut fleet = Self {
-            api: FakeApi::new(),
-            provider: FakeProvider::new(SignedDuration::from_secs(life)),
+            issuer: Issuer::with_fakes(&api, &provider),
+            api,
+            provider,
             process: None,
             metrics: Arc::new(Metrics::new(true)),
         };
@@ -65,9 +69,10 @@ impl Fleet {
         self.metrics = Arc::new(Metrics::new(true));
         let providers = Arc::new(self.provider.clone());
         let issuer = Issuer::new(self.api.client(), providers, 4, Arc::clone(&self.metrics));
+        self.issuer = Arc::new(issuer);
         let options = Options {
             client: self.api.client(),
-            issuer: Arc::new(issuer),
+            issuer: Arc::clone(&self.issuer),
             endpoints: EndpointPolicy::default(),
             operator_namespace: OPERATOR.to_owned(),
             scope: Scope {
