@@ -47,6 +47,7 @@ pub mod leader;
 pub mod metrics;
 pub mod mint;
 pub mod providers;
+pub mod requests;
 pub mod resolve;
 pub mod server;
 pub mod telemetry;

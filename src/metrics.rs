@@ -3,6 +3,7 @@
 //! Counters and histograms are changed by the code they measure. The gauges of RealtimeTokens are computed at each
 //! scrape from the controller's cache, see [`tokens`].
 
+mod certificate;
 mod process;
 mod tokens;
 
@@ -53,6 +54,7 @@ pub struct Metrics {
     reconcile_duration: Histogram,
     api_requests: Family<ApiLabels, Counter>,
     leader: Gauge,
+    certificate: certificate::NotAfter,
     tokens: Arc<OnceLock<TokenStore>>,
     last_length: AtomicUsize,
 }
@@ -100,6 +102,7 @@ impl Metrics {
             reconcile_duration: Histogram::new([0.0001, 0.001, 0.01, 0.1, 1.0, 10.0]),
             api_requests: Family::default(),
             leader: Gauge::default(),
+            certificate: certificate::NotAfter::default(),
             tokens: Arc::default(),
             last_length: AtomicUsize::new(0),
         };
@@ -135,6 +138,7 @@ impl Metrics {
         }
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The running version", version);
+        registry.register_collector(Box::new(self.certificate.clone()));
         registry.register_collector(Box::new(tokens::Tokens {
             store: Arc::clone(&self.tokens),
             per_object,

@@ -4,6 +4,7 @@
 //! metadata only; key Secrets alone are read with their data.
 
 mod cached;
+pub(crate) mod certificate_secret;
 pub mod client;
 pub(crate) mod credentials;
 mod error;

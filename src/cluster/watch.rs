@@ -75,8 +75,15 @@ pub(super) fn secret(
     client: &Client,
     name: &Name,
 ) -> impl Stream<Item = Result<Option<PartialObjectMeta<Secret>>, Error>> + Send + use<> {
-    let api = Api::namespaced(client.clone(), &name.namespace);
-    watch_object(api, &name.name).backoff(backoff())
+    one(Api::namespaced(client.clone(), &name.namespace), &name.name)
+}
+
+/// One object by name, or `None` while it doesn't exist. The right to watch that name alone is enough.
+pub(super) fn one<K>(api: Api<K>, name: &str) -> impl Stream<Item = Result<Option<K>, Error>> + Send + use<K>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    watch_object(api, name).backoff(backoff())
 }
 
 fn in_scope<K>(client: &Client, scope: &Scope, config: &watcher::Config) -> Events<K>

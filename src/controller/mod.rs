@@ -159,7 +159,7 @@ async fn reconcile_token(token: &Cached, ctx: &Arc<Context>) -> Result<Action, R
 /// readiness, and a restart would cure neither.
 async fn heartbeat(nudges: &mpsc::UnboundedSender<ObjectRef<Cached>>, health: &Health) {
     loop {
-        if health.waiting_for().is_some() {
+        if health.is_starting() {
             health.beat();
         }
         if nudges.send(ObjectRef::new(HEARTBEAT).within(HEARTBEAT)).is_err() {

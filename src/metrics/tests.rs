@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use kube::runtime::reflector;
 use kube::runtime::watcher::Event;
 use serde_json::json;
@@ -22,6 +22,7 @@ fn populated() -> Metrics {
     metrics.reconciled("RealtimeToken", "ok", Duration::from_millis(1));
     metrics.api_request("patch", "secrets", 200);
     metrics.leading(true);
+    metrics.serving_certificate_ends(Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1));
     let (tokens, mut writer) = reflector::store();
     let token = json!({
         "metadata": {"namespace": "shop", "name": "voice"},

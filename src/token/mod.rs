@@ -20,6 +20,7 @@ pub(crate) use self::lifecycle::{Effect, Event, Lifecycle};
 pub(crate) use self::minted::UnstoredToken;
 pub use self::minted::{MintError, Minted};
 pub(crate) use self::observation::{Blocked, MintInputs, Observation};
+pub use self::secret::Connection;
 
 #[cfg(test)]
 pub(crate) mod fixtures;

@@ -4,6 +4,7 @@
 //! `content` renders a token (with `template`). Writing is `cluster::target`'s.
 
 pub mod annotations;
+mod connection;
 pub(crate) mod content;
 mod desired;
 mod managed_fields;
@@ -12,6 +13,7 @@ mod view;
 
 use jiff::Timestamp;
 
+pub use self::connection::Connection;
 pub use self::content::token_json;
 pub(crate) use self::content::{Content, content_hash, data};
 pub(crate) use self::desired::SecretMetadata;

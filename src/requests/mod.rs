@@ -1,0 +1,3 @@
+//! Tokens on request over HTTPS.
+
+pub mod certificate;
