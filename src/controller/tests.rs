@@ -1,6 +1,7 @@
 //! The whole controller in one process, against stand-ins for the Kubernetes API and the provider, under paused time.
 
 mod calls;
+mod crowded;
 mod deaths;
 mod faults;
 mod identities;
@@ -10,7 +11,6 @@ mod outages;
 mod people;
 mod providers_of_platform;
 mod refusals;
-mod requests;
 
 use std::sync::Arc;
 use std::time::Duration;
