@@ -28,7 +28,8 @@ pub enum Command {
     Run(RunArgs),
     /// Print the CustomResourceDefinitions, for `kubectl apply --server-side -f -`.
     Crd,
-    /// Say whether the operator works in this cluster: its kinds are served, it is ready, a replica leads.
+    /// Say whether the operator works in this cluster: its kinds are served, it is ready, a replica leads, tokens
+    /// are handed out on request.
     Check(CheckArgs),
     /// Mint one token without a cluster and print its token.json.
     ///

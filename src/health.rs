@@ -1,6 +1,5 @@
 //! The state behind /livez and /readyz: when the scheduler last made progress, and what the start still waits for.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -11,8 +10,10 @@ use tokio::time::Instant;
 pub struct Health {
     last_beat: Mutex<Instant>,
     waiting_for: Mutex<Option<String>>,
-    /// What the requests' server still waits for, by the part of it that waits.
-    requests: Mutex<BTreeMap<&'static str, String>>,
+    /// What handing out tokens on request still waits for.
+    requests_waiting_for: Mutex<Option<String>>,
+    /// What its serving certificate still waits for.
+    certificate_waiting_for: Mutex<Option<String>>,
 }
 
 impl Default for Health {
@@ -20,7 +21,8 @@ impl Default for Health {
         Self {
             last_beat: Mutex::new(Instant::now()),
             waiting_for: Mutex::new(Some("the API server".to_owned())),
-            requests: Mutex::default(),
+            requests_waiting_for: Mutex::default(),
+            certificate_waiting_for: Mutex::default(),
         }
     }
 }
@@ -40,6 +42,19 @@ impl Health {
         *self.waiting_for.lock() = what;
     }
 
+    /// Sets what the start of the requests' server waits for; `None` makes it ready.
+    pub(crate) fn requests_wait_for(&self, what: Option<String>) {
+        *self.requests_waiting_for.lock() = what;
+    }
+
+    /// A watch of the requests' server failed. That changes readiness only until all objects were listed once.
+    pub(crate) fn requests_wait_for_unless_ready(&self, what: &str) {
+        if let Some(waiting_for) = &mut *self.requests_waiting_for.lock() {
+            tracing::warn!("requests are waiting for {what}");
+            what.clone_into(waiting_for);
+        }
+    }
+
     /// A watch failed. That changes readiness only until all objects were listed once.
     pub(crate) fn wait_for_unless_ready(&self, what: &str) {
         let mut waiting_for = self.waiting_for.lock();
@@ -49,23 +64,20 @@ impl Health {
         }
     }
 
-    /// Sets what a part of the requests' server waits for. It has no part in liveness.
-    pub(crate) fn requests_wait_for(&self, part: &'static str, what: Option<String>) {
-        let mut requests = self.requests.lock();
-        match what {
-            Some(what) => drop(requests.insert(part, what)),
-            None => drop(requests.remove(part)),
-        }
+    /// Sets what keeps the first serving certificate from being loaded; `None`: one is.
+    pub(crate) fn certificate_waits_for(&self, what: Option<String>) {
+        *self.certificate_waiting_for.lock() = what;
     }
 
-    /// Whether the controller has nothing to schedule yet.
-    pub(crate) fn is_starting(&self) -> bool {
-        self.waiting_for.lock().is_some()
-    }
-
-    /// What the start waits for; `None` if this replica is ready.
+    /// What the start of the controller waits for; `None` if it has begun.
     pub(crate) fn waiting_for(&self) -> Option<String> {
-        let own = self.waiting_for.lock().clone();
-        own.or_else(|| self.requests.lock().values().next().cloned())
+        self.waiting_for.lock().clone()
+    }
+
+    /// What the start of the controller or of the requests' server waits for.
+    pub(crate) fn unready(&self) -> Option<String> {
+        let certificate = || self.certificate_waiting_for.lock().clone();
+        let requests = || self.requests_waiting_for.lock().clone();
+        self.waiting_for().or_else(certificate).or_else(requests)
     }
 }

@@ -14,6 +14,7 @@
 //! | [`cluster`] | Kubernetes I/O: every user of the API client, the watches included |
 //! | [`issuer`] | asks a provider with the credential that a spec names, within its budget; shared by all who mint |
 //! | [`controller`] | look, step, report, perform |
+//! | [`requests`] | tokens on request over HTTPS, in every replica: who asks, whether they may, pools, limits |
 //! | [`leader`] | of several replicas one works: a pure step on the Lease, and its loop |
 //! | [`metrics`], [`server`], [`health`], [`telemetry`] | what Prometheus, probes and people see |
 //! | [`admission`] | what the API server would say of an object, by the CRDs themselves |

@@ -5,6 +5,7 @@
 
 mod certificate;
 mod process;
+mod requests;
 mod tokens;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -20,6 +21,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+pub(crate) use self::requests::OK;
+use self::requests::RequestMetrics;
 use self::tokens::TokenStore;
 use crate::api::Reason;
 use crate::token::schedule::Swap;
@@ -55,6 +58,7 @@ pub struct Metrics {
     api_requests: Family<ApiLabels, Counter>,
     leader: Gauge,
     certificate: certificate::NotAfter,
+    requests: RequestMetrics,
     tokens: Arc<OnceLock<TokenStore>>,
     last_length: AtomicUsize,
 }
@@ -103,6 +107,7 @@ impl Metrics {
             api_requests: Family::default(),
             leader: Gauge::default(),
             certificate: certificate::NotAfter::default(),
+            requests: RequestMetrics::new(per_object),
             tokens: Arc::default(),
             last_length: AtomicUsize::new(0),
         };
@@ -136,6 +141,7 @@ impl Metrics {
             api_requests "api_requests": "Requests to the Kubernetes API";
             leader "leader": "1 if this replica is the leader, 0 if it stands by";
         }
+        self.requests.register(registry);
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The running version", version);
         registry.register_collector(Box::new(self.certificate.clone()));

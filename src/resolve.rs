@@ -15,16 +15,13 @@ use kube::core::{Selector, SelectorExt};
 pub use self::credential::{CredentialRef, Identity, KeyRef};
 pub(crate) use self::overridable::unknown_overridable;
 use crate::api::{
-    ClusterRealtimeProvider, Lifetime, Limits, Policy, RateLimit, RealtimeToken, RealtimeTokenSpec, Reason,
-    one_block_message,
+    ClusterRealtimeProvider, DEFAULT_EXPIRATION, Lifetime, Limits, Policy, RateLimit, RealtimeToken, RealtimeTokenSpec,
+    Reason, one_block_message,
 };
 use crate::mint::{Ask, EndpointPolicy};
 use crate::providers::{AccountMismatch, Block, Provider};
 use crate::token::Blocked;
 use crate::token::secret::template;
-
-/// The life to ask for where the provider lets us choose and the spec doesn't.
-const DEFAULT_EXPIRATION: i64 = 1800;
 
 const ONE_CREDENTIAL: &str =
     "set exactly one of credentials.secretRef, credentials.providerRef and credentials.workloadIdentity";

@@ -75,7 +75,7 @@ pub struct AgoraRtc {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4_294_967_295_i64))]
     pub uid: Option<i64>,
-    /// The user's account name.
+    /// The user's account name. The subject of a request takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub account: Option<String>,
@@ -109,7 +109,7 @@ impl AgoraRtc {
 #[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct AgoraRtm {
-    /// Who logs in.
+    /// Who logs in. The subject of a request takes its place.
     #[schemars(length(min = 1, max = 64))]
     pub user_id: String,
 }

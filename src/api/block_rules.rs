@@ -6,7 +6,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::Validati
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::Value;
 
-use super::{PROVIDER_FIELDS, ProviderBlock, account_rules, block_rules, facts_by_field};
+use super::{
+    DEFAULT_EXPIRATION, Lifetime, Limits, PROVIDER_FIELDS, ProviderBlock, account_rules, block_rules, facts_by_field,
+    request_rules,
+};
 
 /// All that one block asks of `spec`.
 #[derive(Clone, Debug)]
@@ -31,6 +34,20 @@ impl BlockRules {
         Self {
             field,
             rules: owned(B::ACCOUNT_RULES).collect(),
+        }
+    }
+
+    /// What a block asks of `spec.requests`, where that is set.
+    pub(super) fn of_requests<B: ProviderBlock, A: JsonSchema>(field: &'static str) -> Self {
+        let lifetime = B::FACTS.lifetime;
+        let rules = [
+            life_is_chosen(lifetime, B::FACTS.title),
+            Some(is_overridable(field, &account_fields::<A>())),
+            Some(leaves_life(lifetime)),
+        ];
+        Self {
+            field,
+            rules: rules.into_iter().flatten().collect(),
         }
     }
 
@@ -60,7 +77,7 @@ pub fn one_block_message() -> String {
 
 /// The rules of a RealtimeToken's spec about its provider blocks.
 pub(super) fn of_token() -> Vec<ValidationRule> {
-    vec![one_block(), by_block(&block_rules()), exchanges()]
+    vec![one_block(), by_block(&block_rules()), exchanges(), requests()]
 }
 
 /// The rules of a ClusterRealtimeProvider's spec about its accounts.
@@ -140,11 +157,83 @@ fn by_block(blocks: &[BlockRules]) -> ValidationRule {
     }
 }
 
+/// The rules about tokens on request, in one rule that a spec without them leaves after a look at two of its fields.
+fn requests() -> ValidationRule {
+    let blocks = by_block(&request_rules());
+    let mints = "!has(self.target) || self.target.content != 'Connection'";
+    let message = "target.content: with Connection tokens are handed out on request only; set spec.requests, or content \
+                   to Token";
+    let messages = blocks.message_expression.unwrap_or_default();
+    ValidationRule {
+        rule: format!("has(self.requests) ? ({}) : ({mints})", blocks.rule),
+        message_expression: Some(format!("has(self.requests) ? ({messages}) : {}", text(message))),
+        ..ValidationRule::default()
+    }
+}
+
+const OVERRIDABLE: &str = "!has(self.requests.overridable) || self.requests.overridable.all(f, ";
+
+/// Only a life that can be asked for can be overridden.
+fn life_is_chosen(lifetime: Lifetime, title: &str) -> Option<(String, String)> {
+    matches!(lifetime, Lifetime::Fixed(_) | Lifetime::Stated).then(|| {
+        (
+            format!("{OVERRIDABLE}f != 'expirationSeconds')"),
+            format!(
+                "requests.overridable: {title} fixes the lifetime of its tokens, so that expirationSeconds can't be \
+                 overridden; remove it"
+            ),
+        )
+    })
+}
+
+/// A caller may change what the token is for, never where the key is sent or whose account pays.
+fn is_overridable(field: &str, account: &[String]) -> (String, String) {
+    let account: Vec<&str> = account.iter().map(String::as_str).collect();
+    let is_account = match account.as_slice() {
+        [] => String::new(),
+        names => format!(" && !f.matches('^{field}[.]({})([.]|$)')", names.join("|")),
+    };
+    let never = match account.as_slice() {
+        [] => String::new(),
+        names => format!("; never {field}.{}: the account side", listed(names, "or")),
+    };
+    (
+        format!("{OVERRIDABLE}f == 'expirationSeconds' || (f.startsWith('{field}.'){is_account}))"),
+        format!(
+            "requests.overridable: expirationSeconds or a field of {field}, the provider block that is set, such as \
+             {field}.NAME{never}"
+        ),
+    )
+}
+
+/// A token that lives no longer than it must when it is handed out could never be.
+fn leaves_life(lifetime: Lifetime) -> (String, String) {
+    let least = "self.requests.minRemainingSeconds";
+    let asked = format!("!has(self.expirationSeconds) || {least} < self.expirationSeconds");
+    let rule = match lifetime {
+        Lifetime::Chosen(Limits { min, max, .. }) => {
+            let default = DEFAULT_EXPIRATION.min(max).max(min);
+            format!("{least} < (has(self.expirationSeconds) ? self.expirationSeconds : {default})")
+        }
+        Lifetime::Fixed(seconds) => format!("{least} < {seconds}"),
+        Lifetime::Offered(_) | Lifetime::InBlock => asked,
+        Lifetime::Stated => "true".to_owned(),
+    };
+    (
+        rule,
+        "requests.minRemainingSeconds must be less than the life of a token, expirationSeconds: no token could be handed \
+         out otherwise"
+            .to_owned(),
+    )
+}
+
 /// With a ClusterRealtimeProvider the account side is the platform team's.
 fn account<A: JsonSchema>(field: &str) -> Option<(String, String)> {
-    let schema = A::json_schema(&mut SchemaGenerator::default());
-    let properties = schema.get("properties")?.as_object()?;
-    let names: Vec<&str> = properties.keys().map(String::as_str).collect();
+    let fields = account_fields::<A>();
+    let names: Vec<&str> = fields.iter().map(String::as_str).collect();
+    if names.is_empty() {
+        return None;
+    }
     let set: Vec<_> = names.iter().map(|name| format!("has(self.{field}.{name})")).collect();
     let come = if names.len() == 1 { "comes" } else { "come" };
     let them = if names.len() == 1 { "it" } else { "them" };
@@ -155,6 +244,15 @@ fn account<A: JsonSchema>(field: &str) -> Option<(String, String)> {
             listed(&names, "and")
         ),
     ))
+}
+
+/// The fields of an account.
+fn account_fields<A: JsonSchema>() -> Vec<String> {
+    let schema = A::json_schema(&mut SchemaGenerator::default());
+    let properties = schema.get("properties").and_then(Value::as_object);
+    properties
+        .map(|fields| fields.keys().cloned().collect())
+        .unwrap_or_default()
 }
 
 fn owned(texts: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {

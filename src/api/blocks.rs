@@ -76,6 +76,12 @@ macro_rules! kinds {
             vec![$(BlockRules::of_block::<$Block, $Account>($name)),*]
         }
 
+        /// What each block asks of the `spec.requests` of a RealtimeToken.
+        #[must_use]
+        pub fn request_rules() -> Vec<BlockRules> {
+            vec![$(BlockRules::of_requests::<$Block, $Account>($name)),*]
+        }
+
         /// What each account asks of the `spec` of a ClusterRealtimeProvider.
         #[must_use]
         pub fn account_rules() -> Vec<BlockRules> {

@@ -20,7 +20,7 @@ pub struct Daily {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub user_name: Option<String>,
-    /// The user's id in Daily's logs.
+    /// The user's id in Daily's logs. The subject of a request takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 36))]
     pub user_id: Option<String>,

@@ -27,7 +27,7 @@ pub struct ElevenLabs {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub agent_id: Option<String>,
-    /// Name of the participant (ConversationToken only).
+    /// Name of the participant (ConversationToken only). The subject of a request takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub participant_name: Option<String>,

@@ -11,7 +11,7 @@ use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct IceServers {
-    /// Who uses them, as a coturn's log names them. Coturn only.
+    /// Who uses them, as a coturn's log names them. Coturn only. The subject of a request takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     #[x_kube(validation = Rule::new("self.matches('^[!-9;-~]+$')").message("iceServers.user: ASCII letters, digits and punctuation but ':', no spaces"))]
@@ -41,7 +41,7 @@ impl ProviderBlock for IceServers {
         ],
         origins: &["https://rtc.live.cloudflare.com", "https://api.twilio.com"],
         subject: Some(
-            "`user` of kind `Coturn`, without `:`; with Cloudflare `customIdentifier`, which its analytics have; Twilio has no place for it",
+            "`user` of kind `Coturn`, which takes no `:`, and `customIdentifier` of the request to Cloudflare; Twilio has no place for it",
         ),
         ..Facts::DEFAULT
     };

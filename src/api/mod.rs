@@ -45,7 +45,7 @@ pub use assemblyai::{AssemblyAi, AssemblyAiAccount, AssemblyAiKind, AssemblyAiRe
 pub use azure_openai::{AzureOpenAi, AzureOpenAiAccount, Entra};
 pub use azure_speech::{AzureSpeech, AzureSpeechAccount};
 pub use block_rules::{BlockRules, exchange_message, one_block_message};
-pub use blocks::{Accounts, Blocks, PROVIDER_FIELDS, PROVIDER_SUMMARIES, account_rules, block_rules};
+pub use blocks::{Accounts, Blocks, PROVIDER_FIELDS, PROVIDER_SUMMARIES, account_rules, block_rules, request_rules};
 pub(crate) use blocks::{every_provider, facts_by_field};
 pub use cartesia::{Cartesia, CartesiaAccount, CartesiaGrants};
 pub use cluster_realtime_provider::{
@@ -90,6 +90,9 @@ pub const GROUP: &str = "realtime-token.dev";
 
 /// Annotation on a RealtimeToken: a new value asks for a new token now, whatever the schedule says.
 pub const RENEW_REQUESTED_AT: &str = "realtime-token.dev/renew-requested-at";
+
+/// The life to ask for, in seconds, where the provider lets us choose and the spec doesn't.
+pub(crate) const DEFAULT_EXPIRATION: i64 = 1800;
 
 /// Both CRDs, as `crds/` holds them.
 ///

@@ -27,7 +27,8 @@ pub struct OpenAi {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "session")]
     pub session: Option<serde_json::Map<String, serde_json::Value>>,
-    /// Sent as `OpenAI-Safety-Identifier`: a stable identifier of the end user that reveals nothing about them.
+    /// Sent as `OpenAI-Safety-Identifier`: a stable identifier of the end user that reveals nothing about them. The
+    /// subject of a request takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     #[x_kube(validation = Rule::new(rules::HEADER).message(rules::HEADER_MESSAGE))]

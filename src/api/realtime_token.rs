@@ -25,6 +25,7 @@ use super::{Blocks, Credentials, Renewal, Requests, SecretName, Target};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Secret", type_ = "string", json_path = ".status.secretRef.name", priority = "1"),
     printcolumn(name = "Fresh", type_ = "string", json_path = ".status.conditions[?(@.type=='FreshnessGuaranteed')].status", priority = "1"),
+    printcolumn(name = "Serving", type_ = "string", json_path = ".status.conditions[?(@.type=='Serving')].status", priority = "1"),
     printcolumn(name = "Renewing", type_ = "string", json_path = ".status.conditions[?(@.type=='Renewing')].reason", priority = "1"),
     printcolumn(name = "Failures", type_ = "integer", json_path = ".status.failedMintAttempts", priority = "1"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = "1"),
@@ -56,7 +57,7 @@ pub struct RealtimeTokenSpec {
     /// The Secret to write.
     #[serde(default)]
     pub target: Target,
-    /// Mint nothing while true. The Secret stays, and its token runs out.
+    /// Mint nothing and hand out nothing while true. The Secret stays, and its token runs out.
     #[serde(default)]
     pub suspend: bool,
 }
@@ -68,14 +69,14 @@ pub struct RealtimeTokenStatus {
     /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Renewing, FreshnessGuaranteed.
+    /// Ready, Renewing, FreshnessGuaranteed, and with `spec.requests` Serving.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
     /// The provider's name as in token.json.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
-    /// The Secret that holds the token.
+    /// The Secret that holds the token, or where to ask for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretName>,
     /// When the token was asked for, by the cluster's clock.

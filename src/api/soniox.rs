@@ -16,7 +16,7 @@ pub struct Soniox {
     /// The key opens one stream only. Such a key doesn't suit a shared Secret.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub single_use: bool,
-    /// Names the client in Soniox' logs.
+    /// Names the client in Soniox' logs. The subject of a request takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub client_reference_id: Option<String>,

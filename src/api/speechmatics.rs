@@ -15,6 +15,7 @@ pub struct Speechmatics {
     #[serde(default)]
     pub kind: SpeechmaticsKind,
     /// Binds the key to the jobs of one client. Required for kind Batch, ignored by Speechmatics for Realtime.
+    /// The subject of a request takes its place for kind Batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub client_ref: Option<String>,

@@ -15,14 +15,16 @@ pub const CONNECTION_KEYS: [&str; 2] = ["request-url", "request-ca.crt"];
 /// The Secret that holds the token.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.content != 'Connection' || !has(self.template) || !has(self.template.data) || size(self.template.data) == 0")
+    .message("target.template.data is rendered with a token, and with content Connection the Secret holds none; remove it, or set content to Token"))]
 pub struct Target {
     /// Name of the Secret. Default: the name of the RealtimeToken. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new(rules::NAME).message(rules::NAME_MESSAGE))]
     pub name: Option<String>,
-    /// What the Secret holds: `Token`, or with `Connection` only where to ask for tokens on request: nothing is minted on a
-    /// schedule then.
+    /// What the Secret holds: `Token`, or with `Connection` only where to ask for tokens on request, for which
+    /// `spec.requests` must be set. Nothing is minted on a schedule then, and `renewal` has no effect.
     #[serde(default)]
     pub content: TargetContent,
     /// What becomes of the Secret when the RealtimeToken is deleted.
@@ -74,7 +76,7 @@ pub struct Template {
     #[x_kube(validation = Rule::new("self.all(k, k.matches('^[-._a-zA-Z0-9]{1,253}$') && k != '.' && !k.startsWith('..'))")
         .message("target.template.data: a key of a Secret has letters, digits, '-', '_' and '.', and does not begin with '..'"))]
     #[x_kube(validation = Rule::new(format!("self.all(k, !(k in {}))", own_keys_in_cel()))
-        .message("target.template.data: token.json, token, expires-at and provider are the operator's own keys"))]
+        .message("target.template.data: token.json, token, expires-at, provider, request-url and request-ca.crt are the operator's own keys"))]
     pub data: BTreeMap<String, String>,
 }
 
@@ -109,7 +111,8 @@ pub struct SecretName {
 }
 
 fn own_keys_in_cel() -> String {
-    format!("['{}']", OWN_KEYS.join("', '"))
+    let keys = [&OWN_KEYS[..], &CONNECTION_KEYS].concat();
+    format!("['{}']", keys.join("', '"))
 }
 
 fn string_map(value: serde_json::Value, max: u32) -> schemars::Schema {

@@ -16,7 +16,7 @@ use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
     .message(Twilio::VOICE_IDENTITY))]
 pub struct Twilio {
     /// Who the token is for. With `voice` it has no spaces, no control characters and none of `"#%<>[]\^{|}` and the
-    /// backtick.
+    /// backtick. The subject of a request takes its place.
     #[schemars(length(min = 1, max = 121))]
     pub identity: String,
     /// Programmable Voice.

@@ -13,6 +13,7 @@ pub mod lease;
 mod merged;
 mod missing_key;
 mod refusal;
+pub(crate) mod review;
 mod secret_meta;
 pub(crate) mod served;
 pub(crate) mod service_account;

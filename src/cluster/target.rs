@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::target_cache::TargetCache;
 use super::{ClusterError, Name, SecretMeta, bounded, write};
+use crate::api::TargetContent;
 use crate::token::secret::{self, Content, SecretMetadata, SecretView, annotations, annotations::MANAGER};
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -51,8 +52,9 @@ impl Targets {
         owner: Option<OwnerReference>,
     ) -> Result<Arc<SecretView>, ClusterError> {
         let mut all = content.annotations;
-        all.extend(desired.annotations.clone());
-        all.insert(annotations::METADATA_HASH.to_owned(), desired.hash.clone());
+        all.extend(desired.all_annotations());
+        let mut data = content.data;
+        data.extend(desired.connection.clone());
         let secret = Secret {
             metadata: ObjectMeta {
                 name: Some(name.name.clone()),
@@ -62,7 +64,7 @@ impl Targets {
                 owner_references: owner.map(|owner| vec![owner]),
                 ..ObjectMeta::default()
             },
-            data: Some(content.data),
+            data: Some(data),
             type_: Some("Opaque".to_owned()),
             ..Secret::default()
         };
@@ -83,7 +85,12 @@ impl Targets {
             false => None,
         };
         let seen = taken_over.as_deref().unwrap_or(seen);
-        let sometimes = [annotations::RENEW_REQUEST, annotations::FURTHER_KEYS].map(str::to_owned);
+        let sometimes = [
+            annotations::RENEW_REQUEST,
+            annotations::FURTHER_KEYS,
+            annotations::CONTENT,
+        ]
+        .map(str::to_owned);
         let data = replacing(seen.stale_keys(&content.data), &content.data);
         let annotations = replacing(sometimes, &content.annotations);
         let patch = json!({"metadata": precondition(seen, json!({"annotations": annotations})), "data": data});
@@ -103,7 +110,8 @@ impl Targets {
         self.patch(name, APPLY_PATCH, "force=true&", &secret).await
     }
 
-    /// Brings labels, annotations and owner up to date; the data stays. Errors are those of [`Self::update`].
+    /// Brings labels, annotations, owner and connection up to date. A token stays as it is, unless the Secret is to hold
+    /// none. Errors are those of [`Self::update`].
     pub(crate) async fn relabel(
         &self,
         name: &Name,
@@ -114,17 +122,45 @@ impl Targets {
     ) -> Result<Arc<SecretView>, ClusterError> {
         // Only managedFields say what a former template put there, and the cache does not keep them.
         let live = self.get(name).await?.ok_or(ClusterError::NotFound)?;
-        let mut annotations = desired.annotations.clone();
-        annotations.insert(annotations::METADATA_HASH.to_owned(), desired.hash.clone());
+        let freed = self.free_keys(name, seen, &live, desired).await?;
+        let seen = freed.as_deref().unwrap_or(seen);
+        let mut annotations = desired.all_annotations();
         annotations.extend(renewal_time.map(|time| (annotations::RENEWAL_TIME.to_owned(), time)));
         let labels = replacing(secret::owned_metadata(&live, "f:labels"), &desired.labels);
         let mut former = secret::owned_metadata(&live, "f:annotations");
         former.retain(|key| !key.starts_with("realtime-token.dev/")); // these are of the token
+        if desired.content == TargetContent::Connection {
+            former.extend(annotations::OF_TOKEN.map(str::to_owned));
+        }
         let annotations = replacing(former, &annotations);
         let owners = secret::owners(live.owner_references.as_deref().unwrap_or_default(), owner);
         let changes = json!({"labels": labels, "annotations": annotations, "ownerReferences": owners});
-        let patch = json!({"metadata": precondition(seen, changes)});
+        let mut patch = json!({"metadata": precondition(seen, changes)});
+        let obsolete = seen.obsolete_keys(desired.content, &desired.connection);
+        let data = replacing(obsolete, &desired.connection);
+        if !data.is_empty() {
+            patch["data"] = Value::Object(data);
+        }
         self.patch(name, MERGE_PATCH, "", &patch).await
+    }
+
+    /// Removes the keys of the connection that another writer has written: a merge patch that finds the value that it
+    /// brings leaves them the other's, and they would count as edited for ever. Not by a forced apply, which would remove
+    /// the keys of a token that an earlier one has applied.
+    async fn free_keys(
+        &self,
+        name: &Name,
+        seen: &SecretView,
+        live: &ObjectMeta,
+        desired: &SecretMetadata,
+    ) -> Result<Option<Arc<SecretView>>, ClusterError> {
+        let foreign = secret::foreign_keys(live, desired.connection.keys());
+        if foreign.is_empty() {
+            return Ok(None);
+        }
+        let data = replacing::<Value>(foreign, &BTreeMap::new());
+        let patch = json!({"metadata": precondition(seen, json!({})), "data": data});
+        self.patch(name, MERGE_PATCH, "", &patch).await.map(Some)
     }
 
     /// Applies an event of the watch on the operator's Secrets. Returns the RealtimeTokens whose Secret is now another

@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use kube::Client;
 use kube::runtime::reflector::ObjectRef;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 use super::lifecycles::Lifecycles;
+use crate::api::RealtimeToken;
 use crate::cluster::events::Events;
 use crate::cluster::target::Targets;
 use crate::cluster::{Cached, Name};
 use crate::issuer::{Issuer, Surroundings};
 use crate::metrics::Metrics;
+use crate::token::Connection;
+use crate::token::secret::RequestsEndpoint;
 
 pub(crate) struct Context {
     pub(crate) client: Client,
@@ -25,6 +28,8 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<Metrics>,
     /// Mints under way.
     pub(crate) tasks: TaskTracker,
+    /// Where tokens on request are asked for; `None` if this installation hands out none.
+    pub(super) connection: Option<watch::Receiver<Option<Connection>>>,
     pub(super) nudges: mpsc::UnboundedSender<ObjectRef<Cached>>,
 }
 
@@ -33,6 +38,17 @@ impl Context {
     pub(crate) fn nudge(&self, name: &Name) {
         // Fails only after the controller has stopped, when it is no longer needed.
         let _ = self.nudges.send(ObjectRef::new(&name.name).within(&name.namespace));
+    }
+
+    /// Where tokens of this RealtimeToken are asked for on request, if its spec has them handed out.
+    pub(super) fn requests_endpoint(&self, token: &RealtimeToken) -> RequestsEndpoint {
+        match &self.connection {
+            Some(connection) if token.spec.requests.is_some() => {
+                let known = connection.borrow().clone();
+                known.map_or(RequestsEndpoint::Unknown, RequestsEndpoint::Known)
+            }
+            _ => RequestsEndpoint::NotEnabled,
+        }
     }
 
     /// Starts no more mints, and waits for those under way to end and for their tokens to be stored.

@@ -32,12 +32,14 @@ pub(super) async fn look<'a>(token: &'a RealtimeToken, name: Name, ctx: &Context
         Ok((resolved, inputs)) => (Some(resolved), Ok(inputs)),
         Err(blocked) => (None, Err(blocked)),
     };
-    let metadata = desired_metadata(&name.name, &token.spec.target);
+    let endpoint = ctx.requests_endpoint(token);
+    let metadata = desired_metadata(&name.name, &token.spec.target, endpoint.keys(token));
     let seen = Observation {
         token,
         prior: ctx.lifecycles.known_status(&name, token),
-        target: target_state(view.as_deref(), token, &name),
+        target: target_state(view.as_deref(), token, &name, &metadata),
         metadata_hash: metadata.hash.clone(),
+        endpoint,
         inputs,
         now: now(),
     };
@@ -54,15 +56,20 @@ pub(super) async fn look<'a>(token: &'a RealtimeToken, name: Name, ctx: &Context
 impl Look<'_> {
     /// Takes in the answer to a write of the Secret.
     pub(super) fn written(&mut self, view: Arc<SecretView>) {
-        self.seen.target = target_state(Some(&view), self.seen.token, &self.name);
+        self.seen.target = target_state(Some(&view), self.seen.token, &self.name, &self.metadata);
         self.view = Some(view);
     }
 }
 
-fn target_state(view: Option<&SecretView>, token: &RealtimeToken, name: &Name) -> TargetState {
+fn target_state(
+    view: Option<&SecretView>,
+    token: &RealtimeToken,
+    name: &Name,
+    desired: &SecretMetadata,
+) -> TargetState {
     let uid = token.metadata.uid.as_deref().unwrap_or_default();
     view.map_or(TargetState::Absent, |view| {
-        view.seen_by(&name.name, uid, &token.spec.target)
+        view.seen_by(&name.name, uid, &token.spec.target, &desired.connection)
     })
 }
 

@@ -20,7 +20,7 @@ use kube::Client;
 use kube::runtime::Controller;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{self, ObjectRef};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -34,6 +34,7 @@ use crate::health::Health;
 use crate::issuer::{Issuer, Surroundings};
 use crate::metrics::Metrics;
 use crate::mint::EndpointPolicy;
+use crate::token::Connection;
 
 /// How long mints under way may go on after the order to stop; well within a pod's 30 s.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -52,6 +53,8 @@ pub struct Options {
     pub pod_name: Option<String>,
     /// RealtimeTokens worked on at a time.
     pub concurrency: u16,
+    /// Where tokens on request are asked for, once that is known; `None` if this installation hands out none.
+    pub connection: Option<watch::Receiver<Option<Connection>>>,
     pub health: Arc<Health>,
     pub metrics: Arc<Metrics>,
 }
@@ -74,6 +77,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
         events: Events::new(options.client.clone(), options.pod_name),
         metrics: options.metrics,
         tasks: TaskTracker::new(),
+        connection: options.connection,
         nudges: nudges.clone(),
         client: options.client,
     });
@@ -91,6 +95,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
             wakes.namespaces(writers.namespaces),
             wakes.providers(writers.cluster_providers, changed_credentials),
             wakes.keys(changed_keys),
+            wakes.connection(),
             wakes.slots(),
             wakes.tidy_keys(),
             wakes.sweep_lifecycles(),
@@ -159,7 +164,7 @@ async fn reconcile_token(token: &Cached, ctx: &Arc<Context>) -> Result<Action, R
 /// readiness, and a restart would cure neither.
 async fn heartbeat(nudges: &mpsc::UnboundedSender<ObjectRef<Cached>>, health: &Health) {
     loop {
-        if health.is_starting() {
+        if health.waiting_for().is_some() {
             health.beat();
         }
         if nudges.send(ObjectRef::new(HEARTBEAT).within(HEARTBEAT)).is_err() {

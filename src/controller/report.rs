@@ -9,6 +9,7 @@ use crate::cluster::{ClusterError, status};
 use crate::providers::Provider;
 use crate::resolve::provider_of;
 use crate::token::lifecycle::{Situation, Step, Stored, WrittenStatus};
+use crate::token::report::provider::CredentialHealth;
 use crate::token::report::{Findings, TokenKind, new_failure, status as describe};
 use crate::token::{Event, Trigger};
 
@@ -41,6 +42,7 @@ async fn write_status(look: &mut Look<'_>, situation: &Situation, ctx: &Context)
             lifetime: provider.map(|provider| provider.lifetime()),
             asked: look.resolved.as_ref().map(|resolved| resolved.ask.expiration),
         },
+        health: health(look, ctx),
     });
     let prior = &look.seen.prior;
     if new == *prior {
@@ -61,6 +63,14 @@ async fn write_status(look: &mut Look<'_>, situation: &Situation, ctx: &Context)
     ctx.lifecycles
         .step(&look.name, uid, Event::StatusWritten(Box::new(written)));
     Ok(())
+}
+
+/// What is known of the credential that requests are answered with. Without `spec.requests` the RealtimeToken's own mints
+/// say all.
+fn health(look: &Look<'_>, ctx: &Context) -> Option<CredentialHealth> {
+    look.seen.token.spec.requests.as_ref()?;
+    let resolved = look.resolved.as_ref()?;
+    Some(ctx.issuer.budgets.health(&resolved.credential, look.seen.now))
 }
 
 /// Events for what people asked for or did. A routine renewal is none.

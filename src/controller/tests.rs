@@ -11,12 +11,14 @@ mod outages;
 mod people;
 mod providers_of_platform;
 mod refusals;
+mod requests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +32,7 @@ use crate::issuer::Issuer;
 use crate::metrics::Metrics;
 use crate::mint::EndpointPolicy;
 use crate::testing::{FakeApi, FakeProvider};
+use crate::token::Connection;
 use crate::token::secret::annotations;
 
 /// The namespace of the operator's own Secrets.
@@ -43,6 +46,8 @@ struct Fleet {
     provider: FakeProvider,
     /// The operator's process.
     process: Option<(JoinHandle<()>, CancellationToken)>,
+    /// What the operator knows of the server of tokens on request; `None` where there is none.
+    connection: Option<watch::Receiver<Option<Connection>>>,
     /// Of the process that was started last.
     metrics: Arc<Metrics>,
     issuer: Arc<Issuer>,
@@ -51,12 +56,18 @@ struct Fleet {
 impl Fleet {
     /// With tokens of this life, and the operator running.
     fn new(life: i64) -> Self {
+        Self::serving(life, None)
+    }
+
+    /// The same, with tokens on request.
+    fn serving(life: i64, connection: Option<watch::Receiver<Option<Connection>>>) -> Self {
         let (api, provider) = (FakeApi::new(), FakeProvider::new(SignedDuration::from_secs(life)));
         let mut fleet = Self {
             issuer: Issuer::with_fakes(&api, &provider),
             api,
             provider,
             process: None,
+            connection,
             metrics: Arc::new(Metrics::new(true)),
         };
         fleet.api.create(key_secret(NAMESPACE, "openai"));
@@ -82,6 +93,7 @@ impl Fleet {
             pod_name: None,
             concurrency: 8,
             health: Arc::new(Health::default()),
+            connection: self.connection.clone(),
             metrics: Arc::clone(&self.metrics),
         };
         let process = tokio::spawn(run(options, shutdown.clone()));
@@ -167,7 +179,8 @@ impl Fleet {
     fn assert_no_status_claims_too_much(&self) {
         for token in self.api.list("realtimetokens") {
             let (name, status) = (token["metadata"]["name"].as_str().unwrap(), &token["status"]);
-            if status["conditions"][0]["status"] != "True" {
+            let is_connection = token["spec"]["target"]["content"] == "Connection";
+            if status["conditions"][0]["status"] != "True" || is_connection {
                 continue;
             }
             let secret = self

@@ -18,13 +18,15 @@ use tokio::sync::{Notify, mpsc};
 use super::context::Context;
 use super::lifecycles::Lifecycles;
 use super::{providers, tokio_stream_of};
-use crate::api::{ClusterRealtimeProvider, Credentials};
+use crate::api::{ClusterRealtimeProvider, Credentials, RealtimeToken};
 use crate::clock::now;
 use crate::cluster::{Cached, Name, watch};
 use crate::health::Health;
 use crate::resolve::CredentialRef;
 
 const TIDY_EVERY: Duration = Duration::from_secs(10);
+/// The distance of two Secrets that are written for a new CA: 10,000 take less than four minutes.
+const CONNECTION_PACE: Duration = Duration::from_millis(20);
 
 /// What runs beside the reconciles of RealtimeTokens and wakes them.
 pub(super) struct Wake {
@@ -130,7 +132,9 @@ impl Wake {
         let reader = self.ctx.surroundings.cluster_providers.clone();
         let all = reader.clone();
         let operator_namespace = self.ctx.surroundings.operator_namespace.clone();
+        let (woken, requested) = (Arc::clone(&self.ctx), self.tokens.clone());
         let nudges = tokio_stream_of(changed_credentials).flat_map(move |key| {
+            wake(&woken, &requested, |token| may_be_requested_with(&key, token));
             let is_its = |provider: &ClusterRealtimeProvider| {
                 CredentialRef::of_provider(&operator_namespace, provider).as_ref() == Some(&key)
             };
@@ -160,6 +164,21 @@ impl Wake {
                 });
                 own || providers.iter().any(|provider| refers_to(token, &provider.name_any()))
             });
+        }
+    }
+
+    /// A new CA, or the first one, wakes the RealtimeTokens that tokens are requested of, at a bounded pace: the Secrets of
+    /// all of them are to be written, and old and new CA are trusted meanwhile.
+    pub(super) async fn connection(&self) {
+        let Some(mut connection) = self.ctx.connection.clone() else {
+            return;
+        };
+        while connection.changed().await.is_ok() {
+            let is_served = |token: &Cached| token.read().is_ok_and(|token| token.spec.requests.is_some());
+            for token in self.tokens.state_filter(is_served) {
+                self.ctx.nudge(&Name::of(&*token));
+                tokio::time::sleep(CONNECTION_PACE).await;
+            }
         }
     }
 
@@ -216,6 +235,16 @@ fn wake(ctx: &Context, tokens: &Store<Cached>, which: impl Fn(&Cached) -> bool) 
 fn refers_to(token: &Cached, provider: &str) -> bool {
     let reference = credentials(token).and_then(|credentials| credentials.provider_ref.as_ref());
     reference.is_some_and(|reference| reference.name == provider)
+}
+
+/// Whether tokens of this RealtimeToken may be requested, and minted with this credential then: the condition Serving
+/// says how that goes. Which credential a lent account has is known only when the RealtimeToken is looked at.
+fn may_be_requested_with(key: &CredentialRef, token: &Cached) -> bool {
+    let is_requested = |token: &RealtimeToken| {
+        let lent = token.spec.credentials.provider_ref.is_some();
+        token.spec.requests.is_some() && (lent || token.metadata.namespace.as_deref() == Some(key.namespace()))
+    };
+    token.read().is_ok_and(is_requested)
 }
 
 /// None if the object can't be parsed.

@@ -1,4 +1,4 @@
-//! Writing the Secret: a token, or labels and owner alone.
+//! Writing the Secret: a token, or labels, owner and connection alone.
 
 use std::sync::Arc;
 
@@ -7,17 +7,20 @@ use kube::Resource;
 
 use super::context::Context;
 use super::look::Look;
-use crate::api::{DeletionPolicy, RealtimeToken, Reason};
+use crate::api::{DeletionPolicy, RealtimeToken, Reason, TargetContent};
 use crate::clock::now;
 use crate::cluster::{ClusterError, Name, Refusal};
 use crate::mint::scrubbed;
 use crate::token::Blocked;
 use crate::token::lifecycle::{Order, StoreOrder, WriteEnd};
-use crate::token::secret::{SecretView, TargetState, content};
+use crate::token::secret::{Content, SecretView, TargetState, content};
 
 /// Instead of a refusal that quotes the token.
 const WITHHELD: &str =
     "the refusal quotes the Secret's data and is withheld here; look into the admission webhook's own log";
+
+/// What happens after a token could not be written.
+const TOKEN_IS_KEPT: &str = "The token is kept and will be written once the API server accepts it";
 
 /// Writes the Secret once, and takes in the answer.
 pub(super) async fn write(look: &mut Look<'_>, order: &Order, ctx: &Context) -> WriteEnd {
@@ -25,14 +28,7 @@ pub(super) async fn write(look: &mut Look<'_>, order: &Order, ctx: &Context) -> 
         Order::Store(order) => store(look, order, ctx).await,
         Order::Relabel { renewal_time, .. } => {
             let time = renewal_time.map(|time| time.to_string());
-            let owner = owner(look.seen.token);
-            match &look.view {
-                Some(view) => {
-                    let relabelled = ctx.targets.relabel(&look.secret, view, &look.metadata, time, owner);
-                    relabelled.await.map_err(|error| failed(&look.secret, error))
-                }
-                None => Err(WriteEnd::Outdated),
-            }
+            relabel(look, time, ctx).await
         }
     };
     look.seen.now = now();
@@ -52,6 +48,22 @@ pub(super) async fn write(look: &mut Look<'_>, order: &Order, ctx: &Context) -> 
     }
 }
 
+async fn relabel(look: &Look<'_>, renewal_time: Option<String>, ctx: &Context) -> Result<Arc<SecretView>, WriteEnd> {
+    let (secret, metadata, owner) = (&look.secret, &look.metadata, owner(look.seen.token));
+    let written = match &look.view {
+        Some(view) => ctx.targets.relabel(secret, view, metadata, renewal_time, owner).await,
+        None if metadata.content == TargetContent::Connection => {
+            ctx.targets.create(secret, Content::none(), metadata, owner).await
+        }
+        None => return Err(WriteEnd::Outdated),
+    };
+    let then = match metadata.content {
+        TargetContent::Token => TOKEN_IS_KEPT,
+        TargetContent::Connection => "It will be written once the API server accepts it",
+    };
+    written.map_err(|error| failed(secret, error, then))
+}
+
 async fn store(look: &Look<'_>, order: &StoreOrder, ctx: &Context) -> Result<Arc<SecretView>, WriteEnd> {
     let target = &look.seen.token.spec.target;
     let render = || content::content(&order.token, order.revision, order.renewal_time, target);
@@ -67,7 +79,7 @@ async fn store(look: &Look<'_>, order: &StoreOrder, ctx: &Context) -> Result<Arc
     };
     let view = answer.map_err(|error| {
         let quotes = |message: &str| render().is_ok_and(|content| content.quoted_in(message));
-        failed(&look.secret, withhold(error, quotes))
+        failed(&look.secret, withhold(error, quotes), TOKEN_IS_KEPT)
     })?;
     let minted = &order.token.minted;
     tracing::info!(
@@ -104,8 +116,8 @@ fn owner(token: &RealtimeToken) -> Option<OwnerReference> {
     }
 }
 
-fn failed(secret: &Name, error: ClusterError) -> WriteEnd {
-    let kept = "The token is kept and will be written once the API server accepts it";
+/// `then` says what happens next.
+fn failed(secret: &Name, error: ClusterError, then: &str) -> WriteEnd {
     match error {
         ClusterError::Conflict | ClusterError::NotFound => WriteEnd::Outdated,
         ClusterError::Refused { code, message, why, .. } => {
@@ -113,7 +125,7 @@ fn failed(secret: &Name, error: ClusterError) -> WriteEnd {
             let (reason, hint) = cure(secret, why);
             WriteEnd::Refused {
                 reason,
-                message: format!("Secret {secret} can't be written ({code}): {message}{hint}. {kept}"),
+                message: format!("Secret {secret} can't be written ({code}): {message}{hint}. {then}"),
             }
         }
         error @ (ClusterError::Timeout(_) | ClusterError::Unavailable(_)) => {
@@ -125,7 +137,7 @@ fn failed(secret: &Name, error: ClusterError) -> WriteEnd {
                 false => "",
             };
             WriteEnd::Unavailable {
-                message: format!("Secret {secret} can't be written: {problem}{hint}. {kept}"),
+                message: format!("Secret {secret} can't be written: {problem}{hint}. {then}"),
             }
         }
     }

@@ -14,7 +14,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
 use prometheus_client::metrics::MetricType;
 
-use crate::api::{ConditionType, RealtimeToken, Reason};
+use crate::api::{ConditionType, RealtimeToken, Reason, TargetContent};
 use crate::clock::now;
 use crate::cluster::Cached;
 use crate::resolve::provider_of;
@@ -152,6 +152,8 @@ impl<'a> Sample<'a> {
             let left = until.duration_since(now);
             left.is_positive() && left >= floor
         });
+        // Nothing in the Secret runs out.
+        let enough_left = enough_left || token.spec.target.content == TargetContent::Connection;
         let condition = |type_: ConditionType| {
             let mut all = status?.conditions.iter();
             all.find(|condition| condition.type_ == type_.as_str())

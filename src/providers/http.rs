@@ -182,7 +182,7 @@ impl Provider for Http {
     fn single_use(&self) -> Option<&'static str> {
         (self.account.reuse == Some(HttpReuse::Single)).then_some(
             "http.reuse says that a token starts one session: the first reader of the Secret uses it up, and the next \
-             one comes with the renewal",
+             one comes with the renewal. Let each session ask for a token of its own (spec.requests)",
         )
     }
 

@@ -23,7 +23,7 @@ impl Provider for OpenAi {
         // The second session is refused with 401 `ephemeral_token_already_used`, inside the life of the secret.
         (self.account.reuse.unwrap_or_default() == OpenAiReuse::Single).then_some(
             "OpenAI refuses the second session with a client secret, as reported since August 2026: the first reader of \
-             the Secret uses it up. Mint one for each session instead; where your account or gateway allows several, set \
+             the Secret uses it up. Let each session ask for a token of its own (spec.requests); where your account or gateway allows several, set \
              openai.reuse to Multiple",
         )
     }

@@ -23,7 +23,8 @@ impl Provider for Twilio {
 
     fn one_reader(&self) -> Option<&'static str> {
         Some(
-            "twilio.identity: all readers of this token are one identity to Twilio: a call to it rings with each of them",
+            "twilio.identity: all readers of this token are one identity to Twilio: a call to it rings with each of them; \
+             let each user ask for a token of their own (spec.requests)",
         )
     }
 

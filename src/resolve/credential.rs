@@ -60,6 +60,14 @@ impl CredentialRef {
         )
     }
 
+    /// Where its Secret or ServiceAccount is.
+    pub(crate) fn namespace(&self) -> &str {
+        match self {
+            Self::Key(key) => &key.namespace,
+            Self::Identity(identity) => &identity.namespace,
+        }
+    }
+
     /// What there is of it before the first mint, for the status of a ClusterRealtimeProvider.
     pub(crate) fn found(&self) -> String {
         match self {

@@ -51,6 +51,7 @@ pub(crate) struct FakeProvider(Arc<Mutex<State>>);
 
 struct State {
     life: SignedDuration,
+    latency: Duration,
     calls: Vec<MintCall>,
     tokens: usize,
     planned: BTreeMap<usize, MintFault>,
@@ -67,6 +68,7 @@ impl FakeProvider {
     pub(crate) fn new(life: SignedDuration) -> Self {
         Self(Arc::new(Mutex::new(State {
             life,
+            latency: LATENCY,
             calls: Vec::new(),
             tokens: 0,
             planned: BTreeMap::new(),
@@ -91,6 +93,11 @@ impl FakeProvider {
     /// Has every mint of some fail until [`Self::recover`].
     pub(crate) fn fail_where(&self, fault: MintFault, which: impl Fn(&MintCall) -> bool + Send + 'static) {
         self.0.lock().always = Some((Box::new(which), fault));
+    }
+
+    /// Has every mint take so long.
+    pub(crate) fn slow(&self, latency: Duration) {
+        self.0.lock().latency = latency;
     }
 
     /// No more faults.
@@ -132,7 +139,8 @@ impl FakeProvider {
 
     async fn answer(&self, ask: &Ask, credential: &Credential, now: Timestamp) -> Result<Minted, MintError> {
         let (number, fault) = self.record(ask, credential, now);
-        tokio::time::sleep(LATENCY).await;
+        let latency = self.0.lock().latency;
+        tokio::time::sleep(latency).await;
         let message = || format!("the fake provider is to fail mint {number}");
         match fault {
             None => Ok(self.minted(number, ask, now)),

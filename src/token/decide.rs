@@ -4,9 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::backoff::{WriteFailures, WriteInputs};
 use super::lifecycle::Repeats;
-use super::secret::{Issued, Stored, TargetState};
+use super::secret::{Issued, RequestsEndpoint, Stored, TargetState};
 use super::{Blocked, Lifecycle, MintInputs, Observation, UnstoredToken};
-use crate::api::Reason;
+use crate::api::{Reason, TargetContent};
 
 /// The smallest distance between two mints of one RealtimeToken, whatever the inputs.
 pub(crate) const MIN_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
@@ -36,7 +36,8 @@ pub(crate) enum Decision {
     Mint(Trigger),
     /// Write the token in memory.
     Store(Trigger),
-    /// Write the Secret's labels, annotations and owner; its data stays.
+    /// Write the Secret's labels, annotations, owner and connection; a token in it stays. Creates a Secret that is to hold
+    /// no token.
     Relabel,
     /// Nothing until a user changes something.
     Blocked(Blocked),
@@ -58,6 +59,8 @@ pub(crate) enum WaitReason {
         next: Timestamp,
     },
     Suspended,
+    /// The serving certificate has not been read or made yet.
+    EndpointUnknown,
 }
 
 /// The target as the checks see it.
@@ -81,8 +84,11 @@ const CHECKS: [(Trigger, Check); 7] = [
     (Trigger::SecretDeleted, |it| it.stored.is_none()),
     // Before the data is looked at: a key that a changed spec adds is missing and is no edit.
     (Trigger::SpecChanged, |it| {
-        it.issued
-            .is_some_and(|issued| issued.inputs.fingerprint != it.inputs.fingerprint)
+        let held_no_token = |stored: &Stored| stored.content == TargetContent::Connection;
+        it.stored.is_some_and(held_no_token)
+            || it
+                .issued
+                .is_some_and(|issued| issued.inputs.fingerprint != it.inputs.fingerprint)
     }),
     // Data or annotations are not as we wrote them.
     (Trigger::SecretEdited, |it| {
@@ -115,11 +121,42 @@ pub(crate) fn decide(seen: &Observation<'_>, state: &Lifecycle) -> Decision {
         Ok(inputs) => inputs,
         Err(blocked) => return Decision::Blocked(blocked.clone()),
     };
+    if seen.wants_connection() {
+        return connect(seen, state, inputs);
+    }
     match replacement(seen, state, inputs) {
         Some(trigger) => replace(seen, state, inputs, trigger),
         None if !has_desired_metadata(seen) => relabel(seen, state, inputs),
         None => wait(seen, due_at(seen, state).unwrap_or(seen.now), WaitReason::Fresh),
     }
+}
+
+/// The Secret is only to say where to ask: whatever is the matter, no token is minted.
+fn connect(seen: &Observation<'_>, state: &Lifecycle, inputs: &MintInputs) -> Decision {
+    match seen.endpoint {
+        RequestsEndpoint::NotEnabled => Decision::Blocked(not_enabled()),
+        RequestsEndpoint::Unknown => wait(seen, seen.now + MAX_WAIT, WaitReason::EndpointUnknown),
+        RequestsEndpoint::Known(_) if seen.holds_connection() && has_desired_metadata(seen) => {
+            wait(seen, seen.now + MAX_WAIT, WaitReason::Fresh)
+        }
+        RequestsEndpoint::Known(_) => relabel(seen, state, inputs),
+    }
+}
+
+pub(super) fn not_enabled() -> Blocked {
+    Blocked::new(
+        Reason::RequestsNotEnabled,
+        "this installation of the operator hands out no tokens on request: install its chart with requests.enabled=true \
+         (without the chart, start the operator with --requests-listen), or remove spec.requests and target.content",
+    )
+}
+
+pub(super) fn not_known() -> Blocked {
+    Blocked::new(
+        Reason::Pending,
+        "the certificate of the server of tokens on request has not been read or made yet; if this stays, see the \
+         operator's log",
+    )
 }
 
 fn secret_conflict(owner: &str) -> Blocked {
@@ -320,6 +357,9 @@ fn renewal_time(seen: &Observation<'_>) -> Option<Timestamp> {
 }
 
 fn has_desired_metadata(seen: &Observation<'_>) -> bool {
+    if seen.has_unknown_endpoint() {
+        return true; // which metadata is desired is not known
+    }
     match &seen.target {
         TargetState::Ours(stored) => {
             stored.metadata_hash.as_ref() == Some(&seen.metadata_hash) && stored.renewal_time == renewal_time(seen)

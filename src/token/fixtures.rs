@@ -7,7 +7,7 @@ use super::backoff::Failures;
 use super::schedule;
 use super::secret::{Issued, Stored, TargetState};
 use super::{MintInputs, Minted, UnstoredToken};
-use crate::api::{RealtimeToken, Reason, Renewal};
+use crate::api::{RealtimeToken, Reason, Renewal, TargetContent};
 
 pub(crate) const UID: &str = "6f0c3a5e-9d51-4f4e-8f57-3b0d6a4f1c11";
 
@@ -73,6 +73,7 @@ pub(crate) fn stored(issued_at: Timestamp, life: i64) -> Stored {
         uid: "s".into(),
         resource_version: "1".into(),
         issued: Some(issued(issued_at, life)),
+        content: TargetContent::Token,
         intact: true,
         metadata_hash: Some("desired".into()),
         renewal_time: Some(renewal(issued_at, life)),

@@ -98,6 +98,9 @@ impl Lifecycle {
         if echoed.is_some_and(|echoed| !at_least_as_new(version, &echoed)) {
             return Step::of(Effect::Wait(seen.now)); // a status that is compared with an old one would keep its fields
         }
+        if seen.wants_connection() {
+            (self.unstored, self.mint_failures) = (None, None); // no token is stored any more
+        }
         self.recognize_stored(seen);
         self.release_stored(seen.now);
         self.complete_restored(seen);
@@ -133,6 +136,8 @@ impl Lifecycle {
                 repeats.map(|repeats| Situation::MintFailing(repeats.changing(next)))
             }
             WaitReason::Suspended => Some(Situation::Suspended),
+            WaitReason::EndpointUnknown if seen.holds_connection() => None,
+            WaitReason::EndpointUnknown => Some(Situation::Blocked(decide::not_known())),
         };
         Step {
             situation,

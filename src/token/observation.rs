@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::schedule::{self, Schedule};
-use super::secret::{Issued, TargetState};
-use crate::api::{RealtimeToken, RealtimeTokenStatus, Reason};
+use super::secret::{Issued, RequestsEndpoint, TargetState};
+use crate::api::{RealtimeToken, RealtimeTokenStatus, Reason, TargetContent};
 
 /// What a token is minted from. A token minted from other inputs is replaced.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,8 +57,10 @@ pub(crate) struct Observation<'a> {
     pub(crate) prior: RealtimeTokenStatus,
     /// The Secret, as the watch and our own writes show it.
     pub(crate) target: TargetState,
-    /// Hash of the labels, annotations and owner that the Secret should have.
+    /// Hash of the labels, annotations, owner and connection that the Secret should have.
     pub(crate) metadata_hash: String,
+    /// Where tokens on request are asked for. Of no interest without `spec.requests`.
+    pub(crate) endpoint: RequestsEndpoint,
     /// What the token should be minted from, or why it can't be minted.
     pub(crate) inputs: Result<MintInputs, Blocked>,
     pub(crate) now: Timestamp,
@@ -68,6 +70,24 @@ impl Observation<'_> {
     /// The RealtimeToken's uid, from which jitter and backoff are drawn.
     pub(crate) fn uid(&self) -> &str {
         self.token.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    /// Whether the Secret is only to say where to ask for tokens, so that none is minted on a schedule.
+    pub(crate) fn wants_connection(&self) -> bool {
+        self.token.spec.target.content == TargetContent::Connection
+    }
+
+    /// Whether the Secret only says where to ask for tokens, and no other writer has changed that.
+    pub(crate) fn holds_connection(&self) -> bool {
+        match &self.target {
+            TargetState::Ours(stored) => stored.content == TargetContent::Connection && stored.intact,
+            TargetState::Absent | TargetState::Foreign(_) => false,
+        }
+    }
+
+    /// Whether it is not known yet where tokens on request are asked for: what the Secret says of it stays.
+    pub(crate) fn has_unknown_endpoint(&self) -> bool {
+        self.token.spec.requests.is_some() && self.endpoint == RequestsEndpoint::Unknown
     }
 
     pub(crate) fn issued(&self) -> Option<&Issued> {

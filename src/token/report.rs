@@ -1,18 +1,20 @@
 //! The status and conditions of a RealtimeToken, and which of them becomes a Warning event.
 
 pub(crate) mod provider;
+mod requests;
 
 use std::borrow::Cow;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use self::provider::CredentialHealth;
 use super::Observation;
 use super::backoff::Failures;
 use super::lifecycle::Situation;
 use super::schedule::Schedule;
 use super::secret::{Issued, TargetState};
-use crate::api::{ConditionType, Lifetime, RealtimeTokenStatus, Reason, Renewal, SecretName};
+use crate::api::{ConditionType, Lifetime, RealtimeTokenSpec, RealtimeTokenStatus, Reason, SecretName, TargetContent};
 use crate::clock::whole_second;
 
 /// By how much a life may fall short of what was asked for: whole seconds, and the clocks.
@@ -25,6 +27,8 @@ pub(crate) struct Findings<'a> {
     /// The provider's name, if the spec is valid.
     pub(crate) provider: Option<Cow<'static, str>>,
     pub(crate) kind: TokenKind,
+    /// What is known of the credential, where tokens are handed out on request.
+    pub(crate) health: Option<CredentialHealth>,
 }
 
 /// What tokens the provider gives, as far as the spec is valid.
@@ -46,21 +50,24 @@ pub(crate) fn status(findings: &Findings<'_>) -> RealtimeTokenStatus {
     let time = |at: Timestamp| Time(whole_second(at));
     let (failed_mint_attempts, failed_write_attempts, (last, next)) = failing(situation);
     let prior = &seen.prior;
+    let verdicts = [
+        (ConditionType::Ready, ready(findings, issued)),
+        (ConditionType::Renewing, renewing(findings, schedule)),
+        (
+            ConditionType::FreshnessGuaranteed,
+            freshness(&seen.token.spec, &findings.kind, schedule),
+        ),
+    ];
+    let conditions = verdicts.map(|(type_, verdict)| condition(seen, type_, verdict));
     RealtimeTokenStatus {
         observed_generation: seen.token.metadata.generation,
-        conditions: vec![
-            condition(seen, ConditionType::Ready, ready(findings, issued)),
-            condition(seen, ConditionType::Renewing, renewing(findings, schedule)),
-            condition(seen, ConditionType::FreshnessGuaranteed, {
-                freshness(&seen.token.spec.renewal, &findings.kind, schedule)
-            }),
-        ],
+        conditions: conditions.into_iter().chain(requests::serving(findings)).collect(),
         provider: findings
             .provider
             .clone()
             .map(Cow::into_owned)
             .or_else(|| prior.provider.clone()),
-        secret_ref: issued.map(|_| SecretName {
+        secret_ref: (issued.is_some() || seen.wants_connection() && seen.holds_connection()).then(|| SecretName {
             name: seen.token.target_name(),
         }),
         issued_at: issued.map(|issued| time(issued.issued_at)),
@@ -148,6 +155,9 @@ pub(crate) fn new_failure<'a>(prior: &RealtimeTokenStatus, current: &'a Realtime
 pub(crate) type Verdict = (&'static str, Reason, String);
 
 fn ready(findings: &Findings<'_>, issued: Option<&Issued>) -> Verdict {
+    if findings.seen.wants_connection() {
+        return requests::ready(findings, stuck(findings.situation));
+    }
     let name = findings.seen.token.target_name();
     let min = SignedDuration::from_secs(findings.seen.token.spec.renewal.min_remaining_seconds);
     if let Some(issued) = issued {
@@ -206,6 +216,7 @@ fn renewing(findings: &Findings<'_>, schedule: Option<Schedule>) -> Verdict {
     match (findings.situation, stuck(findings.situation)) {
         (Situation::Suspended, Some((reason, message))) => ("False", reason, message),
         (_, Some((reason, message))) => ("True", reason, message),
+        _ if findings.seen.wants_connection() => requests::renewing(),
         (Situation::Settled, None) => match schedule.map(|schedule| schedule.renewal_time) {
             Some(due) => (
                 "False",
@@ -219,9 +230,19 @@ fn renewing(findings: &Findings<'_>, schedule: Option<Schedule>) -> Verdict {
 }
 
 /// Whether every reader always has minRemainingSeconds left, as far as the life of the token decides that.
-pub(crate) fn freshness(renewal: &Renewal, kind: &TokenKind, schedule: Option<Schedule>) -> Verdict {
+pub(crate) fn freshness(spec: &RealtimeTokenSpec, kind: &TokenKind, schedule: Option<Schedule>) -> Verdict {
+    if spec.target.content == TargetContent::Connection {
+        return requests::freshness(spec.requests.as_ref());
+    }
+    let renewal = &spec.renewal;
     if let Some(message) = kind.single_use {
-        return ("False", Reason::SingleUseToken, message.to_owned());
+        let instead = match spec.requests {
+            Some(_) => {
+                "Requests get a token of their own each; if nothing reads the one in the Secret, set target.content to Connection"
+            }
+            None => "Or hand out one for each user: set spec.requests and target.content: Connection",
+        };
+        return ("False", Reason::SingleUseToken, format!("{message}. {instead}"));
     }
     match schedule {
         None => ("Unknown", Reason::Pending, "known once a token was issued".to_owned()),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::files;
 
 /// What each module may import of the crate. A folder and the file beside it are one module.
-const MAY_IMPORT: [(&str, &[&str]); 19] = [
+const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("api", &[]),
     ("admission", &["api"]),
     ("clock", &[]),
@@ -46,6 +46,12 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
         ],
     ),
     (
+        "requests",
+        &[
+            "api", "clock", "cluster", "health", "issuer", "metrics", "mint", "resolve", "token",
+        ],
+    ),
+    (
         "cli",
         &[
             "admission",
@@ -79,6 +85,7 @@ const RESERVED: [(&str, &[&str]); 5] = [
             "issuer",
             "leader",
             "mint",
+            "requests",
             "server",
         ],
     ),
@@ -92,6 +99,7 @@ const RESERVED: [(&str, &[&str]); 5] = [
             "issuer",
             "leader",
             "mint",
+            "requests",
             "server",
         ],
     ),

@@ -7,6 +7,7 @@ mod conformance;
 mod defaults;
 mod identities;
 mod immutable;
+mod requests;
 mod rules;
 
 use std::process::Command;

@@ -21,18 +21,18 @@ pub(super) fn of_ask(token: &RealtimeToken, ask: &Ask) -> Vec<String> {
 
 fn of_life(token: &RealtimeToken, ask: &Ask, life: Option<SignedDuration>) -> Vec<String> {
     let provider = ask.block.provider();
-    let renewal = &token.spec.renewal;
+    let spec = &token.spec;
     let issued_at = Timestamp::UNIX_EPOCH;
     let end = life.and_then(|life| issued_at.checked_add(life).ok());
     // The jitter, which the uid decides, has no part in the verdict.
-    let schedule = end.map(|end| plan(renewal, "", issued_at, end));
+    let schedule = end.map(|end| plan(&spec.renewal, "", issued_at, end));
     let mut warnings: Vec<String> = provider.one_reader().map(str::to_owned).into_iter().collect();
     let kind = TokenKind {
         single_use: provider.single_use(),
         lifetime: Some(provider.lifetime()),
         asked: Some(ask.expiration),
     };
-    if let ("False", reason, message) = freshness(renewal, &kind, schedule) {
+    if let ("False", reason, message) = freshness(spec, &kind, schedule) {
         let reason = reason.as_str();
         warnings.push(format!(
             "in a cluster FreshnessGuaranteed would be False ({reason}): {message}"

@@ -94,6 +94,8 @@ fn labels() -> SecretMetadata {
     SecretMetadata {
         labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
         annotations: BTreeMap::new(),
+        content: TargetContent::Token,
+        connection: BTreeMap::new(),
         hash: "m".to_owned(),
     }
 }

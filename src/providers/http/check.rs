@@ -6,7 +6,8 @@ use jiff::SignedDuration;
 
 use super::{KEY, KEY_ID, PASSWORD, USERNAME};
 use crate::api::{
-    Http, HttpAuthKind, HttpExpiryFrom, HttpFormat, HttpMethod, HttpRequest, HttpResponse, HttpTtl, OWN_KEYS,
+    CONNECTION_KEYS, Http, HttpAuthKind, HttpExpiryFrom, HttpFormat, HttpMethod, HttpRequest, HttpResponse, HttpTtl,
+    OWN_KEYS,
 };
 use crate::mint::InvalidBlock;
 use crate::mint::placeholder::{self, Placeholder, Text, check_params, plain_name, rehearse};
@@ -206,8 +207,11 @@ fn check_response(response: &HttpResponse) -> Result<(), InvalidBlock> {
         if key.is_empty() || key.len() > 253 || !key.chars().all(fits) {
             return refuse("outputs", "a key of a Secret has letters, digits, '-', '_' and '.'");
         }
-        if OWN_KEYS.contains(&key.as_str()) {
-            return refuse(&format!("outputs.{key}"), "every Secret has that key; take another");
+        if OWN_KEYS.contains(&key.as_str()) || CONNECTION_KEYS.contains(&key.as_str()) {
+            return refuse(
+                &format!("outputs.{key}"),
+                "that key of the Secret is the operator's own; take another",
+            );
         }
     }
     if response.expiry.is_empty() {

@@ -79,7 +79,7 @@ impl Follower {
         tracing::info!(secret = %self.secret.name(), %until, "serving certificate loaded");
         self.served.replace(loaded.key);
         self.metrics.serving_certificate_ends(until);
-        self.health.requests_wait_for("certificate", None);
+        self.health.certificate_waits_for(None);
         let connection = Some(Connection {
             url: self.address.url.clone(),
             ca_bundle: loaded.ca_bundle,
@@ -104,7 +104,7 @@ impl Follower {
     fn wait(&self, why: &str) {
         if self.connection.borrow().is_none() {
             let what = format!("a serving certificate: Secret {} {why}", self.secret.name());
-            self.health.requests_wait_for("certificate", Some(what));
+            self.health.certificate_waits_for(Some(what));
         }
     }
 }

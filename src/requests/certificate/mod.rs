@@ -16,6 +16,7 @@ mod served;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use jiff::SignedDuration;
 use kube::Client;
 use rustls::server::ResolvesServerCert;
@@ -84,7 +85,7 @@ impl Certificate {
         let (observed_sender, observed) = watch::channel(Observed::Unknown);
         let (connection_sender, connection) = watch::channel(None);
         let waiting = format!("Secret {} with the serving certificate", secret.name());
-        options.health.requests_wait_for("certificate", Some(waiting));
+        options.health.certificate_waits_for(Some(waiting));
         let follower = Follower {
             secret: Arc::clone(&secret),
             address: options.address,
@@ -113,6 +114,15 @@ impl Certificate {
     /// Where to ask and whom to trust, `None` until a certificate is loaded.
     pub fn connection(&self) -> watch::Receiver<Option<Connection>> {
         self.connection.clone()
+    }
+
+    /// Resolves once a certificate is loaded.
+    pub fn loaded(&self) -> BoxFuture<'static, ()> {
+        let mut connection = self.connection.clone();
+        Box::pin(async move {
+            // Fails only without a follower, which lives as long as the server.
+            let _ = connection.wait_for(Option::is_some).await;
+        })
     }
 
     /// Makes and renews the operator's own CA and certificate. For the leader; never ends.

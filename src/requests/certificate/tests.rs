@@ -144,7 +144,7 @@ async fn the_leader_makes_it_and_every_replica_serves_it() {
     let standby = replica(&api, own());
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(stored(&api).is_none(), "only the leader makes it");
-    let waiting = standby.health.waiting_for().unwrap();
+    let waiting = standby.health.unready().unwrap();
     assert!(
         waiting.contains("ops/rto-requests-tls") && waiting.contains("leader"),
         "{waiting}"
@@ -154,7 +154,7 @@ async fn the_leader_makes_it_and_every_replica_serves_it() {
     let leader = leader(&api);
     let bundle = standby.bundle(|_| true).await;
     assert_eq!(leader.bundle(|_| true).await, bundle);
-    assert_eq!(standby.health.waiting_for(), None);
+    assert_eq!(standby.health.unready(), None);
     let secret = stored(&api).unwrap();
     assert_eq!(secret["type"], "kubernetes.io/tls");
     assert_eq!(value(&secret, "ca.crt"), bundle);
@@ -202,11 +202,7 @@ async fn a_deleted_secret_is_made_anew_at_once() {
     let after = leader.bundle(|bundle| bundle != before).await;
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     assert!(trusts(&after, &leader.served().unwrap()));
-    assert_eq!(
-        leader.health.waiting_for(),
-        None,
-        "what was loaded was served meanwhile"
-    );
+    assert_eq!(leader.health.unready(), None, "what was loaded was served meanwhile");
 }
 
 #[tokio::test(start_paused = true)]
@@ -283,10 +279,10 @@ async fn a_secret_of_others_is_not_touched() {
     let leader = leader(&api);
     tokio::time::sleep(HOUR).await;
     assert_eq!(stored(&api), Some(before));
-    assert!(leader.health.waiting_for().is_some());
+    assert!(leader.health.unready().is_some());
     api.delete("secrets", NAMESPACE, SECRET);
     leader.bundle(|_| true).await;
-    assert_eq!(leader.health.waiting_for(), None);
+    assert_eq!(leader.health.unready(), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -319,7 +315,7 @@ async fn an_api_server_that_fails_is_asked_again() {
     api.go_away();
     tokio::time::sleep(HOUR).await;
     assert!(trusts(&bundle, &leader.served().unwrap()));
-    assert_eq!(leader.health.waiting_for(), None);
+    assert_eq!(leader.health.unready(), None);
     api.recover();
     api.delete("secrets", NAMESPACE, SECRET);
     leader.bundle(|now| now != bundle).await;
@@ -337,7 +333,7 @@ async fn a_secret_of_cert_manager_is_loaded_at_each_change_and_never_written() {
     let mut replica = replica(&api, given());
     replica.lead();
     tokio::time::sleep(HOUR).await;
-    let waiting = replica.health.waiting_for().unwrap();
+    let waiting = replica.health.unready().unwrap();
     assert!(waiting.contains("--requests-tls-secret"), "{waiting}");
 
     let mut data = made(SignedDuration::ZERO).data();
@@ -345,7 +341,7 @@ async fn a_secret_of_cert_manager_is_loaded_at_each_change_and_never_written() {
     api.create(object(&data));
     let bundle = replica.bundle(|_| true).await;
     let first = replica.served().unwrap();
-    assert_eq!(replica.health.waiting_for(), None);
+    assert_eq!(replica.health.unready(), None);
 
     // It may be made of two writes, and people may edit it.
     for wrong in [json!({"tls.key": STANDARD.encode("hello")}), json!({"tls.crt": null})] {

@@ -6,12 +6,14 @@ use super::*;
 use crate::api::{RealtimeTokenStatus, Renewal};
 use crate::token::backoff::{MintFailures, WriteFailures};
 use crate::token::fixtures::{UID, at, failures, inputs, issued, ours, realtime_token, renewal, stored, unstored};
-use crate::token::schedule;
+use crate::token::{Connection, schedule};
 
 /// What a reconcile sees and remembers, to be changed by each test.
 #[derive(Debug)]
 struct Sight {
     suspended: bool,
+    /// Where the Secret is to say where to ask, and no more: whether that is known.
+    connection: Option<bool>,
     target: TargetState,
     wanted: Result<(&'static str, &'static str, Option<&'static str>), Blocked>,
     mint_failures: Option<MintFailures>,
@@ -26,6 +28,7 @@ struct Sight {
 fn fresh() -> Sight {
     Sight {
         suspended: false,
+        connection: None,
         target: ours(stored(at(0), 1800)),
         wanted: Ok(("spec", "key", None)),
         mint_failures: None,
@@ -41,6 +44,10 @@ impl Sight {
     fn decide(&self) -> Decision {
         let mut token = realtime_token();
         token.spec.suspend = self.suspended;
+        if self.connection.is_some() {
+            token.spec.target.content = TargetContent::Connection;
+            token.spec.requests = serde_json::from_value(serde_json::json!({})).unwrap();
+        }
         let wanted = self.wanted.clone();
         let mut state = Lifecycle::default();
         state.mint_failures = self.mint_failures.clone().map(Box::new);
@@ -55,6 +62,14 @@ impl Sight {
             },
             target: self.target.clone(),
             metadata_hash: "desired".into(),
+            endpoint: match self.connection {
+                None => RequestsEndpoint::NotEnabled,
+                Some(false) => RequestsEndpoint::Unknown,
+                Some(true) => RequestsEndpoint::Known(Connection {
+                    url: "https://operator.svc".to_owned(),
+                    ca_bundle: None,
+                }),
+            },
             inputs: wanted.map(|(fingerprint, key, renew)| inputs(fingerprint, key, renew)),
             now: self.now,
         };

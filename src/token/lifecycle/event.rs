@@ -94,7 +94,7 @@ pub(crate) struct Pending {
 #[derive(Clone, Debug)]
 pub(crate) enum Order {
     Store(Box<StoreOrder>),
-    /// Labels, annotations and owner; the data stays.
+    /// Labels, annotations, owner and connection; a token stays.
     Relabel {
         renewal_time: Option<Timestamp>,
         /// Whether they were so before: another writer has changed them.

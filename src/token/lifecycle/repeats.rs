@@ -112,8 +112,12 @@ impl Repeats {
     /// What the status says while a repair waits.
     pub(super) fn undone<I>(&self, seen: &Observation<'_>, next: Timestamp) -> Failures<I> {
         let (name, at) = (seen.token.target_name(), whole_second(next));
+        let since = match seen.wants_connection() {
+            true => "",
+            false => " since its token was last renewed in its time",
+        };
         let message = format!(
-            "Secret {name} has been put right {} times since its token was last renewed in its time, and {}. Find out who \
+            "Secret {name} has been put right {} times{since}, and {}. Find out who \
              else writes it (kubectl get secret {name} -o yaml --show-managed-fields) and have them leave it alone. It is \
              put right again at {at}",
             self.repairs,

@@ -11,7 +11,7 @@ use crate::api::RealtimeTokenStatus;
 use crate::token::MintInputs;
 use crate::token::backoff::WriteFailures;
 use crate::token::fixtures::{UID, at, failures, inputs, ours, realtime_token, stored, unstored};
-use crate::token::secret::TargetState;
+use crate::token::secret::{RequestsEndpoint, TargetState};
 
 fn looked<'a>(token: &'a RealtimeToken, target: TargetState, inputs: Result<MintInputs, Blocked>) -> Observation<'a> {
     Observation {
@@ -19,6 +19,7 @@ fn looked<'a>(token: &'a RealtimeToken, target: TargetState, inputs: Result<Mint
         prior: RealtimeTokenStatus::default(),
         target,
         metadata_hash: "desired".into(),
+        endpoint: RequestsEndpoint::default(),
         inputs,
         now: at(60),
     }

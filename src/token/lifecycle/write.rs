@@ -114,10 +114,14 @@ impl Lifecycle {
         let latest = seen.now + MAX_WAIT;
         let due = seen.schedule().map(|schedule| schedule.renewal_time);
         let due = due.or_else(|| kept_renewal(seen, self)).filter(|due| *due > seen.now);
+        let all_the_same = match seen.wants_connection() {
+            true => "Tokens are handed out all the same",
+            false => "Tokens are renewed all the same",
+        };
         let message = format!(
             "an admission policy or webhook changes what the operator writes into Secret {}: {}. Exclude the Secrets of \
-             the operator from it (kubectl get mutatingadmissionpolicies,mutatingwebhookconfigurations). Tokens are renewed \
-             all the same, but changes to the Secret may be noticed late",
+             the operator from it (kubectl get mutatingadmissionpolicies,mutatingwebhookconfigurations). {all_the_same}, but \
+             changes to the Secret may be noticed late",
             seen.token.target_name(),
             what_is_wrong(seen)
         );

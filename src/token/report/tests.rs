@@ -1,13 +1,15 @@
 //! Statuses, and that they stand still while nothing changes.
 
+mod requests;
 mod stands_still;
 
 use super::*;
 use crate::api::{Limits, RealtimeToken};
-use crate::token::Blocked;
 use crate::token::fixtures::{at, inputs, realtime_token as token, stored};
 use crate::token::lifecycle::restored_failures;
+use crate::token::secret::RequestsEndpoint;
 use crate::token::secret::Stored;
+use crate::token::{Blocked, MintInputs};
 
 /// A Secret with a token asked for at 0.25 s that lives so many seconds from 0.
 fn ours(life: i64, revision: i64) -> TargetState {
@@ -45,6 +47,9 @@ struct Case {
     prior: RealtimeTokenStatus,
     target: TargetState,
     situation: Situation,
+    inputs: Result<MintInputs, Blocked>,
+    endpoint: RequestsEndpoint,
+    health: Option<CredentialHealth>,
     single_use: bool,
     lifetime: Lifetime,
     asked: i64,
@@ -58,6 +63,9 @@ fn fresh() -> Case {
         prior: RealtimeTokenStatus::default(),
         target: ours(1800, 1),
         situation: Situation::Settled,
+        inputs: Ok(inputs("spec", "key", None)),
+        endpoint: RequestsEndpoint::default(),
+        health: None,
         single_use: false,
         lifetime: Lifetime::Chosen(Limits::new("OpenAI client secrets", 10, 7200)),
         asked: 1800,
@@ -72,13 +80,15 @@ impl Case {
             prior: self.prior.clone(),
             target: self.target.clone(),
             metadata_hash: String::new(),
-            inputs: Ok(inputs("spec", "key", None)),
+            endpoint: self.endpoint.clone(),
+            inputs: self.inputs.clone(),
             now: self.now,
         };
         status(&Findings {
             seen: &seen,
             situation: &self.situation,
             provider: Some("openai".into()),
+            health: self.health.clone(),
             kind: TokenKind {
                 single_use: self.single_use.then_some(
                     "such a token serves one session: the first reader of the Secret uses it up. Mint one for each \

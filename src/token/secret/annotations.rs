@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::Issued;
+use crate::api::TargetContent;
 use crate::token::{MintInputs, UnstoredToken};
 
 /// Names this operator as the writer of a Secret.
@@ -37,6 +38,25 @@ pub(crate) const RENEW_REQUEST: &str = "realtime-token.dev/handled-renew-request
 
 /// The keys of the Secret that the provider fills beside [`OWN_KEYS`], separated by commas.
 pub(crate) const FURTHER_KEYS: &str = "realtime-token.dev/further-keys";
+
+/// What the Secret holds, if it is not a token.
+pub(crate) const CONTENT: &str = "realtime-token.dev/content";
+/// The value of [`CONTENT`] of a Secret that only says where to ask for tokens.
+pub(crate) const CONNECTION: &str = "Connection";
+
+/// The annotations that describe the token of a Secret.
+pub(crate) const OF_TOKEN: [&str; 10] = [
+    ISSUED_AT,
+    USABLE_UNTIL,
+    EXPIRES_AT,
+    RENEWAL_TIME,
+    REVISION,
+    SPEC_HASH,
+    CREDENTIAL_REVISION,
+    CONTENT_HASH,
+    RENEW_REQUEST,
+    FURTHER_KEYS,
+];
 
 /// The annotations of a Secret that holds this token. Labels and annotations of the template are not among them.
 pub(crate) fn of_token(
@@ -82,9 +102,20 @@ pub(super) fn issued(annotations: &BTreeMap<String, String>) -> Option<Issued> {
     })
 }
 
+/// What the Secret was written to hold.
+pub(super) fn content(annotations: &BTreeMap<String, String>) -> TargetContent {
+    match annotations.get(CONTENT).map(String::as_str) {
+        Some(CONNECTION) => TargetContent::Connection,
+        _ => TargetContent::Token,
+    }
+}
+
 /// The annotation of the token that is missing or can't be read, or that of the metadata; `None` if all are there.
 pub(super) fn damaged(annotations: &BTreeMap<String, String>) -> Option<&'static str> {
     let missing = |key: &&&str| !annotations.contains_key(**key);
+    if content(annotations) == TargetContent::Connection {
+        return Some(METADATA_HASH).filter(|key| !annotations.contains_key(*key));
+    }
     let unreadable = |key: &&&str| time(annotations, key).is_none();
     let times = [ISSUED_AT, USABLE_UNTIL, EXPIRES_AT, RENEWAL_TIME];
     let texts = [SPEC_HASH, CREDENTIAL_REVISION, METADATA_HASH];

@@ -26,6 +26,15 @@ pub(crate) struct Content {
 const QUOTATION: usize = 16;
 
 impl Content {
+    /// Of a Secret that holds no token.
+    pub(crate) const fn none() -> Self {
+        Self {
+            data: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            hash: String::new(),
+        }
+    }
+
     /// Whether a text quotes some of the data, plain or as base64: the refusal of an admission webhook may.
     pub(crate) fn quoted_in(&self, text: &str) -> bool {
         let plain = self.data.values().map(|value| value.0.clone());

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::annotations::MANAGER;
-use crate::api::OWN_KEYS;
+use crate::api::{CONNECTION_KEYS, OWN_KEYS};
 
 /// An entry of `managedFields`, reduced to the keys of `data`.
 #[derive(Debug, Default, Deserialize)]
@@ -43,6 +43,24 @@ pub(crate) fn owned_metadata(meta: &ObjectMeta, kind: &str) -> Vec<String> {
         .collect()
 }
 
+/// Those of these keys of `data` that other field managers own and ours doesn't.
+pub(crate) fn foreign_keys<'a>(meta: &ObjectMeta, keys: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let owns = |entry: &ManagedFieldsEntry, key: &str| {
+        let fields = entry.fields_v1.as_ref();
+        fields.is_some_and(|fields| fields.0["f:data"].get(format!("f:{key}")).is_some())
+    };
+    let is_foreign = |key: &&String| {
+        let mut owners = meta
+            .managed_fields
+            .iter()
+            .flatten()
+            .filter(|entry| owns(entry, key))
+            .peekable();
+        owners.peek().is_some() && !owners.any(is_ours)
+    };
+    keys.filter(is_foreign).cloned().collect()
+}
+
 /// How we write: patches, and applies where keys have another owner.
 const OPERATIONS: [&str; 2] = ["Update", "Apply"];
 
@@ -70,6 +88,6 @@ pub(super) fn owned_keys(fields: &[DataFields]) -> Vec<Cow<'static, str>> {
 
 /// Ten thousand Secrets have the same four keys: those are not copied.
 fn shared(key: &str) -> Cow<'static, str> {
-    let own = OWN_KEYS.into_iter().find(|own| *own == key);
+    let own = OWN_KEYS.into_iter().chain(CONNECTION_KEYS).find(|own| *own == key);
     own.map_or_else(|| Cow::Owned(key.to_owned()), Cow::Borrowed)
 }

@@ -1,7 +1,7 @@
 //! The target Secret, as far as it can be known without a client: what its metadata says, and what it should hold.
 //!
 //! `view` reads metadata (with `annotations` and `managed_fields`), `desired` says what the metadata should be,
-//! `content` renders a token (with `template`). Writing is `cluster::target`'s.
+//! `content` renders a token (with `template`), `connection` says where to ask for one. Writing is `cluster::target`'s.
 
 pub mod annotations;
 mod connection;
@@ -14,13 +14,15 @@ mod view;
 use jiff::Timestamp;
 
 pub use self::connection::Connection;
+pub(crate) use self::connection::RequestsEndpoint;
 pub use self::content::token_json;
 pub(crate) use self::content::{Content, content_hash, data};
 pub(crate) use self::desired::SecretMetadata;
 pub(crate) use self::desired::{desired_metadata, owners};
-pub(crate) use self::managed_fields::owned_metadata;
+pub(crate) use self::managed_fields::{foreign_keys, owned_metadata};
 pub(crate) use self::view::{Meta, SecretView};
 use super::MintInputs;
+use crate::api::TargetContent;
 
 /// The target Secret, as far as its metadata shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,9 +42,11 @@ pub(crate) struct Stored {
     pub(crate) resource_version: String,
     /// The token in it; `None` if the annotations are damaged.
     pub(crate) issued: Option<Issued>,
-    /// Whether every key of the data is still as we wrote it.
+    /// What it was written to hold.
+    pub(crate) content: TargetContent,
+    /// Whether every key of the data that its content has is still as we wrote it.
     pub(crate) intact: bool,
-    /// Hash of labels, annotations and owner as we last wrote them; `None` if one of them is damaged.
+    /// Hash of labels, annotations, owner and connection as we last wrote them; `None` if one of them is damaged.
     pub(crate) metadata_hash: Option<String>,
     /// The renewal time as we last wrote it.
     pub(crate) renewal_time: Option<Timestamp>,

@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use k8s_openapi::ByteString;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde::Deserialize;
 
 use super::annotations::{self, FURTHER_KEYS, MANAGED_BY, MANAGER, METADATA_HASH, NAME, RENEWAL_TIME};
 use super::managed_fields::{DataFields, owned_keys};
 use super::{Stored, TargetState};
-use crate::api::{DeletionPolicy, OWN_KEYS, Target};
+use crate::api::{CONNECTION_KEYS, DeletionPolicy, OWN_KEYS, Target, TargetContent};
 
 /// A Secret's metadata, reduced to what decisions need.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +56,7 @@ impl From<&Meta> for SecretView {
                 uid: meta.uid.clone(),
                 resource_version: meta.resource_version.clone(),
                 issued: annotations::issued(annotations),
+                content: annotations::content(annotations),
                 intact: true,
                 metadata_hash: annotations.get(METADATA_HASH).cloned(),
                 renewal_time: annotations::time(annotations, RENEWAL_TIME),
@@ -87,13 +89,29 @@ impl SecretView {
         &self.stored.uid
     }
 
-    /// Keys of `data` that we wrote and that are not among the new ones.
+    /// Keys of `data` that we wrote and that are not among the new ones, nor say where to ask for tokens.
     pub(crate) fn stale_keys<'a, V>(&'a self, new: &'a BTreeMap<String, V>) -> impl Iterator<Item = String> + 'a {
         self.owned_keys
             .iter()
             .flatten()
-            .filter(|key| !new.contains_key(key.as_ref()))
+            .filter(|key| !new.contains_key(key.as_ref()) && !CONNECTION_KEYS.contains(&key.as_ref()))
             .map(|key| key.clone().into_owned())
+    }
+
+    /// Keys of `data` that a Secret has no more that is to hold this content and this connection.
+    pub(crate) fn obsolete_keys(
+        &self,
+        content: TargetContent,
+        connection: &BTreeMap<String, ByteString>,
+    ) -> Vec<String> {
+        let owned = self.owned_keys.iter().flatten().map(AsRef::as_ref);
+        let obsolete: Vec<&str> = match content {
+            TargetContent::Token => owned.filter(|key| CONNECTION_KEYS.contains(key)).collect(),
+            // Also those that another writer has changed: no part of a token stays behind.
+            TargetContent::Connection => owned.chain(OWN_KEYS).chain(self.further_keys()).collect(),
+        };
+        let gone = obsolete.into_iter().filter(|key| !connection.contains_key(*key));
+        gone.map(str::to_owned).collect()
     }
 
     /// Whether one of these keys of `data` may stay another field manager's, or nobody's, after a patch that leaves its
@@ -111,7 +129,13 @@ impl SecretView {
     /// The Secret as one RealtimeToken sees it. It is ours if its controller is this very RealtimeToken, or if it has
     /// no controller, our label with this name, and our other label or our annotations: retained from a predecessor,
     /// restored, or robbed of its owner reference. The label `managed-by` is common, and policies rewrite it.
-    pub(crate) fn seen_by(&self, name: &str, uid: &str, target: &Target) -> TargetState {
+    pub(crate) fn seen_by(
+        &self,
+        name: &str,
+        uid: &str,
+        target: &Target,
+        connection: &BTreeMap<String, ByteString>,
+    ) -> TargetState {
         match (&self.controller, self.name_label.as_deref()) {
             (Some(owner), _) if owner.uid == uid => {}
             (Some(owner), _) if owner.kind == "RealtimeToken" && owner.name == name => {
@@ -129,11 +153,21 @@ impl SecretView {
         }
         let mut stored = self.stored.clone();
         let lost = self.lost_keys(target);
+        let lost_connection = self.not_owned(connection.keys().map(String::as_str));
         let metadata = self.damaged_metadata(name, target);
         stored.intact = lost.is_empty();
-        if !metadata.is_empty() {
+        if !metadata.is_empty() || !lost_connection.is_empty() {
             stored.metadata_hash = None;
         }
+        if target.content == TargetContent::Connection {
+            // A token that it still holds is none that anything depends on.
+            (stored.issued, stored.renewal_time) = (None, None);
+            stored.intact = lost_connection.is_empty() && stored.content == TargetContent::Connection;
+            if stored.content != TargetContent::Connection {
+                (stored.metadata_hash, stored.damage) = (None, None);
+            }
+        }
+        let lost = [lost, lost_connection].concat();
         let data = (!lost.is_empty()).then(|| format!("another writer has changed its data ({})", lost.join(", ")));
         let damage: Vec<String> = metadata.into_iter().chain(stored.damage).chain(data).collect();
         stored.damage = (!damage.is_empty()).then(|| damage.join("; "));
@@ -141,21 +175,33 @@ impl SecretView {
     }
 
     fn is_of_operator(&self) -> bool {
-        self.managed_by.as_deref() == Some(MANAGER) || self.stored.issued.is_some()
+        let is_described = self.stored.issued.is_some() || self.stored.content == TargetContent::Connection;
+        self.managed_by.as_deref() == Some(MANAGER) || is_described
     }
 
-    /// The keys of `data` that are no longer as we wrote them.
+    /// The keys of the token that are no longer as we wrote them.
     fn lost_keys<'a>(&'a self, target: &'a Target) -> Vec<&'a str> {
-        let Some(owned) = &self.owned_keys else {
+        if target.content == TargetContent::Connection {
             return Vec::new();
-        };
+        }
         let templated = target
             .template
             .iter()
             .flat_map(|template| template.data.keys().map(String::as_str));
-        let further = self.further_keys.iter().flat_map(|keys| keys.split(','));
-        let ours = OWN_KEYS.into_iter().chain(further).chain(templated);
-        ours.filter(|key| owned.iter().all(|own| own != key)).collect()
+        self.not_owned(OWN_KEYS.into_iter().chain(self.further_keys()).chain(templated))
+    }
+
+    /// The keys of the Secret that the provider fills beside [`OWN_KEYS`].
+    fn further_keys(&self) -> impl Iterator<Item = &str> {
+        self.further_keys.iter().flat_map(|keys| keys.split(','))
+    }
+
+    /// Those of these keys of `data` that are not as we wrote them, as far as the API server tracks that.
+    fn not_owned<'a>(&self, keys: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+        let Some(owned) = &self.owned_keys else {
+            return Vec::new();
+        };
+        keys.filter(|key| owned.iter().all(|own| own != key)).collect()
     }
 
     /// Which of our labels and the owner are not as we write them.

@@ -33,6 +33,8 @@ fn leaves_of(kind: Kind) -> Vec<Leaf> {
     found.retain(|leaf| leaf.path[0] != "namespaceSelector");
     // With rows of its own in `identities`.
     found.retain(|leaf| leaf.path.get(1).is_none_or(|second| second != "workloadIdentity"));
+    // With rows of its own in `requests`.
+    found.retain(|leaf| leaf.path.join(".") != "requests.overridable");
     // Two providers stand for all here; each has rows of its own in `conformance`.
     found.retain(|leaf| {
         let first = leaf.path[0].as_str();
@@ -55,6 +57,10 @@ fn home(kind: Kind, path: &str) -> Value {
             json!({"credentials": {"secretRef": null}})
         }
         "rateLimit.burst" => json!({"rateLimit": {"requestsPerMinute": 1}}),
+        "requests.rateLimit.burst" => json!({"requests": {"rateLimit": {"requestsPerMinute": 1}}}),
+        "requests.subjectRateLimit.burst" => json!({"requests": {"subjectRateLimit": {"requestsPerMinute": 1}}}),
+        "requests.ready" => json!({"requests": {"subject": "Optional"}}),
+        "target.content" => json!({"requests": {}}),
         _ => json!({}),
     };
     merge(&kind.spec(), &change)
@@ -113,6 +119,7 @@ fn integers(path: &str, schema: &Value) -> (Vec<Value>, Vec<(Value, String)>) {
     let (min, max) = (bound("minimum"), bound("maximum"));
     let inside = match path {
         "expirationSeconds" => vec![json!(10), json!(7200)], // the provider's own limits are narrower
+        "requests.minRemainingSeconds" => vec![json!(min), json!(1799)], // less than the life of a token
         _ => vec![json!(min), json!(max)],
     };
     let at_least = format!("should be greater than or equal to {min}");
@@ -267,7 +274,8 @@ async fn null_means_left_out() {
     for kind in Kind::ALL {
         for leaf in leaves_of(kind) {
             let path = leaf.path.join(".");
-            if ["openai.model", "elevenlabs.agentId", "rateLimit.requestsPerMinute"].contains(&path.as_str())
+            if ["openai.model", "elevenlabs.agentId"].contains(&path.as_str())
+                || path.to_lowercase().ends_with("ratelimit.requestsperminute")
                 || path.starts_with("credentials.") && path.ends_with(".name")
             {
                 continue; // required

@@ -12,7 +12,7 @@ async fn defaults_are_filled_in() {
     let server = ApiServer::new().await;
     let filled = json!({
         "renewal": {"minRemainingSeconds": 90, "propagationSeconds": 120},
-        "target": {"deletionPolicy": "Delete"},
+        "target": {"content": "Token", "deletionPolicy": "Delete"},
         "suspend": false,
     });
     let secret = json!({"secretRef": {"name": "key"}});
@@ -31,6 +31,21 @@ async fn defaults_are_filled_in() {
             merge(
                 &filled,
                 &json!({"elevenlabs": {"agentId": "a", "kind": "SignedUrl"}, "credentials": {"providerRef": {"name": "p"}}}),
+            ),
+        ),
+        (
+            Kind::Token,
+            merge(&Kind::Token.spec(), &json!({"requests": {}})),
+            merge(
+                &filled,
+                &json!({
+                    "openai": {"model": "m", "kind": "Realtime"}, "credentials": secret,
+                    "requests": {
+                        "subject": "Required", "minRemainingSeconds": 30, "ready": 0,
+                        "rateLimit": {"requestsPerMinute": 600, "burst": 50},
+                        "subjectRateLimit": {"requestsPerMinute": 6, "burst": 3},
+                    },
+                }),
             ),
         ),
         (
@@ -110,7 +125,7 @@ async fn kubectl_get_shows_what_matters() {
         (
             Kind::Token,
             &["Name", "Ready", "Provider", "Revision", "Renewal", "Expires", "Age"][..],
-            &["Secret", "Fresh", "Renewing", "Failures", "Message"][..],
+            &["Secret", "Fresh", "Serving", "Renewing", "Failures", "Message"][..],
         ),
         (
             Kind::Provider,

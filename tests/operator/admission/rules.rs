@@ -1,6 +1,6 @@
 //! The CEL rules: each accepts and refuses, and says what the type says.
 
-pub(super) mod messages;
+pub(in crate::admission) mod messages;
 
 use std::collections::BTreeSet;
 
@@ -360,6 +360,7 @@ fn every_rule_is_tested() {
         .collect();
     tested.extend(super::conformance::messages());
     tested.extend(super::identities::messages());
+    tested.extend(super::requests::messages());
     tested.extend([LONG_NAME, KEY_SECRET, IMMUTABLE].map(str::to_owned));
     assert_eq!(rules, tested);
 }

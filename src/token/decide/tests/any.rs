@@ -20,17 +20,27 @@ fn any_target() -> impl Strategy<Value = TargetState> {
     prop_oneof![
         Just(TargetState::Absent),
         Just(TargetState::Foreign("a stranger".into())),
-        (prop::option::of(issued), any::<bool>(), any::<bool>(), any_time()).prop_map(
-            |(issued, intact, labelled, renewal_time)| {
+        (
+            prop::option::of(issued),
+            any::<bool>(),
+            any::<bool>(),
+            any::<bool>(),
+            any_time()
+        )
+            .prop_map(|(issued, held_a_token, intact, labelled, renewal_time)| {
                 TargetState::Ours(Box::new(Stored {
+                    content: if held_a_token || issued.is_some() {
+                        TargetContent::Token
+                    } else {
+                        TargetContent::Connection
+                    },
                     issued,
                     intact,
                     metadata_hash: labelled.then(|| "desired".into()),
                     renewal_time: Some(renewal_time),
                     ..stored(at(0), 1)
                 }))
-            }
-        ),
+            }),
     ]
 }
 
@@ -49,6 +59,7 @@ fn any_sight() -> impl Strategy<Value = Sight> {
     let tried = prop::option::of(Just(inputs("a", "b", None)));
     (
         any::<bool>(),
+        prop::option::of(any::<bool>()),
         any_target(),
         wanted,
         prop::option::of((any_time(), tried).prop_map(|(next, tried)| failures(next, tried))),
@@ -58,8 +69,9 @@ fn any_sight() -> impl Strategy<Value = Sight> {
         any_time(),
     )
         .prop_map(
-            |(suspended, target, wanted, mint_failures, unstored, last_mint, issued_before, now)| Sight {
+            |(suspended, connection, target, wanted, mint_failures, unstored, last_mint, issued_before, now)| Sight {
                 suspended,
+                connection,
                 target,
                 wanted,
                 mint_failures,
@@ -85,6 +97,11 @@ proptest! {
         }
         if matches!(sight.target, TargetState::Foreign(_)) || sight.suspended || sight.wanted.is_err() {
             prop_assert!(!writes, "{decision:?}");
+        }
+        if sight.connection.is_some() {
+            let tokens = matches!(decision, Decision::Mint(_) | Decision::Store(_));
+            prop_assert!(!tokens, "a token where none is wanted: {decision:?}");
+            prop_assert!(sight.connection == Some(true) || !writes, "writes what is not known: {decision:?}");
         }
         if let Decision::Mint(_) = decision {
             let recent = |mint: Timestamp| mint <= sight.now && mint + MIN_INTERVAL > sight.now;

@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::world::{Fault, World};
+use crate::api::TargetContent;
 use crate::token::Trigger;
 use crate::token::decide::MIN_INTERVAL;
 
@@ -20,11 +21,16 @@ enum Happens {
     RestartedWithoutStatus,
     StatusWiped,
     LabelsEdited,
+    CaRenewed,
+    EndpointUnknown,
+    EndpointKnown,
     RequestTakenBack,
     WritesFail(Fault),
     Suspended,
     Resumed,
 
+    OnlyOnRequest,
+    TokenAgain,
     DiesAfter(u32),
     ProviderDown,
     ProviderUp,
@@ -34,11 +40,12 @@ enum Happens {
 use Happens::*;
 
 const TRIGGERS: [Happens; 5] = [SecretDeleted, SecretEdited, SpecChanged, KeyChanged, RenewRequested];
-const NO_TRIGGERS: [Happens; 11] = [
+const NO_TRIGGERS: [Happens; 12] = [
     Restarted,
     RestartedWithoutStatus,
     StatusWiped,
     LabelsEdited,
+    CaRenewed,
     RequestTakenBack,
     WritesFail(Fault::Conflict),
     WritesFail(Fault::Refused),
@@ -49,6 +56,11 @@ const NO_TRIGGERS: [Happens; 11] = [
 ];
 
 impl World {
+    fn hold(&mut self, content: TargetContent) {
+        self.token.spec.target.content = content;
+        *self.token.metadata.generation.get_or_insert(0) += 1;
+    }
+
     fn happen(&mut self, event: Happens) {
         match event {
             SecretDeleted => self.secret = None,
@@ -73,6 +85,11 @@ impl World {
             }
             StatusWiped => self.token.status = None,
             LabelsEdited => self.metadata += 1,
+            CaRenewed => self.ca += 1,
+            EndpointUnknown => self.endpoint_known = false,
+            EndpointKnown => self.endpoint_known = true,
+            OnlyOnRequest => self.hold(TargetContent::Connection),
+            TokenAgain => self.hold(TargetContent::Token),
             RequestTakenBack => self.request = None,
             WritesFail(fault) => self.faults = vec![fault; 3],
             Suspended => self.token.spec.suspend = true,
@@ -90,6 +107,10 @@ fn any_event() -> impl Strategy<Value = Happens> {
         5 => prop::sample::select(TRIGGERS.to_vec()),
         5 => prop::sample::select(NO_TRIGGERS.to_vec()),
         1 => (0u32..8).prop_map(DiesAfter),
+        1 => Just(OnlyOnRequest),
+        2 => Just(TokenAgain),
+        1 => Just(EndpointUnknown),
+        2 => Just(EndpointKnown),
         1 => Just(ProviderDown),
         2 => Just(ProviderUp),
         3 => (0i64..15).prop_map(TimePasses),
@@ -150,15 +171,81 @@ proptest! {
             matches!(event, ProviderDown | DiesAfter(_) | Restarted | RestartedWithoutStatus)
         };
         if !events.iter().any(loses_tokens) {
-            let triggers = events.iter().filter(|event| TRIGGERS.contains(event)).count();
+            let is_trigger = |event: &&Happens| TRIGGERS.contains(event) || **event == TokenAgain;
+            let triggers = events.iter().filter(is_trigger).count();
             prop_assert!(world.mints_not_due(1) <= triggers, "{} triggers: {:?}", triggers, world.mints);
         }
         world.happen(Resumed);
         world.happen(ProviderUp);
+        world.happen(EndpointKnown);
         world.faults.clear();
         world.settle();
+        if world.wants_connection() {
+            prop_assert!(world.lifecycle.unstored.is_none(), "keeps a token that is never stored");
+            return Ok(());
+        }
         let issued = world.secret.as_ref().unwrap().issued.clone().unwrap();
         prop_assert!(issued.usable_until > world.now);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// However long it takes and whatever happens: the world of these tests panics at a mint.
+    #[test]
+    fn with_a_connection_alone_nothing_is_ever_minted(
+        life in 60i64..7200, events in prop::collection::vec(any_event(), 1..60),
+    ) {
+        let mut world = World::new(life);
+        world.happen(OnlyOnRequest);
+        for event in events.into_iter().filter(|event| *event != TokenAgain) {
+            world.happen(event);
+            world.run();
+        }
+        world.advance(10_000);
+        prop_assert_eq!(world.mints.len(), 1);
+    }
+}
+
+/// To a Secret without a token and back: one write, then one mint.
+#[test]
+fn a_token_comes_back_with_one_mint() {
+    let mut world = World::new(1800);
+    world.advance(60);
+    world.happen(OnlyOnRequest);
+    world.run();
+    assert!(world.is_settled(), "{:?}", world.secret);
+    let status = world.token.status.clone().unwrap();
+    assert_eq!((status.issued_at, status.renewal_time), (None, None));
+    assert_eq!(status.revision, Some(1), "the count goes on");
+    world.advance(20_000);
+    assert_eq!(world.mints.len(), 1);
+    world.happen(TokenAgain);
+    world.settle();
+    assert_eq!(world.mints.len(), 2);
+    assert_eq!(world.mints[1].trigger, Trigger::SpecChanged);
+    assert_eq!(world.token.status.clone().unwrap().revision, Some(2));
+}
+
+/// A process that starts doesn't know the certificate yet: the Secrets stay as they are, and so does what is said.
+#[test]
+fn what_is_not_known_yet_changes_nothing() {
+    for content in [TargetContent::Token, TargetContent::Connection] {
+        let mut world = World::new(1800);
+        world.hold(content);
+        world.settle();
+        let before = (world.secret.clone(), world.token.status.clone());
+        world.happen(EndpointUnknown);
+        world.happen(Restarted);
+        world.advance(30);
+        world.happen(CaRenewed);
+        world.advance(30);
+        assert_eq!(before, (world.secret.clone(), world.token.status.clone()));
+        world.happen(EndpointKnown);
+        world.settle();
+        assert_ne!(before.0, world.secret, "the new CA");
+        assert_eq!(before.1, world.token.status);
     }
 }
 

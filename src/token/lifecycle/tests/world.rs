@@ -2,12 +2,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::{ConditionType, RealtimeToken, RealtimeTokenStatus, Reason};
+use crate::api::{ConditionType, RealtimeToken, RealtimeTokenStatus, Reason, TargetContent};
 use crate::token::fixtures::{at, inputs, issued, minted, realtime_token, stored};
 use crate::token::lifecycle::{MintEnd, Order, StoreOrder, WriteEnd, WrittenStatus};
 use crate::token::report::{Findings, TokenKind, status};
-use crate::token::secret::{Issued, Stored, TargetState};
-use crate::token::{Effect, Event, Lifecycle, MintError, MintInputs, Observation, Trigger};
+use crate::token::secret::{Issued, RequestsEndpoint, Stored, TargetState};
+use crate::token::{Connection, Effect, Event, Lifecycle, MintError, MintInputs, Observation, Trigger};
 
 /// What a write of the Secret meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,9 @@ pub(super) struct World {
     pub key: u32,
     pub request: Option<String>,
     pub requests: u32,
+    /// Of the server of tokens on request.
+    pub ca: u32,
+    pub endpoint_known: bool,
     pub faults: Vec<Fault>,
     // The process.
     pub lifecycle: Lifecycle,
@@ -57,9 +60,10 @@ pub(super) struct World {
 struct Died;
 
 impl World {
-    /// With a first token of this life.
+    /// With tokens on request, and a first token of this life.
     pub fn new(life: i64) -> Self {
-        let token = realtime_token();
+        let mut token = realtime_token();
+        token.spec.requests = serde_json::from_value(serde_json::json!({})).unwrap();
         let mut world = Self {
             now: at(0),
             life,
@@ -71,6 +75,8 @@ impl World {
             key: 0,
             request: None,
             requests: 0,
+            ca: 0,
+            endpoint_known: true,
             faults: Vec::new(),
             dies_after: None,
             provider_up: true,
@@ -87,7 +93,40 @@ impl World {
     }
 
     fn metadata_hash(&self) -> String {
-        format!("metadata-{}", self.metadata)
+        let (content, ca) = (self.content(), self.ca);
+        format!("metadata-{}-{content:?}-{ca}", self.metadata)
+    }
+
+    pub fn content(&self) -> TargetContent {
+        self.token.spec.target.content
+    }
+
+    pub fn wants_connection(&self) -> bool {
+        self.content() == TargetContent::Connection
+    }
+
+    fn endpoint(&self) -> RequestsEndpoint {
+        if !self.endpoint_known {
+            return RequestsEndpoint::Unknown;
+        }
+        RequestsEndpoint::Known(Connection {
+            url: "https://operator.svc".to_owned(),
+            ca_bundle: Some(format!("ca-{}", self.ca)),
+        })
+    }
+
+    /// The Secret as the view of it has it, which reads no token where none is wanted.
+    fn target(&self) -> TargetState {
+        let Some(mut stored) = self.secret.clone() else {
+            return TargetState::Absent;
+        };
+        if self.wants_connection() {
+            (stored.issued, stored.renewal_time) = (None, None);
+            if stored.content == TargetContent::Token {
+                (stored.intact, stored.metadata_hash) = (false, None);
+            }
+        }
+        TargetState::Ours(Box::new(stored))
     }
 
     fn status(&self) -> RealtimeTokenStatus {
@@ -95,12 +134,12 @@ impl World {
     }
 
     fn look<'a>(&self, token: &'a RealtimeToken) -> Observation<'a> {
-        let secret = self.secret.clone().map(Box::new);
         Observation {
             token,
             prior: self.lifecycle.known_status(token),
-            target: secret.map_or(TargetState::Absent, TargetState::Ours),
+            target: self.target(),
             metadata_hash: self.metadata_hash(),
+            endpoint: self.endpoint(),
             inputs: Ok(self.wanted()),
             now: self.now,
         }
@@ -130,6 +169,7 @@ impl World {
                     situation,
                     provider: Some("openai".into()),
                     kind: TokenKind::default(),
+                    health: None,
                 };
                 self.write_status(status(&findings))?;
             }
@@ -181,7 +221,11 @@ impl World {
         }
         let ready = ConditionType::Ready.as_str();
         let ready = new.conditions.iter().find(|condition| condition.type_ == ready);
-        if ready.is_some_and(|ready| ready.status == "True") {
+        let is_ready = ready.is_some_and(|ready| ready.status == "True");
+        if is_ready && self.wants_connection() {
+            let content = self.secret.as_ref().map(|secret| secret.content);
+            assert_eq!(content, Some(TargetContent::Connection), "Ready without a connection");
+        } else if is_ready {
             let issued = self.secret.as_ref().and_then(|secret| secret.issued.as_ref());
             let usable_until = issued.expect("Ready without a token").usable_until;
             assert!(usable_until > self.now, "Ready with a token that has ended");
@@ -200,6 +244,7 @@ impl World {
     }
 
     fn mint(&mut self, trigger: Trigger) -> MintEnd {
+        assert!(!self.wants_connection(), "a token that no Secret is to hold");
         let stored = self.secret.as_ref().and_then(|secret| secret.issued.as_ref());
         let before = self.tokens().last().map(|mint| mint.at);
         self.mints.push(Mint {
@@ -235,10 +280,17 @@ impl World {
         match order {
             Order::Store(order) => self.store(order),
             Order::Relabel { renewal_time, .. } => {
-                let metadata_hash = Some(self.metadata_hash());
+                assert!(self.endpoint_known, "writes what it does not know");
+                let (metadata_hash, content) = (Some(self.metadata_hash()), self.content());
+                if self.secret.is_none() && self.wants_connection() {
+                    self.secret = Some(stored(self.now, self.life));
+                }
                 let secret = self.secret.as_mut().expect("nothing to label");
                 secret.metadata_hash = metadata_hash;
                 secret.renewal_time = *renewal_time;
+                if content == TargetContent::Connection {
+                    (secret.content, secret.issued, secret.intact) = (content, None, true);
+                }
             }
         }
         match fault {
@@ -283,6 +335,10 @@ impl World {
     /// Whether the Secret holds what is wanted, with its labels, and isn't due.
     pub fn is_settled(&self) -> bool {
         let Some(secret) = &self.secret else { return false };
+        if self.wants_connection() {
+            let content = secret.content == TargetContent::Connection;
+            return content && secret.intact && secret.metadata_hash == Some(self.metadata_hash());
+        }
         let due = secret.renewal_time.is_none_or(|due| due <= self.now);
         let issued = secret.issued.as_ref();
         let as_wanted = issued.is_some_and(|issued| issued.inputs.satisfies(&self.wanted()));

@@ -119,7 +119,7 @@ proptest! {
         let renewal_time = at(millis + 7);
         let target = Target::default();
         let content = content(&token, revision, renewal_time, &target).unwrap();
-        let desired = desired_metadata("voice", &target);
+        let desired = desired_metadata("voice", &target, BTreeMap::new());
         let mut annotations = content.annotations;
         annotations.insert(annotations::METADATA_HASH.into(), desired.hash.clone());
         let meta = ObjectMeta {
@@ -130,7 +130,7 @@ proptest! {
         let seen = view_of(&meta).seen_by("voice", "uid", &Target {
             deletion_policy: DeletionPolicy::Retain,
             ..target
-        });
+        }, &BTreeMap::new());
         let TargetState::Ours(stored) = seen else { panic!("{seen:?}") };
         prop_assert_eq!(stored.issued, Some(Issued {
             issued_at: token.minted.issued_at,

@@ -1,5 +1,6 @@
 //! Secrets as the API server shows them, with everything that other people do to them.
 
+mod connection;
 mod damage;
 mod whose;
 
@@ -11,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use super::*;
 use crate::token::MintInputs;
 use crate::token::secret::annotations::*;
-use crate::token::secret::{Issued, owned_metadata, owners};
+use crate::token::secret::{Issued, foreign_keys, owned_metadata, owners};
 
 const NAME_OF_TOKEN: &str = "voice";
 const UID: &str = "6f0c3a5e-9d51-4f4e-8f57-3b0d6a4f1c11";
@@ -58,7 +59,7 @@ fn meta(secret: &Value) -> ObjectMeta {
 }
 
 fn seen(secret: &Value, target: &Target) -> TargetState {
-    view_of(&meta(secret)).seen_by(NAME_OF_TOKEN, UID, target)
+    view_of(&meta(secret)).seen_by(NAME_OF_TOKEN, UID, target, &BTreeMap::new())
 }
 
 fn ours(secret: &Value) -> Stored {
@@ -108,6 +109,7 @@ fn reads_what_was_written() {
                 content_hash: "content".into(),
             }),
             intact: true,
+            content: TargetContent::Token,
             metadata_hash: Some("desired".into()),
             renewal_time: Some(time("2026-11-22T10:19:00Z")),
             damage: None,

@@ -1,10 +1,14 @@
 //! Real consumers: the operator writes a Secret, it is mounted as the kubelet would, and an application's own code uses
 //! what it finds there: TanStack Start with TanStack's realtime client, plain Node.js, plain Python. What fails here
-//! says so without the tokens.
+//! says so without the tokens. Tokens on request come from a strict server in place of the operator.
 
 mod app;
+mod documented;
 mod edge;
+mod package;
+mod packages;
 mod script;
+mod strict;
 mod volume;
 mod world;
 
@@ -36,11 +40,11 @@ async fn tanstacks_client_gets_each_token_once_from_the_server_function() {
     let folder = tempfile::tempdir().unwrap();
     let volume = team.mount("voice", folder.path().join("token"));
     let app = App::build("start-rotates");
-    let (_server, url) = app.start(&volume.file("token.json")).await;
+    let (_server, url) = app.start(volume.folder()).await;
     team.openai("voice", 85).await;
     mounted(&team, &volume, "voice", 1).await;
 
-    let mut client = app.client(&["start", &url, &app.function_id()]);
+    let mut client = app.client(&["start", &url, &app.kiosk_function()]);
     let mut tokens: Vec<String> = Vec::new();
     let mut opened = Vec::new();
     while tokens.len() < 5 {
@@ -73,7 +77,7 @@ async fn tanstacks_client_gets_each_token_once_from_the_server_function() {
     let rest = client.finish().await;
     assert!(!rest.iter().any(|it| it.contains("error")), "an error at the end");
 
-    let mut stranger = app.client(&["stranger", &url, &app.function_id()]);
+    let mut stranger = app.client(&["stranger", &url, &app.kiosk_function()]);
     let refused = event_named(&mut stranger, "error").await;
     assert_eq!(refused["message"], "sign in first");
 }
@@ -86,8 +90,8 @@ async fn the_page_talks_in_a_browser_and_refreshes_its_token() {
     let folder = tempfile::tempdir().unwrap();
     let volume = team.mount("page", folder.path().join("token"));
     let app = App::build("start-page");
-    let (_server, url) = app.start(&volume.file("token.json")).await;
-    let mut page = app.page(&url);
+    let (_server, url) = app.start(volume.folder()).await;
+    let mut page = app.page(&format!("{url}/kiosk"), "ada");
     event_named(&mut page, "ready").await;
     team.openai("page", 85).await;
     let first = mounted(&team, &volume, "page", 1).await;
@@ -108,6 +112,44 @@ async fn the_page_talks_in_a_browser_and_refreshes_its_token() {
     assert_eq!(rest.len(), 1, "more than the page's text at the end");
     let text = "Stop\\n\\nconnected, listening\\n\\nassistant: hello";
     assert!(rest[0].contains(text), "{rest:?}");
+}
+
+/// The page for end users: each browser, with a user of its own, gets a token that no other gets, and talks with it.
+#[tokio::test]
+async fn two_users_in_two_browsers_talk_with_a_token_each() {
+    let app = App::build("start-users");
+    let (mut operator, pod) = strict::start(&app.node).await;
+    let (server, url) = app.start_in(&pod).await;
+    let mut pages = ["ada@example.org", "bob@example.org"].map(|user| app.page(&url, user));
+    let mut tokens = Vec::new();
+    let mut subjects = Vec::new();
+    for page in &mut pages {
+        event_named(page, "ready").await;
+        page.type_line("talk").await;
+        let handed = event_named(&mut operator, "handed").await;
+        let token = handed["token"].as_str().unwrap().to_owned();
+        let given = event_named(page, "token").await;
+        assert!(
+            given["body"].as_str().unwrap().contains(&token),
+            "not what was handed out"
+        );
+        let session = event_named(page, "session").await;
+        assert!(session["bearer"] == *token, "opened with something else");
+        event_named(page, "heard").await;
+        tokens.push(token);
+        subjects.push(handed["subject"].as_str().unwrap().to_owned());
+    }
+    for page in &mut pages {
+        page.finish().await;
+    }
+    assert!(tokens[0] != tokens[1], "both have one token");
+    assert_ne!(subjects[0], subjects[1]);
+    for subject in subjects {
+        assert_eq!(subject.len(), 43, "{subject} is no hash");
+        assert!(!server.complaints().contains(&subject));
+    }
+    let rest = operator.finish().await;
+    assert!(rest.is_empty(), "a token for nobody: {} more", rest.len());
 }
 
 /// The reason for the floor: with less than a minute left, TanStack's client asks without pause. The example's server
@@ -132,8 +174,8 @@ async fn below_a_minute_tanstacks_client_asks_without_pause_and_the_server_funct
     let took = started.elapsed();
     assert!(took < Duration::from_secs(10), "50 calls in {took:?} are no tight loop");
 
-    let (_server, url) = app.start(&file).await;
-    let mut client = app.client(&["start", &url, &app.function_id()]);
+    let (_server, url) = app.start(volume.folder()).await;
+    let mut client = app.client(&["start", &url, &app.kiosk_function()]);
     let refused = event_named(&mut client, "error").await;
     let message = "no realtime token at the moment, try again in a minute";
     assert_eq!(refused["message"], message);
@@ -172,7 +214,14 @@ async fn token_json_is_tanstacks_type_and_the_example_is_what_is_committed() {
     let committed = std::fs::read_to_string(Path::new(EXAMPLES).join("tanstack-start").join(routes));
     let built = std::fs::read_to_string(app.folder.join(routes));
     assert_eq!(built.unwrap(), committed.unwrap(), "commit the new {routes}");
-    for server_only in ["token.json", "x-forwarded-user", "node:fs"] {
+    for server_only in [
+        "token.json",
+        "x-forwarded-user",
+        "node:fs",
+        "node:crypto",
+        "SUBJECT_SALT",
+        "request-url",
+    ] {
         assert!(
             !app.browser_bundle().contains(server_only),
             "the browser gets {server_only}"

@@ -1,0 +1,397 @@
+//! Secrets that say where to ask for tokens, beside a token or instead of one.
+
+use super::*;
+
+const URL: &str = "https://operator.operator.svc/v1alpha1/namespaces/shop/realtimetokens/voice/token";
+
+type Ca = watch::Sender<Option<Connection>>;
+
+fn connection(ca: &str) -> Option<Connection> {
+    Some(Connection {
+        url: "https://operator.operator.svc".to_owned(),
+        ca_bundle: Some(ca.to_owned()),
+    })
+}
+
+/// With tokens on request, and the certificate known.
+fn fleet() -> (Fleet, Ca) {
+    let (ca, connection) = watch::channel(connection("ca-1"));
+    (Fleet::serving(1800, Some(connection)), ca)
+}
+
+fn requested(content: &str) -> Value {
+    json!({"spec": {"requests": {"subject": "Optional"}, "target": {"content": content}}})
+}
+
+impl Fleet {
+    /// The RealtimeToken shop/NAME with `spec.requests`.
+    fn create_requested(&self, name: &str, content: &str) {
+        let openai = json!({"model": name});
+        self.api.create(json!({
+            "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {
+                "openai": openai, "credentials": {"secretRef": {"name": "openai", "key": "api-key"}},
+                "requests": {}, "target": {"content": content},
+            },
+        }));
+    }
+
+    fn keys(&self, name: &str) -> Vec<String> {
+        let secret = self.secret(name).unwrap();
+        let data = secret["data"].as_object();
+        let mut keys: Vec<_> = data.map(|data| data.keys().cloned().collect()).unwrap_or_default();
+        keys.sort();
+        keys
+    }
+
+    #[track_caller]
+    fn assert_connected(&self, name: &str, ca: &str) {
+        let secret = self.secret(name).unwrap();
+        assert_eq!(secret["data"]["request-ca.crt"], base64(ca));
+        let is = |status: &str, reason: &str| (status.to_owned(), reason.to_owned());
+        assert_eq!(
+            self.condition(name, ConditionType::Serving),
+            is("True", "RequestsServed")
+        );
+    }
+
+    #[track_caller]
+    fn assert_only_connected(&self, ca: &str) {
+        assert_eq!(self.keys("voice"), ["request-ca.crt", "request-url"]);
+        assert_eq!(self.secret("voice").unwrap()["data"]["request-url"], base64(URL));
+        self.assert_connected("voice", ca);
+        let is = |status: &str| (status.to_owned(), "OnRequestOnly".to_owned());
+        assert_eq!(self.condition("voice", ConditionType::Ready), is("True"));
+        assert_eq!(self.condition("voice", ConditionType::Renewing), is("False"));
+        assert_eq!(self.condition("voice", ConditionType::FreshnessGuaranteed), is("True"));
+    }
+
+    fn writes(&self) -> (usize, usize, usize) {
+        let count = |verb| self.api.count(verb, "secrets");
+        (
+            count("create"),
+            count("patch"),
+            self.api.count("patch", "realtimetokens"),
+        )
+    }
+}
+
+/// One write of the Secret, one of the status, and no mint, ever.
+#[tokio::test(start_paused = true)]
+async fn a_connection_costs_one_write() {
+    let (fleet, _ca) = fleet();
+    fleet.create_requested("voice", "Connection");
+    fleet.pass(10).await;
+    fleet.assert_only_connected("ca-1");
+    assert_eq!(fleet.writes(), (1, 0, 1));
+    let secret = fleet.secret("voice").unwrap();
+    assert_eq!(secret["metadata"]["ownerReferences"][0]["kind"], "RealtimeToken");
+    assert_eq!(usable_until(&secret), None);
+    fleet.api.forget_requests();
+    fleet.pass(20_000).await;
+    assert_eq!((fleet.writes(), fleet.provider.count()), ((0, 0, 0), 0));
+    assert_eq!(fleet.events("voice"), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_and_where_to_ask_for_another() {
+    let (fleet, _ca) = fleet();
+    fleet.create_requested("voice", "Token");
+    fleet.pass(10).await;
+    let expected = [
+        "expires-at",
+        "provider",
+        "request-ca.crt",
+        "request-url",
+        "token",
+        "token.json",
+    ];
+    assert_eq!(fleet.keys("voice"), expected);
+    assert_eq!(fleet.writes(), (1, 0, 1));
+    // Renewals leave it as it is and cost no more than without it.
+    fleet.pass(1500).await;
+    assert_eq!(fleet.provider.count(), 2);
+    assert_eq!(
+        (fleet.writes(), fleet.keys("voice")),
+        ((1, 1, 2), expected.map(str::to_owned).to_vec())
+    );
+    fleet.assert_connected("voice", "ca-1");
+    fleet.edit("voice", json!({"spec": {"requests": null}}));
+    fleet.pass(5).await;
+    assert_eq!(fleet.keys("voice"), ["expires-at", "provider", "token", "token.json"]);
+    assert_eq!(fleet.condition("voice", ConditionType::Serving), Default::default());
+    assert_eq!(fleet.provider.count(), 2);
+}
+
+/// One write each, at a pace, and no mint.
+#[tokio::test(start_paused = true)]
+async fn a_new_ca_reaches_every_secret_with_requests() {
+    let (fleet, ca) = fleet();
+    for name in ["a", "b", "c"] {
+        fleet.create_requested(name, "Connection");
+    }
+    fleet.create_requested("d", "Token");
+    fleet.create("e");
+    fleet.pass(10).await;
+    fleet.api.forget_requests();
+    ca.send(connection("ca-1\nca-2")).unwrap();
+    fleet.pass(10).await;
+    for name in ["a", "b", "c", "d"] {
+        fleet.assert_connected(name, "ca-1\nca-2");
+    }
+    assert_eq!((fleet.writes(), fleet.provider.count()), ((0, 4, 0), 2));
+    fleet.pass(400).await;
+    assert_eq!(fleet.writes(), (0, 4, 0), "no loop");
+}
+
+/// The bundle is gone where the certificate's issuer is trusted anyway.
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_a_bundle() {
+    let (fleet, ca) = fleet();
+    fleet.create_requested("voice", "Connection");
+    fleet.pass(10).await;
+    ca.send_modify(|connection| connection.as_mut().unwrap().ca_bundle = None);
+    fleet.pass(10).await;
+    assert_eq!(fleet.keys("voice"), ["request-url"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_a_token_to_a_connection_and_back() {
+    let (fleet, _ca) = fleet();
+    fleet.create("voice");
+    fleet.pass(30).await;
+    fleet.edit("voice", requested("Connection"));
+    fleet.pass(10).await;
+    fleet.assert_only_connected("ca-1");
+    let secret = fleet.secret("voice").unwrap();
+    for key in annotations::OF_TOKEN {
+        assert_eq!(annotation(&secret, key), None, "{key}");
+    }
+    assert_eq!(fleet.writes(), (1, 1, 2));
+    fleet.pass(4000).await;
+    assert_eq!((fleet.provider.count(), fleet.status("voice").revision), (1, Some(1)));
+
+    fleet.edit("voice", requested("Token"));
+    fleet.pass(10).await;
+    fleet.assert_settled("voice", "a token again");
+    fleet.assert_connected("voice", "ca-1");
+    assert_eq!((fleet.provider.count(), fleet.status("voice").revision), (2, Some(2)));
+    assert_eq!(fleet.events("voice"), ["Issued"]);
+}
+
+/// No part of a token stays behind that another writer has touched.
+#[tokio::test(start_paused = true)]
+async fn an_edited_token_goes_too() {
+    let (mut fleet, _ca) = fleet();
+    fleet.create("voice");
+    fleet.pass(30).await;
+    fleet.kill();
+    fleet.api.edit(
+        "secrets",
+        NAMESPACE,
+        "voice",
+        &json!({"data": {"token": base64("mine"), "note": base64("n")}}),
+    );
+    fleet.edit("voice", requested("Connection"));
+    fleet.start();
+    fleet.pass(10).await;
+    assert_eq!(fleet.keys("voice"), ["note", "request-ca.crt", "request-url"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_do_to_the_connection_is_put_right_without_a_mint() {
+    for (content, mints) in [("Connection", 0), ("Token", 1)] {
+        let (fleet, _ca) = fleet();
+        fleet.create_requested("voice", content);
+        fleet.pass(30).await;
+        for edit in [json!("eA=="), json!(null)] {
+            for key in ["request-url", "request-ca.crt"] {
+                fleet
+                    .api
+                    .edit("secrets", NAMESPACE, "voice", &json!({"data": {key: edit}}));
+                fleet.pass(60).await;
+                assert_eq!(
+                    fleet.secret("voice").unwrap()["data"]["request-url"],
+                    base64(URL),
+                    "{key} {edit}"
+                );
+                fleet.assert_connected("voice", "ca-1");
+            }
+        }
+        // Changed and changed back, as a restored backup looks: the key is another's with the value that it should have.
+        let (before, edits) = (
+            fleet.secret("voice").unwrap()["data"]["request-url"].clone(),
+            ["eA==", ""],
+        );
+        for value in edits {
+            let value = if value.is_empty() { before.clone() } else { json!(value) };
+            fleet
+                .api
+                .edit("secrets", NAMESPACE, "voice", &json!({"data": {"request-url": value}}));
+        }
+        fleet.pass(310).await;
+        fleet.api.forget_requests();
+        fleet.pass(400).await;
+        assert_eq!(
+            (fleet.writes(), fleet.provider.count()),
+            ((0, 0, 0), mints),
+            "{content}"
+        );
+        let renewing = fleet.condition("voice", ConditionType::Renewing);
+        assert_eq!(renewing.0, "False", "{content}: {renewing:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_connection_is_written_again() {
+    let (fleet, _ca) = fleet();
+    fleet.create_requested("voice", "Connection");
+    fleet.pass(30).await;
+    fleet.api.delete("secrets", NAMESPACE, "voice");
+    fleet.pass(2).await;
+    fleet.assert_only_connected("ca-1");
+    assert_eq!(fleet.writes(), (2, 0, 1));
+    assert_eq!(fleet.provider.count(), 0);
+}
+
+/// A restart finds the Secrets as they should be and writes nothing, neither before the certificate is known nor after.
+#[tokio::test(start_paused = true)]
+async fn a_restart_writes_nothing() {
+    let (mut fleet, _ca) = fleet();
+    fleet.create_requested("voice", "Connection");
+    fleet.create_requested("both", "Token");
+    fleet.pass(30).await;
+    fleet.kill();
+    let (ca, later) = watch::channel(None);
+    fleet.connection = Some(later);
+    fleet.api.forget_requests();
+    fleet.start();
+    fleet.pass(60).await;
+    assert_eq!(fleet.writes(), (0, 0, 0));
+    ca.send(connection("ca-1")).unwrap();
+    fleet.pass(60).await;
+    assert_eq!(fleet.writes(), (0, 0, 0));
+    fleet.assert_only_connected("ca-1");
+}
+
+/// Until the certificate is known the Secret can't say where to ask, and a token is minted all the same.
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_comes_late() {
+    let (ca, connection_later) = watch::channel(None);
+    let fleet = Fleet::serving(1800, Some(connection_later));
+    fleet.create_requested("voice", "Connection");
+    fleet.create_requested("both", "Token");
+    fleet.pass(30).await;
+    let is = |status: &str, reason: &str| (status.to_owned(), reason.to_owned());
+    assert_eq!(fleet.condition("voice", ConditionType::Ready), is("False", "Pending"));
+    assert_eq!(fleet.condition("both", ConditionType::Ready), is("True", "Issued"));
+    assert_eq!(fleet.condition("both", ConditionType::Serving), is("False", "Pending"));
+    ca.send(connection("ca-1")).unwrap();
+    fleet.pass(5).await;
+    fleet.assert_only_connected("ca-1");
+    fleet.assert_connected("both", "ca-1");
+    assert_eq!(fleet.provider.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_installation_without_requests_says_so() {
+    let (mut fleet, _ca) = fleet();
+    fleet.create_requested("voice", "Connection");
+    fleet.create_requested("both", "Token");
+    fleet.pass(30).await;
+    fleet.kill();
+    fleet.connection = None;
+    fleet.start();
+    fleet.pass(30).await;
+    let is = |status: &str, reason: &str| (status.to_owned(), reason.to_owned());
+    for name in ["voice", "both"] {
+        let serving = fleet.condition(name, ConditionType::Serving);
+        assert_eq!(serving, is("False", "RequestsNotEnabled"), "{name}");
+    }
+    assert_eq!(
+        fleet.condition("voice", ConditionType::Ready),
+        is("False", "RequestsNotEnabled")
+    );
+    assert_eq!(fleet.condition("both", ConditionType::Ready), is("True", "Issued"));
+    assert_eq!(fleet.keys("both"), ["expires-at", "provider", "token", "token.json"]);
+    assert_eq!(fleet.provider.count(), 1);
+}
+
+/// The key is looked at although nothing is minted with it here.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_missing_is_said() {
+    let (fleet, _ca) = fleet();
+    fleet.create_requested("voice", "Connection");
+    fleet.pass(30).await;
+    fleet.api.delete("secrets", NAMESPACE, "openai");
+    fleet.pass(30).await;
+    let is = |status: &str, reason: &str| (status.to_owned(), reason.to_owned());
+    for type_ in [ConditionType::Ready, ConditionType::Serving] {
+        assert_eq!(fleet.condition("voice", type_), is("False", "CredentialNotFound"));
+    }
+    assert_eq!(
+        fleet.keys("voice"),
+        ["request-ca.crt", "request-url"],
+        "the Secret stays"
+    );
+    fleet.api.create(key_secret(NAMESPACE, "openai"));
+    fleet.pass(30).await;
+    fleet.assert_only_connected("ca-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspended_connection_stays() {
+    let (fleet, ca) = fleet();
+    fleet.create_requested("voice", "Connection");
+    fleet.pass(30).await;
+    fleet.edit("voice", json!({"spec": {"suspend": true}}));
+    ca.send(connection("ca-2")).unwrap();
+    fleet.pass(30).await;
+    let is = |status: &str, reason: &str| (status.to_owned(), reason.to_owned());
+    assert_eq!(
+        fleet.condition("voice", ConditionType::Serving),
+        is("False", "Suspended")
+    );
+    assert_eq!(fleet.keys("voice"), ["request-ca.crt", "request-url"]);
+    fleet.edit("voice", json!({"spec": {"suspend": false}}));
+    fleet.pass(30).await;
+    fleet.assert_only_connected("ca-2");
+}
+
+/// Labels and retention are as with a token.
+#[tokio::test(start_paused = true)]
+async fn labels_and_owner_of_a_connection() {
+    let (fleet, _ca) = fleet();
+    fleet.create_requested("voice", "Connection");
+    fleet.pass(30).await;
+    fleet.api.forget_requests();
+    let template = json!({"metadata": {"labels": {"team": "voice"}}});
+    fleet.edit(
+        "voice",
+        json!({"spec": {"target": {"deletionPolicy": "Retain", "template": template}}}),
+    );
+    fleet.pass(5).await;
+    let secret = fleet.secret("voice").unwrap();
+    assert_eq!(secret["metadata"]["labels"]["team"], "voice");
+    assert_eq!(secret["metadata"]["ownerReferences"], Value::Null);
+    assert_eq!(fleet.writes().1, 1);
+    fleet.assert_only_connected("ca-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_of_another_owner_gets_no_connection() {
+    let (fleet, _ca) = fleet();
+    fleet.api.create(key_secret(NAMESPACE, "voice"));
+    fleet.create_requested("voice", "Connection");
+    fleet.pass(60).await;
+    let is = |status: &str, reason: &str| (status.to_owned(), reason.to_owned());
+    assert_eq!(
+        fleet.condition("voice", ConditionType::Ready),
+        is("False", "SecretConflict")
+    );
+    assert_eq!(fleet.keys("voice"), ["api-key"]);
+    fleet.api.delete("secrets", NAMESPACE, "voice");
+    fleet.pass(35).await;
+    fleet.assert_only_connected("ca-1");
+}
