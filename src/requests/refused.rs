@@ -106,6 +106,13 @@ pub(super) fn too_short(left: i64, wanted: i64) -> Problem {
     Problem::of(BAD_GATEWAY, Reason::LifetimeTooShort, what)
 }
 
+/// The provider gave a token that serves one caller, and which another caller has.
+pub(super) fn given_before() -> Problem {
+    let what = "the provider gave a token that was handed out before, and each serves one caller only: it must mint a new \
+                one for each request";
+    Problem::of(BAD_GATEWAY, Reason::MintFailed, what)
+}
+
 fn seconds_until(until: Timestamp, now: Timestamp) -> u64 {
     // Up to the next whole second: a caller that comes a moment too early is refused again.
     let left = until.duration_since(now);

@@ -34,6 +34,13 @@ pub struct Minted {
     pub outputs: BTreeMap<Cow<'static, str>, SecretString>,
 }
 
+impl Minted {
+    /// Whether it can start a session for so many seconds yet.
+    pub(crate) fn is_usable_for(&self, seconds: i64, now: Timestamp) -> bool {
+        self.usable_until.duration_since(now) >= SignedDuration::from_secs(seconds)
+    }
+}
+
 /// A mint that failed, by what helps: another spec or key, time that the provider names, or just time.
 ///
 /// The messages are ours. They hold the status code and, for built-in hosts, the provider's error code and a scrubbed
