@@ -284,3 +284,47 @@ fn no_secret_goes_into_a_session() {
     let overrides = json!({"openai": {"session": {"tools": [{"type": "function", "name": "a"}]}}});
     assert!(resolve_customized(&spec(&["openai.session.tools"]), None, &overrides).is_ok());
 }
+
+/// Each field of each provider block that is no account's: refused by its name, or set as it is asked for.
+#[test]
+fn every_field_of_every_provider_is_refused_by_name_unless_it_is_listed() {
+    let schema = serde_json::to_value(crate::api::crds().unwrap()).unwrap();
+    let properties = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+    let fields = |kind: usize, provider: &str| {
+        let fields = schema[kind].pointer(&format!("{properties}/{provider}/properties"));
+        fields.and_then(Value::as_object).cloned().unwrap_or_default()
+    };
+    let mut set = 0;
+    for provider in crate::api::PROVIDER_FIELDS {
+        let accounts = fields(1, provider);
+        for (field, of) in fields(0, provider)
+            .iter()
+            .filter(|(field, _)| !accounts.contains_key(*field))
+        {
+            let value = match of["type"].as_str() {
+                Some("string") => of["enum"].get(0).cloned().unwrap_or_else(|| "a".into()),
+                Some("integer") => json!(60),
+                Some("boolean") => json!(true),
+                Some("array") => json!([]),
+                _ => json!({}),
+            };
+            let path = format!("{provider}.{field}");
+            let overrides = json!({(*provider): {(field): value}});
+            let mut spec = with_own_key(&json!({(*provider): block(provider)}));
+            spec["requests"] = json!({"subject": "Ignored", "overridable": [format!("{path}X"), "expirationSeconds"]});
+            assert_eq!(with_spec(&spec, &overrides), not_overridable(&path));
+            spec["requests"]["overridable"] = json!([path]);
+            match with_spec(&spec, &overrides) {
+                Ok(found) if value == json!({}) || value == json!([]) => drop(found),
+                Ok(found) => {
+                    assert_eq!(found[*provider][field], value, "{path}");
+                    set += 1;
+                }
+                // Rules of the block that the least of it doesn't keep.
+                Err(Refused::Invalid { .. }) => {}
+                Err(other) => panic!("{path}: {other}"),
+            }
+        }
+    }
+    assert!(set > 20, "{set}");
+}
