@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::request::{Kind, Request};
 use crate::clock;
-use crate::token::secret::annotations::MANAGER;
+use crate::token::secret::annotations::{CONNECTION_MANAGER, MANAGER};
 
 /// A request that is not done, as the API server says it.
 #[derive(Clone, Debug)]
@@ -133,14 +133,22 @@ impl Objects {
             "create" => self.create(request.resource, &request.namespace, &request.body, &request.manager),
             "update" => self.replace(&key, request.body.clone(), request.status, &request.manager),
             "patch" => {
-                let mut patched = self.get(&key)?.clone();
+                let before = self.get(&key)?.clone();
+                let mut patched = before.clone();
                 merge(&mut patched, &request.body);
+                let mut takes_over = false;
                 if request.apply {
                     let applied = fields(&request.body).into_keys();
                     let owners = self.owners.entry(key.clone()).or_default();
-                    owners.extend(applied.map(|field| (field, request.manager.clone())));
+                    for field in applied {
+                        takes_over |= owners.insert(field, request.manager.clone()).as_ref() != Some(&request.manager);
+                    }
                 }
-                self.replace(&key, patched, request.status, &request.manager)
+                let written = self.replace(&key, patched, request.status, &request.manager)?;
+                if takes_over && written == before {
+                    return Ok(self.put(key, Some(before), written, &request.manager)); // a change of managedFields alone
+                }
+                Ok(written)
             }
             _ => self.delete(&key),
         }
@@ -266,7 +274,7 @@ impl Objects {
     fn put(&mut self, key: Key, before: Option<Value>, mut after: Value, manager: &str) -> Value {
         drop_empty(&mut after);
         if key.resource == "secrets" {
-            if manager == MANAGER {
+            if [MANAGER, CONNECTION_MANAGER].contains(&manager) {
                 self.rewrites.iter().for_each(|rewrite| rewrite(&mut after));
                 drop_empty(&mut after);
             }

@@ -1,12 +1,13 @@
 //! Real consumers: the operator writes a Secret, it is mounted as the kubelet would, and an application's own code uses
 //! what it finds there: TanStack Start with TanStack's realtime client, plain Node.js, plain Python. What fails here
-//! says so without the tokens. Tokens on request come from a strict server in place of the operator.
+//! says so without the tokens.
 
 mod app;
 mod documented;
 mod edge;
 mod package;
 mod packages;
+mod requests;
 mod script;
 mod strict;
 mod volume;
@@ -112,44 +113,6 @@ async fn the_page_talks_in_a_browser_and_refreshes_its_token() {
     assert_eq!(rest.len(), 1, "more than the page's text at the end");
     let text = "Stop\\n\\nconnected, listening\\n\\nassistant: hello";
     assert!(rest[0].contains(text), "{rest:?}");
-}
-
-/// The page for end users: each browser, with a user of its own, gets a token that no other gets, and talks with it.
-#[tokio::test]
-async fn two_users_in_two_browsers_talk_with_a_token_each() {
-    let app = App::build("start-users");
-    let (mut operator, pod) = strict::start(&app.node).await;
-    let (server, url) = app.start_in(&pod).await;
-    let mut pages = ["ada@example.org", "bob@example.org"].map(|user| app.page(&url, user));
-    let mut tokens = Vec::new();
-    let mut subjects = Vec::new();
-    for page in &mut pages {
-        event_named(page, "ready").await;
-        page.type_line("talk").await;
-        let handed = event_named(&mut operator, "handed").await;
-        let token = handed["token"].as_str().unwrap().to_owned();
-        let given = event_named(page, "token").await;
-        assert!(
-            given["body"].as_str().unwrap().contains(&token),
-            "not what was handed out"
-        );
-        let session = event_named(page, "session").await;
-        assert!(session["bearer"] == *token, "opened with something else");
-        event_named(page, "heard").await;
-        tokens.push(token);
-        subjects.push(handed["subject"].as_str().unwrap().to_owned());
-    }
-    for page in &mut pages {
-        page.finish().await;
-    }
-    assert!(tokens[0] != tokens[1], "both have one token");
-    assert_ne!(subjects[0], subjects[1]);
-    for subject in subjects {
-        assert_eq!(subject.len(), 43, "{subject} is no hash");
-        assert!(!server.complaints().contains(&subject));
-    }
-    let rest = operator.finish().await;
-    assert!(rest.is_empty(), "a token for nobody: {} more", rest.len());
 }
 
 /// The reason for the floor: with less than a minute left, TanStack's client asks without pause. The example's server
