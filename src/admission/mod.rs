@@ -147,13 +147,6 @@ pub(crate) fn has_field<'a>(kind: &str, path: impl IntoIterator<Item = &'a str>)
     true
 }
 
-/// Compiles every rule, which the first objects that are looked at would have to wait for.
-pub(crate) fn compile_rules() {
-    for kind in KINDS.iter() {
-        rules::compile(&kind.schema);
-    }
-}
-
 /// The schema of one field, and whether it is the field of a map, whose keys are data.
 fn schema_of_field<'a>(schema: &'a JSONSchemaProps, name: &str) -> Option<(&'a JSONSchemaProps, bool)> {
     if let Some(known) = schema.properties.as_ref().and_then(|known| known.get(name)) {

@@ -32,14 +32,6 @@ fn compiled(rule: &str) -> Arc<Compiled> {
     program
 }
 
-pub(super) fn compile(schema: &JSONSchemaProps) {
-    for rule in schema.x_kubernetes_validations.iter().flatten() {
-        compiled(&rule.rule);
-    }
-    let fields = schema.properties.iter().flatten().map(|(_, below)| below);
-    fields.chain(schema_of_items(schema)).for_each(compile);
-}
-
 /// Evaluates the rules of a value, and of everything in it.
 pub(super) fn check(value: &Value, schema: &JSONSchemaProps, path: &str, found: &mut Vec<Refusal>) {
     let rules = schema.x_kubernetes_validations.as_deref().unwrap_or_default();

@@ -51,12 +51,6 @@ impl Issuer {
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn with_fakes(api: &crate::testing::FakeApi, provider: &crate::testing::FakeProvider) -> Arc<Self> {
-        let metrics = Arc::new(Metrics::new(true));
-        Arc::new(Self::new(api.client(), Arc::new(provider.clone()), 4, metrics))
-    }
-
     /// Drops keys and access tokens that are no longer used, and what is known of credentials that rest. To be called every
     /// few seconds, by the controller or, where it doesn't run, by what serves requests.
     pub(crate) async fn tidy(&self, now: Timestamp) {

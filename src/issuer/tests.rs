@@ -325,3 +325,32 @@ async fn an_operator_that_stops_ends_what_it_has_begun_and_begins_nothing() {
     assert_eq!(fixture.issue(&voice).await.unwrap_err(), NotIssued::Busy);
     assert_eq!(fixture.provider.count(), 1);
 }
+
+#[test]
+fn a_mistake_in_what_callers_may_override_stops_requests_only() {
+    let scope = crate::cluster::Scope {
+        namespaces: Vec::new(),
+        cluster_providers: true,
+    };
+    let (surroundings, _writers) = Surroundings::new(scope, "operator".to_owned(), EndpointPolicy::default());
+    let token = |field: &str| {
+        serde_json::from_value(json!({
+            "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
+            "metadata": {"name": "voice", "namespace": "shop"},
+            "spec": {
+                "openai": {"model": "m"}, "credentials": {"secretRef": {"name": "openai"}},
+                "requests": {"overridable": [field]},
+            },
+        }))
+        .unwrap()
+    };
+    let (right, wrong) = (token("openai.session.audio"), token("openai.sesion"));
+    assert!(surroundings.resolve_for(&right, None, now()).is_ok());
+    assert!(surroundings.resolve(&wrong, now()).is_ok());
+    let blocked = surroundings.resolve_for(&wrong, None, now()).unwrap_err();
+    assert_eq!(blocked.reason, Reason::InvalidSpec);
+    assert!(
+        blocked.message.contains("openai.sesion: spec has no such field"),
+        "{blocked}"
+    );
+}

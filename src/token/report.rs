@@ -29,6 +29,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) kind: TokenKind,
     /// What is known of the credential, where tokens are handed out on request.
     pub(crate) health: Option<CredentialHealth>,
+    /// What is wrong with `requests.overridable`, which stops requests only.
+    pub(crate) unknown_overridable: Option<String>,
 }
 
 /// What tokens the provider gives, as far as the spec is valid.
@@ -148,7 +150,9 @@ pub(crate) fn new_failure<'a>(prior: &RealtimeTokenStatus, current: &'a Realtime
         find(&current.conditions, ConditionType::Ready).filter(|c| c.reason == Reason::Expired.as_str() && is_new(c));
     let stale =
         find(&current.conditions, ConditionType::FreshnessGuaranteed).filter(|c| c.status == "False" && is_new(c));
-    renewing.or(expired).or(stale)
+    let refusing = find(&current.conditions, ConditionType::Serving)
+        .filter(|c| c.status == "False" && !quiet.contains(&c.reason.as_str()) && is_new(c));
+    renewing.or(expired).or(stale).or(refusing)
 }
 
 /// Status, reason and message of a condition.
