@@ -267,6 +267,28 @@ async fn a_missing_key_and_a_wrong_spec_are_the_owners() {
     assert_eq!(world.ask(Value::Null).await.problem(), (503, "ProviderNotFound"));
 }
 
+/// What the operator's own namespace holds is not the tenant's to see, with a pool and without.
+#[tokio::test(start_paused = true)]
+async fn the_platforms_missing_key_is_not_described_to_callers() {
+    for ready in [0, 3] {
+        let world = World::new(json!({"subject": "Optional", "ready": ready})).await;
+        world.api.create(json!({
+            "apiVersion": "realtime-token.dev/v1alpha1", "kind": "ClusterRealtimeProvider", "metadata": {"name": "lent"},
+            "spec": {"openai": {}, "credentials": {"secretRef": {"name": "canary-secret", "key": "canary-key"}},
+                     "namespaceSelector": {}},
+        }));
+        world.edit(json!({"spec": {"credentials": {"secretRef": null, "providerRef": {"name": "lent"}}}}));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let answer = world.ask(Value::Null).await;
+        assert_eq!(answer.problem(), (503, "CredentialNotFound"));
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(
+            detail.contains("ClusterRealtimeProvider lent") && !detail.contains("canary"),
+            "{detail}"
+        );
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_token_that_ends_too_soon_is_not_handed_out() {
     let world = World::with(optional(), 29).await;
