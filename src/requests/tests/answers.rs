@@ -61,7 +61,8 @@ async fn without_a_valid_bearer_token_nothing_is_told() {
         );
     }
     assert_eq!(world.api.count("create", "tokenreviews"), 0, "none of them is a token");
-    for bearer in ["unknown", "of the API server"] {
+    world.api.add_bearer_token("of whatever audience", USER, &[]);
+    for bearer in ["unknown", "of the API server", "of whatever audience"] {
         assert_eq!(
             world.ask_as(bearer).await.problem(),
             (401, "Unauthenticated"),
@@ -76,7 +77,7 @@ async fn without_a_valid_bearer_token_nothing_is_told() {
     assert_eq!(world.provider.count(), 0);
     assert_eq!(
         world.metric("requests_total{namespace=\"\",name=\"\",outcome=\"Unauthenticated\"}"),
-        9.0
+        10.0
     );
 }
 
