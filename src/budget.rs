@@ -3,10 +3,13 @@
 //!
 //! Tokens that may not be minted yet wait in a queue, first issue before renewals and nearest deadline first. Credentials
 //! never wait for each other. Time is an argument. Every change wakes the task that waits in [`Budgets::next`], and news
-//! of a credential goes to the receiver that [`Budgets::new`] returns.
+//! of a credential goes to the receiver that [`Budgets::subscribe`] returns.
 
 mod credential;
 mod outage;
+mod pauses;
+mod requests;
+mod waiting;
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -17,6 +20,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
 use self::credential::CredentialBudget;
+pub(crate) use self::requests::{NoSlot, Slot, SlotRequest};
 use crate::api::RateLimit;
 use crate::token::report::provider::{CredentialHealth, KeyVerdict};
 
@@ -26,8 +30,8 @@ pub(crate) struct Budgets<C, K> {
     credentials: Mutex<HashMap<C, CredentialBudget<K>>>,
     /// Wakes [`Budgets::next`].
     changed: Notify,
-    /// Credentials whose health may have changed.
-    news: mpsc::UnboundedSender<C>,
+    /// For credentials whose health may have changed; none while nobody reports it.
+    news: Mutex<Option<mpsc::UnboundedSender<C>>>,
 }
 
 /// The order in the queue: lower is sooner.
@@ -54,6 +58,22 @@ pub(crate) enum Admission {
     Unavailable(Timestamp),
 }
 
+/// What a token is minted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mint {
+    ForSecret,
+    ForRequest,
+}
+
+/// Which request a token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// Of a caller who waits.
+    Caller,
+    /// Of a pool of tokens that are minted ahead.
+    Refill,
+}
+
 /// How a mint ended, as far as the budget is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -72,17 +92,25 @@ pub(crate) enum Ending {
 }
 
 impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
-    /// Budgets that allow `concurrency` mints at a time for each credential. The receiver gets each credential whose
-    /// health may have changed.
-    pub(crate) fn new(concurrency: usize) -> (Self, mpsc::UnboundedReceiver<C>) {
-        let (news, receiver) = mpsc::unbounded_channel();
-        let budgets = Self {
+    /// Budgets that allow `concurrency` mints at a time for each credential.
+    pub(crate) fn new(concurrency: usize) -> Self {
+        Self {
             concurrency: concurrency.max(1),
             credentials: Mutex::default(),
             changed: Notify::new(),
-            news,
-        };
-        (budgets, receiver)
+            news: Mutex::default(),
+        }
+    }
+
+    /// The receiver gets each credential whose health may have changed, in place of an earlier receiver.
+    pub(crate) fn subscribe(&self) -> mpsc::UnboundedReceiver<C> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        *self.news.lock() = Some(sender);
+        receiver
+    }
+
+    fn is_followed(&self) -> bool {
+        self.news.lock().as_ref().is_some_and(|news| !news.is_closed())
     }
 
     fn with<T>(&self, credential: &C, work: impl FnOnce(&mut CredentialBudget<K>) -> T) -> T {
@@ -91,7 +119,18 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
         work(all.entry(credential.clone()).or_insert_with(new))
     }
 
-    /// Asks for a slot to mint `token`. After [`Admission::Go`] the slot must be given back by [`Budgets::release`].
+    /// Makes a change after which a slot may be free.
+    fn change<T>(&self, credential: &C, work: impl FnOnce(&mut CredentialBudget<K>) -> T) -> T {
+        let result = self.with(credential, |budget| {
+            let result = work(budget);
+            budget.waiting.wake_first();
+            result
+        });
+        self.changed.notify_one();
+        result
+    }
+
+    /// Asks for a slot to mint `token` for its Secret. After [`Admission::Go`] the slot must be given back by [`Budgets::release`].
     pub(crate) fn acquire(
         &self,
         credential: &C,
@@ -102,7 +141,9 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
     ) -> Admission {
         let admission = self.with(credential, |budget| {
             budget.set_limit(limit, now);
-            budget.acquire(token, priority, now)
+            let admission = budget.acquire(token, priority, now);
+            budget.waiting.wake_first();
+            admission
         });
         if admission != Admission::Go {
             self.changed.notify_one();
@@ -112,13 +153,9 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
 
     /// Gives the slot of a token back. Returns how much longer the credential is limited than was known before.
     pub(crate) fn release(&self, credential: &C, token: &K, ending: Ending, now: Timestamp) -> SignedDuration {
-        let mut all = self.credentials.lock();
-        let budget = all.get_mut(credential);
-        let longer = budget.map_or(SignedDuration::ZERO, |it| {
-            it.release(token, ending, self.concurrency, now)
+        let longer = self.change(credential, |budget| {
+            budget.release(token, ending, Mint::ForSecret, self.concurrency, now)
         });
-        drop(all);
-        self.changed.notify_one();
         if longer.is_positive() {
             self.report(credential);
         }
@@ -128,8 +165,7 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
     /// Takes in that a token waits out failures of [`Ending::Unavailable`], of which the last was then: after a restart
     /// only it knows. [`Budgets::next`] returns it when the provider is back.
     pub(crate) fn wait_out(&self, credential: &C, token: &K, failed: u32, last: Timestamp, now: Timestamp) {
-        self.with(credential, |budget| budget.wait_out(token, failed, last, now));
-        self.changed.notify_one();
+        self.change(credential, |budget| budget.wait_out(token, failed, last, now));
     }
 
     /// While the provider is out of order: when a token that fails now is to be tried again at the earliest.
@@ -141,6 +177,7 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
     pub(crate) fn withdraw(&self, token: &K) {
         for budget in self.credentials.lock().values_mut() {
             budget.withdraw(token);
+            budget.waiting.wake_first();
         }
         self.changed.notify_one();
     }
@@ -159,8 +196,10 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
 
     /// Has the health of a credential reported again, since its key was changed.
     pub(crate) fn report(&self, credential: &C) {
-        // Fails only after the controller has stopped.
-        let _ = self.news.send(credential.clone());
+        if let Some(news) = self.news.lock().as_ref() {
+            // Fails only after the controller has stopped.
+            let _ = news.send(credential.clone());
+        }
     }
 
     /// Forgets the verdicts on credentials that are not `used`, and then everything of a credential that is idle.
@@ -209,6 +248,7 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
             if budget.poll(now, &mut woken) {
                 self.report(credential);
             }
+            budget.waiting.wake_first();
         }
         let next = all.values().filter_map(|budget| budget.next_change(now)).min();
         all.retain(|_, budget| !budget.is_idle(now));

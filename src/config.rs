@@ -1,10 +1,13 @@
 //! The command line and the environment, parsed and validated by clap. Nothing else reads settings.
 
+mod requests;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::requests::{Requests, RequestsArgs};
 use crate::cli::check::CheckArgs;
 use crate::cli::mint::MintArgs;
 
@@ -25,7 +28,8 @@ pub enum Command {
     Run(RunArgs),
     /// Print the CustomResourceDefinitions, for `kubectl apply --server-side -f -`.
     Crd,
-    /// Say whether the operator works in this cluster: its kinds are served, it is ready, a replica leads.
+    /// Say whether the operator works in this cluster: its kinds are served, it is ready, a replica leads, tokens
+    /// are handed out on request.
     Check(CheckArgs),
     /// Mint one token without a cluster and print its token.json.
     ///
@@ -84,6 +88,9 @@ pub struct RunArgs {
     /// A file of PEM certificates to trust beside the system's, for a proxy or gateway with a private CA.
     #[arg(long, env = "CA_BUNDLE", value_name = "FILE")]
     pub ca_bundle: Option<PathBuf>,
+    /// Tokens on request.
+    #[command(flatten)]
+    pub requests: RequestsArgs,
     /// How many RealtimeTokens are worked on at a time.
     #[arg(long, env = "CONCURRENCY", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrency: u16,
@@ -104,14 +111,21 @@ pub struct RunArgs {
 /// Accepts a DNS label, as Kubernetes does for namespaces: the watch of any other name would wait for ever. The empty
 /// text is accepted too: it is what an empty WATCH_NAMESPACES yields.
 fn namespace_name(text: &str) -> Result<String, String> {
+    (is_label(text) || text.is_empty())
+        .then(|| text.to_owned())
+        .ok_or_else(|| {
+            "a namespace's name has 1 to 63 small letters, digits and '-', and neither begins nor ends with '-'"
+                .to_owned()
+        })
+}
+
+/// Whether this is a DNS label as Kubernetes' names have them.
+fn is_label(text: &str) -> bool {
     let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let valid = (1..=63).contains(&text.len())
+    (1..=63).contains(&text.len())
         && text.chars().all(|c| alphanumeric(c) || c == '-')
         && text.starts_with(alphanumeric)
-        && text.ends_with(alphanumeric);
-    (valid || text.is_empty()).then(|| text.to_owned()).ok_or_else(|| {
-        "a namespace's name has 1 to 63 small letters, digits and '-', and neither begins nor ends with '-'".to_owned()
-    })
+        && text.ends_with(alphanumeric)
 }
 
 /// The format of the logs.

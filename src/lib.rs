@@ -12,10 +12,13 @@
 //! | [`mint`] | asking: HTTP client, endpoint policy, access tokens, replies, expiry, refusals, scrubbing, signing |
 //! | `budget` | per credential: rate, concurrency, limits, outages, the verdict on the key, whose slot is next; wakes its queue |
 //! | [`cluster`] | Kubernetes I/O: every user of the API client, the watches included |
+//! | [`issuer`] | asks a provider with the credential that a spec names, within its budget; shared by all who mint |
 //! | [`controller`] | look, step, report, perform |
+//! | [`requests`] | tokens on request over HTTPS, in every replica: who asks, whether they may, pools, limits |
 //! | [`leader`] | of several replicas one works: a pure step on the Lease, and its loop |
 //! | [`metrics`], [`server`], [`health`], [`telemetry`] | what Prometheus, probes and people see |
-//! | [`config`], [`cli`] | the command line, validated; the subcommands without a controller, and the CRD as they check it |
+//! | [`admission`] | what the API server would say of an object, by the CRDs themselves |
+//! | [`config`], [`cli`] | the command line, validated; the subcommands without a controller |
 //! | [`clock`] | the only reader of the wall clock |
 //! | `template` | MiniJinja as `target.template`, `http` and `jwt` use it |
 //!
@@ -25,12 +28,13 @@
 //! cluster::watch ─► controller::look     the spec, the Secret's metadata, the key's revision, now
 //!                ─► token::Lifecycle     Event × Observation -> Effect, situation
 //!                ─► controller::report   the status if it differs, Events, metrics
-//!                ─► wait, or controller::mint (budget, mint, providers), or controller::write (cluster::target);
+//!                ─► wait, or controller::mint (issuer, budget, mint, providers), or controller::write (cluster::target);
 //!                   its end is the next Event
 //! ```
 //!
 //! What a module may import is held by a test, `tests/docs/layers.rs`.
 
+pub mod admission;
 pub mod api;
 mod budget;
 pub mod cli;
@@ -39,10 +43,12 @@ pub mod cluster;
 pub mod config;
 pub mod controller;
 pub mod health;
+pub mod issuer;
 pub mod leader;
 pub mod metrics;
 pub mod mint;
 pub mod providers;
+pub mod requests;
 pub mod resolve;
 pub mod server;
 pub mod telemetry;

@@ -6,13 +6,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use futures::future::OptionFuture;
 use realtime_token_operator::cluster::lease::LeaseLock;
 use realtime_token_operator::config::{Cli, Command, RunArgs};
 use realtime_token_operator::health::Health;
+use realtime_token_operator::issuer::Issuer;
 use realtime_token_operator::leader::{Candidate, Terms};
 use realtime_token_operator::metrics::Metrics;
 use realtime_token_operator::mint::{ClientConfig, EndpointPolicy, ProviderClient};
-use realtime_token_operator::{api, cli, clock, cluster, controller, server, telemetry};
+use realtime_token_operator::requests::certificate::{self, Certificate};
+use realtime_token_operator::{api, cli, clock, cluster, controller, requests, server, telemetry};
 use tokio_util::sync::CancellationToken;
 
 type Failure = Box<dyn std::error::Error>;
@@ -66,6 +69,7 @@ fn print(text: &str) -> Result<(), Failure> {
 
 async fn run(args: RunArgs) -> Result<(), Failure> {
     telemetry::start(args.log_format, &args.log)?;
+    let requests = args.requests.validate(&args.namespace, args.listen)?;
     let endpoints =
         EndpointPolicy::parse(&args.allow_endpoints).map_err(|problem| format!("--allow-endpoint: {problem}"))?;
     let providers = ProviderClient::new(&ClientConfig {
@@ -90,40 +94,95 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
         metrics: Arc::clone(&metrics),
     });
     metrics.leading(candidate.is_none());
+    let issuer = Arc::new(Issuer::new(
+        client.clone(),
+        Arc::new(providers),
+        args.mints_per_credential,
+        Arc::clone(&metrics),
+    ));
+    let certificate = requests.as_ref().map(|requests| {
+        Certificate::follow(certificate::Options {
+            client: client.clone(),
+            namespace: args.namespace.clone(),
+            address: requests.address.clone(),
+            source: requests.source.clone(),
+            health: Arc::clone(&health),
+            metrics: Arc::clone(&metrics),
+        })
+    });
+    let requests = requests
+        .zip(certificate.as_ref())
+        .map(|(requests, certificate)| requests::Options {
+            listen: requests.listen,
+            client: client.clone(),
+            issuer: Arc::clone(&issuer),
+            endpoints: endpoints.clone(),
+            operator_namespace: args.namespace.clone(),
+            scope: scope(&args),
+            certificate: certificate.resolver(),
+            has_certificate: certificate.loaded(),
+            health: Arc::clone(&health),
+            metrics: Arc::clone(&metrics),
+        });
     let listen = args.listen;
     let options = controller::Options {
+        issuer,
         client,
-        providers: Arc::new(providers),
         endpoints,
         scope: scope(&args),
         operator_namespace: args.namespace,
         pod_name: args.pod_name,
         concurrency: args.concurrency,
-        mints_per_credential: args.mints_per_credential,
-        connection: None,
+        connection: certificate.as_ref().map(Certificate::connection),
         health,
         metrics,
     };
+    let led = lead(options, certificate.as_ref(), candidate, &shutdown);
+    let all = async { tokio::join!(led, serve_requests(requests, &shutdown)) };
     tokio::select! {
         result = server => result.map_err(|problem| format!("--listen {listen}: {problem}"))?,
-        result = control(options, candidate, shutdown) => result?,
+        (led, served) = all => led.and(served)?,
     }
     tracing::info!("stopped");
     Ok(())
 }
 
-/// Runs the controller, with leader election only while this replica leads.
-async fn control(
+/// Runs the controller, with leader election only while this replica leads. Its end stops the requests' server, which
+/// finishes what it has begun: another replica may lead by then, and these requests were accepted by this one.
+async fn lead(
     options: controller::Options,
+    certificate: Option<&Certificate>,
     candidate: Option<Candidate>,
-    shutdown: CancellationToken,
+    shutdown: &CancellationToken,
 ) -> Result<(), Failure> {
     let controller = controller::run(options, shutdown.clone());
-    match candidate {
-        Some(candidate) => candidate.lead(controller, &shutdown).await?,
-        None => controller.await,
-    }
-    Ok(())
+    let keep = OptionFuture::from(certificate.map(Certificate::keep));
+    let work = async {
+        tokio::select! {
+            () = controller => {}
+            Some(()) = keep => {}
+        }
+    };
+    let result = match candidate {
+        Some(candidate) => candidate.lead(work, shutdown).await,
+        None => {
+            work.await;
+            Ok(())
+        }
+    };
+    shutdown.cancel();
+    Ok(result?)
+}
+
+/// Serves tokens on request, if that is enabled, until the shutdown. Its end stops the controller.
+async fn serve_requests(options: Option<requests::Options>, shutdown: &CancellationToken) -> Result<(), Failure> {
+    let Some(options) = options else {
+        return Ok(());
+    };
+    let listen = options.listen;
+    let result = requests::run(options, shutdown.clone()).await;
+    shutdown.cancel();
+    Ok(result.map_err(|problem| format!("--requests-listen {listen}: {problem}"))?)
 }
 
 fn scope(args: &RunArgs) -> cluster::Scope {

@@ -3,7 +3,9 @@
 //! Counters and histograms are changed by the code they measure. The gauges of RealtimeTokens are computed at each
 //! scrape from the controller's cache, see [`tokens`].
 
+mod certificate;
 mod process;
+mod requests;
 mod tokens;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -19,6 +21,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+pub(crate) use self::requests::OK;
+use self::requests::RequestMetrics;
 use self::tokens::TokenStore;
 use crate::api::Reason;
 use crate::token::schedule::Swap;
@@ -53,6 +57,8 @@ pub struct Metrics {
     reconcile_duration: Histogram,
     api_requests: Family<ApiLabels, Counter>,
     leader: Gauge,
+    certificate: certificate::NotAfter,
+    requests: RequestMetrics,
     tokens: Arc<OnceLock<TokenStore>>,
     last_length: AtomicUsize,
 }
@@ -100,6 +106,8 @@ impl Metrics {
             reconcile_duration: Histogram::new([0.0001, 0.001, 0.01, 0.1, 1.0, 10.0]),
             api_requests: Family::default(),
             leader: Gauge::default(),
+            certificate: certificate::NotAfter::default(),
+            requests: RequestMetrics::new(per_object),
             tokens: Arc::default(),
             last_length: AtomicUsize::new(0),
         };
@@ -133,8 +141,10 @@ impl Metrics {
             api_requests "api_requests": "Requests to the Kubernetes API";
             leader "leader": "1 if this replica is the leader, 0 if it stands by";
         }
+        self.requests.register(registry);
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The running version", version);
+        registry.register_collector(Box::new(self.certificate.clone()));
         registry.register_collector(Box::new(tokens::Tokens {
             store: Arc::clone(&self.tokens),
             per_object,

@@ -1,7 +1,10 @@
 //! Spec + provider object + policy -> the mint to make and its key, or what stands in the way.
 
 mod credential;
+pub(crate) mod customize;
 mod fingerprint;
+mod overridable;
+pub(crate) mod subject;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +13,7 @@ use kube::ResourceExt;
 use kube::core::{Selector, SelectorExt};
 
 pub use self::credential::{CredentialRef, Identity, KeyRef};
+pub(crate) use self::overridable::unknown_overridable;
 use crate::api::{
     ClusterRealtimeProvider, DEFAULT_EXPIRATION, Lifetime, Limits, Policy, RateLimit, RealtimeToken, RealtimeTokenSpec,
     Reason, one_block_message,
@@ -40,16 +44,53 @@ pub struct Resolved {
     /// Hash of what makes the token.
     pub fingerprint: String,
     pub rate_limit: Option<RateLimit>,
+    /// The ClusterRealtimeProvider that lends its credential.
+    pub lent_by: Option<String>,
+}
+
+impl Resolved {
+    /// The key as the owner of the RealtimeToken knows it: where the platform team keeps its own is not theirs to see.
+    pub(crate) fn key_title(&self) -> String {
+        match &self.lent_by {
+            Some(provider) => format!("key of ClusterRealtimeProvider {provider}"),
+            None => self.credential.to_string(),
+        }
+    }
+
+    /// What the operator's own namespace holds is not the tenant's to see; the platform team finds it in the provider's
+    /// status.
+    pub(crate) fn without_platform_names(&self, blocked: Blocked) -> Blocked {
+        match &self.lent_by {
+            Some(provider) => Blocked::new(
+                blocked.reason,
+                format!(
+                    "the key of ClusterRealtimeProvider {provider} is not there; its status says more to the platform \
+                     team"
+                ),
+            ),
+            None => blocked,
+        }
+    }
 }
 
 /// Resolves a RealtimeToken, or gives the reason and message of a condition.
 pub fn resolve(token: &RealtimeToken, context: &ResolveContext<'_>) -> Result<Resolved, Blocked> {
+    resolve_for(token, None, context)
+}
+
+/// The same for a request whose caller names this subject.
+pub fn resolve_for(
+    token: &RealtimeToken,
+    subject: Option<&str>,
+    context: &ResolveContext<'_>,
+) -> Result<Resolved, Blocked> {
     let spec = &token.spec;
     let mut block = block_of(spec)?;
     let provider = lent_by(token, context)?;
     if let Some(provider) = provider {
         adopt_account(&mut block, provider)?;
     }
+    subject::name(spec, &mut block, subject).map_err(invalid)?;
     let adapter = block.provider();
     let credential = credential(token, adapter, provider, context)?;
     let policy = provider.and_then(|provider| provider.spec.policy.as_ref());
@@ -59,6 +100,7 @@ pub fn resolve(token: &RealtimeToken, context: &ResolveContext<'_>) -> Result<Re
         admit_model(model, allowed)?;
     }
     adapter.validate().map_err(|problem| invalid(problem.to_string()))?;
+    subject::check(spec, adapter, subject).map_err(invalid)?;
     adapter.lifetime().admit(expiration).map_err(invalid)?;
     if let CredentialRef::Identity(identity) = &credential {
         identity.check(adapter, context.endpoints)?;
@@ -71,13 +113,18 @@ pub fn resolve(token: &RealtimeToken, context: &ResolveContext<'_>) -> Result<Re
     let templates = spec.target.template.as_ref().map_or(&none, |template| &template.data);
     template::check(templates, adapter.published(), adapter.config())
         .map_err(|problem| invalid(problem.to_string()))?;
-    let ask = Ask { block, expiration };
+    let ask = Ask {
+        block,
+        expiration,
+        subject: subject.map(str::to_owned),
+    };
     let fingerprint = fingerprint::of_ask(&ask, templates);
     Ok(Resolved {
         ask,
         credential,
         fingerprint,
         rate_limit: provider.and_then(|provider| provider.spec.rate_limit),
+        lent_by: provider.map(ResourceExt::name_any),
     })
 }
 

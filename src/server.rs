@@ -55,7 +55,7 @@ async fn livez(State(shared): State<Shared>) -> impl IntoResponse {
 
 /// Ready once every watch has listed its objects. The text names one that has not.
 async fn readyz(State(shared): State<Shared>) -> impl IntoResponse {
-    match shared.health.waiting_for() {
+    match shared.health.unready() {
         None => (StatusCode::OK, "ok\n".to_owned()),
         Some(what) => (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {what}\n")),
     }

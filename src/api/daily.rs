@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::shapes::words;
+use super::subject::SubjectField;
 use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// Daily meeting tokens for one room, from Daily (`POST /v1/meeting-tokens`) or, with `domainId`, signed in the
@@ -19,7 +20,7 @@ pub struct Daily {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub user_name: Option<String>,
-    /// The user's id in Daily's logs.
+    /// The user's id in Daily's logs. The subject of a request takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 36))]
     pub user_id: Option<String>,
@@ -69,12 +70,23 @@ impl ProviderBlock for Daily {
         lifetime: Lifetime::Chosen(Limits::new("Daily meeting tokens", 60, 86_400)),
         secret_fields: &[SecretField::api_key("DAILY_API_KEY")],
         origins: &["https://api.daily.co"],
+        subject: Some("`userId`, at most 36 characters"),
         ..Facts::DEFAULT
     };
     const RULES: &'static [(&'static str, &'static str)] = &[(
         "!(has(self.daily.domainId) && has(self.daily.endpoint))",
         "daily.endpoint: with domainId the token is signed in the operator and nothing is sent; remove one of them",
     )];
+
+    fn name_subject(&mut self, subject: &str) -> Result<(), String> {
+        let field = SubjectField {
+            field: "daily.userId",
+            longest: 36,
+            refused: "",
+        };
+        self.user_id = Some(field.admit(subject)?);
+        Ok(())
+    }
 }
 
 words! {

@@ -27,7 +27,7 @@ pub struct ElevenLabs {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub agent_id: Option<String>,
-    /// Name of the participant (ConversationToken only).
+    /// Name of the participant (ConversationToken only). The subject of a request takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub participant_name: Option<String>,
@@ -83,8 +83,17 @@ impl ProviderBlock for ElevenLabs {
         secret_fields: &[SecretField::api_key("ELEVENLABS_API_KEY")],
         origins: ElevenLabsRegion::ORIGINS,
         secret_prefixes: &["sk_", "xi-", "xi_", "cvtkn_", "sutkn_"],
+        subject: Some("`participantName` of kind `ConversationToken`; the other kinds have no place for it"),
         ..Facts::DEFAULT
     };
+
+    fn name_subject(&mut self, subject: &str) -> Result<(), String> {
+        // At most 128 characters, as a subject.
+        if self.kind == ElevenLabsKind::ConversationToken {
+            self.participant_name = Some(subject.to_owned());
+        }
+        Ok(())
+    }
 
     fn lifetime(&self) -> Lifetime {
         match self.kind {

@@ -18,6 +18,15 @@ pub trait ProviderBlock {
     fn lifetime(&self) -> Lifetime {
         Self::FACTS.lifetime
     }
+
+    /// Puts the subject of a request into the block's field for the end user, in place of what the spec has there. Does
+    /// nothing where there is no such field.
+    ///
+    /// # Errors
+    /// What the field takes, if not this subject. Begins with `subject:` and doesn't repeat it.
+    fn name_subject(&mut self, _subject: &str) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// What never changes about a provider.
@@ -41,6 +50,8 @@ pub struct Facts {
     pub wrong_key_is_400: bool,
     /// The exchanges of `credentials.workloadIdentity` whose access tokens it takes in place of a key, by their fields.
     pub exchanges: &'static [&'static str],
+    /// Where the subject of a request goes, as the documentation says it. `None`: the provider has no place for it.
+    pub subject: Option<&'static str>,
 }
 
 impl Facts {
@@ -55,6 +66,7 @@ impl Facts {
         config_has_model: false,
         wrong_key_is_400: false,
         exchanges: &[],
+        subject: None,
     };
 }
 

@@ -63,6 +63,7 @@ impl ProviderBlock for Gemini {
         config_has_model: true,
         wrong_key_is_400: true,
         exchanges: &[],
+        subject: None,
     };
     const RULES: &'static [(&'static str, &'static str)] = &[(
         "(has(self.expirationSeconds) ? self.expirationSeconds : 1800) + \

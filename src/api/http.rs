@@ -13,7 +13,7 @@ use super::{Exchange, Facts, Lifetime, Limits, ProviderBlock, SecretField, rules
 ///
 /// Texts of the request may hold placeholders, each with a value of a type: `{{ ttlSeconds }}`, `{{ now }}` and
 /// `{{ expires }}` (seconds of the epoch), `{{ nowMillis }}` and `{{ expiresMillis }}`, `{{ nowRfc3339 }}` and
-/// `{{ expiresRfc3339 }}`, `{{ uuid }}`, `{{ credential }}` and `{{ keyId }}` (`api-key` and `key-id` of the key
+/// `{{ expiresRfc3339 }}`, `{{ uuid }}`, `{{ subject }}` (who a token on request is for), `{{ credential }}` and `{{ keyId }}` (`api-key` and `key-id` of the key
 /// Secret), `{{ params.NAME }}`, and `{{ base64(…) }}` of any of them. Expressions of MiniJinja work too, as in
 /// target.template: `{{ now + 300 }}`. In JSON a text that is one placeholder and nothing else becomes the value itself,
 /// such as a number.
@@ -38,6 +38,7 @@ impl ProviderBlock for Http {
         secret_fields: &[SecretField::api_key("API_KEY")],
         config_has_model: true,
         exchanges: Exchange::FIELDS,
+        subject: Some("the texts of `request` that have `{{ subject }}`"),
         ..Facts::DEFAULT
     };
     const RULES: &'static [(&'static str, &'static str)] = &[

@@ -2,6 +2,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::shapes::words;
+use super::subject::SubjectField;
 use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// Credentials for TURN servers: of Cloudflare, of Twilio (Network Traversal), or for a coturn of one's own, signed in
@@ -10,7 +11,7 @@ use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct IceServers {
-    /// Who uses them, as a coturn's log names them. Coturn only.
+    /// Who uses them, as a coturn's log names them. Coturn only. The subject of a request takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     #[x_kube(validation = Rule::new("self.matches('^[!-9;-~]+$')").message("iceServers.user: ASCII letters, digits and punctuation but ':', no spaces"))]
@@ -39,6 +40,9 @@ impl ProviderBlock for IceServers {
             SecretField::named("TURN_KEY_ID"),
         ],
         origins: &["https://rtc.live.cloudflare.com", "https://api.twilio.com"],
+        subject: Some(
+            "`user` of kind `Coturn`, which takes no `:`, and `customIdentifier` of the request to Cloudflare; Twilio has no place for it",
+        ),
         ..Facts::DEFAULT
     };
     const RULES: &'static [(&'static str, &'static str)] = &[
@@ -55,6 +59,19 @@ impl ProviderBlock for IceServers {
             "iceServers.endpoint: a coturn is asked nothing; remove the field",
         ),
     ];
+
+    fn name_subject(&mut self, subject: &str) -> Result<(), String> {
+        // Cloudflare has no field of ours for it: the request carries it.
+        if self.account.kind == Some(IceServersKind::Coturn) {
+            let field = SubjectField {
+                field: "iceServers.user",
+                longest: 128,
+                refused: ":",
+            };
+            self.user = Some(field.admit(subject)?);
+        }
+        Ok(())
+    }
 }
 
 /// The account side of ICE servers.

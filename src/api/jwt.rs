@@ -11,7 +11,7 @@ use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 /// ClusterRealtimeProvider the claims are the platform team's, and a RealtimeToken fills in its `params`.
 ///
 /// Texts of claims and header may hold placeholders, each with a value of a type: `{{ keyId }}` (`key-id` of the key
-/// Secret), `{{ uuid }}`, `{{ ttlSeconds }}`, `{{ now }}` and `{{ expires }}` (seconds of the epoch),
+/// Secret), `{{ subject }}` (who a token on request is for), `{{ uuid }}`, `{{ ttlSeconds }}`, `{{ now }}` and `{{ expires }}` (seconds of the epoch),
 /// `{{ nowMillis }}` and `{{ expiresMillis }}`, `{{ nowRfc3339 }}` and `{{ expiresRfc3339 }}`, `{{ params.NAME }}`,
 /// and `{{ base64(…) }}` of any of them. Expressions of MiniJinja work too, as in target.template: `{{ now + 300 }}`. A
 /// text that is one placeholder and nothing else becomes the value itself, such as a number.
@@ -38,6 +38,7 @@ impl ProviderBlock for Jwt {
             env: "SIGNING_KEY",
         }],
         config_has_model: true,
+        subject: Some("the texts of `claims` and `header` that have `{{ subject }}`"),
         ..Facts::DEFAULT
     };
     const RULES: &'static [(&'static str, &'static str)] = &[(

@@ -12,7 +12,7 @@ use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct LiveKit {
-    /// Who joins. Required to join a room.
+    /// Who joins. Required to join a room. The subject of a request takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub identity: Option<String>,
@@ -87,8 +87,14 @@ impl ProviderBlock for LiveKit {
             SecretField::named("LIVEKIT_API_SECRET"),
             SecretField::named("LIVEKIT_API_KEY"),
         ],
+        subject: Some("`identity`"),
         ..Facts::DEFAULT
     };
+
+    fn name_subject(&mut self, subject: &str) -> Result<(), String> {
+        self.identity = Some(subject.to_owned());
+        Ok(())
+    }
 }
 
 /// Which endpoints of agents may be called.

@@ -34,6 +34,7 @@ mod rules;
 mod shapes;
 mod soniox;
 mod speechmatics;
+mod subject;
 mod target;
 mod twilio;
 mod workload_identity;

@@ -2,6 +2,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::shapes::{regions, words};
+use super::subject::SubjectField;
 use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// OpenAI Realtime client secrets (`POST /v1/realtime/client_secrets`). They live 10 to 7200 seconds. OpenAI's reference
@@ -26,7 +27,8 @@ pub struct OpenAi {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "session")]
     pub session: Option<serde_json::Map<String, serde_json::Value>>,
-    /// Sent as `OpenAI-Safety-Identifier`: a stable identifier of the end user that reveals nothing about them.
+    /// Sent as `OpenAI-Safety-Identifier`: a stable identifier of the end user that reveals nothing about them. The
+    /// subject of a request takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     #[x_kube(validation = Rule::new(rules::HEADER).message(rules::HEADER_MESSAGE))]
@@ -55,8 +57,19 @@ impl ProviderBlock for OpenAi {
         secret_prefixes: &["sk-", "sk_", "ek-", "ek_"],
         config_has_model: true,
         exchanges: &["openai"],
+        subject: Some("`safetyIdentifier`, at most 64 characters"),
         ..Facts::DEFAULT
     };
+
+    fn name_subject(&mut self, subject: &str) -> Result<(), String> {
+        let field = SubjectField {
+            field: "openai.safetyIdentifier",
+            longest: 64,
+            refused: "",
+        };
+        self.safety_identifier = Some(field.admit(subject)?);
+        Ok(())
+    }
 }
 
 /// The account side of OpenAI: where the key belongs, not what the token is for.

@@ -16,7 +16,7 @@ pub struct Soniox {
     /// The key opens one stream only. Such a key doesn't suit a shared Secret.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub single_use: bool,
-    /// Names the client in Soniox' logs.
+    /// Names the client in Soniox' logs. The subject of a request takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub client_reference_id: Option<String>,
@@ -37,8 +37,14 @@ impl ProviderBlock for Soniox {
         secret_fields: &[SecretField::api_key("SONIOX_API_KEY")],
         origins: SonioxRegion::ORIGINS,
         secret_prefixes: &["temp:"],
+        subject: Some("`clientReferenceId`, which Soniox' usage logs have"),
         ..Facts::DEFAULT
     };
+
+    fn name_subject(&mut self, subject: &str) -> Result<(), String> {
+        self.client_reference_id = Some(subject.to_owned());
+        Ok(())
+    }
 }
 
 account! {

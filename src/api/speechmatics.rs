@@ -15,6 +15,7 @@ pub struct Speechmatics {
     #[serde(default)]
     pub kind: SpeechmaticsKind,
     /// Binds the key to the jobs of one client. Required for kind Batch, ignored by Speechmatics for Realtime.
+    /// The subject of a request takes its place for kind Batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub client_ref: Option<String>,
@@ -30,8 +31,16 @@ impl ProviderBlock for Speechmatics {
         lifetime: Lifetime::Chosen(Limits::new("Speechmatics temporary keys", 60, 86_400)),
         secret_fields: &[SecretField::api_key("SPEECHMATICS_API_KEY")],
         origins: &["https://mp.speechmatics.com"],
+        subject: Some("`clientRef` of kind `Batch`; the other kinds have no place for it"),
         ..Facts::DEFAULT
     };
+
+    fn name_subject(&mut self, subject: &str) -> Result<(), String> {
+        if self.kind == SpeechmaticsKind::Batch {
+            self.client_ref = Some(subject.to_owned());
+        }
+        Ok(())
+    }
 }
 
 account! {

@@ -3,6 +3,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::subject::SubjectField;
 use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// Twilio AccessTokens, signed in the operator with the secret of a Main or Standard API key; Twilio is not asked. They
@@ -15,7 +16,7 @@ use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
     .message(Twilio::VOICE_IDENTITY))]
 pub struct Twilio {
     /// Who the token is for. With `voice` it has no spaces, no control characters and none of `"#%<>[]\^{|}` and the
-    /// backtick.
+    /// backtick. The subject of a request takes its place.
     #[schemars(length(min = 1, max = 121))]
     pub identity: String,
     /// Programmable Voice.
@@ -43,6 +44,9 @@ pub struct Twilio {
 }
 
 impl Twilio {
+    /// What Twilio's Voice SDK refuses beside control characters: https://www.twilio.com/docs/api/errors/31105 in the words
+    /// of RFC 2396, space, delims and unwise.
+    pub(crate) const VOICE_REFUSES: &'static str = " \"#%<>[]\\^`{|}";
     /// The message about a name that the Voice SDK refuses.
     pub(crate) const VOICE_IDENTITY: &'static str = "twilio.identity: with voice Twilio takes no spaces, no control characters and none of \"#%<>[]\\^`{|} in \
          the name of a client (error 31105)";
@@ -58,8 +62,23 @@ impl ProviderBlock for Twilio {
             SecretField::named("TWILIO_API_KEY"),
             SecretField::named("TWILIO_ACCOUNT_SID"),
         ],
+        subject: Some("`identity`, at most 121 characters"),
         ..Facts::DEFAULT
     };
+
+    fn name_subject(&mut self, subject: &str) -> Result<(), String> {
+        let refused = match self.voice {
+            Some(_) => Self::VOICE_REFUSES,
+            None => "",
+        };
+        let field = SubjectField {
+            field: "twilio.identity",
+            longest: 121,
+            refused,
+        };
+        self.identity = field.admit(subject)?;
+        Ok(())
+    }
 }
 
 /// Programmable Voice.

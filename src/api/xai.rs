@@ -38,6 +38,7 @@ impl ProviderBlock for Xai {
         config_has_model: true,
         wrong_key_is_400: true,
         exchanges: &[],
+        subject: None,
     };
 }
 

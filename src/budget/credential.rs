@@ -1,12 +1,18 @@
 //! The budget of one credential.
 
+mod requests;
+
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub(super) use self::requests::Turn;
+use self::requests::share;
 use super::outage::Outage;
-use super::{Admission, Ending, Priority};
+use super::pauses::Pauses;
+use super::waiting::Waiting;
+use super::{Admission, Ending, Mint, Priority};
 use crate::api::RateLimit;
 use crate::token::report::provider::KeyVerdict;
 
@@ -21,6 +27,10 @@ pub(super) struct CredentialBudget<K> {
     queue: BTreeSet<(Place, K)>,
     queued: HashMap<K, Place>,
     in_flight: usize,
+    /// How many of these are for requests.
+    for_requests: usize,
+    pub(super) waiting: Waiting,
+    pauses: Pauses<K>,
     /// Until when a slot is reserved for a token that was woken.
     reserved: HashMap<K, Timestamp>,
     /// How many mints may be in flight: one after the provider limited the credential or was out of order, doubling with
@@ -60,6 +70,9 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
             queue: BTreeSet::new(),
             queued: HashMap::new(),
             in_flight: 0,
+            for_requests: 0,
+            waiting: Waiting::default(),
+            pauses: Pauses::new(),
             reserved: HashMap::new(),
             window,
             limited_until: None,
@@ -124,28 +137,35 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
 
     /// Returns how much longer the credential is limited than was known before: several mints that were in flight get
     /// the same answer.
-    pub(super) fn release(&mut self, token: &K, ending: Ending, concurrency: usize, now: Timestamp) -> SignedDuration {
+    pub(super) fn release(
+        &mut self,
+        token: &K,
+        ending: Ending,
+        mint: Mint,
+        concurrency: usize,
+        now: Timestamp,
+    ) -> SignedDuration {
         self.in_flight = self.in_flight.saturating_sub(1);
         let mut longer = SignedDuration::ZERO;
         match ending {
             Ending::Granted => {
                 self.window = (self.window * 2).min(concurrency);
-                self.outage.forget(token);
+                self.outage.answered(token, mint);
                 let waiting = self.outage.granted(&self.queued, now);
                 self.resume(waiting);
             }
             Ending::Refused => {
                 self.window = (self.window * 2).min(concurrency);
-                self.outage.forget(token);
+                self.outage.answered(token, mint);
             }
             Ending::NotAsked => {}
             Ending::Unavailable { began } => {
-                if !self.outage.failed(token, began, now) {
+                if !self.outage.failed(token, began, mint, now) && mint == Mint::ForSecret {
                     self.recovered.push(token.clone());
                 }
             }
             Ending::Throttled(until) | Ending::Exhausted(until) => {
-                self.outage.forget(token);
+                self.outage.answered(token, mint);
                 self.window = 1;
                 self.exhausted = matches!(ending, Ending::Exhausted(_));
                 let known = self.limited_until(now).unwrap_or(now);
@@ -195,6 +215,7 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
     pub(super) fn poll(&mut self, now: Timestamp, woken: &mut Vec<K>) -> bool {
         self.settle(now);
         woken.append(&mut self.recovered);
+        self.pauses.forget_old(now);
         self.expire_reservations(now);
         while !self.queue.is_empty() && self.take(now) {
             if let Some((_, token)) = self.queue.pop_first() {
@@ -205,6 +226,11 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
         }
         let is_out = self.outage.since().is_some();
         std::mem::replace(&mut self.reported_out, is_out) != is_out
+    }
+
+    /// Whether Secrets' RealtimeTokens are to be looked at.
+    pub(super) const fn has_recovered(&self) -> bool {
+        !self.recovered.is_empty()
     }
 
     /// When to poll again if nothing changes before.
@@ -237,6 +263,8 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
         self.queue.is_empty()
             && self.reserved.is_empty()
             && self.in_flight == 0
+            && self.waiting.is_empty()
+            && self.pauses.is_idle(now)
             && self.verdict.is_none()
             && self.outage.is_idle()
             && self.recovered.is_empty()
@@ -292,6 +320,18 @@ impl Bucket {
         self.full_at
             .checked_sub(self.interval() * (burst - 1))
             .unwrap_or(Timestamp::MIN)
+    }
+
+    /// The same for a request, which leaves a part of the burst to Secrets.
+    fn next_for_request(&self) -> Timestamp {
+        let burst = usize::try_from(self.limit.burst.max(1)).unwrap_or(usize::MAX);
+        let left = i32::try_from(burst - share(burst)).unwrap_or(i32::MAX);
+        let after = self.next().checked_add(self.interval() * left);
+        after.unwrap_or(Timestamp::MAX)
+    }
+
+    fn take_for_request(&mut self, now: Timestamp) -> bool {
+        self.next_for_request() <= now && self.take(now)
     }
 
     fn take(&mut self, now: Timestamp) -> bool {

@@ -6,6 +6,8 @@ use std::hash::Hash;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::Mint;
+
 /// The provider is out of order after so many failures since the last token.
 const OUT_AT: u32 = 4;
 /// More failures of one RealtimeToken don't count: its own spec may be their cause.
@@ -38,6 +40,8 @@ struct Failing {
     /// How often, since a token was granted.
     failed: u32,
     last: Timestamp,
+    /// Whether it comes back by itself: a Secret needs its token. A request that has failed is over.
+    comes_back: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,15 +62,19 @@ impl<K: Clone + Eq + Hash> Outage<K> {
         }
     }
 
-    /// Takes in a failure. Returns false if it says nothing of now, since an outage has ended after its mint `began`.
-    pub(super) fn failed(&mut self, token: &K, began: Timestamp, now: Timestamp) -> bool {
+    /// Takes in a failure, of the token for a Secret or of one for a request. Returns false if it says nothing of now, since an outage has ended after its mint `began`.
+    pub(super) fn failed(&mut self, token: &K, began: Timestamp, mint: Mint, now: Timestamp) -> bool {
         self.let_go(now);
         if self.ended.is_some_and(|ended| began < ended) {
             return false;
         }
-        let failed = self.failing.get(token).map_or(0, |known| known.failed);
-        let failed = failed.saturating_add(1);
-        self.failing.insert(token.clone(), Failing { failed, last: now });
+        let known = self.failing.get(token);
+        let failing = Failing {
+            failed: known.map_or(0, |known| known.failed).saturating_add(1),
+            last: now,
+            comes_back: mint == Mint::ForSecret || known.is_some_and(|known| known.comes_back),
+        };
+        self.failing.insert(token.clone(), failing);
         true
     }
 
@@ -78,12 +86,25 @@ impl<K: Clone + Eq + Hash> Outage<K> {
             return false;
         }
         if self.granted.is_none_or(|granted| granted <= last) {
-            self.failing.entry(token.clone()).or_insert(Failing { failed, last });
+            let failing = Failing {
+                failed,
+                last,
+                comes_back: true,
+            };
+            let known = self.failing.entry(token.clone()).or_insert(failing);
+            known.comes_back = true;
         }
         true
     }
 
-    /// The provider has answered this RealtimeToken otherwise, or it is gone.
+    /// The provider has answered otherwise. What it answers a request doesn't make up for the Secret's token.
+    pub(super) fn answered(&mut self, token: &K, mint: Mint) {
+        if mint == Mint::ForSecret || self.failing.get(token).is_some_and(|failing| !failing.comes_back) {
+            self.forget(token);
+        }
+    }
+
+    /// The RealtimeToken is gone.
     pub(super) fn forget(&mut self, token: &K) {
         self.failing.remove(token);
     }
@@ -107,7 +128,7 @@ impl<K: Clone + Eq + Hash> Outage<K> {
             next: now,
             until: Some(now + SPREAD * 2), // looking at them takes time, too
         });
-        Some(self.failing.keys().cloned().collect())
+        Some(self.coming_back().cloned().collect())
     }
 
     /// Notices an outage that begins, or ends without a token.
@@ -144,8 +165,14 @@ impl<K: Clone + Eq + Hash> Outage<K> {
         self.since
     }
 
+    /// Whether the last mint for its Secret failed.
     pub(super) fn is_failing(&self, token: &K) -> bool {
-        self.failing.contains_key(token)
+        self.failing.get(token).is_some_and(|failing| failing.comes_back)
+    }
+
+    fn coming_back(&self) -> impl Iterator<Item = &K> {
+        let failing = self.failing.iter().filter(|(_, failing)| failing.comes_back);
+        failing.map(|(token, _)| token)
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -181,7 +208,7 @@ impl<K: Clone + Eq + Hash> Outage<K> {
 
     /// How many wait for a slot: those that are `queued`, and those that have failed and come back.
     fn waiting<V>(&self, queued: &HashMap<K, V>) -> usize {
-        let back = self.failing.keys().filter(|token| !queued.contains_key(token));
+        let back = self.coming_back().filter(|token| !queued.contains_key(token));
         queued.len() + back.count()
     }
 }

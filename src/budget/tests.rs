@@ -25,7 +25,7 @@ fn limit(requests_per_minute: i64, burst: i64) -> Option<RateLimit> {
 
 #[test]
 fn first_issue_before_renewals_and_nearest_deadline_first() {
-    let (budget, _news) = Budgets::new(1);
+    let budget = Budgets::new(1);
     assert_eq!(
         budget.acquire(&"key", &"a", priority(true, 9), None, at(0)),
         Admission::Go
@@ -52,7 +52,7 @@ fn first_issue_before_renewals_and_nearest_deadline_first() {
 
 #[test]
 fn a_newcomer_does_not_pass_the_queue() {
-    let (budget, _news) = Budgets::new(1);
+    let budget = Budgets::new(1);
     budget.acquire(&"key", &"a", priority(true, 9), None, at(0));
     budget.acquire(&"key", &"b", priority(true, 9), None, at(0));
     budget.release(&"key", &"a", Ending::Granted, at(0));
@@ -65,7 +65,7 @@ fn a_newcomer_does_not_pass_the_queue() {
 
 #[test]
 fn a_throttled_credential_stops_alone_and_starts_slowly() {
-    let (budget, _news) = Budgets::new(8);
+    let budget = Budgets::new(8);
     for token in 0..8 {
         assert_eq!(
             budget.acquire(&"dry", &token, priority(true, 0), None, at(0)),
@@ -95,7 +95,7 @@ fn a_throttled_credential_stops_alone_and_starts_slowly() {
 
 #[test]
 fn a_token_that_does_not_claim_its_slot_delays_the_next_by_the_reservation_only() {
-    let (budget, _news) = Budgets::new(1);
+    let budget = Budgets::new(1);
     budget.acquire(&"key", &"a", priority(true, 0), None, at(0));
     budget.acquire(&"key", &"gone", priority(true, 1), None, at(0));
     budget.acquire(&"key", &"b", priority(true, 2), None, at(0));
@@ -113,7 +113,7 @@ fn accepted(revision: &str) -> KeyVerdict {
 
 #[test]
 fn a_withdrawn_token_gives_up_its_place_and_its_slot() {
-    let (budget, _news) = Budgets::new(1);
+    let budget = Budgets::new(1);
     for token in ["a", "reserved", "queued", "b"] {
         budget.acquire(&"key", &token, priority(true, 0), None, at(0));
     }
@@ -127,7 +127,7 @@ fn a_withdrawn_token_gives_up_its_place_and_its_slot() {
 
 #[test]
 fn a_limit_seen_by_several_mints_counts_once() {
-    let (budget, _news) = Budgets::new(8);
+    let budget = Budgets::new(8);
     for token in 0..4 {
         budget.acquire(&"key", &token, priority(true, 0), None, at(0));
     }
@@ -146,7 +146,8 @@ fn a_limit_seen_by_several_mints_counts_once() {
 
 #[test]
 fn a_verdict_is_kept_while_it_is_used() {
-    let (budget, mut news) = Budgets::<_, u8>::new(8);
+    let budget = Budgets::<_, u8>::new(8);
+    let mut news = budget.subscribe();
     for (credential, revision) in [("key", "1"), ("key", "1"), ("key", "2"), ("tenants", "1")] {
         budget.note_verdict(&credential, accepted(revision));
     }
@@ -162,7 +163,7 @@ fn a_verdict_is_kept_while_it_is_used() {
 
 #[test]
 fn an_idle_credential_is_forgotten() {
-    let (budget, _news) = Budgets::new(8);
+    let budget = Budgets::new(8);
     budget.acquire(&"key", &"a", priority(true, 0), limit(60, 1), at(0));
     budget.poll(at(10));
     assert!(!budget.credentials.lock().is_empty(), "a mint is in flight");
@@ -176,7 +177,7 @@ fn an_idle_credential_is_forgotten() {
 proptest! {
     #[test]
     fn never_more_than_the_rate(rpm in 1i64..600, burst in 1i64..20, steps in proptest::collection::vec(0i64..3000, 1..200)) {
-        let (budget, _news) = Budgets::new(1000);
+        let budget = Budgets::new(1000);
         let (mut now, mut granted) = (at(0), Vec::new());
         for (token, millis) in steps.into_iter().enumerate() {
             now += SignedDuration::from_millis(millis);

@@ -1,11 +1,14 @@
 //! `check`: whether the operator works in this cluster. `helm test` runs it with the operator's image and rights.
 
+mod requests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use tokio::time::Instant;
 
+use self::requests::{RequestsArgs, RequestsError, tokens_are_handed_out};
 use crate::cluster::client::{self, ClientError};
 use crate::cluster::lease::LeaseLock;
 use crate::cluster::{ClusterError, served};
@@ -35,6 +38,9 @@ pub struct CheckArgs {
     /// The operator's own namespace, where the Lease is.
     #[arg(long, env = "POD_NAMESPACE", default_value = "realtime-token-operator")]
     pub namespace: String,
+    /// Tokens on request.
+    #[command(flatten)]
+    pub requests: RequestsArgs,
     /// For how long to repeat checks that fail.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..))]
     pub timeout_seconds: u16,
@@ -61,6 +67,8 @@ pub enum CheckError {
         "no replica holds the Lease {0}: does a replica run with --leader-elect, and has it the rights on the Lease?"
     )]
     NoLeader(String),
+    #[error("tokens on request: {0}")]
+    Requests(#[from] RequestsError),
 }
 
 /// Repeats each check until it passes or the time is over. Returns a line for each check, or the first that failed.
@@ -81,6 +89,10 @@ pub async fn check(args: CheckArgs) -> Result<String, CheckError> {
         let lock = LeaseLock::new(cluster, &args.namespace, name);
         let mut first = None;
         passed.push(retry(until, async || lease_is_renewed(&lock, &mut first).await).await?);
+    }
+    if let Some(url) = &args.requests.requests_url {
+        let asked = async || Ok(tokens_are_handed_out(&args.requests, url, &args.namespace).await?);
+        passed.push(retry(until, asked).await?);
     }
     Ok(passed.join("\n"))
 }

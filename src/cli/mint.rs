@@ -1,12 +1,13 @@
 //! `mint`: one token without a cluster, for laptops and CI, and to try out a manifest.
 //!
 //! `manifest` reads and checks it, `key` finds the key, `warning` says what a cluster would say of the token, `output`
-//! writes the files that a pod would mount.
+//! writes the files that a pod would mount, `subject` has who it is for.
 
 mod input;
 mod key;
 mod manifest;
 mod output;
+mod subject;
 mod warning;
 
 use std::io;
@@ -34,6 +35,10 @@ pub struct MintArgs {
     /// Which RealtimeToken to mint, where the file holds several: its metadata.name.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// Who the token is for, as the caller of a request names the subject: 1 to 128 letters, digits and punctuation, such as a
+    /// hash of a user's id. It goes where the provider has a place for it.
+    #[arg(long, value_name = "TEXT", value_parser = subject::parse)]
+    pub subject: Option<String>,
     /// Write the files that a pod would mount into this folder, which must be new, empty or written by an earlier
     /// `mint`, and print nothing. Only their owner can read them; a mint replaces all of them at once.
     #[arg(long, value_name = "FOLDER", conflicts_with = "explain")]
@@ -148,7 +153,11 @@ fn read_manifest(args: &MintArgs) -> Result<(RealtimeToken, Ask), MintCliError> 
     let wrong = |problem: String| MintCliError::Manifest(name_of(&args.filename), problem);
     let text = String::from_utf8(read(&args.filename)?).map_err(|_| wrong("is not UTF-8 text".into()))?;
     let token = manifest::parse(&text, args.name.as_deref()).map_err(wrong)?;
-    let ask = manifest::ask(&token.spec).map_err(wrong)?;
+    let (subject, note) = subject::of(&token.spec, args.subject.as_deref());
+    if let Some(note) = note {
+        say(&format!("note: {note}"));
+    }
+    let ask = manifest::ask(&token.spec, subject).map_err(wrong)?;
     let provider = ask.block.provider();
     let env: Vec<_> = provider.secret_fields().iter().map(|field| field.env).collect();
     let key = format!("taking the key from {} or a file", env.join(", "));

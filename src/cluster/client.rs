@@ -125,6 +125,8 @@ fn describe(request: &http::Request<Body>) -> (&'static str, &'static str) {
         "secrets",
         "events",
         "leases",
+        "tokenreviews",
+        "subjectaccessreviews",
         "namespaces",
     ];
     let found = kinds.into_iter().find(|kind| path.split('/').any(|part| part == *kind));

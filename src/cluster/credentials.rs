@@ -32,8 +32,11 @@ const IDLE: Duration = Duration::from_secs(15 * 60);
 pub(crate) struct Credentials {
     client: Client,
     secrets: Mutex<HashMap<Name, Arc<KeySecret>>>,
-    changed: mpsc::UnboundedSender<Name>,
+    changed: Changed,
 }
+
+/// For the names of key Secrets that change; none while nobody follows them.
+type Changed = Arc<Mutex<Option<mpsc::UnboundedSender<Name>>>>;
 
 struct KeySecret {
     state: watch::Receiver<State>,
@@ -63,13 +66,19 @@ struct Read {
 }
 
 impl Credentials {
-    /// `changed` gets the name of each key Secret that changes.
-    pub(crate) fn new(client: Client, changed: mpsc::UnboundedSender<Name>) -> Self {
+    pub(crate) fn new(client: Client) -> Self {
         Self {
             client,
             secrets: Mutex::default(),
-            changed,
+            changed: Changed::default(),
         }
+    }
+
+    /// The receiver gets the name of each key Secret that changes, in place of an earlier receiver.
+    pub(crate) fn subscribe(&self) -> mpsc::UnboundedReceiver<Name> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        *self.changed.lock() = Some(sender);
+        receiver
     }
 
     /// The revision of a credential, without a request if the Secret has not changed since it was last read. The outer
@@ -142,7 +151,7 @@ impl Credentials {
         let mut secrets = self.secrets.lock();
         let secret = secrets.entry(name.clone()).or_insert_with(|| {
             let (sender, state) = watch::channel(State::Unknown);
-            let follow = follow(self.client.clone(), name.clone(), sender, self.changed.clone());
+            let follow = follow(self.client.clone(), name.clone(), sender, Arc::clone(&self.changed));
             Arc::new(KeySecret {
                 state,
                 read: tokio::sync::Mutex::default(),
@@ -233,7 +242,7 @@ fn keys<'a>(key: &'a KeyRef, secret_fields: &'a [SecretField]) -> impl Iterator<
 }
 
 /// Follows one Secret by name, and sends its name at each change.
-async fn follow(client: Client, name: Name, state: watch::Sender<State>, changed: mpsc::UnboundedSender<Name>) {
+async fn follow(client: Client, name: Name, state: watch::Sender<State>, changed: Changed) {
     let mut events = pin!(super::watch::secret(&client, &name));
     while let Some(event) = events.next().await {
         let new = match event {
@@ -250,8 +259,9 @@ async fn follow(client: Client, name: Name, state: watch::Sender<State>, changed
             *old = new;
             differs
         });
-        if differs && changed.send(name.clone()).is_err() {
-            return;
+        if differs && let Some(changed) = changed.lock().as_ref() {
+            // Fails only after the controller has stopped.
+            let _ = changed.send(name.clone());
         }
     }
 }

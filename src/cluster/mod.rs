@@ -4,6 +4,7 @@
 //! metadata only; key Secrets alone are read with their data.
 
 mod cached;
+pub(crate) mod certificate_secret;
 pub mod client;
 pub(crate) mod credentials;
 mod error;
@@ -12,6 +13,7 @@ pub mod lease;
 mod merged;
 mod missing_key;
 mod refusal;
+pub(crate) mod review;
 mod secret_meta;
 pub(crate) mod served;
 pub(crate) mod service_account;

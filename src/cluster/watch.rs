@@ -34,6 +34,19 @@ pub(crate) fn tokens(client: &Client, scope: &Scope) -> Events<Cached> {
     in_scope(client, scope, &watcher::Config::default())
 }
 
+/// The RealtimeTokens that have `spec.requests`. One that loses it is reported as deleted.
+pub(crate) fn requested_tokens(client: &Client, scope: &Scope) -> Events<Cached> {
+    let is_requested = |token: &Cached| token.read().is_ok_and(|token| token.spec.requests.is_some());
+    let requested = move |event| match event {
+        Ok(Event::InitApply(token)) if !is_requested(&token) => None,
+        Ok(Event::Apply(token)) if !is_requested(&token) => Some(Ok(Event::Delete(token))),
+        other => Some(other),
+    };
+    tokens(client, scope)
+        .filter_map(move |event| futures::future::ready(requested(event)))
+        .boxed()
+}
+
 /// The target Secrets: all that have the operator's label.
 pub(crate) fn target_secrets(client: &Client, scope: &Scope) -> Events<SecretMeta> {
     let labels = format!("{MANAGED_BY}={MANAGER}");
@@ -75,8 +88,15 @@ pub(super) fn secret(
     client: &Client,
     name: &Name,
 ) -> impl Stream<Item = Result<Option<PartialObjectMeta<Secret>>, Error>> + Send + use<> {
-    let api = Api::namespaced(client.clone(), &name.namespace);
-    watch_object(api, &name.name).backoff(backoff())
+    one(Api::namespaced(client.clone(), &name.namespace), &name.name)
+}
+
+/// One object by name, or `None` while it doesn't exist. The right to watch that name alone is enough.
+pub(super) fn one<K>(api: Api<K>, name: &str) -> impl Stream<Item = Result<Option<K>, Error>> + Send + use<K>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    watch_object(api, name).backoff(backoff())
 }
 
 fn in_scope<K>(client: &Client, scope: &Scope, config: &watcher::Config) -> Events<K>

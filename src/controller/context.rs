@@ -3,49 +3,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
-use kube::core::PartialObjectMeta;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
-use super::access_tokens::AccessTokens;
 use super::lifecycles::Lifecycles;
-use super::terminating::Terminating;
-use crate::api::{ClusterRealtimeProvider, RealtimeToken};
-use crate::budget::Budgets;
-use crate::cluster::credentials::Credentials;
+use crate::api::RealtimeToken;
 use crate::cluster::events::Events;
 use crate::cluster::target::Targets;
-use crate::cluster::{Cached, Name, Scope};
+use crate::cluster::{Cached, Name};
+use crate::issuer::{Issuer, Surroundings};
 use crate::metrics::Metrics;
-use crate::mint::{EndpointPolicy, Minter};
-use crate::resolve::CredentialRef;
 use crate::token::Connection;
 use crate::token::secret::RequestsEndpoint;
 
 pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) targets: Targets,
-    pub(crate) credentials: Credentials,
-    pub(super) access_tokens: AccessTokens,
-    pub(crate) providers: Arc<dyn Minter>,
-    pub(crate) endpoints: EndpointPolicy,
-    /// Where ClusterRealtimeProviders' keys live.
-    pub(crate) operator_namespace: String,
-    pub(crate) scope: Scope,
-    pub(crate) cluster_providers: Store<ClusterRealtimeProvider>,
-    /// All namespaces, for their labels.
-    pub(crate) namespaces: Store<PartialObjectMeta<Namespace>>,
-    /// Namespaces that a refused write has shown to be under deletion, where they can't be watched.
-    pub(super) terminating: Terminating,
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) surroundings: Surroundings,
     pub(super) lifecycles: Lifecycles,
     pub(crate) events: Events,
     pub(crate) metrics: Arc<Metrics>,
     /// Mints under way.
     pub(crate) tasks: TaskTracker,
-    pub(super) budgets: Budgets<CredentialRef, Name>,
     /// Where tokens on request are asked for; `None` if this installation hands out none.
     pub(super) connection: Option<watch::Receiver<Option<Connection>>>,
     pub(super) nudges: mpsc::UnboundedSender<ObjectRef<Cached>>,
@@ -89,6 +71,6 @@ impl Context {
 
     pub(crate) fn forget(&self, name: &Name) {
         self.lifecycles.remove(name);
-        self.budgets.withdraw(name);
+        self.issuer.budgets.withdraw(name);
     }
 }

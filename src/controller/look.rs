@@ -1,16 +1,14 @@
 //! What is there: the spec with what it refers to, the Secret's metadata, the key's revision, the clock.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 
 use super::context::Context;
-use crate::api::{RENEW_REQUESTED_AT, RealtimeToken, Reason};
+use crate::api::{RENEW_REQUESTED_AT, RealtimeToken};
 use crate::clock::now;
 use crate::cluster::{ClusterError, Name};
-use crate::resolve::{CredentialRef, ResolveContext, Resolved, resolve};
+use crate::resolve::Resolved;
 use crate::token::secret::{SecretMetadata, SecretView, TargetState, desired_metadata};
 use crate::token::{Blocked, MintInputs, Observation, hash};
 
@@ -80,7 +78,7 @@ async fn resolve_inputs(
     token: &RealtimeToken,
     ctx: &Context,
 ) -> Result<Result<(Resolved, MintInputs), Blocked>, ClusterError> {
-    let resolved = match resolve_in_cluster(token, ctx) {
+    let resolved = match ctx.surroundings.resolve(token, now()) {
         Ok(resolved) => resolved,
         Err(blocked) => return Ok(Err(blocked)),
     };
@@ -88,9 +86,9 @@ async fn resolve_inputs(
         String::new()
     } else {
         let fields = resolved.ask.block.provider().secret_fields();
-        match ctx.revision(&resolved.credential, fields).await? {
+        match ctx.issuer.revision(&resolved.credential, fields).await? {
             Ok(revision) => revision,
-            Err(blocked) => return Ok(Err(without_platform_names(token, blocked))),
+            Err(blocked) => return Ok(Err(resolved.without_platform_names(blocked))),
         }
     };
     let inputs = MintInputs {
@@ -99,61 +97,6 @@ async fn resolve_inputs(
         renew_request: renew_request(token),
     };
     Ok(Ok((resolved, inputs)))
-}
-
-fn resolve_in_cluster(token: &RealtimeToken, ctx: &Context) -> Result<Resolved, Blocked> {
-    let reference = token.spec.credentials.provider_ref.as_ref();
-    if reference.is_some() && !ctx.scope.cluster_providers {
-        return Err(Blocked::new(
-            Reason::ProviderNotFound,
-            "the operator of this namespace serves no ClusterRealtimeProviders (--no-cluster-providers); use \
-             credentials.secretRef",
-        ));
-    }
-    let name = token.namespace().unwrap_or_default();
-    let namespace = ctx.namespaces.get(&ObjectRef::new(&name));
-    let deleted = namespace
-        .as_ref()
-        .and_then(|found| found.metadata.deletion_timestamp.as_ref());
-    if deleted.is_some() || ctx.terminating.contains(&name, now()) {
-        return Err(Blocked::new(
-            Reason::NamespaceTerminating,
-            "the namespace is being deleted: nothing is minted for it any more",
-        ));
-    }
-    let provider = reference.and_then(|reference| ctx.cluster_providers.get(&ObjectRef::new(&reference.name)));
-    let labels = namespace.as_deref().and_then(|found| found.metadata.labels.as_ref());
-    resolve(
-        token,
-        &ResolveContext {
-            provider: provider.as_deref(),
-            namespace_labels: labels.unwrap_or(&BTreeMap::new()),
-            operator_namespace: &ctx.operator_namespace,
-            endpoints: &ctx.endpoints,
-        },
-    )
-}
-
-/// The key as the owner of the RealtimeToken knows it: where the platform team keeps its own is not theirs to see.
-pub(super) fn key_title(token: &RealtimeToken, key: &CredentialRef) -> String {
-    match &token.spec.credentials.provider_ref {
-        Some(reference) => format!("key of ClusterRealtimeProvider {}", reference.name),
-        None => key.to_string(),
-    }
-}
-
-/// What the operator's own namespace holds is not the tenant's to see; the platform team finds it in the provider's status.
-fn without_platform_names(token: &RealtimeToken, blocked: Blocked) -> Blocked {
-    match &token.spec.credentials.provider_ref {
-        Some(reference) => Blocked::new(
-            blocked.reason,
-            format!(
-                "the key of ClusterRealtimeProvider {} is not there; its status says more to the platform team",
-                reference.name
-            ),
-        ),
-        None => blocked,
-    }
 }
 
 /// The annotation's value; a long one by its hash, since it goes into the Secret and the status.

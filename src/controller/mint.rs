@@ -1,29 +1,19 @@
 //! A mint, in a task of its own: a provider that hangs or an adapter that panics holds up no reconcile.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures::FutureExt;
 use jiff::Timestamp;
-use tokio::time::Instant;
 
 use super::context::Context;
-use super::credential::NotObtained;
-use super::look::{Look, key_title};
+use super::look::Look;
 use crate::api::Reason;
 use crate::budget::{Admission, Ending, Priority};
 use crate::clock::now;
 use crate::cluster::Name;
-use crate::metrics::outcome;
-use crate::mint::Endpoint;
-use crate::resolve::{CredentialRef, Resolved};
+use crate::issuer::{Issued, NotMinted, ending};
+use crate::resolve::Resolved;
 use crate::token::lifecycle::{Limit, MintEnd, Pending, Situation};
-use crate::token::report::provider::KeyVerdict;
-use crate::token::{Blocked, Event, MintError};
-
-/// Above the HTTP client's own limit; what takes longer is stuck. Reading a key and exchanging a token have their own.
-const TIMEOUT: Duration = Duration::from_secs(45);
+use crate::token::{Event, MintError};
 
 /// What became of a mint that is due.
 pub(super) enum Begun {
@@ -39,10 +29,6 @@ struct Order {
     name: Name,
     uid: String,
     resolved: Resolved,
-    /// The key, as the owner of the RealtimeToken knows it.
-    key_title: String,
-    /// Whether the key is the platform team's.
-    is_lent: bool,
     began: Timestamp,
 }
 
@@ -64,11 +50,15 @@ pub(super) fn begin(
     let limited = |until, reason| {
         Some(Limit {
             until,
-            key: key_title(seen.token, key),
+            key: resolved.key_title(),
             reason,
         })
     };
-    let limit = match ctx.budgets.acquire(key, name, priority, resolved.rate_limit, seen.now) {
+    let limit = match ctx
+        .issuer
+        .budgets
+        .acquire(key, name, priority, resolved.rate_limit, seen.now)
+    {
         Admission::Go => {
             ctx.lifecycles.step(name, seen.uid(), Event::MintStarted(pending));
             start(
@@ -76,8 +66,6 @@ pub(super) fn begin(
                 Order {
                     name: name.clone(),
                     uid: seen.uid().to_owned(),
-                    key_title: key_title(seen.token, key),
-                    is_lent: seen.token.spec.credentials.provider_ref.is_some(),
                     resolved: resolved.clone(),
                     began: seen.now,
                 },
@@ -99,7 +87,8 @@ pub(super) fn wait_out(look: &Look<'_>, situation: &Situation, ctx: &Context) {
         && failures.next > look.seen.now
     {
         let (failed, last) = (failures.failed, failures.last);
-        ctx.budgets
+        ctx.issuer
+            .budgets
             .wait_out(&resolved.credential, &look.name, failed, last, look.seen.now);
     }
 }
@@ -107,130 +96,44 @@ pub(super) fn wait_out(look: &Look<'_>, situation: &Situation, ctx: &Context) {
 fn start(ctx: &Arc<Context>, order: Order) {
     let ctx = Arc::clone(ctx);
     ctx.tasks.clone().spawn(async move {
-        let end = AssertUnwindSafe(mint(&ctx, &order)).catch_unwind().await;
-        let end = end.unwrap_or_else(|_| {
-            tracing::error!(token = %order.name, "a mint panicked; this is a bug of the operator");
-            MintEnd::Failed(MintError::internal("the mint panicked; see the operator's log"))
-        });
-        finish(&ctx, &order, end);
+        let result = ctx.issuer.mint(&order.name, &order.resolved).await;
+        finish(&ctx, &order, result);
     });
 }
 
-async fn mint(ctx: &Context, order: &Order) -> MintEnd {
-    let Resolved { ask, credential, .. } = &order.resolved;
-    let provider = ask.block.provider();
-    let mut may_repeat = true;
-    loop {
-        let obtained = match ctx.obtain(credential, provider.secret_fields()).await {
-            Ok(obtained) => obtained,
-            Err(problem) => return not_obtained(ctx, order, problem),
-        };
-        let began = Instant::now();
-        let minted = ctx.providers.mint(ask, &obtained.credential, now());
-        let minted = tokio::time::timeout(TIMEOUT, minted).await.unwrap_or_else(|_| {
-            let message = format!("the mint did not end within {} s", TIMEOUT.as_secs());
-            Err(MintError::unavailable(message))
-        });
-        let failure = minted.as_ref().err().map(MintError::reason);
-        ctx.metrics.minted(provider.name(), outcome(failure), began.elapsed());
-        let is_refused = failure == Some(Reason::CredentialRejected);
-        if is_refused && ctx.drop_refused(&obtained) && std::mem::take(&mut may_repeat) {
-            continue; // a refused call has minted nothing
-        }
-        let verdict = match &minted {
-            // A signature says nothing of whether the provider knows the key.
-            Ok(_) if provider.endpoint() == Endpoint::Local => None,
-            Ok(_) => Some(Ok(())),
-            Err(error) if is_refused => Some(Err(Blocked::new(error.reason(), error.to_string()))),
-            Err(_) => None,
-        };
-        let revision = obtained.revision;
-        if let Some(result) = verdict {
-            let revision = revision.clone();
-            ctx.budgets.note_verdict(credential, KeyVerdict { revision, result });
-        }
-        return match minted {
-            Ok(minted) => MintEnd::Minted {
-                minted,
-                credential_revision: revision,
-            },
-            Err(error) => MintEnd::Failed(error),
-        };
-    }
-}
-
-fn not_obtained(ctx: &Context, order: &Order, problem: NotObtained) -> MintEnd {
-    let credential = &order.resolved.credential;
-    let error = match problem {
-        NotObtained::Gone => return MintEnd::CredentialGone,
-        NotObtained::Unreadable(problem) => {
-            tracing::warn!(token = %order.name, %problem, "the {credential} can't be read");
-            let message = format!("the {} can't be read; see the operator's log", order.key_title);
-            return MintEnd::Failed(MintError::internal(message));
-        }
-        NotObtained::Exchange(error) => error,
-    };
-    let provider = order.resolved.ask.block.provider();
-    ctx.metrics.not_asked(provider.name(), outcome(Some(error.reason())));
-    let is_of_the_identity = matches!(
-        error,
-        MintError::Rejected { credential: true, .. } | MintError::NoCredential { .. }
-    );
-    if let CredentialRef::Identity(identity) = credential
-        && is_of_the_identity
-    {
-        let refused = Blocked::new(error.reason(), error.to_string());
-        let (revision, result) = (identity.revision(), Err(refused));
-        ctx.budgets.note_verdict(credential, KeyVerdict { revision, result });
-    }
-    // Names of the operator's own namespace are not the tenant's to see.
-    if !order.is_lent {
-        return MintEnd::Failed(error);
-    }
-    tracing::warn!(token = %order.name, %error, "no access token for the {credential}");
-    let where_it_stands = match is_of_the_identity {
-        true => "its status",
-        false => "the operator's log",
-    };
-    MintEnd::Failed(error.saying(format!(
-        "there is no access token for the {}; {where_it_stands} says more to the platform team",
-        order.key_title
-    )))
-}
-
-fn finish(ctx: &Context, order: &Order, end: MintEnd) {
+fn finish(ctx: &Context, order: &Order, result: Result<Issued, NotMinted>) {
     let now = now();
-    let credential = &order.resolved.credential;
-    let ending = ending(&end, order.began, now);
+    let Order { resolved, .. } = order;
+    let ending = ending(&result, order.began, now);
+    let end = mint_end(result, resolved);
     if let MintEnd::Failed(error) = &end {
         tracing::warn!(token = %order.name, reason = %error.reason(), "mint failed: {error}");
     }
+    let budgets = &ctx.issuer.budgets;
     let slot = match ending {
-        Ending::Unavailable { .. } => ctx.budgets.slot(credential, now),
+        Ending::Unavailable { .. } => budgets.slot(&resolved.credential, now),
         _ => None,
     };
     // Before the slot is given back, which may end the backoff that begins here.
     ctx.lifecycles
         .step(&order.name, &order.uid, Event::MintEnded { end, slot, now });
-    let limited_longer = ctx.budgets.release(credential, &order.name, ending, now);
-    if limited_longer.is_positive() {
-        let provider = order.resolved.ask.block.provider().name();
-        ctx.metrics.limited(provider, limited_longer.as_secs_f64());
-    }
+    let longer = budgets.release(&resolved.credential, &order.name, ending, now);
+    ctx.issuer.limited(resolved, longer);
     ctx.nudge(&order.name);
 }
 
-fn ending(end: &MintEnd, began: Timestamp, now: Timestamp) -> Ending {
-    let error = match end {
-        MintEnd::Minted { .. } => return Ending::Granted,
-        MintEnd::CredentialGone => return Ending::NotAsked,
-        MintEnd::Failed(error) => error,
-    };
-    match (error, error.limit()) {
-        (MintError::Unavailable { .. }, _) => Ending::Unavailable { began },
-        (MintError::Internal { .. } | MintError::NoCredential { .. }, _) => Ending::NotAsked,
-        (MintError::QuotaExhausted { .. }, Some(wait)) => Ending::Exhausted(now + wait),
-        (_, Some(wait)) => Ending::Throttled(now + wait),
-        (_, None) => Ending::Refused,
+fn mint_end(result: Result<Issued, NotMinted>, resolved: &Resolved) -> MintEnd {
+    match result {
+        Ok(issued) => MintEnd::Minted {
+            minted: issued.minted,
+            credential_revision: issued.credential_revision,
+        },
+        Err(NotMinted::CredentialGone(_)) => MintEnd::CredentialGone, // the next look says so
+        Err(NotMinted::CredentialUnreadable) => {
+            let key = resolved.key_title();
+            let message = format!("the {key} can't be read; see the operator's log");
+            MintEnd::Failed(MintError::internal(message))
+        }
+        Err(NotMinted::Failed(error)) => MintEnd::Failed(error),
     }
 }

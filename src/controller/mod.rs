@@ -1,8 +1,6 @@
 //! The streams that wake a RealtimeToken, and the loop that carries it on.
 
-mod access_tokens;
 mod context;
-mod credential;
 mod guard;
 mod lifecycles;
 mod look;
@@ -10,7 +8,6 @@ mod mint;
 mod providers;
 mod reconcile;
 mod report;
-mod terminating;
 mod unreadable;
 mod wake;
 mod write;
@@ -27,19 +24,16 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::access_tokens::AccessTokens;
 pub(crate) use self::context::Context;
 use self::guard::{Guard, ReconcileError, no_errors};
 use self::lifecycles::Lifecycles;
-use self::terminating::Terminating;
-use crate::budget::Budgets;
-use crate::cluster::credentials::Credentials;
 use crate::cluster::events::Events;
 use crate::cluster::target::Targets;
 use crate::cluster::{Cached, Name, Scope};
 use crate::health::Health;
+use crate::issuer::{Issuer, Surroundings};
 use crate::metrics::Metrics;
-use crate::mint::{EndpointPolicy, Minter};
+use crate::mint::EndpointPolicy;
 use crate::token::Connection;
 
 /// How long mints under way may go on after the order to stop; well within a pod's 30 s.
@@ -50,7 +44,7 @@ const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 
 pub struct Options {
     pub client: Client,
-    pub providers: Arc<dyn Minter>,
+    pub issuer: Arc<Issuer>,
     pub endpoints: EndpointPolicy,
     /// Where ClusterRealtimeProviders' keys live.
     pub operator_namespace: String,
@@ -59,8 +53,6 @@ pub struct Options {
     pub pod_name: Option<String>,
     /// RealtimeTokens worked on at a time.
     pub concurrency: u16,
-    /// Mints in flight for each credential.
-    pub mints_per_credential: u16,
     /// Where tokens on request are asked for, once that is known; `None` if this installation hands out none.
     pub connection: Option<watch::Receiver<Option<Connection>>>,
     pub health: Arc<Health>,
@@ -72,28 +64,19 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
     let health = Arc::clone(&options.health);
     let concurrency = options.concurrency;
     let (nudges, nudged) = mpsc::unbounded_channel();
-    let (keys_changed, changed_keys) = mpsc::unbounded_channel();
-    let (budgets, changed_credentials) = Budgets::new(usize::from(options.mints_per_credential));
+    let changed_keys = options.issuer.credentials.subscribe();
+    let changed_credentials = options.issuer.budgets.subscribe();
     let (tokens, tokens_writer) = reflector::store::<Cached>();
-    let (providers, providers_writer) = reflector::store();
-    let (namespaces, namespaces_writer) = reflector::store();
+    let (surroundings, writers) = Surroundings::new(options.scope, options.operator_namespace, options.endpoints);
     options.metrics.observe_store(tokens.clone());
     let ctx = Arc::new(Context {
         targets: Targets::new(options.client.clone()),
-        credentials: Credentials::new(options.client.clone(), keys_changed),
-        access_tokens: AccessTokens::new(options.client.clone(), Arc::clone(&options.providers)),
-        providers: options.providers,
-        endpoints: options.endpoints,
-        operator_namespace: options.operator_namespace,
-        scope: options.scope,
-        cluster_providers: providers.clone(),
-        namespaces: namespaces.clone(),
-        terminating: Terminating::default(),
+        issuer: options.issuer,
+        surroundings,
         lifecycles: Lifecycles::default(),
         events: Events::new(options.client.clone(), options.pod_name),
         metrics: options.metrics,
         tasks: TaskTracker::new(),
-        budgets,
         connection: options.connection,
         nudges: nudges.clone(),
         client: options.client,
@@ -109,8 +92,8 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
     let side = async {
         tokio::join!(
             wakes.secrets(),
-            wakes.namespaces(namespaces_writer),
-            wakes.providers(providers, providers_writer, changed_credentials),
+            wakes.namespaces(writers.namespaces),
+            wakes.providers(writers.cluster_providers, changed_credentials),
             wakes.keys(changed_keys),
             wakes.connection(),
             wakes.slots(),

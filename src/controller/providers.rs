@@ -51,16 +51,16 @@ pub(super) fn run(
 }
 
 async fn reconcile(provider: &ClusterRealtimeProvider, ctx: &Context) -> Result<Action, ReconcileError> {
-    let credential = CredentialRef::of_provider(&ctx.operator_namespace, provider);
+    let credential = CredentialRef::of_provider(&ctx.surroundings.operator_namespace, provider);
     let secret_fields = Block::account_secret_fields(&provider.spec.accounts);
     let revision = match &credential {
-        Some(credential) => ctx.revision(credential, secret_fields).await?,
+        Some(credential) => ctx.issuer.revision(credential, secret_fields).await?,
         None => Err(Blocked::new(Reason::InvalidSpec, ONE_CREDENTIAL)),
     };
     let now = now();
     let health = credential
         .as_ref()
-        .map(|credential| ctx.budgets.health(credential, now));
+        .map(|credential| ctx.issuer.budgets.health(credential, now));
     let health = health.unwrap_or_default();
     let prior = provider.status.clone().unwrap_or_default();
     let new = provider_status(&ProviderFindings {

@@ -70,7 +70,7 @@ async fn write_status(look: &mut Look<'_>, situation: &Situation, ctx: &Context)
 fn health(look: &Look<'_>, ctx: &Context) -> Option<CredentialHealth> {
     look.seen.token.spec.requests.as_ref()?;
     let resolved = look.resolved.as_ref()?;
-    Some(ctx.budgets.health(&resolved.credential, look.seen.now))
+    Some(ctx.issuer.budgets.health(&resolved.credential, look.seen.now))
 }
 
 /// Events for what people asked for or did. A routine renewal is none.

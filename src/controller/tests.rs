@@ -27,6 +27,7 @@ use crate::api::{ConditionType, RealtimeTokenStatus};
 use crate::clock::now;
 use crate::cluster::Scope;
 use crate::health::Health;
+use crate::issuer::Issuer;
 use crate::metrics::Metrics;
 use crate::mint::EndpointPolicy;
 use crate::testing::{FakeApi, FakeProvider};
@@ -73,9 +74,11 @@ impl Fleet {
     fn start(&mut self) {
         let shutdown = CancellationToken::new();
         self.metrics = Arc::new(Metrics::new(true));
+        let providers = Arc::new(self.provider.clone());
+        let issuer = Issuer::new(self.api.client(), providers, 4, Arc::clone(&self.metrics));
         let options = Options {
             client: self.api.client(),
-            providers: Arc::new(self.provider.clone()),
+            issuer: Arc::new(issuer),
             endpoints: EndpointPolicy::default(),
             operator_namespace: OPERATOR.to_owned(),
             scope: Scope {
@@ -84,7 +87,6 @@ impl Fleet {
             },
             pod_name: None,
             concurrency: 8,
-            mints_per_credential: 4,
             health: Arc::new(Health::default()),
             connection: self.connection.clone(),
             metrics: Arc::clone(&self.metrics),

@@ -43,7 +43,7 @@ pub(super) fn tokens(
     health: Arc<Health>,
 ) -> impl Stream<Item = Result<Cached, watcher::Error>> + Send + 'static {
     let echoes = Arc::clone(&ctx);
-    watch::tokens(&ctx.client, &ctx.scope)
+    watch::tokens(&ctx.client, &ctx.surroundings.scope)
         .inspect(move |event| match event {
             Ok(Event::Delete(token)) => ctx.forget(&Name::of(token)),
             Ok(Event::InitDone) => health.wait_for(None),
@@ -67,15 +67,15 @@ impl Wake {
     /// Resolves once Secrets, namespaces and ClusterRealtimeProviders have been listed: without them a RealtimeToken can't
     /// be judged.
     pub(super) async fn listed(&self) -> Result<(), WriterDropped> {
-        self.ctx.namespaces.wait_until_ready().await?;
-        self.ctx.cluster_providers.wait_until_ready().await?;
+        self.ctx.surroundings.namespaces.wait_until_ready().await?;
+        self.ctx.surroundings.cluster_providers.wait_until_ready().await?;
         self.secrets_listed.notified().await;
         Ok(())
     }
 
     /// Target Secrets wake their RealtimeToken, unless the change is our own write.
     pub(super) async fn secrets(&self) {
-        let mut events = watch::target_secrets(&self.ctx.client, &self.ctx.scope);
+        let mut events = watch::target_secrets(&self.ctx.client, &self.ctx.surroundings.scope);
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
@@ -94,7 +94,7 @@ impl Wake {
 
     /// Namespaces whose labels changed wake their RealtimeTokens that refer to a ClusterRealtimeProvider.
     pub(super) async fn namespaces(&self, writer: Writer<PartialObjectMeta<Namespace>>) {
-        let changes = watch::namespaces(&self.ctx.client, &self.ctx.scope)
+        let changes = watch::namespaces(&self.ctx.client, &self.ctx.surroundings.scope)
             .reflect(writer)
             .touched_objects()
             .predicate_filter(predicates::labels, Default::default());
@@ -117,12 +117,11 @@ impl Wake {
     /// ClusterRealtimeProviders wake the RealtimeTokens that refer to them. Runs the reconciles of their own status.
     pub(super) async fn providers(
         &self,
-        reader: Store<ClusterRealtimeProvider>,
         writer: Writer<ClusterRealtimeProvider>,
         changed_credentials: mpsc::UnboundedReceiver<CredentialRef>,
     ) {
         let (ctx, tokens, health) = (Arc::clone(&self.ctx), self.tokens.clone(), Arc::clone(&self.health));
-        let changes = watch::providers(&self.ctx.client, &self.ctx.scope)
+        let changes = watch::providers(&self.ctx.client, &self.ctx.surroundings.scope)
             .reflect(writer)
             .touched_objects()
             .inspect_err(move |problem| health.wait_for_unless_ready(&format!("ClusterRealtimeProviders: {problem}")))
@@ -130,8 +129,9 @@ impl Wake {
                 let name = provider.name_any();
                 wake(&ctx, &tokens, |token| refers_to(token, &name));
             });
+        let reader = self.ctx.surroundings.cluster_providers.clone();
         let all = reader.clone();
-        let operator_namespace = self.ctx.operator_namespace.clone();
+        let operator_namespace = self.ctx.surroundings.operator_namespace.clone();
         let (woken, requested) = (Arc::clone(&self.ctx), self.tokens.clone());
         let nudges = tokio_stream_of(changed_credentials).flat_map(move |key| {
             wake(&woken, &requested, |token| may_be_requested_with(&key, token));
@@ -147,14 +147,14 @@ impl Wake {
     /// Key Secrets wake the RealtimeTokens and ClusterRealtimeProviders that use them.
     pub(super) async fn keys(&self, mut changed: mpsc::UnboundedReceiver<Name>) {
         while let Some(secret) = changed.recv().await {
-            let of_operator = secret.namespace == self.ctx.operator_namespace;
-            let providers = self.ctx.cluster_providers.state_filter(|provider| {
+            let of_operator = secret.namespace == self.ctx.surroundings.operator_namespace;
+            let providers = self.ctx.surroundings.cluster_providers.state_filter(|provider| {
                 let reference = provider.spec.credentials.secret_ref.as_ref();
                 of_operator && reference.is_some_and(|reference| reference.name == secret.name)
             });
             for provider in &providers {
-                if let Some(key) = CredentialRef::of_provider(&self.ctx.operator_namespace, provider) {
-                    self.ctx.budgets.report(&key);
+                if let Some(key) = CredentialRef::of_provider(&self.ctx.surroundings.operator_namespace, provider) {
+                    self.ctx.issuer.budgets.report(&key);
                 }
             }
             wake(&self.ctx, &self.tokens, |token| {
@@ -185,7 +185,7 @@ impl Wake {
     /// Reconciles the RealtimeTokens whose slot with their credential has come.
     pub(super) async fn slots(&self) {
         loop {
-            for name in self.ctx.budgets.next(now).await {
+            for name in self.ctx.issuer.budgets.next(now).await {
                 self.ctx.lifecycles.slot_came(&name, now());
                 self.ctx.nudge(&name);
             }
@@ -196,20 +196,20 @@ impl Wake {
     /// reports.
     pub(super) async fn tidy_keys(&self) {
         let of_provider = |provider: &Arc<ClusterRealtimeProvider>| {
-            CredentialRef::of_provider(&self.ctx.operator_namespace, provider)
+            CredentialRef::of_provider(&self.ctx.surroundings.operator_namespace, provider)
         };
         loop {
             tokio::time::sleep(TIDY_EVERY).await;
             let reported: HashSet<_> = self
                 .ctx
+                .surroundings
                 .cluster_providers
                 .state()
                 .iter()
                 .filter_map(of_provider)
                 .collect();
-            self.ctx.budgets.retain_verdicts(|key| reported.contains(key));
-            self.ctx.credentials.tidy().await;
-            self.ctx.access_tokens.tidy(now());
+            self.ctx.issuer.budgets.retain_verdicts(|key| reported.contains(key));
+            self.ctx.issuer.tidy(now()).await;
         }
     }
 

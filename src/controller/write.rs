@@ -39,7 +39,9 @@ pub(super) async fn write(look: &mut Look<'_>, order: &Order, ctx: &Context) -> 
         }
         Err(end) => {
             if matches!(&end, WriteEnd::Refused { reason, .. } if *reason == Reason::NamespaceTerminating) {
-                ctx.terminating.insert(&look.secret.namespace, look.seen.now);
+                ctx.surroundings
+                    .terminating
+                    .insert(&look.secret.namespace, look.seen.now);
             }
             end
         }

@@ -1,11 +1,12 @@
 use std::collections::BTreeSet;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use kube::runtime::reflector;
 use kube::runtime::watcher::Event;
 use serde_json::json;
 
 use super::*;
+use crate::cluster::Name;
 
 const DOCS: &str = include_str!("../../docs/metrics.md");
 
@@ -22,6 +23,11 @@ fn populated() -> Metrics {
     metrics.reconciled("RealtimeToken", "ok", Duration::from_millis(1));
     metrics.api_request("patch", "secrets", 200);
     metrics.leading(true);
+    metrics.serving_certificate_ends(Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1));
+    let voice = Name::new("shop", "voice");
+    metrics.requested(Some(&voice), OK, "pool", Duration::from_millis(1));
+    metrics.request_pool_ready(&voice, 1);
+    metrics.request_connections(1);
     let (tokens, mut writer) = reflector::store();
     let token = json!({
         "metadata": {"namespace": "shop", "name": "voice"},

@@ -141,6 +141,7 @@ impl ProviderClient {
         let mint = Mint {
             expiration: ask.expiration,
             credential,
+            subject: ask.subject.as_deref(),
             now,
             nonce: nonce()?,
         };
@@ -354,6 +355,7 @@ mod tests {
         let ask = Ask {
             block,
             expiration: jiff::SignedDuration::from_secs(60),
+            subject: None,
         };
         let credential = Credential::new([("api-key", "sk-1".into())]);
         let error = client.mint(&ask, &credential, Timestamp::UNIX_EPOCH).await.unwrap_err();

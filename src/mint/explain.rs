@@ -39,10 +39,11 @@ pub(crate) fn explain(
     let mint = Mint {
         expiration: ask.expiration,
         credential,
+        subject: ask.subject.as_deref(),
         now,
         nonce: [0; 16],
     };
-    let names = Names::of(provider, credential);
+    let names = Names::of(provider, credential, mint.subject);
     let first = match provider.start(&mint)? {
         Step::Done(answer) => return Ok(signed(&answer, &names)),
         Step::Send(request) => request,
@@ -67,7 +68,7 @@ pub(crate) fn explain(
     ))
 }
 
-fn request(origin: &Url, request: &Request, names: &Names) -> String {
+fn request(origin: &Url, request: &Request, names: &Names<'_>) -> String {
     let url = format!(
         "{}{}",
         origin.as_str().trim_end_matches('/'),
@@ -99,7 +100,7 @@ fn request(origin: &Url, request: &Request, names: &Names) -> String {
 }
 
 /// The parts of a JWT without its signature; of any other token only that there is one.
-fn signed(answer: &Answer, names: &Names) -> String {
+fn signed(answer: &Answer, names: &Names<'_>) -> String {
     let mut explanation = "signed here, nothing is sent\n".to_owned();
     let token = answer.value.expose_secret();
     let parts: Vec<Map<String, Value>> = token
@@ -130,11 +131,16 @@ fn placeholder(name: &str) -> String {
     format!("zz{name}zz")
 }
 
-/// Every spelling of a value of the credential, and what to show for it; longest first.
-struct Names(Vec<(String, String)>);
+/// What to show in place of what is sent.
+struct Names<'a> {
+    /// Every spelling of a value of the credential, and what to show for it; longest first.
+    spellings: Vec<(String, String)>,
+    /// Who the token is for: no secret to those who named it.
+    subject: Option<&'a str>,
+}
 
-impl Names {
-    fn of(provider: &dyn Provider, credential: &Credential) -> Self {
+impl<'a> Names<'a> {
+    fn of(provider: &dyn Provider, credential: &Credential, subject: Option<&'a str>) -> Self {
         let mut names = vec![(placeholder(ACCESS_TOKEN), format!("<{ACCESS_TOKEN}>"))];
         for field in provider.secret_fields() {
             let Some(value) = credential.get(field) else {
@@ -159,13 +165,16 @@ impl Names {
             );
         }
         names.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
-        Self(names)
+        Self {
+            spellings: names,
+            subject,
+        }
     }
 
     /// A text with names in place of values.
     fn given(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for (value, shown) in &self.0 {
+        for (value, shown) in &self.spellings {
             text = text.replace(value, shown);
         }
         text
@@ -175,7 +184,7 @@ impl Names {
     fn header(&self, text: &str, sensitive: bool) -> String {
         let encoded = text.strip_prefix("Basic ").unwrap_or_default();
         // A key that is the pair in base64 already.
-        if let Some((_, shown)) = self.0.iter().find(|(value, _)| value == encoded) {
+        if let Some((_, shown)) = self.spellings.iter().find(|(value, _)| value == encoded) {
             return format!("Basic {shown}");
         }
         if let Ok(pair) = BASE64.decode(encoded)
@@ -185,7 +194,7 @@ impl Names {
             return format!("Basic base64({pair})");
         }
         let shown = self.given(text);
-        if sensitive && shown == text {
+        if sensitive && shown == text && self.subject != Some(text) {
             return "<hidden>".to_owned();
         }
         shown
@@ -195,7 +204,7 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::LiveKit;
+    use crate::api::{LiveKit, OpenAi};
     use crate::providers::Block;
     use jiff::SignedDuration;
 
@@ -203,6 +212,7 @@ mod tests {
         Ask {
             block,
             expiration: SignedDuration::from_secs(600),
+            subject: None,
         }
     }
 
@@ -225,6 +235,19 @@ mod tests {
         assert_eq!(explanation(&ask, &placeholders(ask.block.provider())), expected);
         let real = Credential::new([("api-key", "canary-key".into())]);
         assert_eq!(explanation(&ask, &real), expected, "the real key looks the same");
+    }
+
+    /// Whoever tries it out named it.
+    #[test]
+    fn a_subject_is_shown_where_it_goes() {
+        let block: OpenAi = serde_json::from_value(json!({"model": "m"})).unwrap();
+        let mut ask = ask(Block::OpenAi(Box::new(block)));
+        ask.block.name_subject("u_5f3a").unwrap();
+        ask.subject = Some("u_5f3a".into());
+        let shown = explanation(&ask, &placeholders(ask.block.provider()));
+        assert!(shown.contains("\nopenai-safety-identifier: u_5f3a\n"), "{shown}");
+        let names = Names::of(ask.block.provider(), &Credential::default(), Some("u_5f3a"));
+        assert_eq!(names.header("drowssap u_5f3a", true), "<hidden>");
     }
 
     #[test]
@@ -254,7 +277,11 @@ mod tests {
     fn no_spelling_of_a_value_gets_through() {
         let ask = deepgram();
         let value = "ca na/ry+\"key";
-        let names = Names::of(ask.block.provider(), &Credential::new([("api-key", value.into())]));
+        let names = Names::of(
+            ask.block.provider(),
+            &Credential::new([("api-key", value.into())]),
+            None,
+        );
         for text in [
             value.to_owned(),
             component(value),
@@ -273,6 +300,7 @@ mod tests {
         let names = Names::of(
             ask.block.provider(),
             &Credential::new([("api-key", whole.clone().into())]),
+            None,
         );
         assert_eq!(
             names.header(&format!("Basic {whole}"), true),

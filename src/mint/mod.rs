@@ -28,6 +28,8 @@ pub(crate) mod sign;
 mod step;
 pub(crate) mod wire;
 
+use std::fmt;
+
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 
@@ -47,11 +49,24 @@ use crate::providers::Block;
 use crate::token::{MintError, Minted};
 
 /// What to mint: a provider block with its account side filled in, and the life to ask for.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Ask {
     pub block: Block,
     /// The life to ask for, where the provider lets us choose.
     pub expiration: SignedDuration,
+    /// Who the token is for, where somebody asked for it on request and said so. It is in the block too, where the
+    /// provider has a field for it.
+    pub subject: Option<String>,
+}
+
+/// Without the subject, which is personal data.
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ask")
+            .field("block", &self.block)
+            .field("expiration", &self.expiration)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Asks a provider for a token. The controller's tests answer in place of [`ProviderClient`].

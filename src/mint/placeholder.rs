@@ -36,7 +36,10 @@ pub(crate) const KEY_ID: SecretField = SecretField {
     env: "KEY_ID",
 };
 
-const VARIABLES: [&str; 10] = [
+/// Who a token on request is for.
+pub(crate) const SUBJECT: &str = "subject";
+
+const VARIABLES: [&str; 11] = [
     "ttlSeconds",
     "now",
     "nowMillis",
@@ -47,6 +50,7 @@ const VARIABLES: [&str; 10] = [
     "uuid",
     "credential",
     "keyId",
+    SUBJECT,
 ];
 
 static LANGUAGE: LazyLock<Environment<'static>> = LazyLock::new(|| {
@@ -248,6 +252,10 @@ impl Values<'_> {
             "uuid" => self.mint.uuid().into(),
             "credential" => secret(self.key)?,
             "keyId" => secret(&KEY_ID)?,
+            SUBJECT => {
+                let nobody = "{{ subject }} is known of a token on request only, whose caller names the subject";
+                self.mint.subject.ok_or_else(|| InvalidBlock(nobody.into()))?.into()
+            }
             param => {
                 let value = self.params.get(param.trim_start_matches("params."));
                 let unset = || InvalidBlock(format!("{param} is used and not set; set it"));
@@ -368,16 +376,20 @@ pub(crate) fn model(params: &Map<String, Value>) -> Option<&str> {
     params.get("model")?.as_str()
 }
 
-/// Fills a block in with a key and a life that are made up, to find before a mint what would fail in it.
+/// Fills a block in with a key and a life that are made up, to find before a mint what would fail in it. The subject is
+/// made up as well, unless one is given.
 pub(crate) fn rehearse<T>(
     fields: &[SecretField],
     life: SignedDuration,
+    subject: Option<&str>,
     fill: impl FnOnce(&Mint<'_>) -> Result<T, MintError>,
 ) -> Result<(), InvalidBlock> {
     let credential = Credential::new(fields.iter().map(|field| (field.key, "x".into())));
     let mint = Mint {
         expiration: life,
         credential: &credential,
+        // A text that is a number too, for blocks that make one of it.
+        subject: subject.or(Some("1")),
         now: Timestamp::UNIX_EPOCH,
         nonce: [0; 16],
     };

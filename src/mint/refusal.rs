@@ -3,9 +3,10 @@
 use super::cause::Cause;
 use super::error_body::ErrorBody;
 use super::reply::Reply;
+use super::request::component;
 use super::retry_after::{retry_after, retry_after_of_limit};
 use super::scrub;
-use super::{Credential, Endpoint, To};
+use super::{Credential, Endpoint, Mint, To};
 use crate::providers::Provider;
 use crate::token::MintError;
 
@@ -36,7 +37,7 @@ impl Class {
 
 /// The error for a reply whose status is not 2xx. Code and type of its body come before the status, unless the block
 /// itself says what the status means.
-pub(crate) fn refusal(provider: &dyn Provider, credential: &Credential, reply: &Reply) -> MintError {
+pub(crate) fn refusal(provider: &dyn Provider, mint: &Mint<'_>, reply: &Reply) -> MintError {
     let status = reply.status.as_u16();
     let class = provider.class(status);
     let error_body = ErrorBody::read(&reply.body);
@@ -45,7 +46,7 @@ pub(crate) fn refusal(provider: &dyn Provider, credential: &Credential, reply: &
     } else {
         Cause::Status
     };
-    let message = message(provider, credential, reply, &error_body, &cause);
+    let message = message(provider, mint, reply, &error_body, &cause);
     let (delay, arrival) = (error_body.retry_delay.as_deref(), reply.clocks.arrival());
     match class {
         _ if cause == Cause::Quota => MintError::QuotaExhausted { message },
@@ -91,18 +92,35 @@ pub(crate) fn responder(provider: &dyn Provider, to: &To) -> Responder {
     Responder { name, built_in }
 }
 
-fn message(
+/// The message with what the provider said, unless that repeats the subject of a request, which is personal data.
+fn message(provider: &dyn Provider, mint: &Mint<'_>, reply: &Reply, error_body: &ErrorBody, cause: &Cause) -> String {
+    let with = |quotes| message_with(provider, mint.credential, reply, error_body, cause, quotes);
+    let message = with(reply.responder.built_in);
+    if repeats(&message, mint.subject) {
+        with(false)
+    } else {
+        message
+    }
+}
+
+/// Whether a text holds the subject of a request, as it was sent or encoded for a URL.
+pub(super) fn repeats(text: &str, subject: Option<&str>) -> bool {
+    subject.is_some_and(|subject| text.contains(subject) || text.contains(&component(subject)))
+}
+
+fn message_with(
     provider: &dyn Provider,
     credential: &Credential,
     reply: &Reply,
     error_body: &ErrorBody,
     cause: &Cause,
+    quotes: bool,
 ) -> String {
     let status = reply.status.as_u16();
     let answered = format!("{} answered {status}", reply.responder.name);
     // The body of a user-defined endpoint is not repeated: a status message must not become a way to read from inside
     // the network.
-    if !reply.responder.built_in {
+    if !quotes {
         // Of a permission only the kind is known here; its name is the endpoint's text.
         let cause = match cause {
             Cause::Permission(_) => &Cause::Permission(None),

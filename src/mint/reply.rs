@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use super::error_body::{ErrorBody, Format};
 use super::expiry::{Clocks, End};
-use super::refusal::{Responder, quoted, refusal};
-use super::{Answer, Class, Credential, InvalidBlock, Mint, Step, UnusableReply};
+use super::refusal::{Responder, quoted, refusal, repeats};
+use super::{Answer, Class, InvalidBlock, Mint, Step, UnusableReply};
 use crate::providers::Provider;
 use crate::token::{MintError, Minted};
 
@@ -25,7 +25,7 @@ impl Reply {
     /// The token, or the next request.
     pub(crate) fn read(&self, provider: &dyn Provider, mint: &Mint<'_>, nth: usize) -> Result<Step, MintError> {
         if provider.class(self.status.as_u16()) != Class::Granted {
-            return Err(refusal(provider, mint.credential, self));
+            return Err(refusal(provider, mint, self));
         }
         let step = provider.read(mint, nth, &self.body);
         step.map_err(|unusable| self.unusable(provider, mint, &unusable))
@@ -54,7 +54,7 @@ impl Reply {
         } else {
             "If it stays so, something on the way answers in the provider's place, or its API has changed."
         };
-        let came = self.what_came(mint.credential);
+        let came = self.what_came(mint);
         MintError::Rejected {
             credential: false,
             message: format!("{name} answered {status}, but {unusable}{came}. {hint}"),
@@ -62,12 +62,13 @@ impl Reply {
     }
 
     /// What there is in place of a token, as far as it can be said.
-    fn what_came(&self, credential: &Credential) -> String {
+    fn what_came(&self, mint: &Mint<'_>) -> String {
         match (Format::of(&self.body), ErrorBody::within_success(&self.body)) {
-            (_, Some(error)) if self.responder.built_in => {
-                format!("; it holds an error{}", quoted(&error, credential))
+            (_, Some(error)) => {
+                let quoted = Some(quoted(&error, mint.credential));
+                let quoted = quoted.filter(|text| self.responder.built_in && !repeats(text, mint.subject));
+                format!("; it holds an error{}", quoted.unwrap_or_default())
             }
-            (_, Some(_)) => "; it holds an error".to_owned(),
             (Format::Empty, None) => "; it is empty".to_owned(),
             (Format::Html, None) => "; it is an HTML page".to_owned(),
             (Format::Json | Format::Text, None) => String::new(),

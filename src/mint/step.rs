@@ -15,6 +15,8 @@ pub struct Mint<'a> {
     /// The life to ask for, or the one that the provider always gives; zero if the provider decides.
     pub expiration: SignedDuration,
     pub credential: &'a Credential,
+    /// Who the token is for, as [`Ask::subject`](super::Ask::subject) has it.
+    pub subject: Option<&'a str>,
     /// Our clock as the mint begins, for tokens that are signed here.
     pub now: Timestamp,
     /// Random bytes, for ids and salts.

@@ -13,8 +13,8 @@ use crate::token::MintError;
 impl Provider for AssemblyAi {
     fn single_use(&self) -> Option<&'static str> {
         (self.kind != AssemblyAiKind::Product).then_some(
-            "such a token starts one session: the first reader of the Secret uses it up. Mint one for each session \
-             instead, or choose kind Product",
+            "such a token starts one session: the first reader of the Secret uses it up. Let each session ask \
+             for a token of its own (spec.requests), or choose kind Product",
         )
     }
 

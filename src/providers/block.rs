@@ -1,5 +1,7 @@
 //! The chosen provider block.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use super::Provider;
@@ -17,7 +19,7 @@ pub(crate) enum AccountMismatch {
 macro_rules! blocks {
     ($($field:ident $name:literal: $Block:ident $block:literal, $Account:ident $account:literal;)*) => {
         /// The provider blocks of the API.
-        #[derive(Clone, Debug, Serialize)]
+        #[derive(Clone, Serialize)]
         #[serde(untagged)]
         pub enum Block {
             $($Block(Box<$Block>),)*
@@ -49,6 +51,13 @@ macro_rules! blocks {
             pub(crate) const fn field(&self) -> &'static str {
                 match self {
                     $(Self::$Block(_) => $name,)*
+                }
+            }
+
+            /// Puts the subject of a request into the block's field for the end user, if there is one.
+            pub(crate) fn name_subject(&mut self, subject: &str) -> Result<(), String> {
+                match self {
+                    $(Self::$Block(block) => block.name_subject(subject),)*
                 }
             }
 
@@ -84,6 +93,13 @@ macro_rules! blocks {
     };
 }
 every_provider!(blocks);
+
+/// Without its values: one of them may be the subject of a request.
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Block").field(&self.field()).finish()
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -22,14 +22,23 @@ use crate::token::Minted;
 
 const NOW: i64 = 1_795_334_400;
 
+mod subjects;
+
 fn ask(spec: &Value) -> Ask {
+    ask_for(spec, None)
+}
+
+fn ask_for(spec: &Value, subject: Option<&str>) -> Ask {
     let mut spec = spec.clone();
     if spec.get("credentials").is_none() {
         spec["credentials"] = json!({"secretRef": {"name": "key"}});
     }
     let spec: RealtimeTokenSpec =
         serde_json::from_value(spec.clone()).unwrap_or_else(|problem| panic!("{spec}: {problem}"));
-    let block = block_of(&spec).unwrap();
+    let mut block = block_of(&spec).unwrap();
+    if let Some(subject) = subject {
+        block.name_subject(subject).unwrap();
+    }
     block.provider().validate().unwrap();
     let expiration = expiration(&spec, &block, None).unwrap();
     let (facts, lifetime) = (block.provider().facts(), block.provider().lifetime());
@@ -39,7 +48,11 @@ fn ask(spec: &Value) -> Ask {
         let same = lifetime == facts.lifetime || refused(lifetime) && refused(facts.lifetime);
         assert!(same, "{}: CEL would say something else about {lifetime:?}", facts.name);
     }
-    Ask { block, expiration }
+    Ask {
+        block,
+        expiration,
+        subject: subject.map(str::to_owned),
+    }
 }
 
 fn credential(ask: &Ask, secret: &Value) -> Credential {
@@ -52,10 +65,11 @@ fn credential(ask: &Ask, secret: &Value) -> Credential {
     }))
 }
 
-fn mint<'a>(ask: &Ask, credential: &'a Credential, now: i64) -> Mint<'a> {
+fn mint<'a>(ask: &'a Ask, credential: &'a Credential, now: i64) -> Mint<'a> {
     Mint {
         expiration: ask.expiration,
         credential,
+        subject: ask.subject.as_deref(),
         now: Timestamp::from_second(now).unwrap(),
         nonce: [7; 16],
     }
@@ -100,7 +114,7 @@ fn requests_are_the_recorded_ones() {
             for (key, value) in case.expect.as_object().into_iter().flatten() {
                 expected[key] = value.clone();
             }
-            let ask = ask(&case.spec);
+            let ask = ask_for(&case.spec, case.subject.as_deref());
             let credential = credential(&ask, case.secret.as_ref().unwrap_or(&file.secret));
             let now = case.now.or(expected["now"].as_i64()).unwrap_or(NOW);
             let (provider, mint) = (ask.block.provider(), mint(&ask, &credential, now));
@@ -287,9 +301,12 @@ fn no_signed_token_is_published_to_outlive_itself() {
     let mut signers = std::collections::BTreeSet::new();
     for file in all().unwrap() {
         let requests = file.requests.iter();
-        let requests = requests.map(|case| (&case.spec, case.secret.as_ref().unwrap_or(&file.secret)));
-        for (spec, secret) in requests.chain([(&file.example, &file.secret)]) {
-            let ask = ask(spec);
+        let requests = requests.map(|case| {
+            let secret = case.secret.as_ref().unwrap_or(&file.secret);
+            (&case.spec, case.subject.as_deref(), secret)
+        });
+        for (spec, subject, secret) in requests.chain([(&file.example, None, &file.secret)]) {
+            let ask = ask_for(spec, subject);
             let credential = credential(&ask, secret);
             let provider = ask.block.provider();
             let now = Timestamp::from_millisecond(NOW * 1000 + 999).unwrap();
@@ -321,7 +338,7 @@ fn explanations_say_what_is_sent_and_no_key() {
     for file in all().unwrap() {
         for case in &file.requests {
             let name = format!("{}: {}", file.field, case.spec);
-            let ask = ask(&case.spec);
+            let ask = ask_for(&case.spec, case.subject.as_deref());
             let credential = credential(&ask, case.secret.as_ref().unwrap_or(&file.secret));
             let (provider, mint) = (ask.block.provider(), mint(&ask, &credential, NOW));
             let first = provider.start(&mint).unwrap();

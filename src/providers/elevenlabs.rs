@@ -18,12 +18,12 @@ impl Provider for ElevenLabs {
         match self.kind {
             ElevenLabsKind::SignedUrl => None,
             ElevenLabsKind::ConversationToken => Some(
-                "such a token serves one session: the first reader of the Secret uses it up. Mint one for each session \
-                 instead, or choose a kind that can be shared",
+                "such a token serves one session: the first reader of the Secret uses it up. Let each session \
+                 ask for a token of its own (spec.requests), or choose a kind that can be shared",
             ),
             ElevenLabsKind::RealtimeScribe | ElevenLabsKind::BatchScribe | ElevenLabsKind::TtsWebsocket => Some(
-                "such a token is consumed when it is used: the first reader of the Secret uses it up. Mint one for each \
-                 use instead",
+                "such a token is consumed when it is used: the first reader of the Secret uses it up. Let each \
+                 use ask for a token of its own (spec.requests)",
             ),
         }
     }

@@ -31,7 +31,7 @@ impl Provider for Gemini {
     fn single_use(&self) -> Option<&'static str> {
         (self.uses.unwrap_or_default() > 0).then_some(
             "such a token starts only so many sessions as gemini.uses says, and the readers of the Secret share them. \
-             Remove gemini.uses",
+             Remove gemini.uses, or let each session ask for a token of its own (spec.requests)",
         )
     }
 

@@ -14,7 +14,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::Provider;
 use crate::api::{Http, HttpAuthKind, HttpFormat, HttpMethod, HttpRequest, HttpReuse, ProviderBlock, SecretField};
-use crate::mint::placeholder::{KEY_ID, LARGEST, Text, Values, filled, model};
+use crate::mint::placeholder::{KEY_ID, LARGEST, SUBJECT, Text, Values, filled, model};
 use crate::mint::request::component;
 use crate::mint::wire::credential_header;
 use crate::mint::{Class, Endpoint, InvalidBlock, Mint, Request, Step, UnusableReply};
@@ -138,7 +138,7 @@ fn header(name: &str, text: &str, values: &Values<'_>) -> Result<(HeaderName, He
             "{place}: comes out with a line break or another character that no header can carry"
         ))
     })?;
-    value.set_sensitive(text.uses("credential") || text.uses("keyId"));
+    value.set_sensitive(["credential", "keyId", SUBJECT].into_iter().any(|name| text.uses(name)));
     Ok((check::header_name(name, &place)?, value))
 }
 
@@ -182,7 +182,7 @@ impl Provider for Http {
     fn single_use(&self) -> Option<&'static str> {
         (self.account.reuse == Some(HttpReuse::Single)).then_some(
             "http.reuse says that a token starts one session: the first reader of the Secret uses it up, and the next \
-             one comes with the renewal",
+             one comes with the renewal. Let each session ask for a token of its own (spec.requests)",
         )
     }
 
@@ -211,7 +211,17 @@ impl Provider for Http {
     }
 
     fn validate(&self) -> Result<(), InvalidBlock> {
-        check::block(self)
+        check::block(self, None)
+    }
+
+    fn uses_subject(&self) -> bool {
+        let texts = self.account.request.as_ref().map(check::texts);
+        let texts = texts.and_then(Result::ok).unwrap_or_default();
+        texts.iter().any(|text| text.uses(SUBJECT))
+    }
+
+    fn validate_for(&self, subject: &str) -> Result<(), InvalidBlock> {
+        check::block(self, Some(subject))
     }
 
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {

@@ -7,12 +7,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::Provider;
 use crate::api::{IceServers, IceServersKind, ProviderBlock, SecretField};
 use crate::mint::request::component;
-use crate::mint::wire::{no_expiry, reply_object, seconds_text, secret};
+use crate::mint::wire::{given, no_expiry, reply_object, seconds_text, secret};
 use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, UnusableReply};
 use crate::token::MintError;
 
@@ -68,7 +68,12 @@ impl Provider for IceServers {
             IceServersKind::Cloudflare => {
                 let id = secret(mint.credential, &CLOUDFLARE[1])?.expose_secret();
                 let path = format!("/v1/turn/keys/{}/credentials/generate-ice-servers", component(id));
-                let request = Request::post_json(path, &json!({"ttl": seconds}));
+                // https://developers.cloudflare.com/realtime/turn/replacing-existing: tags users.
+                let body = given([
+                    ("ttl", Some(seconds.into())),
+                    ("customIdentifier", mint.subject.map(Value::from)),
+                ]);
+                let request = Request::post_json(path, &body.into());
                 Ok(Step::Send(request.bearer(mint, &CLOUDFLARE[0])?))
             }
             IceServersKind::Twilio => {

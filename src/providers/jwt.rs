@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::Provider;
 use crate::api::{Jwt, JwtAccount, JwtAlgorithm, JwtKeyEncoding, ProviderBlock, SecretField};
-use crate::mint::placeholder::{KEY_ID, LARGEST, Text, Values, check_params, filled, model, rehearse, texts};
+use crate::mint::placeholder::{KEY_ID, LARGEST, SUBJECT, Text, Values, check_params, filled, model, rehearse, texts};
 use crate::mint::sign::{Algorithm, jwt};
 use crate::mint::wire::secret;
 use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Step};
@@ -63,6 +63,11 @@ impl JwtAccount {
 }
 
 impl Jwt {
+    fn rehearse(&self, subject: Option<&str>) -> Result<(), InvalidBlock> {
+        let life = SignedDuration::from_hours(1);
+        rehearse(&[KEY_ID], life, subject, |mint| self.header_and_claims(mint))
+    }
+
     fn header_and_claims(&self, mint: &Mint<'_>) -> Result<[Map<String, Value>; 2], MintError> {
         let (account, values) = (
             &self.account,
@@ -167,9 +172,16 @@ impl Provider for Jwt {
             ));
         }
         check_params("jwt", &self.params, &texts)?;
-        rehearse(&[KEY_ID], SignedDuration::from_hours(1), |mint| {
-            self.header_and_claims(mint)
-        })
+        self.rehearse(None)
+    }
+
+    fn uses_subject(&self) -> bool {
+        let texts = self.account.texts().unwrap_or_default();
+        texts.iter().any(|text| text.uses(SUBJECT))
+    }
+
+    fn validate_for(&self, subject: &str) -> Result<(), InvalidBlock> {
+        self.rehearse(Some(subject))
     }
 
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {

@@ -27,7 +27,7 @@ impl Provider for LiveKit {
     fn one_reader(&self) -> Option<&'static str> {
         self.identity.as_ref().map(|_| {
             "livekit.identity: two participants with one identity push each other out of a room, so this token suits \
-             one reader"
+             one reader; let each participant ask for a token of its own (spec.requests)"
         })
     }
 

@@ -129,6 +129,17 @@ pub trait Provider: Described + Send + Sync {
         Ok(())
     }
 
+    /// Whether the block has a place for the subject of a request that no field of its own names, and that only a
+    /// subject can fill.
+    fn uses_subject(&self) -> bool {
+        false
+    }
+
+    /// What of a valid block only this subject breaks. Called where [`Provider::uses_subject`].
+    fn validate_for(&self, _subject: &str) -> Result<(), InvalidBlock> {
+        Ok(())
+    }
+
     /// The first request, or the token itself where it is signed here.
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError>;
 
@@ -150,7 +161,7 @@ mod tests {
         assert!(!format!("{credential:?}").contains("canary"));
         let ask: crate::api::OpenAi = serde_json::from_value(serde_json::json!({"model": "m"})).unwrap();
         let request = fixture::request(&ask, 10, &credential).unwrap();
-        assert_eq!(format!("{request:?}"), "POST /v1/realtime/client_secrets");
+        assert_eq!(format!("{request:?}"), "Request { method: POST, .. }");
         assert!(!format!("{:?}", request.headers).contains("canary"));
     }
 }

@@ -12,6 +12,8 @@ use crate::mint::wire::{reply_object, sendable, token};
 use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, UnusableReply};
 use crate::token::MintError;
 
+const SAFETY_IDENTIFIER: &str = "openai-safety-identifier";
+
 impl Provider for OpenAi {
     fn policy_subject(&self) -> Option<&str> {
         Some(&self.model)
@@ -21,7 +23,7 @@ impl Provider for OpenAi {
         // The second session is refused with 401 `ephemeral_token_already_used`, inside the life of the secret.
         (self.account.reuse.unwrap_or_default() == OpenAiReuse::Single).then_some(
             "OpenAI refuses the second session with a client secret, as reported since August 2026: the first reader of \
-             the Secret uses it up. Mint one for each session instead; where your account or gateway allows several, set \
+             the Secret uses it up. Let each session ask for a token of its own (spec.requests); where your account or gateway allows several, set \
              openai.reuse to Multiple",
         )
     }
@@ -41,7 +43,11 @@ impl Provider for OpenAi {
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
         let request = Request::post_json(session::path(self.kind), &session::body(self, mint));
         let mut request = request.bearer(mint, &Self::FACTS.secret_fields[0])?;
-        request.headers.extend(account_headers(self)?);
+        let mut headers = account_headers(self)?;
+        if let Some(end_user) = headers.get_mut(SAFETY_IDENTIFIER) {
+            end_user.set_sensitive(mint.subject.is_some());
+        }
+        request.headers.extend(headers);
         Ok(Step::Send(request))
     }
 
@@ -94,7 +100,7 @@ fn account_headers(block: &OpenAi) -> Result<HeaderMap, InvalidBlock> {
     let given = [
         ("organization", "openai-organization", &block.account.organization),
         ("project", "openai-project", &block.account.project),
-        ("safetyIdentifier", "openai-safety-identifier", &block.safety_identifier),
+        ("safetyIdentifier", SAFETY_IDENTIFIER, &block.safety_identifier),
     ];
     let given = given
         .into_iter()

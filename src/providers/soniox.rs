@@ -11,7 +11,8 @@ use crate::token::MintError;
 impl Provider for Soniox {
     fn single_use(&self) -> Option<&'static str> {
         self.single_use.then_some(
-            "such a key opens one stream: the first reader of the Secret uses it up. Remove soniox.singleUse",
+            "such a key opens one stream: the first reader of the Secret uses it up. Remove soniox.singleUse, \
+             or let each stream ask for a key of its own (spec.requests)",
         )
     }
 

@@ -23,7 +23,8 @@ impl Provider for Twilio {
 
     fn one_reader(&self) -> Option<&'static str> {
         Some(
-            "twilio.identity: all readers of this token are one identity to Twilio: a call to it rings with each of them",
+            "twilio.identity: all readers of this token are one identity to Twilio: a call to it rings with each of them; \
+             let each user ask for a token of their own (spec.requests)",
         )
     }
 
@@ -33,8 +34,7 @@ impl Provider for Twilio {
 
     fn validate(&self) -> Result<(), InvalidBlock> {
         let voice = self.voice.as_ref();
-        // https://www.twilio.com/docs/api/errors/31105 in the words of RFC 2396: control, space, delims, unwise.
-        let refused = |c: char| c.is_control() || " \"#%<>[]\\^`{|}".contains(c);
+        let refused = |c: char| c.is_control() || Self::VOICE_REFUSES.contains(c);
         if voice.is_some() && self.identity.contains(refused) {
             return Err(InvalidBlock(Self::VOICE_IDENTITY.into()));
         }
@@ -156,6 +156,7 @@ mod tests {
         let mint = Mint {
             expiration: SignedDuration::from_secs(3600),
             credential: &credential,
+            subject: None,
             now: Timestamp::from_second(1_795_334_400).unwrap(),
             nonce: [0; 16],
         };

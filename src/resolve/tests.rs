@@ -3,6 +3,7 @@
 mod described;
 mod identities;
 mod limits;
+mod subjects;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -20,6 +20,7 @@ use tower::{BoxError, Layer};
 use super::faults::{Fault, Faults};
 use super::objects::{Key, Objects, Refusal};
 use super::request::{Kind, Request};
+use super::reviews::Reviews;
 use crate::cluster::HEAD_TIMEOUT;
 
 /// The field manager of what tests write.
@@ -47,6 +48,7 @@ struct State {
     breaks: HashMap<&'static str, u64>,
     /// Of each kind: the version from which on watches can begin.
     oldest: HashMap<&'static str, u64>,
+    reviews: Reviews,
 }
 
 /// Everything that tests do; each panics if what it works on isn't there.
@@ -205,6 +207,21 @@ impl FakeApi {
         self.break_watches(resource);
     }
 
+    /// Has a bearer token be this user's, for these audiences.
+    pub(crate) fn add_bearer_token(&self, token: &str, username: &str, audiences: &[&str]) {
+        self.0.state.lock().reviews.add_token(token, username, audiences);
+    }
+
+    /// Has a bearer token be nobody's any more.
+    pub(crate) fn remove_bearer_token(&self, token: &str) {
+        self.0.state.lock().reviews.remove_token(token);
+    }
+
+    /// Lets a user request tokens of a RealtimeToken, or no longer.
+    pub(crate) fn allow_requests(&self, username: &str, namespace: &str, name: &str, allowed: bool) {
+        self.0.state.lock().reviews.allow(username, namespace, name, allowed);
+    }
+
     fn change(&self, work: impl FnOnce(&mut Objects) -> Result<Value, Refusal>) -> Value {
         let done = work(&mut self.0.state.lock().objects).expect("nothing stands in the user's way");
         self.0.changed.send_replace(());
@@ -255,6 +272,10 @@ impl FakeApi {
                 admitted
                     .and_then(|()| state.objects.get(&key))
                     .map(|_| token(&request.body))
+            }
+            "create" if request.resource.ends_with("reviews") => {
+                let admitted = state.faults.admit(&request);
+                admitted.map(|()| state.reviews.answer(&request))
             }
             _ => {
                 let admitted = state.faults.admit(&request);

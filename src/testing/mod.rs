@@ -9,6 +9,8 @@
 //! manager that last changed its value; watches from a resourceVersion, with label and name selectors; the bodies of
 //! refusals. Tests can make a chosen request fail, hold back or break watches, and refuse writes as admission would.
 //!
+//! Reviews of bearer tokens and of rights are answered from what tests say of them.
+//!
 //! It does not know CRD schemas, defaults, CEL, RBAC, server-side apply, pages of a list, bookmarks, garbage collection
 //! of owned objects, or whether a namespace exists. The real API server's tests are in `tests/operator`.
 
@@ -17,6 +19,7 @@ mod faults;
 mod objects;
 mod provider;
 mod request;
+mod reviews;
 
 pub(crate) use self::api::{FakeApi, USER};
 pub(crate) use self::faults::Fault;

@@ -27,7 +27,7 @@ const fn kind(resource: &'static str, kind: &'static str, api_version: &'static 
     }
 }
 
-static KINDS: [Kind; 7] = [
+static KINDS: [Kind; 9] = [
     kind("realtimetokens", "RealtimeToken", "realtime-token.dev/v1alpha1", true),
     kind(
         "clusterrealtimeproviders",
@@ -40,6 +40,13 @@ static KINDS: [Kind; 7] = [
     kind("serviceaccounts", "ServiceAccount", "v1", false),
     kind("events", "Event", "events.k8s.io/v1", false),
     kind("leases", "Lease", "coordination.k8s.io/v1", false),
+    kind("tokenreviews", "TokenReview", "authentication.k8s.io/v1", false),
+    kind(
+        "subjectaccessreviews",
+        "SubjectAccessReview",
+        "authorization.k8s.io/v1",
+        false,
+    ),
 ];
 
 impl Kind {

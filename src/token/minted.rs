@@ -34,6 +34,13 @@ pub struct Minted {
     pub outputs: BTreeMap<Cow<'static, str>, SecretString>,
 }
 
+impl Minted {
+    /// Whether it can start a session for so many seconds yet.
+    pub(crate) fn is_usable_for(&self, seconds: i64, now: Timestamp) -> bool {
+        self.usable_until.duration_since(now) >= SignedDuration::from_secs(seconds)
+    }
+}
+
 /// A mint that failed, by what helps: another spec or key, time that the provider names, or just time.
 ///
 /// The messages are ours. They hold the status code and, for built-in hosts, the provider's error code and a scrubbed
@@ -82,6 +89,14 @@ impl MintError {
             Self::Unavailable { .. } => Reason::ProviderUnavailable,
             Self::Rejected { credential: false, .. } | Self::Internal { .. } => Reason::MintFailed,
         }
+    }
+
+    /// Whether another credential is what helps.
+    pub(crate) const fn is_of_credential(&self) -> bool {
+        matches!(
+            self,
+            Self::Rejected { credential: true, .. } | Self::NoCredential { .. }
+        )
     }
 
     /// The key is not one that the provider takes.

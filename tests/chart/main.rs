@@ -22,6 +22,7 @@ mod notes;
 mod pods;
 mod providers;
 mod readme;
+mod requests;
 mod rights;
 mod settings;
 mod valid;

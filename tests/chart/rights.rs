@@ -145,6 +145,67 @@ fn tokens_are_requested_of_named_service_accounts_only() {
     assert_eq!(more(without), [format!("shop {right}")]);
 }
 
+/// Neither review can be granted for a namespace: with namespaces too it takes a ClusterRole.
+#[test]
+fn requests_take_reviews_and_one_secret() {
+    let requests = |mut values: Value| {
+        let without = rights(&render(values.clone()));
+        values["requests"]["enabled"] = json!(true);
+        let granted = rights(&render(values));
+        assert!(granted.is_superset(&without));
+        granted.difference(&without).cloned().collect::<BTreeSet<_>>()
+    };
+    let reviews = [
+        "* authentication.k8s.io/tokenreviews create",
+        "* authorization.k8s.io/subjectaccessreviews create",
+    ];
+    let own = [
+        "platform /secrets[realtime-token-operator-requests-tls] list,watch,update",
+        "platform /secrets create",
+    ];
+    assert_eq!(requests(json!({})), expected(&[reviews, own].concat()));
+    let namespaces = json!({"watchNamespaces": ["shop"], "clusterProviders": false});
+    assert_eq!(requests(namespaces), expected(&[reviews, own].concat()));
+    let cert_manager = requests(json!({"requests": {"tls": {"secretName": "from-cert-manager"}}}));
+    let read = ["platform /secrets[from-cert-manager] list,watch"];
+    assert_eq!(
+        cert_manager,
+        expected(&[&reviews[..], &read].concat()),
+        "it is somebody else's"
+    );
+}
+
+/// Of one RealtimeToken, and only so that `helm test` can ask it.
+#[test]
+fn the_operator_may_ask_for_a_token_only_where_helms_test_does() {
+    let mut values = json!({"requests": {"enabled": true}});
+    let without = rights(&render(values.clone()));
+    assert!(!without.iter().any(|right| right.contains("realtimetokens/token")));
+    values["helmTest"] = json!({"realtimeToken": "shop/voice"});
+    let more: Vec<_> = rights(&render(values)).difference(&without).cloned().collect();
+    assert_eq!(more, ["shop realtime-token.dev/realtimetokens/token[voice] create"]);
+}
+
+/// Asking for tokens is granted by name, by whoever owns the RealtimeToken; nobody has that right by being an editor.
+#[test]
+fn no_role_for_people_asks_for_tokens() {
+    for (case, values) in crate::valid::combinations() {
+        for role in render(values).all("ClusterRole") {
+            let rules = role["rules"].as_array().unwrap();
+            let asks = rules
+                .iter()
+                .flat_map(lines)
+                .find(|line| line.contains("realtimetokens/"));
+            let name = role["metadata"]["name"].as_str().unwrap();
+            assert!(
+                asks.as_deref()
+                    .is_none_or(|line| line == "realtime-token.dev/realtimetokens/status patch"),
+                "{asks:?} of {name} in {case}"
+            );
+        }
+    }
+}
+
 /// For teams with rights on namespaces only, who can't create a ClusterRole.
 #[test]
 fn without_cluster_providers_there_is_nothing_of_the_cluster() {

@@ -67,6 +67,34 @@ pub fn combinations() -> Vec<(&'static str, Value)> {
                 "allowEndpoints": ["https://gateway.example.com:8443", "http://127.0.0.1:8089"],
             }),
         ),
+        ("requests", json!({"requests": {"enabled": true}})),
+        (
+            "requests with everything",
+            json!({
+                "requests": {
+                    "enabled": true,
+                    "port": 9443,
+                    "url": "https://tokens.example.com",
+                    "tls": {"ownSecretName": "tokens-tls", "caDays": 90},
+                    "shutdownDelaySeconds": 0,
+                },
+                "autoscaling": {"enabled": true, "minReplicas": 3, "maxReplicas": 9, "targetCPU": "250m"},
+                "networkPolicy": {
+                    "enabled": true,
+                    "requestsFrom": [{"namespaceSelector": {"matchLabels": {"team": "shop"}}}],
+                },
+                "helmTest": {"realtimeToken": "shop/voice"},
+            }),
+        ),
+        (
+            "requests in namespaces",
+            json!({
+                "requests": {"enabled": true, "tls": {"secretName": "from-cert-manager"}},
+                "watchNamespaces": ["shop"],
+                "clusterProviders": false,
+                "service": {"enabled": false},
+            }),
+        ),
         (
             "node",
             json!({

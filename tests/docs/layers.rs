@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::files;
 
 /// What each module may import of the crate. A folder and the file beside it are one module.
-const MAY_IMPORT: [(&str, &[&str]); 17] = [
+const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("api", &[]),
+    ("admission", &["api"]),
     ("clock", &[]),
     ("health", &[]),
     ("template", &[]),
@@ -17,11 +18,17 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("budget", &["api", "token"]),
     ("mint", &["api", "clock", "providers", "template", "token"]),
     ("providers", &["api", "clock", "mint", "token"]),
-    ("resolve", &["api", "mint", "providers", "token"]),
+    ("resolve", &["admission", "api", "mint", "providers", "token"]),
     ("cluster", &["api", "mint", "resolve", "token"]),
     ("metrics", &["api", "clock", "cluster", "resolve", "token"]),
     ("leader", &["clock", "cluster", "health", "metrics"]),
     ("server", &["health", "metrics"]),
+    (
+        "issuer",
+        &[
+            "api", "budget", "clock", "cluster", "metrics", "mint", "resolve", "token",
+        ],
+    ),
     (
         "controller",
         &[
@@ -30,6 +37,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
             "clock",
             "cluster",
             "health",
+            "issuer",
             "metrics",
             "mint",
             "providers",
@@ -38,8 +46,15 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
         ],
     ),
     (
+        "requests",
+        &[
+            "api", "clock", "cluster", "health", "issuer", "metrics", "mint", "resolve", "token",
+        ],
+    ),
+    (
         "cli",
         &[
+            "admission",
             "api",
             "clock",
             "cluster",
@@ -67,14 +82,26 @@ const RESERVED: [(&str, &[&str]); 5] = [
             "cluster",
             "controller",
             "health",
+            "issuer",
             "leader",
             "mint",
+            "requests",
             "server",
         ],
     ),
     (
         "async fn",
-        &["budget", "cli", "cluster", "controller", "leader", "mint", "server"],
+        &[
+            "budget",
+            "cli",
+            "cluster",
+            "controller",
+            "issuer",
+            "leader",
+            "mint",
+            "requests",
+            "server",
+        ],
     ),
 ];
 

@@ -1,4 +1,4 @@
-//! Documentation: what it links to is there, and what it says of the providers is what the code says.
+//! Documentation: what it links to is there, what it says of the providers is what the code says, and examples run.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod asking;
 mod backup;
 mod fields;
 mod layers;

@@ -17,6 +17,7 @@ use testkit::conformance::{self, Conformance};
 use crate::fields::{cell, names, rows, rules};
 
 const BY_HAND: &str = "<!-- Above: `make docs` writes it from the types. Below: by hand. -->";
+const NO_SUBJECT: &str = "none: it only counts for the limit";
 /// What every page must answer by hand.
 const USING: &str = "## Using the token";
 
@@ -39,7 +40,7 @@ fn every_provider_has_a_page_that_is_true() {
 #[test]
 fn the_table_of_all_is_true() {
     let mut table = String::from(
-        "# Providers\n\n| Provider | Token | Made by | Life | Shared by many readers | Keys of the key Secret |\n|---|---|---|---|---|---|\n",
+        "# Providers\n\n| Provider | Token | Made by | Life | Shared by many readers | Subject of a request | Keys of the key Secret |\n|---|---|---|---|---|---|---|\n",
     );
     let mut files: BTreeMap<_, _> = conformance::all()
         .unwrap()
@@ -61,11 +62,16 @@ fn the_table_of_all_is_true() {
                 None => summary.to_owned(),
             };
             table += &format!(
-                "| {name} | {} | {} | {} | {} | {} |\n",
+                "| {name} | {} | {} | {} | {} | {} | {} |\n",
                 cell(&what),
                 variant.made,
                 variant.life,
                 if variant.single_use.is_some() { "no" } else { "yes" },
+                if first {
+                    variant.subject.unwrap_or(NO_SUBJECT)
+                } else {
+                    ""
+                },
                 variant.keys()
             );
         }
@@ -101,6 +107,7 @@ struct Variant {
     made: String,
     life: String,
     single_use: Option<&'static str>,
+    subject: Option<&'static str>,
     secret_fields: Vec<(&'static str, &'static str)>,
 }
 
@@ -141,6 +148,7 @@ impl Variant {
             made,
             life,
             single_use: provider.single_use(),
+            subject: provider.facts().subject,
             secret_fields: provider
                 .secret_fields()
                 .iter()
@@ -268,6 +276,13 @@ impl Schemas {
             let label = variant.label.clone().unwrap_or_default();
             page += &format!("| {label} | {} | {} | {shared} |\n", variant.made, variant.life);
         }
+
+        page += &match variants[0].subject {
+            Some(place) => format!("\nThe subject of a token on request goes into {place}.\n"),
+            None => {
+                format!("\n{title} has no place for the subject of a token on request: it only counts for the limit.\n")
+            }
+        };
 
         page += "\n## The key Secret\n\n";
         let mut secret_fields: Vec<_> = Vec::new();

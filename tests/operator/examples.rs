@@ -93,6 +93,46 @@ async fn workloads_mount_what_the_operator_writes() {
     }
 }
 
+/// The application is the one that may ask, and mounts what it needs for that: where, whom to trust, who it is.
+#[test]
+fn who_asks_for_tokens_may_do_so() {
+    let token = &documents(&read("requests/realtime-token.yaml"))[0];
+    assert_eq!(token["spec"]["target"]["content"], "Connection");
+    assert_eq!(token["spec"]["requests"]["subject"], "Required");
+    let [account, role, binding] = &documents(&read("requests/role.yaml"))[..] else {
+        panic!("a ServiceAccount, a Role, a RoleBinding");
+    };
+    let rule = json!({
+        "apiGroups": ["realtime-token.dev"], "resources": ["realtimetokens/token"],
+        "resourceNames": [token["metadata"]["name"]], "verbs": ["create"],
+    });
+    assert_eq!(role["rules"], json!([rule]));
+    assert_eq!(binding["roleRef"]["name"], role["metadata"]["name"]);
+    let namespace = &documents(&read("requests/namespace.yaml"))[0]["metadata"]["name"];
+    let name = &account["metadata"]["name"];
+    let subject = json!({"kind": "ServiceAccount", "name": name, "namespace": namespace});
+    assert_eq!(binding["subjects"], json!([subject]));
+
+    let deployment = &documents(&read("requests/deployment.yaml"))[0];
+    let pod = &deployment["spec"]["template"]["spec"];
+    assert_eq!(pod["serviceAccountName"], *name);
+    let volumes = pod["volumes"].as_array().unwrap();
+    assert_eq!(volumes[0]["secret"]["secretName"], token["metadata"]["name"]);
+    let source = &volumes[1]["projected"]["sources"][0]["serviceAccountToken"];
+    assert_eq!(
+        (&source["audience"], &source["path"]),
+        (&json!("realtime-token.dev"), &json!("token"))
+    );
+    let mounts = pod["containers"][0]["volumeMounts"].as_array().unwrap();
+    assert_eq!(mounts.len(), volumes.len());
+    for (mount, volume) in mounts.iter().zip(volumes) {
+        assert_eq!(mount["name"], volume["name"]);
+        assert!(mount.get("subPath").is_none(), "{mount}");
+        let script = pod["containers"][0]["command"][2].as_str().unwrap();
+        assert!(script.contains(mount["mountPath"].as_str().unwrap()), "{mount}");
+    }
+}
+
 /// Applies a manifest with the stand-in for the provider, and waits for its RealtimeTokens.
 pub async fn serve(case: &Case<'_>, manifest: &str) {
     let mut names = Vec::new();

@@ -37,6 +37,9 @@ impl Write for Log {
     }
 }
 
+/// Who a token on request is for: personal data.
+const SUBJECT: &str = "canary-person@example.com";
+
 #[tokio::test]
 async fn nothing_leaks() {
     let log = Log {
@@ -58,11 +61,16 @@ async fn nothing_leaks() {
     let client = client_with(&standin, Duration::from_millis(150));
     let mut written = String::new();
     let mut tokens = Vec::new();
-    for ask in [
-        openai(&standin, json!({})),
+    for mut ask in [
+        openai(&standin, json!({"safetyIdentifier": SUBJECT})),
         elevenlabs(&standin, json!({})),
         conversation(&standin),
+        elevenlabs(
+            &standin,
+            json!({"kind": "ConversationToken", "participantName": SUBJECT}),
+        ),
     ] {
+        ask.subject = Some(SUBJECT.to_owned());
         for fault in faults() {
             for key in [KEY, PLAIN_KEY] {
                 let credential = Credential::new([("api-key", key.into())]);
@@ -74,6 +82,7 @@ async fn nothing_leaks() {
                 let mint = Mint {
                     expiration: ask.expiration,
                     credential: &credential,
+                    subject: ask.subject.as_deref(),
                     now: Timestamp::now(),
                     nonce: [0; 16],
                 };
@@ -104,6 +113,7 @@ async fn nothing_leaks() {
         "canary-7c1e5a".into(),
         PLAIN_KEY.into(),
         "ek_canary".into(),
+        "canary-person".into(),
     ];
     for token in &tokens {
         secrets.push(token.clone());

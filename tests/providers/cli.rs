@@ -38,6 +38,7 @@ impl Desk {
         MintArgs {
             filename: self.file("token.json", &manifest.to_string()),
             name: None,
+            subject: None,
             output_dir: None,
             api_key_file: Some(self.file("key", &format!("{key}\n"))),
             credentials_dir: None,
@@ -108,6 +109,43 @@ async fn the_provider_refuses() {
         );
         assert!(!error.contains("Secret") && !error.contains("operator"), "{error}");
     }
+}
+
+/// As it would be for the caller of a request.
+#[tokio::test]
+async fn a_token_for_a_subject() {
+    let desk = Desk::new();
+    let spec = |subject: &str, block: Value| {
+        let mut spec = json!({"credentials": {"secretRef": {"name": "key"}}, "requests": {"subject": subject}});
+        spec.as_object_mut().unwrap().extend(block.as_object().unwrap().clone());
+        spec
+    };
+    let openai = json!({"openai": {"model": "m", "safetyIdentifier": "kiosk", "endpoint": desk.standin.url()}});
+    for (subject, sent) in [("Required", "u_5f3a"), ("Ignored", "kiosk")] {
+        let args = MintArgs {
+            subject: Some("u_5f3a".into()),
+            ..desk.args(&spec(subject, openai.clone()), OPENAI_KEY)
+        };
+        mint(args).await.unwrap();
+        let call = desk.standin.calls().pop().unwrap();
+        assert_eq!(call.identity.as_deref(), Some(sent), "{subject}");
+    }
+
+    let jwt = json!({"jwt": {"algorithm": "HS256", "claims": {"sub": "{{ subject }}"}}});
+    let shared = desk.args(&spec("Required", jwt.clone()), "signing");
+    let refused = mint(shared).await.unwrap_err().to_string();
+    assert!(refused.contains("set target.content to Connection"), "{refused}");
+    let mut always = spec("Required", jwt);
+    always["target"] = json!({"content": "Connection"});
+    let refused = mint(desk.args(&always, "signing")).await.unwrap_err().to_string();
+    assert!(refused.contains("name one with --subject"), "{refused}");
+    let explained = MintArgs {
+        subject: Some("u_5f3a".into()),
+        explain: true,
+        ..desk.args(&always, "signing")
+    };
+    let explained = mint(explained).await.unwrap().unwrap();
+    assert!(explained.contains(r#""sub":"u_5f3a""#), "{explained}");
 }
 
 /// The names and bytes are those of the Secret's data.

@@ -51,6 +51,7 @@ fn openai(standin: &StandIn, fields: Value) -> Ask {
     Ask {
         block: Block::OpenAi(serde_json::from_value(block).unwrap()),
         expiration: SignedDuration::from_secs(1800),
+        subject: None,
     }
 }
 
@@ -59,6 +60,7 @@ fn elevenlabs(standin: &StandIn, fields: Value) -> Ask {
     Ask {
         block: Block::ElevenLabs(serde_json::from_value(block).unwrap()),
         expiration: SignedDuration::from_secs(900),
+        subject: None,
     }
 }
 

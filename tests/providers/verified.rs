@@ -40,7 +40,15 @@ async fn verified_with(check: &str, spec: Value, secret: Value, key: &str) -> Va
     let now = Timestamp::now();
     let standin = start();
     let minted = client(&standin)
-        .mint(&Ask { block, expiration }, &credential, now)
+        .mint(
+            &Ask {
+                block,
+                expiration,
+                subject: None,
+            },
+            &credential,
+            now,
+        )
         .await
         .unwrap();
     assert_eq!(standin.count(), 0, "nothing is sent");

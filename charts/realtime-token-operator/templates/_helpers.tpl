@@ -58,9 +58,14 @@ app.kubernetes.io/component: test
 {{- end }}
 {{- end }}
 
+{{- /* "true" or nothing: whether there can be more than one replica. */}}
+{{- define "rto.several" -}}
+{{- if gt (int (ternary .Values.autoscaling.maxReplicas .Values.replicas .Values.autoscaling.enabled)) 1 }}true{{ end }}
+{{- end }}
+
 {{- /* "true" or nothing: several replicas without an election would all mint. */}}
 {{- define "rto.leaderElect" -}}
-{{- if or .Values.leaderElection.enabled (gt (int .Values.replicas) 1) }}true{{ end }}
+{{- if or .Values.leaderElection.enabled (include "rto.several" .) }}true{{ end }}
 {{- end }}
 
 {{- define "rto.leaseName" -}}

@@ -23,6 +23,37 @@
 {{- end }}
 {{- end }}
 
+{{- /* Who asks for a token, and whether they may. Neither review can be granted for a namespace. */}}
+{{- define "rto.rights.reviews" -}}
+- apiGroups: [authentication.k8s.io]
+  resources: [tokenreviews]
+  verbs: [create]
+- apiGroups: [authorization.k8s.io]
+  resources: [subjectaccessreviews]
+  verbs: [create]
+{{- end }}
+
+{{- /* The certificate that requests are served with. Nobody can be allowed to create by name only. */}}
+{{- define "rto.rights.certificate" -}}
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: [{{ include "rto.requests.secretName" . }}]
+  verbs: [list, watch{{ if not .Values.requests.tls.secretName }}, update{{ end }}]
+{{- if not .Values.requests.tls.secretName }}
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create]
+{{- end }}
+{{- end }}
+
+{{- /* To ask as a pod would; for `helm test` only. */}}
+{{- define "rto.rights.asking" -}}
+- apiGroups: [realtime-token.dev]
+  resources: [realtimetokens/token]
+  resourceNames: [{{ splitList "/" .Values.helmTest.realtimeToken | last }}]
+  verbs: [create]
+{{- end }}
+
 {{- define "rto.rights.events" -}}
 - apiGroups: [events.k8s.io]
   resources: [events]

@@ -40,7 +40,7 @@ enum Answer {
 impl World {
     fn new(tokens: usize, concurrency: usize) -> Self {
         Self {
-            budgets: Budgets::new(concurrency).0,
+            budgets: Budgets::new(concurrency),
             now: at(0),
             tokens: (0..tokens).map(|token| (token, Doing::Waits(at(0)))).collect(),
             began: Vec::new(),
@@ -194,7 +194,7 @@ fn outage_and_recovery(tokens: usize, concurrency: usize) {
 /// A token that fails for its own spec's sake, and another that fails once.
 #[test]
 fn failures_of_one_token_and_a_single_one_of_another_are_no_outage() {
-    let (budget, _news) = Budgets::new(8);
+    let budget = Budgets::new(8);
     let fail = |token, second| {
         budget.acquire(&KEY, &token, priority(true, 0), None, at(second));
         let began = at(second);
@@ -221,7 +221,7 @@ fn failures_of_one_token_and_a_single_one_of_another_are_no_outage() {
 
 #[test]
 fn a_token_that_has_failed_goes_behind_those_that_were_not_tried() {
-    let (budget, _news) = Budgets::new(1);
+    let budget = Budgets::new(1);
     let began = at(0);
     for token in ["a", "b", "a", "b"] {
         budget.acquire(&KEY, &token, priority(false, 0), None, at(0));
@@ -238,7 +238,7 @@ fn a_token_that_has_failed_goes_behind_those_that_were_not_tried() {
 /// A slot far away is said, so that the status can name it; it is kept when the token asks again.
 #[test]
 fn a_token_learns_when_its_turn_is() {
-    let (budget, _news) = Budgets::new(4);
+    let budget = Budgets::new(4);
     let began = at(0);
     for token in [0, 1, 2, 3] {
         budget.acquire(&KEY, &token, priority(true, 0), None, at(0));
@@ -254,7 +254,7 @@ fn a_token_learns_when_its_turn_is() {
 
 #[test]
 fn a_mint_that_began_in_an_outage_and_fails_after_its_end_is_tried_again_at_once() {
-    let (budget, _news) = Budgets::new(8);
+    let budget = Budgets::new(8);
     for token in ["a", "b", "c", "d", "hangs", "succeeds"] {
         budget.acquire(&KEY, &token, priority(true, 0), None, at(0));
     }
@@ -273,7 +273,8 @@ fn a_mint_that_began_in_an_outage_and_fails_after_its_end_is_tried_again_at_once
 /// After a restart the tokens tell of their failures, in whatever order they are looked at.
 #[test]
 fn tokens_that_know_of_failures_make_an_outage_known_and_are_woken_at_its_end() {
-    let (budget, mut news) = Budgets::new(8);
+    let budget = Budgets::new(8);
+    let mut news = budget.subscribe();
     for token in ["a", "b", "c"] {
         budget.wait_out(&KEY, &token, 3, at(0), at(5));
     }
@@ -295,7 +296,7 @@ fn tokens_that_know_of_failures_make_an_outage_known_and_are_woken_at_its_end() 
 
 #[test]
 fn an_outage_is_forgotten_when_nobody_fails_any_more() {
-    let (budget, _news) = Budgets::new(8);
+    let budget = Budgets::new(8);
     for token in ["a", "b", "c", "d"] {
         budget.wait_out(&KEY, &token, 3, at(0), at(0));
     }
@@ -314,7 +315,7 @@ fn an_outage_is_forgotten_when_nobody_fails_any_more() {
 /// Otherwise every failure would count as one from before the end of the outage, and be tried again at once.
 #[test]
 fn the_end_of_an_outage_in_the_future_is_not_believed() {
-    let (budget, _news) = Budgets::new(8);
+    let budget = Budgets::new(8);
     for token in ["a", "b"] {
         budget.wait_out(&KEY, &token, 3, at(3600), at(3600));
     }

@@ -50,7 +50,7 @@ async fn woken_by(budgets: &Tokens, clock: impl Fn() -> Timestamp, change: impl 
 
 #[tokio::test(start_paused = true)]
 async fn a_release_wakes_the_next_in_the_queue() {
-    let (budgets, _news) = Budgets::new(1);
+    let budgets = Budgets::new(1);
     let clock = clock();
     for token in ["a", "b"] {
         budgets.acquire(&KEY, &token, priority(clock()), None, clock());
@@ -63,7 +63,7 @@ async fn a_release_wakes_the_next_in_the_queue() {
 
 #[tokio::test(start_paused = true)]
 async fn a_withdrawal_wakes_the_next_in_the_queue() {
-    let (budgets, _news) = Budgets::new(1);
+    let budgets = Budgets::new(1);
     let clock = clock();
     for token in ["a", "b", "c"] {
         budgets.acquire(&KEY, &token, priority(clock()), None, clock());
@@ -79,7 +79,7 @@ async fn a_withdrawal_wakes_the_next_in_the_queue() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unclaimed_slot_goes_to_the_next_when_its_reservation_ends() {
-    let (budgets, _news) = Budgets::new(1);
+    let budgets = Budgets::new(1);
     let clock = clock();
     for token in ["a", "b", "c"] {
         budgets.acquire(&KEY, &token, priority(clock()), None, clock());
@@ -91,7 +91,8 @@ async fn an_unclaimed_slot_goes_to_the_next_when_its_reservation_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_queues_while_the_limit_holds_is_woken_at_its_end() {
-    let (budgets, mut news) = Budgets::new(8);
+    let budgets = Budgets::new(8);
+    let mut news = budgets.subscribe();
     let clock = clock();
     let until = clock() + SignedDuration::from_secs(30);
     for token in ["a", "b"] {
@@ -112,7 +113,7 @@ async fn a_token_that_queues_while_the_limit_holds_is_woken_at_its_end() {
 
 #[tokio::test(start_paused = true)]
 async fn the_configured_rate_wakes_one_after_the_other() {
-    let (budgets, _news) = Budgets::new(8);
+    let budgets = Budgets::new(8);
     let clock = clock();
     let limit = Some(RateLimit {
         requests_per_minute: 6,
@@ -131,7 +132,8 @@ async fn the_configured_rate_wakes_one_after_the_other() {
 
 #[tokio::test(start_paused = true)]
 async fn a_verdict_is_news_once_and_forgotten_when_it_is_not_used() {
-    let (budgets, mut news) = Budgets::<_, &str>::new(8);
+    let budgets = Budgets::<_, &str>::new(8);
+    let mut news = budgets.subscribe();
     let clock = clock();
     let verdict = KeyVerdict {
         revision: "1".to_owned(),

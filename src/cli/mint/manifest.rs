@@ -3,8 +3,8 @@
 use kube::Resource;
 use serde_json::Value;
 
+use crate::admission::{Refusal, admit};
 use crate::api::{RealtimeToken, RealtimeTokenSpec};
-use crate::cli::admission::{Refusal, admit};
 use crate::mint::Ask;
 use crate::resolve;
 use crate::token::secret::template;
@@ -29,11 +29,18 @@ pub(super) fn parse(text: &str, name: Option<&str>) -> Result<RealtimeToken, Str
 
 /// What the spec asks for, or what the operator would say in the condition of an InvalidSpec. A cluster's
 /// ClusterRealtimeProviders and their policies are not known here.
-pub(super) fn ask(spec: &RealtimeTokenSpec) -> Result<Ask, String> {
-    let block = resolve::block_of(spec).map_err(|blocked| blocked.to_string())?;
+pub(super) fn ask(spec: &RealtimeTokenSpec, subject: Option<&str>) -> Result<Ask, String> {
+    let mut block = resolve::block_of(spec).map_err(|blocked| blocked.to_string())?;
     let expiration = resolve::expiration(spec, &block, None).map_err(|blocked| blocked.to_string())?;
+    if let Some(subject) = subject {
+        block.name_subject(subject)?;
+    }
     let provider = block.provider();
     provider.validate().map_err(|invalid| invalid.to_string())?;
+    resolve::subject::check(spec, provider, subject)?;
+    if subject.is_none() && provider.uses_subject() {
+        return Err("{{ subject }}: name one with --subject".into());
+    }
     if let Some(problem) = provider
         .no_access_token()
         .filter(|_| spec.credentials.workload_identity.is_some())
@@ -45,7 +52,11 @@ pub(super) fn ask(spec: &RealtimeTokenSpec) -> Result<Ask, String> {
         template::check(&template.data, provider.published(), provider.config())
             .map_err(|problem| problem.to_string())?;
     }
-    Ok(Ask { block, expiration })
+    Ok(Ask {
+        block,
+        expiration,
+        subject: subject.map(str::to_owned),
+    })
 }
 
 fn listed(refusals: &[Refusal]) -> String {
@@ -123,7 +134,7 @@ mod tests {
 
     fn asked(spec: &str) -> Result<Ask, String> {
         let manifest = format!("{HEAD}spec:\n  credentials: {{secretRef: {{name: key}}}}\n{spec}");
-        ask(&parse(&manifest, None)?.spec)
+        ask(&parse(&manifest, None)?.spec, None)
     }
 
     fn refused(spec: &str) -> String {
@@ -139,10 +150,11 @@ mod tests {
         let json = r#"{"apiVersion":"realtime-token.dev/v1alpha1","kind":"RealtimeToken","metadata":{"name":"voice"},
             "spec":{"credentials":{"secretRef":{"name":"key"}},"expirationSeconds":600,"openai":{"model":"gpt-realtime-2.1",
             "session":{"instructions":"Be brief.\n","audio":{"output":{"voice":"marin","speed":1.25}},"tools":[]}}}}"#;
-        let json = ask(&parse(json, None).unwrap().spec);
+        let json = ask(&parse(json, None).unwrap().spec, None);
         let (yaml, json) = (yaml.unwrap(), json.unwrap());
         assert_eq!(yaml.expiration, SignedDuration::from_secs(600));
-        assert_eq!(format!("{yaml:?}"), format!("{json:?}"));
+        let block = |ask: &Ask| serde_json::to_string(&ask.block).unwrap();
+        assert_eq!(block(&yaml), block(&json));
     }
 
     #[test]
@@ -278,7 +290,7 @@ mod tests {
              [{{from: Ttl}}]}}}}"
         );
         let manifest = format!("{HEAD}spec: {{credentials: {{workloadIdentity: {identity}}}, http: {http}}}\n");
-        let refused = ask(&parse(&manifest, None).unwrap().spec).unwrap_err();
+        let refused = ask(&parse(&manifest, None).unwrap().spec, None).unwrap_err();
         assert!(refused.contains("auth.kind Basic"), "{refused}");
     }
 

@@ -28,8 +28,8 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let api = FakeApi::new();
-        let (sender, changed) = mpsc::unbounded_channel();
-        let credentials = Arc::new(Credentials::new(api.client(), sender));
+        let credentials = Arc::new(Credentials::new(api.client()));
+        let changed = credentials.subscribe();
         Self {
             api,
             credentials,

@@ -29,6 +29,7 @@ fn openai(fields: Value) -> Ask {
     Ask {
         block: Block::OpenAi(serde_json::from_value(block).unwrap()),
         expiration: SignedDuration::from_secs(1800),
+        subject: None,
     }
 }
 
@@ -36,6 +37,7 @@ fn elevenlabs() -> Ask {
     Ask {
         block: Block::ElevenLabs(serde_json::from_value(json!({"agentId": "agent_1"})).unwrap()),
         expiration: SignedDuration::from_secs(900),
+        subject: None,
     }
 }
 
@@ -61,6 +63,7 @@ fn answer(ask: &Ask, status: u16, headers: &[(&'static str, &'static str)], body
     let mint = Mint {
         expiration: ask.expiration,
         credential: &credential,
+        subject: None,
         now: sent,
         nonce: [0; 16],
     };

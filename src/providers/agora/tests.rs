@@ -62,6 +62,7 @@ fn minted(block: Value, id: &str, certificate: &str) -> Result<String, MintError
     let mint = Mint {
         expiration: SignedDuration::from_secs(600),
         credential: &credential,
+        subject: None,
         now: Timestamp::from_second(1_795_334_400).unwrap(),
         nonce: [0; 16],
     };

@@ -28,7 +28,8 @@ const OWN_HEADERS: [&str; 12] = [
     "user-agent",
 ];
 
-pub(crate) fn block(block: &Http) -> Result<(), InvalidBlock> {
+/// The block, filled in for this subject or a made-up one.
+pub(crate) fn block(block: &Http, subject: Option<&str>) -> Result<(), InvalidBlock> {
     let account = &block.account;
     let missing = |field: &str| InvalidBlock(format!("http.{field}: set it"));
     if account.endpoint.is_none() {
@@ -55,7 +56,8 @@ pub(crate) fn block(block: &Http) -> Result<(), InvalidBlock> {
     check_response(response)?;
     check_params("http", &block.params, &texts)?;
     let life = SignedDuration::from_secs(ttl.fixed_seconds.or(ttl.max_seconds).unwrap_or_default());
-    rehearse(&[KEY, KEY_ID, USERNAME, PASSWORD], life, |mint| block.build(mint))
+    let fields = [KEY, KEY_ID, USERNAME, PASSWORD];
+    rehearse(&fields, life, subject, |mint| block.build(mint))
 }
 
 /// Whether the request gives the end of the token's life as an instant and in no other form.

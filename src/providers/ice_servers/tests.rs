@@ -1,4 +1,5 @@
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 
 use super::*;
 use crate::mint::Credential;
@@ -15,6 +16,7 @@ fn coturn_at(now: Timestamp, block: Value, ttl: i64) -> Answer {
     let mint = Mint {
         expiration: SignedDuration::from_secs(ttl),
         credential: &credential,
+        subject: None,
         now,
         nonce: [0; 16],
     };

@@ -10,6 +10,7 @@ fn signed(block: Value, key: &str, secret: &str, now: i64, ttl: i64) -> Result<S
     let mint = Mint {
         expiration: SignedDuration::from_secs(ttl),
         credential: &credential,
+        subject: None,
         now: Timestamp::from_second(now).unwrap(),
         nonce: [0; 16],
     };

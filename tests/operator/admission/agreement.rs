@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use realtime_token_operator::cli::admission::admit;
+use realtime_token_operator::admission::admit;
 use serde_json::{Value, json};
 
 use super::{ApiServer, Complaint, Kind, merge, object};

@@ -11,4 +11,5 @@ mod meddled;
 mod metrics;
 mod outage;
 mod process;
+mod storm;
 mod unreadable;

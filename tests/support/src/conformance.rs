@@ -56,6 +56,9 @@ pub struct Request {
     /// In place of `spec`: the one of the RealtimeToken in `examples/providers/<example>.yaml`.
     #[serde(default)]
     pub example: Option<String>,
+    /// The subject that the caller of a request names.
+    #[serde(default)]
+    pub subject: Option<String>,
     /// The key Secret, where it differs from the file's.
     #[serde(default)]
     pub secret: Option<Value>,

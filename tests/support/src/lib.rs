@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`build`] | the control plane's binaries: found, cached or built |
 //! | [`cache`] | what is dear to make, kept for every clone on this machine |
+//! | [`caller`] | an application that asks for tokens on request |
 //! | [`cluster`] | a real Kubernetes API server, and what tests ask of it |
 //! | [`fetch`] | a plain GET |
 //! | [`front`] | TLS in front of a plain server |
@@ -24,6 +25,7 @@
 
 pub mod build;
 pub mod cache;
+pub mod caller;
 pub mod cluster;
 pub mod conformance;
 pub mod fetch;

@@ -21,20 +21,7 @@ use super::Cluster;
 impl Cluster {
     /// Writes a kubeconfig with the rights of a service account into `folder`: with a token as its pod would get it.
     pub async fn kubeconfig_of(&self, namespace: &str, account: &str, folder: &Path) -> Result<PathBuf> {
-        let request = TokenRequest {
-            spec: TokenRequestSpec {
-                expiration_seconds: Some(3600),
-                ..TokenRequestSpec::default()
-            },
-            ..TokenRequest::default()
-        };
-        let token = Api::<ServiceAccount>::namespaced(self.client().await?, namespace)
-            .create_token_request(account, &PostParams::default(), &request)
-            .await
-            .with_context(|| format!("a token of the service account {namespace}/{account}"))?
-            .status
-            .context("a token request without an answer")?
-            .token;
+        let token = self.token_of(namespace, account, &[]).await?;
         let user = AuthInfo {
             token: Some(token.into()),
             ..AuthInfo::default()
@@ -42,6 +29,23 @@ impl Cluster {
         let file = folder.join(format!("kubeconfig-{namespace}-{account}"));
         fs::write(&file, self.kubeconfig_with(user)?)?;
         Ok(file)
+    }
+
+    /// A token of a service account as its pod would get it, for these audiences; without one for the API server.
+    pub async fn token_of(&self, namespace: &str, account: &str, audiences: &[&str]) -> Result<String> {
+        let request = TokenRequest {
+            spec: TokenRequestSpec {
+                audiences: audiences.iter().map(ToString::to_string).collect(),
+                expiration_seconds: Some(3600),
+                ..TokenRequestSpec::default()
+            },
+            ..TokenRequest::default()
+        };
+        let answer = Api::<ServiceAccount>::namespaced(self.client().await?, namespace)
+            .create_token_request(account, &PostParams::default(), &request)
+            .await
+            .with_context(|| format!("a token of the service account {namespace}/{account}"))?;
+        Ok(answer.status.context("a token request without an answer")?.token)
     }
 
     /// How to reach it as a user of that name, in these groups.

@@ -63,7 +63,7 @@ impl Journal {
             let known = self.known.get(&token.name);
             known.is_some_and(|it| it.since.elapsed() > patience)
         };
-        scene.tokens.iter().find(waits)
+        scene.tokens.iter().filter(|it| it.rotates_soon()).find(waits)
     }
 
     /// Compares with what was known, and returns what is new.

@@ -32,12 +32,25 @@ pub(crate) struct Token {
     pub(crate) renewal_time: Option<Timestamp>,
     /// Hash of the Secret's token.json.
     pub(crate) hash: Option<String>,
+    /// Whether its tokens are handed out on request and kept in no Secret.
+    pub(crate) on_request: bool,
     conditions: Vec<Condition>,
 }
 
 impl Token {
     pub(crate) fn condition(&self, type_: &str) -> Option<&Condition> {
         self.conditions.iter().find(|it| it.type_ == type_)
+    }
+
+    /// Whether a condition is True.
+    pub(crate) fn holds(&self, type_: &str) -> bool {
+        self.condition(type_).is_some_and(|it| it.status == "True")
+    }
+
+    /// Whether it rotates while one looks on.
+    pub(crate) fn rotates_soon(&self) -> bool {
+        let life = self.usable_until.zip(self.issued_at);
+        !self.on_request && life.is_none_or(|(end, from)| end.duration_since(from).as_secs() < 300)
     }
 
     /// Why there is no token, or no next one: the reason and the message.
@@ -108,10 +121,12 @@ fn token(object: DynamicObject, hash: Option<String>) -> Result<Token> {
         None => Status::default(),
     };
     let asked = |it: &&str| object.data["spec"].get(it).is_some();
-    let asked = ["openai", "elevenlabs"].into_iter().find(asked);
+    let asked = ["openai", "elevenlabs", "deepgram"].into_iter().find(asked);
     let at = |time: Option<Time>| time.map(|it| it.0);
+    let on_request = object.data["spec"]["target"]["content"] == "Connection";
     Ok(Token {
         name,
+        on_request,
         provider: status.provider.or(asked.map(str::to_owned)).unwrap_or_default(),
         revision: status.revision,
         issued_at: at(status.issued_at),

@@ -1,12 +1,13 @@
 //! `make demo`: the main job, before your eyes, on a real API server.
 //!
 //! On a terminal a table that lives until Ctrl-C; elsewhere a line per change, and the end after the second rotation of
-//! every token. Tokens are never printed: the hash that the Secret carries changes visibly enough.
+//! every short-lived token and a token for each user. Tokens are never printed: the hash that the Secret carries changes visibly enough.
 
 mod journal;
 mod look;
 mod setup;
 mod show;
+mod users;
 
 use std::{
     cell::Cell,
@@ -22,9 +23,11 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
 use journal::Journal;
-use look::Lookout;
+use look::{Lookout, Token};
 use setup::{Props, Setup};
 use show::Table;
+use tokio::sync::watch;
+use users::Given;
 
 const INTERVAL: Duration = Duration::from_millis(250);
 
@@ -34,8 +37,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long an API server may be out of reach, which a cluster of one's own may be for a moment.
 const OUTAGE: Duration = Duration::from_secs(15);
 
-/// Without a terminal the demo ends when every token has come this far: issued, rotated, rotated again.
+/// Without a terminal the demo ends when every short-lived token has come this far: issued, rotated, rotated again.
 const LAST_REVISION: i64 = 3;
+
+/// And when so many tokens were handed out on request.
+const LAST_REQUEST: usize = 6;
 
 /// Shows RealtimeTokens rotating: a control plane, a stand-in for the providers, and the real operator.
 ///
@@ -91,12 +97,15 @@ async fn perform(props: Props, terminal: bool, watching: &Cell<bool>) -> Result<
         show::say(&setup.guide());
     }
     watching.set(true);
+    let (sender, given) = watch::channel(Given::default());
+    let application = users::ask(&setup.cluster, &setup.namespace, setup.requests, sender);
     let seen = tokio::select! {
         ended = setup.operator.wait_exit(Duration::MAX) => match ended {
             Ok(status) => bail!("the operator ended by itself ({status}).\n{}", setup.log_tail()),
             Err(error) => return Err(error),
         },
-        seen = watch(&lookout, terminal) => seen,
+        asked = application => asked,
+        seen = watch(&lookout, given, terminal) => seen,
     };
     if let Err(error) = seen {
         bail!("{error:#}\n{}", setup.log_tail());
@@ -106,12 +115,14 @@ async fn perform(props: Props, terminal: bool, watching: &Cell<bool>) -> Result<
     if !status.success() {
         bail!("the operator didn't stop cleanly ({status}).\n{}", setup.log_tail());
     }
-    show::say("Every token was issued and rotated twice; the operator stopped cleanly.");
+    show::say(
+        "Every short-lived token was issued and rotated twice, each user got tokens of its own, and the operator stopped cleanly.",
+    );
     Ok(())
 }
 
 /// On a terminal for ever, else until every token has come far enough.
-async fn watch(lookout: &Lookout, terminal: bool) -> Result<()> {
+async fn watch(lookout: &Lookout, mut given: watch::Receiver<Given>, terminal: bool) -> Result<()> {
     let mut table = Table::default();
     let mut journal = Journal::default();
     let mut explained = false;
@@ -127,18 +138,25 @@ async fn watch(lookout: &Lookout, terminal: bool) -> Result<()> {
         seen = Instant::now();
         let changes = journal.take_in(&scene);
         if terminal {
-            table.draw(&scene.tokens, &journal);
+            table.draw(&scene.tokens, &journal, &given.borrow());
             continue;
+        }
+        if given.has_changed()? {
+            show::say(&show::given(&given.borrow_and_update()));
         }
         for change in &changes {
             show::say(&show::line(change));
         }
-        if !explained && scene.tokens.iter().all(|it| it.revision > 0) {
+        if !explained && scene.tokens.iter().all(|it| it.revision > 0 || it.on_request) {
             show::remarks(&scene.tokens).for_each(|it| show::say(&it));
             explained = true;
         }
-        let done = scene.tokens.iter().all(|it| it.revision >= LAST_REVISION);
-        if done && !scene.tokens.is_empty() {
+        let done = |it: &Token| match (it.on_request, it.rotates_soon()) {
+            (true, _) => it.holds("Serving") && given.borrow().tokens >= LAST_REQUEST,
+            (false, true) => it.revision >= LAST_REVISION,
+            (false, false) => it.holds("FreshnessGuaranteed"),
+        };
+        if !scene.tokens.is_empty() && scene.tokens.iter().all(done) {
             return Ok(());
         }
         if let Some(token) = journal.overdue(&scene, PATIENCE) {

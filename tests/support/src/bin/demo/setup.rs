@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
@@ -19,6 +20,7 @@ use testkit::{
     cluster::{Cluster, Namespace, Options},
     kubectl,
     operator::Operator,
+    ports,
     standin::{self, Provider, Recording, StandIn},
 };
 use tokio::{io::AsyncWriteExt, process::Command};
@@ -30,8 +32,8 @@ use crate::{
 
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// The address in the manifests, for the stand-in's own.
-const PLACEHOLDER: &str = "http://127.0.0.1:8089";
+/// The addresses in the manifests, for the stand-in's own: the one that OpenAI and ElevenLabs share, and Deepgram's.
+const PLACEHOLDERS: [&str; 2] = ["http://127.0.0.1:8089", "http://127.0.0.1:8090"];
 
 /// Where ElevenLabs has a fixed life, the stand-in grants what OpenAI is asked for.
 const LIFE_SECONDS: u32 = 40;
@@ -70,12 +72,14 @@ impl Props {
 /// All that runs. Fields drop from top to bottom: first the operator, last what it depends on.
 pub(crate) struct Setup {
     pub(crate) operator: Operator,
+    /// Where it is asked for tokens.
+    pub(crate) requests: SocketAddr,
     pub(crate) namespace: Namespace,
-    _standin: StandIn,
+    standin: StandIn,
     log: PathBuf,
     _folder: TempDir,
     kubectl: PathBuf,
-    cluster: Cluster,
+    pub(crate) cluster: Cluster,
 }
 
 impl Setup {
@@ -90,16 +94,18 @@ impl Setup {
         standin.set_recording(Recording::Counts);
         standin.set_life(Provider::ElevenLabs, Some(LIFE_SECONDS));
         say(&format!(
-            "a strict stand-in plays OpenAI and ElevenLabs at {}",
+            "a strict stand-in plays OpenAI, ElevenLabs and Deepgram at {}",
             standin.url()
         ));
 
         let folder = tempfile::Builder::new().prefix("rtt-demo-").tempdir()?;
         let log = folder.path().join("operator.log");
+        let requests = ports::free()?;
         let mut operator = Operator::builder(&props.operator, cluster.kubeconfig())
             .namespace(namespace.name())
             .arg("--allow-endpoint")
-            .arg(standin.url())
+            .arg(standin.origins().join(","))
+            .arg(format!("--requests-listen={requests}"))
             .log_file(&log)
             .start()?;
         operator.wait_ready().await?;
@@ -107,14 +113,19 @@ impl Setup {
 
         let setup = Self {
             operator,
+            requests,
             namespace,
-            _standin: standin,
+            standin,
             log,
             _folder: folder,
             kubectl: props.kubectl,
             cluster,
         };
-        for (name, key) in [("openai", "sk-test-fake"), ("elevenlabs", "xi-fake")] {
+        for (name, key) in [
+            ("openai", "sk-test-fake"),
+            ("elevenlabs", "xi-fake"),
+            ("deepgram", "DGKEY"),
+        ] {
             let key = format!("--from-literal=api-key={key}");
             let args = ["create", "secret", "generic", name, &key];
             setup.kubectl(&args, "").await?;
@@ -142,6 +153,7 @@ impl Setup {
              {here} get secret voice -o jsonpath='{{.data.token\\.json}}' | base64 -d\n  \
              {here} annotate rtt voice --overwrite realtime-token.dev/renew-requested-at=\"$(date)\"  # renews now\n  \
              {here} delete secret agent  # comes back at once\n  \
+             {here} describe rtt users  # asked for every two seconds, by a server for its users\n  \
              curl http://{metrics}/metrics\n  \
              tail -f {}\n\n{}\n",
             bold("Look for yourself, in another terminal:"),
@@ -159,13 +171,18 @@ impl Setup {
     }
 
     fn manifests(&self) -> Result<Vec<(String, String)>> {
-        let url = self._standin.url();
+        let origins = [self.standin.url(), self.standin.origin("deepgram")];
         let read = |name: &str| {
             let file = format!("examples/demo/{name}.yaml");
             let text = fs::read_to_string(format!("{REPOSITORY}/{file}")).with_context(|| format!("read {file}"))?;
-            Ok((file, text.replace(PLACEHOLDER, &url)))
+            let filled = PLACEHOLDERS.iter().zip(&origins);
+            let text = filled.fold(text, |text, (placeholder, origin)| text.replace(placeholder, origin));
+            Ok((file, text))
         };
-        ["openai", "elevenlabs"].into_iter().map(read).collect()
+        ["openai", "elevenlabs", "worker", "users"]
+            .into_iter()
+            .map(read)
+            .collect()
     }
 
     async fn kubectl(&self, args: &[&str], input: &str) -> Result<()> {

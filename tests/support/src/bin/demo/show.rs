@@ -7,6 +7,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use crate::{
     journal::{Change, Journal},
     look::Token,
+    users::Given,
 };
 
 /// The life bar, in a window as wide as this, and in a narrower one, where everything fits 80 columns.
@@ -66,12 +67,12 @@ pub(crate) struct Table {
 
 impl Table {
     /// Draws it over the one before.
-    pub(crate) fn draw(&mut self, tokens: &[Token], journal: &Journal) {
+    pub(crate) fn draw(&mut self, tokens: &[Token], journal: &Journal, given: &Given) {
         let width = width();
         let (wide, long, short) = BARS;
         let bar = if width < wide { short } else { long };
         let mut lines = vec![(BOLD, header(bar))];
-        lines.extend(tokens.iter().map(|token| row(bar, token, journal)));
+        lines.extend(tokens.iter().map(|token| row(bar, token, journal, given)));
         lines.push((0, String::new()));
         let recent = journal.recent().map(|change| {
             let (time, name) = (clock(change.time), &change.token.name);
@@ -105,6 +106,7 @@ pub(crate) fn remarks(tokens: &[Token]) -> impl Iterator<Item = String> {
         let reason = &token.condition("FreshnessGuaranteed")?.reason;
         let because = match reason.as_str() {
             "LifetimeTooShort" => "40 s can't outlast a kubelet's delay; the default of 30 min does",
+            _ if token.on_request => return None,
             "SingleUseToken" => "a conversation token serves one session; a signed URL can be shared",
             _ => return None,
         };
@@ -131,10 +133,13 @@ fn header(bar: usize) -> String {
 fn columns(bar: usize, cells: [&str; 7]) -> String {
     let [name, provider, revision, life, renewal, hash, event] = cells;
     let life_width = bar + 6;
-    format!("{name:<5}  {provider:<10}  {revision:>3}  {life:<life_width$}  {renewal:<12}  {hash:<HASH$}  {event}")
+    format!("{name:<6}  {provider:<10}  {revision:>3}  {life:<life_width$}  {renewal:<12}  {hash:<HASH$}  {event}")
 }
 
-fn row(bar: usize, token: &Token, journal: &Journal) -> (u8, String) {
+fn row(bar: usize, token: &Token, journal: &Journal, given: &Given) -> (u8, String) {
+    if token.on_request {
+        return (GREEN, asked(bar, token, given));
+    }
     let now = Timestamp::now();
     let (colour, life) = match (token.issued_at, token.usable_until) {
         (Some(from), Some(end)) => life(bar, now, from, end),
@@ -153,6 +158,40 @@ fn row(bar: usize, token: &Token, journal: &Journal) -> (u8, String) {
         event.map_or("-", |it| it.what.as_str()),
     ];
     (colour, columns(bar, cells))
+}
+
+/// A row of tokens that no Secret holds.
+fn asked(bar: usize, token: &Token, given: &Given) -> String {
+    let handed_out = format!("{} given", given.tokens);
+    let last = match given.tokens {
+        0 => "-".to_owned(),
+        _ => format!("for {} in {:.0} ms", given.user, given.took.as_secs_f64() * 1000.0),
+    };
+    let hash = given.hash.get(..HASH).unwrap_or("-");
+    columns(
+        bar,
+        [
+            &token.name,
+            &token.provider,
+            "-",
+            &handed_out,
+            "on request",
+            hash,
+            &last,
+        ],
+    )
+}
+
+/// A token that was handed out, for those who read a log.
+pub(crate) fn given(given: &Given) -> String {
+    format!(
+        "{}  {:<6} token {} on request, for {}, in {:.0} ms",
+        clock(Timestamp::now()),
+        crate::users::TOKEN,
+        given.tokens,
+        given.user,
+        given.took.as_secs_f64() * 1000.0
+    )
 }
 
 /// A bar that burns down: half of it is normal here, since these short lives renew at half.

@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 
-use super::context::Context;
+use super::Issuer;
 use crate::api::SecretField;
 use crate::cluster::ClusterError;
 use crate::mint::Credential;
@@ -21,17 +21,17 @@ pub(super) struct Obtained {
 
 /// Why there is no credential.
 pub(super) enum NotObtained {
-    /// Secret or key are gone. The next look says so.
-    Gone,
+    /// Secret or key are gone.
+    Gone(Blocked),
     /// The key Secret can't be read now.
     Unreadable(ClusterError),
     /// No access token was to be had.
     Exchange(MintError),
 }
 
-impl Context {
+impl Issuer {
     /// The revision of a credential, without a request if its Secret has not changed since it was last read.
-    pub(super) async fn revision(
+    pub(crate) async fn revision(
         &self,
         credential: &CredentialRef,
         fields: &[SecretField],
@@ -51,7 +51,7 @@ impl Context {
             CredentialRef::Identity(identity) => identity,
             CredentialRef::Key(key) => {
                 let read = self.credentials.credential(key, fields).await;
-                let (credential, revision) = read.map_err(NotObtained::Unreadable)?.map_err(|_| NotObtained::Gone)?;
+                let (credential, revision) = read.map_err(NotObtained::Unreadable)?.map_err(NotObtained::Gone)?;
                 return Ok(Obtained {
                     credential,
                     revision,
@@ -60,7 +60,8 @@ impl Context {
                 });
             }
         };
-        let field = fields.first().ok_or(NotObtained::Gone)?;
+        let no_field = || NotObtained::Exchange(MintError::internal("the provider takes no key"));
+        let field = fields.first().ok_or_else(no_field)?;
         let (token, is_reused) = self.access_tokens.get(identity).await.map_err(NotObtained::Exchange)?;
         Ok(Obtained {
             credential: Credential::access_token(field, token.clone()),

@@ -10,16 +10,16 @@ use parking_lot::Mutex;
 const BELIEVED_FOR: SignedDuration = SignedDuration::from_secs(30);
 
 #[derive(Debug, Default)]
-pub(super) struct Terminating(Mutex<HashMap<String, Timestamp>>);
+pub(crate) struct Terminating(Mutex<HashMap<String, Timestamp>>);
 
 impl Terminating {
-    pub(super) fn insert(&self, namespace: &str, now: Timestamp) {
+    pub(crate) fn insert(&self, namespace: &str, now: Timestamp) {
         let mut known = self.0.lock();
         known.retain(|_, until| *until > now);
         known.insert(namespace.to_owned(), now + BELIEVED_FOR);
     }
 
-    pub(super) fn contains(&self, namespace: &str, now: Timestamp) -> bool {
+    pub(crate) fn contains(&self, namespace: &str, now: Timestamp) -> bool {
         self.0.lock().get(namespace).is_some_and(|until| *until > now)
     }
 }

@@ -9,11 +9,28 @@ use std::sync::{Arc, LazyLock};
 
 use cel::{Context, Env, Program, Value as Cel};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaProps, ValidationRule};
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::{Refusal, child, metadata, schema_of_field, schema_of_items};
 
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+
+/// Every rule that was evaluated, by its text: to compile one takes longer than to evaluate it. The CRDs have a few
+/// hundred.
+static PROGRAMS: LazyLock<Mutex<HashMap<String, Arc<Compiled>>>> = LazyLock::new(Mutex::default);
+
+type Compiled = Result<Program, String>;
+
+fn compiled(rule: &str) -> Arc<Compiled> {
+    let mut programs = PROGRAMS.lock();
+    if let Some(known) = programs.get(rule) {
+        return Arc::clone(known);
+    }
+    let program = Arc::new(Program::compile(rule).map_err(|problem| problem.to_string()));
+    programs.insert(rule.to_owned(), Arc::clone(&program));
+    program
+}
 
 /// Evaluates the rules of a value, and of everything in it.
 pub(super) fn check(value: &Value, schema: &JSONSchemaProps, path: &str, found: &mut Vec<Refusal>) {
@@ -48,7 +65,8 @@ pub(super) fn check(value: &Value, schema: &JSONSchemaProps, path: &str, found: 
 /// What the API server says of a rule that doesn't hold.
 fn evaluate(rule: &ValidationRule, context: &Context<'_, '_>) -> Option<String> {
     let stated = || rule.message.as_deref().unwrap_or(&rule.rule).trim().to_owned();
-    let program = match Program::compile(&rule.rule) {
+    let compiled = compiled(&rule.rule);
+    let program = match compiled.as_ref() {
         Ok(program) => program,
         Err(problem) => return Some(format!("rule compile error: {problem}")),
     };
@@ -68,8 +86,8 @@ fn evaluate(rule: &ValidationRule, context: &Context<'_, '_>) -> Option<String> 
 
 /// The value of `messageExpression`, if it has a useful one.
 fn expressed(rule: &ValidationRule, context: &Context<'_, '_>) -> Option<String> {
-    let program = Program::compile(rule.message_expression.as_deref()?).ok()?;
-    match program.execute(context) {
+    let compiled = compiled(rule.message_expression.as_deref()?);
+    match compiled.as_ref().as_ref().ok()?.execute(context) {
         Ok(Cel::String(text)) => Some(text.trim().to_owned()).filter(|text| !text.is_empty() && !text.contains('\n')),
         _ => None,
     }

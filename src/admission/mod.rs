@@ -18,8 +18,43 @@ use serde_json::Value;
 
 use crate::api::{GROUP, crds};
 
-/// Built when they are first asked for, which the controller never does. A test makes sure that they can be written.
-static CRDS: LazyLock<Vec<CustomResourceDefinition>> = LazyLock::new(|| crds().unwrap_or_default());
+/// Built when they are first asked for. A test makes sure that they can be written.
+static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {
+    let crds = crds().unwrap_or_default();
+    crds.iter().flat_map(Kind::versions_of).collect()
+});
+
+/// A kind in one of its versions.
+struct Kind {
+    kind: String,
+    api_version: String,
+    schema: JSONSchemaProps,
+}
+
+impl Kind {
+    fn versions_of(crd: &CustomResourceDefinition) -> impl Iterator<Item = Self> {
+        crd.spec.versions.iter().filter_map(|version| {
+            Some(Self {
+                kind: crd.spec.names.kind.clone(),
+                api_version: format!("{GROUP}/{}", version.name),
+                schema: with_what_every_object_has(version.schema.as_ref()?.open_api_v3_schema.clone()?),
+            })
+        })
+    }
+}
+
+fn with_what_every_object_has(mut schema: JSONSchemaProps) -> JSONSchemaProps {
+    let properties = schema.properties.get_or_insert_default();
+    let of_type = |type_: &str, open: bool| JSONSchemaProps {
+        type_: Some(type_.to_owned()),
+        x_kubernetes_preserve_unknown_fields: open.then_some(true),
+        ..JSONSchemaProps::default()
+    };
+    for (name, type_) in [("apiVersion", "string"), ("kind", "string"), ("metadata", "object")] {
+        properties.insert(name.to_owned(), of_type(type_, type_ == "object"));
+    }
+    schema
+}
 
 /// One complaint about an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,49 +103,48 @@ pub fn admit(object: &Value) -> Result<Value, Vec<Refusal>> {
         if refusals.is_empty() { Ok(()) } else { Err(refusals) }
     };
     let mut unknown = Vec::new();
-    prepare::unknown_fields(&object, &schema, "", &mut unknown);
+    prepare::unknown_fields(&object, schema, "", &mut unknown);
     unknown.extend(metadata::unknown_fields(&object["metadata"]));
     in_order(unknown)?;
     if let Value::Object(fields) = &mut object {
         fields.remove("status"); // a subresource, which creation leaves out
     }
-    prepare::fill_in(&mut object, &schema);
+    prepare::fill_in(&mut object, schema);
 
     let mut found = schema::Findings::default();
     metadata::check(&object["metadata"], &mut found);
-    schema::check(&object, &schema, "", &mut found);
+    schema::check(&object, schema, "", &mut found);
     if !found.blocks_rules {
-        rules::check(&object, &schema, "", &mut found.refusals);
+        rules::check(&object, schema, "", &mut found.refusals);
     }
     in_order(found.refusals)?;
     Ok(object)
 }
 
 /// The schema of the object's kind, with what every object has.
-fn schema_of(object: &Value) -> Result<JSONSchemaProps, Vec<Refusal>> {
+fn schema_of(object: &Value) -> Result<&'static JSONSchemaProps, Vec<Refusal>> {
     let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
-    let (group, version) = text("apiVersion").split_once('/').unwrap_or_default();
-    let crd = CRDS.iter().find(|crd| crd.spec.names.kind == text("kind"));
-    let versions = crd.filter(|_| group == GROUP).map(|crd| &crd.spec.versions);
-    let version = versions.into_iter().flatten().find(|served| served.name == version);
-    let schema = version.and_then(|version| version.schema.as_ref()?.open_api_v3_schema.clone());
-    let mut schema = schema.ok_or_else(|| {
-        let (kind, version) = (text("kind"), text("apiVersion"));
-        vec![Refusal::new(
-            "",
-            format!("no matches for kind {kind:?} in version {version:?}"),
-        )]
-    })?;
-    let properties = schema.properties.get_or_insert_default();
-    let of_type = |type_: &str, open: bool| JSONSchemaProps {
-        type_: Some(type_.to_owned()),
-        x_kubernetes_preserve_unknown_fields: open.then_some(true),
-        ..JSONSchemaProps::default()
+    let (kind, version) = (text("kind"), text("apiVersion"));
+    let known = KINDS.iter().find(|it| it.kind == kind && it.api_version == version);
+    known.map(|kind| &kind.schema).ok_or_else(|| {
+        let problem = format!("no matches for kind {kind:?} in version {version:?}");
+        vec![Refusal::new("", problem)]
+    })
+}
+
+/// Whether the schema of a kind has a field, or takes whatever is there.
+pub(crate) fn has_field<'a>(kind: &str, path: impl IntoIterator<Item = &'a str>) -> bool {
+    let Some(known) = KINDS.iter().find(|it| it.kind == kind) else {
+        return false;
     };
-    for (name, type_) in [("apiVersion", "string"), ("kind", "string"), ("metadata", "object")] {
-        properties.insert(name.to_owned(), of_type(type_, type_ == "object"));
+    let mut schema = &known.schema;
+    for name in path {
+        schema = match schema_of_field(schema, name) {
+            Some((below, _)) => below,
+            None => return schema.x_kubernetes_preserve_unknown_fields == Some(true),
+        };
     }
-    Ok(schema)
+    true
 }
 
 /// The schema of one field, and whether it is the field of a map, whose keys are data.

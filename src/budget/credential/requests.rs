@@ -1,0 +1,129 @@
+//! Slots for requests, behind those for Secrets: none while a Secret waits, and only a part of what may be in flight and
+//! of the burst, so that Secrets that become due don't wait for requests to end.
+
+use std::hash::Hash;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::super::pauses::Paused;
+use super::super::{Ending, Mint, NoSlot};
+use super::CredentialBudget;
+use crate::api::Reason;
+use crate::token::MintError;
+
+/// What a request is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) enum Turn {
+    /// Mint, and give the slot back afterwards.
+    Go,
+    /// Look again at this time, or when it is woken.
+    Wait(Option<Timestamp>),
+    /// There will be no slot in time.
+    No(NoSlot),
+}
+
+impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
+    /// Takes a slot for a request that has so many requests ahead of it, with a key of this revision.
+    pub(in super::super) fn turn(
+        &mut self,
+        token: &K,
+        revision: &str,
+        ahead: usize,
+        deadline: Timestamp,
+        now: Timestamp,
+    ) -> Turn {
+        self.settle(now);
+        self.expire_reservations(now);
+        match self.pauses.paused(token, revision, now) {
+            Some(Paused::Rejected(error)) => return Turn::No(NoSlot::Rejected(error)),
+            Some(Paused::Unavailable { until }) => return limited(until, Reason::ProviderUnavailable),
+            None => {}
+        }
+        if ahead == 0 && self.take_for_request(now) {
+            self.in_flight += 1;
+            self.for_requests += 1;
+            self.pauses.began(token, now);
+            return Turn::Go;
+        }
+        if let Some(until) = self.limited_until(now) {
+            let reason = match self.exhausted {
+                true => Reason::QuotaExhausted,
+                false => Reason::RateLimited,
+            };
+            return match until > deadline {
+                true => limited(until, reason),
+                false => Turn::Wait(Some(until)),
+            };
+        }
+        let ahead = ahead + self.queue.len();
+        let by_rate = self.bucket.as_ref().map(|bucket| bucket.next_for_request());
+        let rate = self.bucket.as_ref().zip(by_rate).map(|(bucket, next)| {
+            let after = bucket.interval() * i32::try_from(ahead).unwrap_or(i32::MAX).min(10_000);
+            next.max(now).checked_add(after).unwrap_or(Timestamp::MAX)
+        });
+        if let Some(until) = self.outage.slot(ahead, now).filter(|slot| *slot > deadline) {
+            return limited(until, Reason::ProviderUnavailable);
+        }
+        if let Some(until) = rate.filter(|slot| *slot > deadline) {
+            return limited(until, Reason::RateLimited);
+        }
+        let by_reservation = self.reserved.values().min().copied();
+        let next = [by_rate, self.outage.next(now), by_reservation].into_iter().flatten();
+        Turn::Wait(next.filter(|next| *next > now).min())
+    }
+
+    /// Returns how much longer the credential is limited than was known before.
+    pub(in super::super) fn release_request(
+        &mut self,
+        token: &K,
+        ending: Ending,
+        concurrency: usize,
+        now: Timestamp,
+    ) -> SignedDuration {
+        match ending {
+            Ending::Unavailable { .. } => self.pauses.unavailable(token, now),
+            Ending::NotAsked => {}
+            Ending::Granted | Ending::Refused | Ending::Throttled(_) | Ending::Exhausted(_) => self.pauses.end(token),
+        }
+        self.for_requests = self.for_requests.saturating_sub(1);
+        self.release(token, ending, Mint::ForRequest, concurrency, now)
+    }
+
+    /// The same of a request that has not asked.
+    pub(in super::super) fn give_back(&mut self) {
+        self.for_requests = self.for_requests.saturating_sub(1);
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    pub(in super::super) fn credential_rejected(
+        &mut self,
+        token: &K,
+        revision: &str,
+        error: &MintError,
+        now: Timestamp,
+    ) {
+        self.pauses.rejected(token, revision, error, now);
+    }
+
+    fn take_for_request(&mut self, now: Timestamp) -> bool {
+        let may = self.queue.is_empty()
+            && self.for_requests < share(self.window)
+            && !self.is_window_full()
+            && self.limited_until(now).is_none()
+            && self.outage.next(now).is_none();
+        let taken = may && self.bucket.as_mut().is_none_or(|bucket| bucket.take_for_request(now));
+        if taken {
+            self.outage.begin(now);
+        }
+        taken
+    }
+}
+
+const fn limited(until: Timestamp, reason: Reason) -> Turn {
+    Turn::No(NoSlot::Limited { until, reason })
+}
+
+/// Three quarters, so that the rest is there for Secrets, and at least one.
+pub(super) fn share(all: usize) -> usize {
+    (all - all.div_ceil(4)).max(1)
+}

@@ -1,0 +1,201 @@
+//! Asks the operator for a token as a pod would: over TLS, with a ServiceAccount's token. Without a RealtimeToken to ask
+//! it expects to be refused, which shows the same way there: Service, NetworkPolicy, certificate, both reviews.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use reqwest::Certificate;
+use reqwest::header::CONTENT_TYPE;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+
+use super::HTTP_TIMEOUT;
+use crate::mint::innermost;
+
+/// The operator gives a provider 25 s to answer.
+const MINT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+/// No RealtimeToken of this name is expected, and nobody has the right to ask it.
+const NONE: &str = "none-of-this-name";
+/// The characters of a problem's detail that are repeated. Of an answer that isn't the operator's nothing is.
+const MOST_DETAIL: usize = 300;
+
+/// Whether tokens are handed out on request.
+#[derive(Args, Clone, Debug)]
+pub struct RequestsArgs {
+    /// Where tokens are handed out on request: https://SERVICE.NAMESPACE.svc. Left out: not checked.
+    #[arg(long, value_name = "URL")]
+    pub requests_url: Option<String>,
+    /// A file with the CA of the certificate there. If it isn't there, the system's CAs are trusted.
+    #[arg(long, value_name = "FILE", requires = "requests_url")]
+    pub requests_ca: Option<PathBuf>,
+    /// A file with a ServiceAccount's token for the audience realtime-token.dev.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/var/run/secrets/realtime-token.dev/token"
+    )]
+    pub requests_token_file: PathBuf,
+    /// A RealtimeToken to ask for a token, which is thrown away. Left out: the check asks for one that it has no right
+    /// to, and passes if it is refused for that.
+    #[arg(long, value_name = "NAMESPACE/NAME", requires = "requests_url", value_parser = namespace_and_name)]
+    pub requests_realtime_token: Option<(String, String)>,
+}
+
+fn namespace_and_name(text: &str) -> Result<(String, String), String> {
+    let named = |part: &str| {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+        !part.is_empty() && part.chars().all(allowed)
+    };
+    match text.split_once('/') {
+        Some((namespace, name)) if named(namespace) && named(name) => Ok((namespace.to_owned(), name.to_owned())),
+        _ => Err("a RealtimeToken is named as NAMESPACE/NAME".to_owned()),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RequestsError {
+    #[error("{path}: {problem}")]
+    File { path: PathBuf, problem: String },
+    #[error("{path} holds no certificates in PEM: {problem}")]
+    Ca { path: PathBuf, problem: String },
+    #[error(
+        "{url} can't be reached ({problem}): is requests.enabled set, may this pod reach that port \
+         (networkPolicy.requestsFrom), and is the certificate there of the CA in ca.crt?"
+    )]
+    Unreachable { url: String, problem: String },
+    #[error(
+        "{url} answered 401, {problem}: the token must be for the audience realtime-token.dev, and the API server must \
+         know it"
+    )]
+    Unauthenticated { url: String, problem: String },
+    #[error("{url} answered {status}, {problem}")]
+    Refused { url: String, status: u16, problem: String },
+    #[error("{url} answered {status} without a problem of the operator: something else is listening there")]
+    Foreign { url: String, status: u16 },
+    #[error("{url} answered 201 without provider, token and expiresAt")]
+    NoToken { url: String },
+    #[error(
+        "{url} answered 201: whoever runs this check may ask any RealtimeToken, and one that doesn't exist answers"
+    )]
+    Open { url: String },
+}
+
+/// What the operator says of a request that it refuses.
+#[derive(Deserialize)]
+struct Problem {
+    reason: String,
+    #[serde(default)]
+    detail: String,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let line = |c: char| if c.is_control() { ' ' } else { c };
+        let detail: String = self.detail.chars().map(line).take(MOST_DETAIL).collect();
+        let reason: String = self.reason.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+        write!(f, "{reason}: {detail}")
+    }
+}
+
+/// The four fields of token.json, of which three are always there.
+#[derive(Deserialize)]
+#[allow(dead_code, reason = "only that they are there matters")]
+struct Token {
+    provider: serde::de::IgnoredAny,
+    token: serde::de::IgnoredAny,
+    #[serde(rename = "expiresAt")]
+    expires_at: serde::de::IgnoredAny,
+}
+
+/// `url` is that of `args`; `namespace` is where the RealtimeToken that doesn't exist is asked for.
+pub(super) async fn tokens_are_handed_out(
+    args: &RequestsArgs,
+    url: &str,
+    namespace: &str,
+) -> Result<String, RequestsError> {
+    // Read at each attempt: the kubelet replaces both files.
+    let http = client(args.requests_ca.as_deref())?;
+    let bearer = SecretString::from(read(&args.requests_token_file)?);
+    let (namespace, name) = match &args.requests_realtime_token {
+        Some((namespace, name)) => (namespace.as_str(), name.as_str()),
+        None => (namespace, NONE),
+    };
+    let base = url.trim_end_matches('/');
+    let url = format!("{base}/v1alpha1/namespaces/{namespace}/realtimetokens/{name}/token");
+    let unreachable = |problem: reqwest::Error| RequestsError::Unreachable {
+        url: url.clone(),
+        problem: innermost(&problem.without_url()),
+    };
+    let request = http.post(&url).bearer_auth(bearer.expose_secret().trim());
+    let request = request.header(CONTENT_TYPE, "application/json");
+    let answer = request.body(r#"{"subject":"helm-test"}"#).send().await;
+    let answer = answer.map_err(unreachable)?;
+    let status = answer.status().as_u16();
+    let body = answer.bytes().await.map_err(unreachable)?;
+
+    let asked_for = args.requests_realtime_token.is_some();
+    if status == 201 {
+        let token = serde_json::from_slice::<Token>(&body);
+        return match (asked_for, token) {
+            (true, Ok(_)) => Ok(format!("{url} handed out a token")),
+            (true, Err(_)) => Err(RequestsError::NoToken { url }),
+            (false, _) => Err(RequestsError::Open { url }),
+        };
+    }
+    let Ok(problem) = serde_json::from_slice::<Problem>(&body) else {
+        return Err(RequestsError::Foreign { url, status });
+    };
+    let problem = problem.to_string();
+    match status {
+        // 404: this check runs with the right to ask any RealtimeToken.
+        403 | 404 if !asked_for => Ok(format!("{url} answers, and refuses whom it should ({status})")),
+        401 => Err(RequestsError::Unauthenticated { url, problem }),
+        _ => Err(RequestsError::Refused { url, status, problem }),
+    }
+}
+
+fn client(ca: Option<&Path>) -> Result<reqwest::Client, RequestsError> {
+    let mut builder = reqwest::Client::builder()
+        .no_proxy()
+        .https_only(true)
+        .connect_timeout(HTTP_TIMEOUT)
+        .timeout(MINT_TIMEOUT)
+        // It would carry the ServiceAccount's token to another host.
+        .redirect(reqwest::redirect::Policy::none());
+    let ca = ca.map(|path| (path, std::fs::read(path)));
+    match ca {
+        Some((path, Ok(pem))) => {
+            let wrong = |problem: String| RequestsError::Ca {
+                path: path.to_owned(),
+                problem,
+            };
+            let certificates = Certificate::from_pem_bundle(&pem).map_err(|problem| wrong(innermost(&problem)))?;
+            if certificates.is_empty() {
+                return Err(wrong("the file is empty of them".to_owned()));
+            }
+            builder = builder.tls_certs_only(certificates);
+        }
+        Some((path, Err(problem))) if problem.kind() != ErrorKind::NotFound => {
+            return Err(RequestsError::File {
+                path: path.to_owned(),
+                problem: problem.to_string(),
+            });
+        }
+        _ => {}
+    }
+    builder.build().map_err(|problem| RequestsError::Unreachable {
+        url: "HTTPS".to_owned(),
+        problem: innermost(&problem),
+    })
+}
+
+fn read(path: &Path) -> Result<String, RequestsError> {
+    std::fs::read_to_string(path).map_err(|problem| RequestsError::File {
+        path: path.to_owned(),
+        problem: problem.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! Tokens for requests: a slot with the credential's budget, the mint, and what becomes of it if the caller no longer waits.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use super::ask::{Issued, NotMinted, ending, unreadable};
+use super::{Claim, Issuer};
+use crate::api::Reason;
+use crate::budget::{NoSlot, Slot, SlotRequest};
+use crate::clock::now;
+use crate::cluster::Name;
+use crate::mint::Endpoint;
+use crate::resolve::{CredentialRef, Resolved};
+use crate::token::{Blocked, MintError, Minted};
+
+/// Why a request gets no token. The messages are for the owner of the RealtimeToken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotIssued {
+    /// The credential is limited for longer than the caller waits.
+    Limited { until: Timestamp, reason: Reason },
+    /// Others go first for longer than the caller waits, or the operator is stopping.
+    Busy,
+    /// Secret or key are not there.
+    CredentialGone(Blocked),
+    /// The key Secret can't be read now; the log says why.
+    CredentialUnreadable,
+    /// The provider gave no token, or did so just now and is not asked again yet.
+    Failed(MintError),
+    /// The provider had not answered by the deadline.
+    TooSlow,
+}
+
+impl Issuer {
+    /// Mints a token for a request. A mint that has begun goes on if the caller goes away, so that the budget learns of
+    /// its end; its token is thrown away.
+    pub(crate) async fn issue(
+        self: &Arc<Self>,
+        token: &Name,
+        resolved: &Resolved,
+        claim: Claim,
+        deadline: Instant,
+    ) -> Result<Minted, NotIssued> {
+        if self.requests.is_closed() {
+            return Err(NotIssued::Busy);
+        }
+        let credential = &resolved.credential;
+        let revision = self.revision_by(token, resolved, deadline).await?;
+        let wanted = SlotRequest {
+            credential,
+            token,
+            revision: &revision,
+            claim,
+            limit: resolved.rate_limit,
+        };
+        let slot = self.budgets.slot_for_request(wanted, deadline, now).await?;
+        let answer = self.begin(token.clone(), resolved.clone(), slot);
+        match timeout_at(deadline, answer).await {
+            Ok(Ok(Ok(issued))) => Ok(issued.minted),
+            Ok(Ok(Err(NotMinted::CredentialGone(blocked)))) => Err(NotIssued::CredentialGone(blocked)),
+            Ok(Ok(Err(NotMinted::CredentialUnreadable))) => Err(NotIssued::CredentialUnreadable),
+            Ok(Ok(Err(NotMinted::Failed(error)))) => Err(NotIssued::Failed(error)),
+            Ok(Err(_)) => Err(NotIssued::Busy), // the operator is stopping
+            Err(_) => Err(NotIssued::TooSlow),
+        }
+    }
+
+    /// Begins no more mints for requests, and waits for those under way to end.
+    pub async fn drain(&self) {
+        self.requests.close();
+        self.requests.wait().await;
+    }
+
+    /// The key's revision: without a key no slot is taken.
+    async fn revision_by(&self, token: &Name, resolved: &Resolved, deadline: Instant) -> Result<String, NotIssued> {
+        let Resolved { ask, credential, .. } = resolved;
+        let revision = self.revision(credential, ask.block.provider().secret_fields());
+        match timeout_at(deadline, revision).await {
+            Ok(Ok(Ok(revision))) => Ok(revision),
+            Ok(Ok(Err(blocked))) => Err(NotIssued::CredentialGone(resolved.without_platform_names(blocked))),
+            Ok(Err(problem)) => {
+                unreadable(token, credential, &problem);
+                Err(NotIssued::CredentialUnreadable)
+            }
+            Err(_) => {
+                tracing::warn!(%token, "the {credential} could not be read by the deadline of a request");
+                Err(NotIssued::CredentialUnreadable)
+            }
+        }
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        token: Name,
+        resolved: Resolved,
+        slot: Slot<CredentialRef, Name>,
+    ) -> oneshot::Receiver<Result<Issued, NotMinted>> {
+        let (sender, receiver) = oneshot::channel();
+        let issuer = Arc::clone(self);
+        self.requests.spawn(async move {
+            let result = issuer.mint(&token, &resolved).await;
+            issuer.finish(&token, &resolved, slot, &result);
+            let _ = sender.send(result); // a token that no one waits for is dropped here
+        });
+        receiver
+    }
+
+    fn finish(
+        &self,
+        token: &Name,
+        resolved: &Resolved,
+        slot: Slot<CredentialRef, Name>,
+        result: &Result<Issued, NotMinted>,
+    ) {
+        let now = now();
+        if let Err(NotMinted::Failed(error)) = result {
+            tracing::debug!(%token, reason = %error.reason(), "a mint for a request failed: {error}");
+        }
+        let rejected = match result {
+            // Asking costs nothing where the token is signed here, and the key may do for another token.
+            Err(NotMinted::Failed(error)) if resolved.ask.block.provider().endpoint() != Endpoint::Local => Some(error),
+            _ => None,
+        };
+        let rejected = rejected.filter(|error| error.is_of_credential());
+        let ending = ending(result, slot.began, now);
+        let longer = slot.release(ending, rejected, now);
+        self.limited(resolved, longer);
+    }
+}
+
+impl From<NoSlot> for NotIssued {
+    fn from(no: NoSlot) -> Self {
+        match no {
+            NoSlot::Limited { until, reason } => Self::Limited { until, reason },
+            NoSlot::Busy => Self::Busy,
+            NoSlot::Rejected(error) => Self::Failed(error),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Asks a provider for a token with the credential that a spec names. The controller and the requests share it, one for
+//! each process, so that a credential has one budget and one access token.
+//!
+//! It knows no RealtimeToken but by name: what to ask comes resolved, by [`Surroundings`].
+
+mod access_tokens;
+mod ask;
+mod credential;
+mod issue;
+mod surroundings;
+mod terminating;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::Client;
+use tokio_util::task::TaskTracker;
+
+use self::access_tokens::AccessTokens;
+pub(crate) use self::ask::{Issued, NotMinted, ending};
+pub(crate) use self::issue::NotIssued;
+pub(crate) use self::surroundings::{Surroundings, Writers};
+use crate::budget::Budgets;
+pub(crate) use crate::budget::Claim;
+use crate::cluster::Name;
+use crate::cluster::credentials::Credentials;
+use crate::metrics::Metrics;
+use crate::mint::Minter;
+use crate::resolve::CredentialRef;
+
+pub struct Issuer {
+    pub(crate) budgets: Arc<Budgets<CredentialRef, Name>>,
+    pub(crate) credentials: Credentials,
+    access_tokens: AccessTokens,
+    providers: Arc<dyn Minter>,
+    metrics: Arc<Metrics>,
+    /// Mints for requests under way.
+    requests: TaskTracker,
+}
+
+impl Issuer {
+    /// With so many mints in flight for each credential.
+    pub fn new(client: Client, providers: Arc<dyn Minter>, mints_per_credential: u16, metrics: Arc<Metrics>) -> Self {
+        Self {
+            budgets: Arc::new(Budgets::new(usize::from(mints_per_credential))),
+            credentials: Credentials::new(client.clone()),
+            access_tokens: AccessTokens::new(client, Arc::clone(&providers)),
+            providers,
+            metrics,
+            requests: TaskTracker::new(),
+        }
+    }
+
+    /// Drops keys and access tokens that are no longer used, and what is known of credentials that rest. To be called every
+    /// few seconds, by the controller or, where it doesn't run, by what serves requests.
+    pub(crate) async fn tidy(&self, now: Timestamp) {
+        self.credentials.tidy().await;
+        self.access_tokens.tidy(now);
+        self.budgets.sweep(now);
+    }
+}

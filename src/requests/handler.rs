@@ -1,0 +1,276 @@
+//! One request, from its headers to its answer: who asks, whether they may, what they ask for, and a token for it.
+//!
+//! The order of the checks is what keeps the endpoint from telling anything to strangers: bearer token, right, and only
+//! then whether the RealtimeToken exists, what the body says, and the limits.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use jiff::SignedDuration;
+use parking_lot::Mutex;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+
+use super::audit::{self, Refusals, Source};
+use super::body::{self, Asked};
+use super::customization::{Customization, customized};
+use super::in_flight::InFlight;
+use super::limits::{Limits, Reached};
+use super::pools::Pools;
+use super::problem::Problem;
+use super::refused;
+use super::reviews::Reviews;
+use super::target::Target;
+use super::world::{Served, World};
+use crate::api::{RealtimeToken, Requests, SubjectUse};
+use crate::clock::now;
+use crate::cluster::Name;
+use crate::cluster::review::Caller;
+use crate::issuer::Claim;
+use crate::metrics::{Metrics, OK};
+use crate::resolve::Resolved;
+use crate::token::Minted;
+use crate::token::secret::token_json;
+
+/// From a request's headers to its answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(25);
+/// So much earlier a mint is given up, so that its end still makes an answer.
+const MARGIN: Duration = Duration::from_secs(1);
+
+pub(super) struct Handler {
+    pub(super) world: Arc<World>,
+    pub(super) reviews: Reviews,
+    pub(super) pools: Pools,
+    pub(super) metrics: Arc<Metrics>,
+    in_flight: InFlight,
+    limits: Mutex<HashMap<Name, Limits>>,
+    refusals: Refusals,
+    ready: AtomicBool,
+}
+
+/// What is known of a request so far, for the log and the metrics.
+#[derive(Default)]
+struct Known {
+    caller: Option<Arc<Caller>>,
+    /// A RealtimeToken that exists.
+    token: Option<Name>,
+}
+
+/// A token on its way to a caller.
+struct HandedOut {
+    minted: Minted,
+    source: Source,
+}
+
+impl Handler {
+    pub(super) fn new(world: Arc<World>, reviews: Reviews, pools: Pools, metrics: Arc<Metrics>) -> Self {
+        Self {
+            world,
+            reviews,
+            pools,
+            metrics,
+            in_flight: InFlight::default(),
+            limits: Mutex::default(),
+            refusals: Refusals::default(),
+            ready: AtomicBool::new(false),
+        }
+    }
+
+    /// All watches have listed once.
+    pub(super) fn set_ready(&self) {
+        self.ready.store(true, Ordering::Relaxed);
+    }
+
+    /// Forgets the limits and metrics of RealtimeTokens that are gone.
+    pub(super) fn sweep(&self) {
+        let exists = |name: &Name| self.world.find(name).is_some();
+        self.limits.lock().retain(|name, _| exists(name));
+        self.metrics.retain_requested(exists);
+    }
+
+    /// Answers a request. If the caller hangs up this is dropped, and the token with it.
+    pub(super) async fn answer(&self, request: Request<Body>, peer: IpAddr) -> Response<Body> {
+        let began = Instant::now();
+        let mut known = Known::default();
+        let work = self.hand_out(request, peer, began + ANSWER_WITHIN - MARGIN, &mut known);
+        let result = tokio::time::timeout(ANSWER_WITHIN, work).await;
+        let result = result.unwrap_or_else(|_| Err(Problem::too_slow()));
+        let (outcome, source) = match &result {
+            Ok(handed_out) => (OK, handed_out.source.as_str()),
+            Err(problem) => (problem.reason, "none"),
+        };
+        self.metrics
+            .requested(known.token.as_ref(), outcome, source, began.elapsed());
+        match result {
+            Ok(handed_out) => created(&handed_out.minted),
+            Err(problem) => {
+                self.refusals
+                    .log(&problem, known.caller.as_deref(), known.token.as_ref());
+                problem.into_response()
+            }
+        }
+    }
+
+    async fn hand_out(
+        &self,
+        request: Request<Body>,
+        peer: IpAddr,
+        deadline: Instant,
+        known: &mut Known,
+    ) -> Result<HandedOut, Problem> {
+        let (parts, body) = request.into_parts();
+        let _counted = self.in_flight.begin()?;
+        let target = Target::parse(&parts.method, parts.uri.path())?;
+        let bearer = bearer_token(&parts.headers).ok_or_else(Problem::no_bearer_token)?;
+        let caller = self.reviews.authenticate(&bearer, peer).await?;
+        let caller = known.caller.insert(caller.ok_or_else(Problem::invalid_bearer_token)?);
+        let _counted_of_caller = self.in_flight.begin_of(&caller.username)?;
+        let name = target.to_name();
+        let found = self.world.find(&name);
+        known.token = found.is_some().then(|| name.clone());
+        if !self.reviews.authorize(caller, &name).await? {
+            return Err(Problem::forbidden(&caller.username, &target));
+        }
+        if !self.ready.load(Ordering::Relaxed) {
+            return Err(Problem::not_ready());
+        }
+        let caller = Arc::clone(caller);
+        let found = found.ok_or_else(|| Problem::no_such_token(&target))?;
+        let asked = self.admit(&parts.headers, body, &name, &found, &target).await?;
+        let subject = asked.subject.clone();
+        let handed_out = self.token(&name, &found, &target, asked, deadline).await?;
+        audit::handed_out(
+            &caller,
+            &name,
+            subject.as_deref(),
+            &handed_out.minted,
+            handed_out.source,
+        );
+        Ok(handed_out)
+    }
+
+    /// What the caller asks for, once the RealtimeToken's state and limits allow it something.
+    async fn admit(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        name: &Name,
+        found: &Served,
+        target: &Target,
+    ) -> Result<Asked, Problem> {
+        let (token, requests) = found.read().ok_or_else(|| Problem::no_such_token(target))?;
+        if token.spec.suspend {
+            return Err(Problem::suspended());
+        }
+        let mut asked = body::read(headers, body).await?;
+        match requests.subject {
+            SubjectUse::Required if asked.subject.is_none() => return Err(Problem::subject_required()),
+            SubjectUse::Ignored => asked.subject = None,
+            SubjectUse::Required | SubjectUse::Optional => {}
+        }
+        let now = now();
+        let subject = asked.subject.as_deref();
+        let subject = subject.map(|subject| (subject, requests.subject_rate_limit));
+        let mut limits = self.limits.lock();
+        let limits = limits.entry(name.clone()).or_default();
+        limits
+            .admit(requests.rate_limit, subject, now)
+            .map_err(|(reached, until)| {
+                let what = match reached {
+                    Reached::All => "the RealtimeToken's requests.rateLimit is reached on this replica",
+                    Reached::Subject => "the RealtimeToken's requests.subjectRateLimit is reached for this subject",
+                };
+                refused::limited(what, until, now)
+            })?;
+        Ok(asked)
+    }
+
+    /// A token out of the pool, or one that is minted for this caller.
+    async fn token(
+        &self,
+        name: &Name,
+        found: &Served,
+        target: &Target,
+        asked: Asked,
+        deadline: Instant,
+    ) -> Result<HandedOut, Problem> {
+        let (token, requests) = found.read().ok_or_else(|| Problem::no_such_token(target))?;
+        let is_plain = asked.subject.is_none() && asked.overrides.as_ref().is_none_or(serde_json::Map::is_empty);
+        let resolved = if is_plain {
+            self.world
+                .surroundings
+                .resolve(token, now())
+                .map_err(refused::blocked)?
+        } else {
+            self.customize(token, asked)?
+        };
+        if is_plain && requests.ready > 0 {
+            let terms = self.world.terms_of(token, requests, &resolved).await;
+            let terms = terms.map_err(|problem| problem.map_or_else(Problem::api_server_away, refused::blocked))?;
+            if let Some(minted) = self.pools.take(name, terms) {
+                let source = Source::Pool;
+                return Ok(HandedOut { minted, source });
+            }
+        }
+        let issued = self.world.issuer.issue(name, &resolved, Claim::Caller, deadline).await;
+        let minted = issued.map_err(|problem| refused::not_issued(problem, now()))?;
+        check_life(&minted, requests)?;
+        let source = Source::Minted;
+        Ok(HandedOut { minted, source })
+    }
+
+    /// What to ask for with the caller's subject and overrides.
+    fn customize(&self, token: &RealtimeToken, asked: Asked) -> Result<Resolved, Problem> {
+        let has_overrides = asked.overrides.is_some();
+        let asked = Customization {
+            subject: asked.subject,
+            overrides: asked.overrides,
+        };
+        let customized = customized(token, &asked)?;
+        let resolve = |token| self.world.surroundings.resolve(token, now());
+        resolve(&customized).map_err(|blocked| {
+            if has_overrides && resolve(token).is_ok() {
+                refused::blocked_by_overrides(blocked)
+            } else {
+                refused::blocked(blocked)
+            }
+        })
+    }
+}
+
+/// The token of `Authorization: Bearer`; `None` if there is none or more than one.
+fn bearer_token(headers: &HeaderMap) -> Option<SecretString> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (value, None) = (values.next()?, values.next()) else {
+        return None;
+    };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    let token = token.trim();
+    let is_token = |c: char| c.is_ascii_graphic();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.chars().all(is_token)).then(|| token.into())
+}
+
+fn check_life(minted: &Minted, requests: &Requests) -> Result<(), Problem> {
+    let left = minted.usable_until.duration_since(now());
+    if left < SignedDuration::from_secs(requests.min_remaining_seconds) {
+        return Err(refused::too_short(left.as_secs(), requests.min_remaining_seconds));
+    }
+    Ok(())
+}
+
+fn created(minted: &Minted) -> Response<Body> {
+    let json = token_json(minted);
+    let mut response = Response::new(Body::from(json.expose_secret().to_owned()));
+    *response.status_mut() = StatusCode::CREATED;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

@@ -1,0 +1,311 @@
+//! Every answer, and in what order the checks are made.
+
+use std::time::Duration;
+
+use super::*;
+use crate::clock::now;
+use crate::testing::MintFault;
+
+fn optional() -> Value {
+    json!({"subject": "Optional", "overridable": ["expirationSeconds"]})
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_with_the_right_gets_a_token_of_its_own() {
+    let world = World::new(optional()).await;
+    let first = world.ask(Value::Null).await;
+    let second = world.ask(Value::Null).await;
+    assert_eq!([first.token(), second.token()], ["token-1", "token-2"]);
+    let keys: Vec<&String> = first.body.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["provider", "token", "expiresAt", "config"]);
+    assert_eq!(first.body["provider"], "openai");
+    let left = first.body["expiresAt"].as_i64().unwrap() - now().as_millisecond();
+    assert!((598_000..=600_000).contains(&left), "{left}");
+    for (header, value) in [
+        ("content-type", "application/json"),
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+    ] {
+        assert_eq!(first.headers[header], value);
+    }
+    assert_eq!(
+        world.metric("requests_total{namespace=\"shop\",name=\"voice\",outcome=\"ok\"}"),
+        2.0
+    );
+    assert_eq!(world.metric("request_duration_seconds_count{source=\"minted\"}"), 2.0);
+    // One review of the bearer token, one of the right, one read of the key.
+    let reviews = (
+        world.api.count("create", "tokenreviews"),
+        world.api.count("create", "subjectaccessreviews"),
+    );
+    assert_eq!(reviews, (1, 1));
+    assert_eq!(world.api.count("get", "secrets"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_valid_bearer_token_nothing_is_told() {
+    let world = World::new(optional()).await;
+    world
+        .api
+        .add_bearer_token("of the API server", USER, &["https://kubernetes.default.svc"]);
+    let plain = |path: &str| Request::post(path.to_owned());
+    let none = world.request(plain(PATH).body(Body::empty()).unwrap()).await;
+    assert_eq!(none.problem(), (401, "Unauthenticated"));
+    assert!(none.headers["www-authenticate"].to_str().unwrap().starts_with("Bearer"));
+    for header in ["Basic d2ViOndlYg==", "Bearer", "Bearer ", "Bearer a b", "bearer-of-web"] {
+        let request = plain(PATH).header("authorization", header).body(Body::empty()).unwrap();
+        assert_eq!(
+            world.request(request).await.problem(),
+            (401, "Unauthenticated"),
+            "{header}"
+        );
+    }
+    assert_eq!(world.api.count("create", "tokenreviews"), 0, "none of them is a token");
+    for bearer in ["unknown", "of the API server"] {
+        assert_eq!(
+            world.ask_as(bearer).await.problem(),
+            (401, "Unauthenticated"),
+            "{bearer}"
+        );
+    }
+    let twice = request(BEARER, Value::Null);
+    let (mut parts, body) = twice.into_parts();
+    parts.headers.append("authorization", "Bearer other".parse().unwrap());
+    let twice = Request::from_parts(parts, body);
+    assert_eq!(world.request(twice).await.problem(), (401, "Unauthenticated"));
+    assert_eq!(world.provider.count(), 0);
+    assert_eq!(
+        world.metric("requests_total{namespace=\"\",name=\"\",outcome=\"Unauthenticated\"}"),
+        9.0
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_right_it_can_not_be_told_what_exists() {
+    let world = World::new(optional()).await;
+    let stranger = "system:serviceaccount:other:web";
+    world
+        .api
+        .add_bearer_token("stranger", stranger, &["realtime-token.dev"]);
+    let of = |name: &str, bearer: &str| {
+        let path = format!("/v1alpha1/namespaces/shop/realtimetokens/{name}/token");
+        let (mut parts, body) = request(bearer, json!({"subject": 1})).into_parts();
+        parts.uri = path.parse().unwrap();
+        Request::from_parts(parts, body)
+    };
+    let there = world.request(of("voice", "stranger")).await;
+    let absent = world.request(of("absent", "stranger")).await;
+    assert_eq!(there.problem(), (403, "Forbidden"));
+    let same_words = there.body.to_string().replace("voice", "absent");
+    assert_eq!(same_words, absent.body.to_string());
+    assert!(
+        there.body["detail"]
+            .as_str()
+            .unwrap()
+            .contains("resources: [realtimetokens/token]"),
+        "{there:?}"
+    );
+
+    // With the right: the same words for one that does not exist and one without requests.
+    for name in ["absent", "silent"] {
+        world.api.allow_requests(USER, "shop", name, true);
+    }
+    world.api.create(json!({
+        "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
+        "metadata": {"name": "silent", "namespace": "shop"},
+        "spec": {"openai": {"model": "m"}, "credentials": {"secretRef": {"name": "openai"}}},
+    }));
+    let absent = world.request(of("absent", BEARER)).await;
+    let silent = world.request(of("silent", BEARER)).await;
+    assert_eq!(absent.problem(), (404, "NotFound"));
+    assert_eq!(
+        absent.body.to_string().replace("absent", "silent"),
+        silent.body.to_string()
+    );
+    assert_eq!(world.provider.count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn method_path_and_body_are_checked() {
+    let world = World::new(optional()).await;
+    let with = |method: &str, path: &str| {
+        let request = Request::builder().method(method).uri(path);
+        request.header("authorization", format!("Bearer {BEARER}"))
+    };
+    let get = world.request(with("GET", PATH).body(Body::empty()).unwrap()).await;
+    assert_eq!(get.problem(), (405, "MethodNotAllowed"));
+    assert_eq!(get.headers["allow"], "POST");
+    let elsewhere = world
+        .request(with("POST", "/metrics").body(Body::empty()).unwrap())
+        .await;
+    assert_eq!(elsewhere.problem(), (404, "NoSuchPath"));
+    let untyped = world.request(with("POST", PATH).body("{}".into()).unwrap()).await;
+    assert_eq!(untyped.problem(), (415, "UnsupportedMediaType"));
+    let long = request(BEARER, json!("x".repeat(65 << 10)));
+    assert_eq!(world.request(long).await.problem(), (413, "BodyTooLarge"));
+    assert_eq!(world.ask(json!([])).await.problem(), (400, "MalformedRequest"));
+    let slow = Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let slow = with("POST", PATH).body(slow).unwrap();
+    assert_eq!(world.request(slow).await.problem(), (408, "BodyTooSlow"));
+    assert_eq!(world.provider.count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspended_realtime_token_gives_none() {
+    let world = World::new(optional()).await;
+    world.edit(json!({"spec": {"suspend": true}}));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.ask(Value::Null).await.problem(), (409, "Suspended"));
+    world.edit(json!({"spec": {"suspend": false}}));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.ask(Value::Null).await.token(), "token-1");
+    world.api.delete("realtimetokens", "shop", "voice");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.ask(Value::Null).await.problem(), (404, "NotFound"));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(
+        !world.metrics.render().contains("name=\"voice\",outcome"),
+        "its series are gone"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn subjects_are_wanted_counted_and_limited() {
+    let world = World::new(json!({"rateLimit": {"requestsPerMinute": 60, "burst": 5}})).await;
+    assert_eq!(world.ask(Value::Null).await.problem(), (422, "SubjectRequired"));
+    assert_eq!(world.ask(json!({"subject": "ü"})).await.status, 422);
+    for _ in 0..3 {
+        assert_eq!(world.ask(json!({"subject": "a"})).await.status, 201);
+    }
+    let limited = world.ask(json!({"subject": "a"})).await;
+    assert_eq!(limited.problem(), (429, "RateLimited"));
+    assert!((9..=10).contains(&limited.retry_after()), "{limited:?}");
+    assert!(limited.body["detail"].as_str().unwrap().contains("subjectRateLimit"));
+    assert_eq!(world.ask(json!({"subject": "b"})).await.status, 201);
+    let limited = world.ask(json!({"subject": "c"})).await;
+    assert_eq!((limited.problem(), limited.retry_after()), ((429, "RateLimited"), 1));
+    assert!(limited.body["detail"].as_str().unwrap().contains("requests.rateLimit"));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(world.ask(json!({"subject": "a"})).await.status, 201);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_field_that_is_not_listed_is_refused_by_name() {
+    let world = World::new(optional()).await;
+    let refused = world.ask(json!({"overrides": {"suspend": true}})).await;
+    assert_eq!(refused.problem(), (403, "NotOverridable"));
+    assert!(
+        refused.body["detail"].as_str().unwrap().starts_with("suspend "),
+        "{refused:?}"
+    );
+    let invalid = world.ask(json!({"overrides": {"expirationSeconds": 1}})).await;
+    assert_eq!(invalid.problem(), (422, "InvalidSpec"));
+    assert_eq!(
+        world.ask(json!({"overrides": {"expirationSeconds": 60}})).await.status,
+        201
+    );
+    assert_eq!(world.provider.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_provider_does_becomes_a_status() {
+    for (fault, expected, retry_after) in [
+        (MintFault::Unavailable, (502, "ProviderUnavailable"), None),
+        (
+            MintFault::Throttled(Some(SignedDuration::from_secs(17))),
+            (429, "RateLimited"),
+            Some(17),
+        ),
+        (MintFault::QuotaExhausted, (429, "QuotaExhausted"), Some(240)),
+        (MintFault::Rejected, (502, "MintFailed"), None),
+        (MintFault::KeyRejected, (503, "CredentialRejected"), None),
+        (MintFault::Hang, (504, "ProviderUnavailable"), None),
+        (MintFault::Panic, (503, "MintFailed"), None),
+    ] {
+        let world = World::new(optional()).await;
+        world.provider.fail_nth(1, fault);
+        let began = tokio::time::Instant::now();
+        let answer = world.ask(Value::Null).await;
+        assert_eq!(answer.problem(), expected, "{fault:?}");
+        assert!(began.elapsed() <= Duration::from_secs(25), "{fault:?}");
+        assert_eq!(
+            answer.headers.contains_key("retry-after"),
+            retry_after.is_some(),
+            "{fault:?}"
+        );
+        if let Some(seconds) = retry_after {
+            assert_eq!(answer.retry_after(), seconds, "{fault:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limited_credential_is_told_at_once_and_not_used() {
+    let world = World::new(optional()).await;
+    world
+        .provider
+        .fail_nth(1, MintFault::Throttled(Some(SignedDuration::from_secs(90))));
+    world.ask(Value::Null).await;
+    let began = tokio::time::Instant::now();
+    let limited = world.ask(Value::Null).await;
+    assert_eq!(limited.problem(), (429, "RateLimited"));
+    assert!((88..=90).contains(&limited.retry_after()), "{limited:?}");
+    assert!(began.elapsed() < Duration::from_secs(1));
+    assert_eq!(world.provider.count(), 1);
+    tokio::time::sleep(Duration::from_secs(limited.retry_after())).await;
+    assert_eq!(world.ask(Value::Null).await.status, 201);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_key_and_a_wrong_spec_are_the_owners() {
+    let world = World::new(optional()).await;
+    world.api.delete("secrets", "shop", "openai");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.ask(Value::Null).await.problem(), (503, "CredentialNotFound"));
+    world.edit(json!({"spec": {"credentials": {"secretRef": null, "providerRef": {"name": "none"}}}}));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.ask(Value::Null).await.problem(), (503, "ProviderNotFound"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_ends_too_soon_is_not_handed_out() {
+    let world = World::with(optional(), 29).await;
+    let answer = world.ask(Value::Null).await;
+    assert_eq!(answer.problem(), (502, "LifetimeTooShort"));
+    assert!(
+        answer.body["detail"]
+            .as_str()
+            .unwrap()
+            .contains("minRemainingSeconds 30"),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_service_account_can_not_take_all_requests() {
+    let world = Arc::new(World::new(optional()).await);
+    world.provider.fail(MintFault::Hang);
+    let asking: Vec<_> = (0..64)
+        .map(|_| {
+            let world = Arc::clone(&world);
+            tokio::spawn(async move { world.ask(Value::Null).await.status })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let one_more = world.ask(Value::Null).await;
+    assert_eq!(
+        (one_more.problem(), one_more.retry_after()),
+        ((429, "TooManyRequests"), 1)
+    );
+    world
+        .api
+        .add_bearer_token("other", "system:serviceaccount:shop:other", &["realtime-token.dev"]);
+    assert_eq!(world.ask_as("other").await.problem(), (403, "Forbidden"));
+    for asked in asking {
+        let status = asked.await.unwrap();
+        assert!([429, 504].contains(&status), "{status}");
+    }
+    world.provider.recover();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.ask(Value::Null).await.status, 201);
+}
