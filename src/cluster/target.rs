@@ -16,7 +16,8 @@ use serde_json::{Map, Value, json};
 use super::target_cache::TargetCache;
 use super::{ClusterError, Name, SecretMeta, bounded, write};
 use crate::api::TargetContent;
-use crate::token::secret::{self, Content, SecretMetadata, SecretView, annotations, annotations::MANAGER};
+use crate::token::secret::annotations::{CONNECTION_MANAGER, MANAGER};
+use crate::token::secret::{self, Content, SecretMetadata, SecretView, annotations};
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const APPLY_PATCH: &str = "application/apply-patch+yaml"; // JSON is YAML
@@ -68,7 +69,7 @@ impl Targets {
             type_: Some("Opaque".to_owned()),
             ..Secret::default()
         };
-        self.write(name, http::Method::POST, "application/json", "?", &secret)
+        self.write(name, http::Method::POST, "application/json", "?", MANAGER, &secret)
             .await
     }
 
@@ -122,15 +123,16 @@ impl Targets {
     ) -> Result<Arc<SecretView>, ClusterError> {
         // Only managedFields say what a former template put there, and the cache does not keep them.
         let live = self.get(name).await?.ok_or(ClusterError::NotFound)?;
-        let freed = self.free_keys(name, seen, &live, desired).await?;
-        let seen = freed.as_deref().unwrap_or(seen);
+        let taken_over = self.take_over_connection(name, seen, &live, desired).await?;
+        let seen = taken_over.as_deref().unwrap_or(seen);
         let mut annotations = desired.all_annotations();
         annotations.extend(renewal_time.map(|time| (annotations::RENEWAL_TIME.to_owned(), time)));
         let labels = replacing(secret::owned_metadata(&live, "f:labels"), &desired.labels);
         let mut former = secret::owned_metadata(&live, "f:annotations");
         former.retain(|key| !key.starts_with("realtime-token.dev/")); // these are of the token
-        if desired.content == TargetContent::Connection {
-            former.extend(annotations::OF_TOKEN.map(str::to_owned));
+        match desired.content {
+            TargetContent::Token => former.push(annotations::CONTENT.to_owned()),
+            TargetContent::Connection => former.extend(annotations::OF_TOKEN.map(str::to_owned)),
         }
         let annotations = replacing(former, &annotations);
         let owners = secret::owners(live.owner_references.as_deref().unwrap_or_default(), owner);
@@ -144,23 +146,23 @@ impl Targets {
         self.patch(name, MERGE_PATCH, "", &patch).await
     }
 
-    /// Removes the keys of the connection that another writer has written: a merge patch that finds the value that it
-    /// brings leaves them the other's, and they would count as edited for ever. Not by a forced apply, which would remove
-    /// the keys of a token that an earlier one has applied.
-    async fn free_keys(
+    /// Makes keys of the connection ours that another writer has written, as [`Self::take_over`] does with a token's.
+    async fn take_over_connection(
         &self,
         name: &Name,
         seen: &SecretView,
         live: &ObjectMeta,
         desired: &SecretMetadata,
     ) -> Result<Option<Arc<SecretView>>, ClusterError> {
-        let foreign = secret::foreign_keys(live, desired.connection.keys());
-        if foreign.is_empty() {
+        if secret::foreign_keys(live, desired.connection.keys()).is_empty() {
             return Ok(None);
         }
-        let data = replacing::<Value>(foreign, &BTreeMap::new());
-        let patch = json!({"metadata": precondition(seen, json!({})), "data": data});
-        self.patch(name, MERGE_PATCH, "", &patch).await.map(Some)
+        let metadata = precondition(seen, json!({"name": name.name}));
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": desired.connection});
+        let rest = format!("/{}?force=true&", name.name);
+        let method = http::Method::PATCH;
+        let written = self.write(name, method, APPLY_PATCH, &rest, CONNECTION_MANAGER, &secret);
+        written.await.map(Some)
     }
 
     /// Applies an event of the watch on the operator's Secrets. Returns the RealtimeTokens whose Secret is now another
@@ -182,7 +184,8 @@ impl Targets {
         patch: &Value,
     ) -> Result<Arc<SecretView>, ClusterError> {
         let rest = format!("/{}?{query}", name.name);
-        self.write(name, http::Method::PATCH, content_type, &rest, patch).await
+        self.write(name, http::Method::PATCH, content_type, &rest, MANAGER, patch)
+            .await
     }
 
     /// `rest` is what follows the collection in the path, up to the field manager.
@@ -192,10 +195,11 @@ impl Targets {
         method: http::Method,
         content_type: &'static str,
         rest: &str,
+        manager: &str,
         body: &impl Serialize,
     ) -> Result<Arc<SecretView>, ClusterError> {
         let path = format!(
-            "/api/v1/namespaces/{}/secrets{rest}fieldManager={MANAGER}",
+            "/api/v1/namespaces/{}/secrets{rest}fieldManager={manager}",
             name.namespace
         );
         // Maps with string keys: serde_json can't fail on them.

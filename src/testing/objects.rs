@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::request::{Kind, Request};
 use crate::clock;
-use crate::token::secret::annotations::MANAGER;
+use crate::token::secret::annotations::{CONNECTION_MANAGER, MANAGER};
 
 /// A request that is not done, as the API server says it.
 #[derive(Clone, Debug)]
@@ -266,7 +266,7 @@ impl Objects {
     fn put(&mut self, key: Key, before: Option<Value>, mut after: Value, manager: &str) -> Value {
         drop_empty(&mut after);
         if key.resource == "secrets" {
-            if manager == MANAGER {
+            if [MANAGER, CONNECTION_MANAGER].contains(&manager) {
                 self.rewrites.iter().for_each(|rewrite| rewrite(&mut after));
                 drop_empty(&mut after);
             }

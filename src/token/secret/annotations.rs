@@ -11,8 +11,11 @@ use crate::token::{MintInputs, UnstoredToken};
 
 /// Names this operator as the writer of a Secret.
 pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-/// The value of [`MANAGED_BY`], and the field manager of every write.
+/// The value of [`MANAGED_BY`], and the field manager of nearly every write.
 pub(crate) const MANAGER: &str = "realtime-token-operator";
+/// The field manager that takes keys of the connection over from other writers, by applying them. Of its own, since the
+/// next apply of a field manager removes what its last one had and this one has not: the keys of a token.
+pub(crate) const CONNECTION_MANAGER: &str = "realtime-token-operator-connection";
 /// The RealtimeToken that a Secret belongs to.
 pub const NAME: &str = "realtime-token.dev/name";
 /// When the token was asked for, RFC 3339, by the cluster's clock.
@@ -102,10 +105,10 @@ pub(super) fn issued(annotations: &BTreeMap<String, String>) -> Option<Issued> {
     })
 }
 
-/// What the Secret was written to hold.
+/// What the Secret was written to hold. The first of the two writes that bring a token back leaves [`CONTENT`].
 pub(super) fn content(annotations: &BTreeMap<String, String>) -> TargetContent {
     match annotations.get(CONTENT).map(String::as_str) {
-        Some(CONNECTION) => TargetContent::Connection,
+        Some(CONNECTION) if !annotations.contains_key(ISSUED_AT) => TargetContent::Connection,
         _ => TargetContent::Token,
     }
 }

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectM
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::annotations::MANAGER;
+use super::annotations::{CONNECTION_MANAGER, MANAGER};
 use crate::api::{CONNECTION_KEYS, OWN_KEYS};
 
 /// An entry of `managedFields`, reduced to the keys of `data`.
@@ -64,14 +64,17 @@ pub(crate) fn foreign_keys<'a>(meta: &ObjectMeta, keys: impl Iterator<Item = &'a
 /// How we write: patches, and applies where keys have another owner.
 const OPERATIONS: [&str; 2] = ["Update", "Apply"];
 
+const MANAGERS: [&str; 2] = [MANAGER, CONNECTION_MANAGER];
+
 fn is_ours(entry: &ManagedFieldsEntry) -> bool {
     let operation = entry.operation.as_deref().unwrap_or_default();
-    entry.manager.as_deref() == Some(MANAGER) && OPERATIONS.contains(&operation)
+    let manager = entry.manager.as_deref().unwrap_or_default();
+    MANAGERS.contains(&manager) && OPERATIONS.contains(&operation)
 }
 
 impl DataFields {
     fn is_ours(&self) -> bool {
-        self.manager == MANAGER && OPERATIONS.contains(&self.operation.as_str())
+        MANAGERS.contains(&self.manager.as_str()) && OPERATIONS.contains(&self.operation.as_str())
     }
 
     fn keys(&self) -> impl Iterator<Item = Cow<'static, str>> {
