@@ -133,14 +133,22 @@ impl Objects {
             "create" => self.create(request.resource, &request.namespace, &request.body, &request.manager),
             "update" => self.replace(&key, request.body.clone(), request.status, &request.manager),
             "patch" => {
-                let mut patched = self.get(&key)?.clone();
+                let before = self.get(&key)?.clone();
+                let mut patched = before.clone();
                 merge(&mut patched, &request.body);
+                let mut takes_over = false;
                 if request.apply {
                     let applied = fields(&request.body).into_keys();
                     let owners = self.owners.entry(key.clone()).or_default();
-                    owners.extend(applied.map(|field| (field, request.manager.clone())));
+                    for field in applied {
+                        takes_over |= owners.insert(field, request.manager.clone()).as_ref() != Some(&request.manager);
+                    }
                 }
-                self.replace(&key, patched, request.status, &request.manager)
+                let written = self.replace(&key, patched, request.status, &request.manager)?;
+                if takes_over && written == before {
+                    return Ok(self.put(key, Some(before), written, &request.manager)); // a change of managedFields alone
+                }
+                Ok(written)
             }
             _ => self.delete(&key),
         }
