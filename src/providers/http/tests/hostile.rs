@@ -243,7 +243,12 @@ fn hostile_blocks_are_refused_with_place_and_reason() {
         (
             json!({"response": {"outputs": {"token": "/x"}}}),
             "http.response.outputs.token",
-            "every Secret has",
+            "the operator's own",
+        ),
+        (
+            json!({"response": {"outputs": {"request-url": "/x"}}}),
+            "http.response.outputs.request-url",
+            "the operator's own",
         ),
         (
             json!({"response": {"outputs": {"a/b": "/x"}}}),
