@@ -46,7 +46,7 @@ image-reproducible: image ## Build it again elsewhere, from a clone of the last 
 
 # The programs that `make test-node` runs beside the operator, from Debian. Needs root. A program that is installed
 # already is kept: Debian's containerd would replace Docker's.
-DEBIAN = ca-certificates chromium prometheus
+DEBIAN = ca-certificates openssl chromium prometheus
 DEBIAN += tinyproxy-bin buildah skopeo docker-registry containerd runc containernetworking-plugins iproute2
 
 # policy-rc.d keeps Debian from starting some of them as services.

@@ -1,4 +1,5 @@
 mod outages;
+mod requests;
 mod waking;
 
 use proptest::prelude::*;

@@ -7,7 +7,7 @@ use super::look::Look;
 use crate::api::RENEW_REQUESTED_AT;
 use crate::cluster::{ClusterError, status};
 use crate::providers::Provider;
-use crate::resolve::provider_of;
+use crate::resolve::{provider_of, unknown_overridable};
 use crate::token::lifecycle::{Situation, Step, Stored, WrittenStatus};
 use crate::token::report::provider::CredentialHealth;
 use crate::token::report::{Findings, TokenKind, new_failure, status as describe};
@@ -43,6 +43,7 @@ async fn write_status(look: &mut Look<'_>, situation: &Situation, ctx: &Context)
             asked: look.resolved.as_ref().map(|resolved| resolved.ask.expiration),
         },
         health: health(look, ctx),
+        unknown_overridable: unknown_overridable(&token.spec),
     });
     let prior = &look.seen.prior;
     if new == *prior {

@@ -1,6 +1,7 @@
 //! The whole controller in one process, against stand-ins for the Kubernetes API and the provider, under paused time.
 
 mod calls;
+mod crowded;
 mod deaths;
 mod faults;
 mod identities;
@@ -49,6 +50,7 @@ struct Fleet {
     connection: Option<watch::Receiver<Option<Connection>>>,
     /// Of the process that was started last.
     metrics: Arc<Metrics>,
+    issuer: Arc<Issuer>,
 }
 
 impl Fleet {
@@ -59,9 +61,11 @@ impl Fleet {
 
     /// The same, with tokens on request.
     fn serving(life: i64, connection: Option<watch::Receiver<Option<Connection>>>) -> Self {
+        let (api, provider) = (FakeApi::new(), FakeProvider::new(SignedDuration::from_secs(life)));
         let mut fleet = Self {
-            api: FakeApi::new(),
-            provider: FakeProvider::new(SignedDuration::from_secs(life)),
+            issuer: Issuer::with_fakes(&api, &provider),
+            api,
+            provider,
             process: None,
             connection,
             metrics: Arc::new(Metrics::new(true)),
@@ -76,9 +80,10 @@ impl Fleet {
         self.metrics = Arc::new(Metrics::new(true));
         let providers = Arc::new(self.provider.clone());
         let issuer = Issuer::new(self.api.client(), providers, 4, Arc::clone(&self.metrics));
+        self.issuer = Arc::new(issuer);
         let options = Options {
             client: self.api.client(),
-            issuer: Arc::new(issuer),
+            issuer: Arc::clone(&self.issuer),
             endpoints: EndpointPolicy::default(),
             operator_namespace: OPERATOR.to_owned(),
             scope: Scope {

@@ -1,6 +1,7 @@
 //! Tokens for requests: a slot with the credential's budget, the mint, and what becomes of it if the caller no longer waits.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::oneshot;
@@ -15,6 +16,10 @@ use crate::cluster::Name;
 use crate::mint::Endpoint;
 use crate::resolve::{CredentialRef, Resolved};
 use crate::token::{Blocked, MintError, Minted};
+
+/// The time that is kept for the provider's answer: no slot is waited for until so shortly before the deadline, when a
+/// mint would most likely be thrown away.
+const FOR_THE_ANSWER: Duration = Duration::from_secs(2);
 
 /// Why a request gets no token. The messages are for the owner of the RealtimeToken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +60,10 @@ impl Issuer {
             claim,
             limit: resolved.rate_limit,
         };
-        let slot = self.budgets.slot_for_request(wanted, deadline, now).await?;
+        let needs_answer = resolved.ask.block.provider().endpoint() != Endpoint::Local;
+        let earlier = needs_answer.then(|| deadline.checked_sub(FOR_THE_ANSWER)).flatten();
+        let mint_by = earlier.unwrap_or(deadline);
+        let slot = self.budgets.slot_for_request(wanted, mint_by, now).await?;
         let answer = self.begin(token.clone(), resolved.clone(), slot);
         match timeout_at(deadline, answer).await {
             Ok(Ok(Ok(issued))) => Ok(issued.minted),

@@ -59,3 +59,6 @@ impl Issuer {
         self.budgets.sweep(now);
     }
 }
+
+#[cfg(test)]
+mod tests;

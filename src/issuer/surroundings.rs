@@ -14,7 +14,7 @@ use super::terminating::Terminating;
 use crate::api::{ClusterRealtimeProvider, RealtimeToken, Reason};
 use crate::cluster::Scope;
 use crate::mint::EndpointPolicy;
-use crate::resolve::{ResolveContext, Resolved, resolve_for};
+use crate::resolve::{ResolveContext, Resolved, resolve_for, unknown_overridable};
 use crate::token::Blocked;
 
 pub(crate) struct Surroundings {
@@ -56,16 +56,23 @@ impl Surroundings {
 
     /// What to ask of whom with which key, or what stands in the way.
     pub(crate) fn resolve(&self, token: &RealtimeToken, now: Timestamp) -> Result<Resolved, Blocked> {
-        self.resolve_for(token, None, now)
+        self.resolve_as(token, None, now)
     }
 
-    /// The same for a request whose caller names this subject.
+    /// The same for a request, whose caller may name a subject. A mistake in `spec.requests` stops requests only.
     pub(crate) fn resolve_for(
         &self,
         token: &RealtimeToken,
         subject: Option<&str>,
         now: Timestamp,
     ) -> Result<Resolved, Blocked> {
+        if let Some(problem) = unknown_overridable(&token.spec) {
+            return Err(Blocked::new(Reason::InvalidSpec, problem));
+        }
+        self.resolve_as(token, subject, now)
+    }
+
+    fn resolve_as(&self, token: &RealtimeToken, subject: Option<&str>, now: Timestamp) -> Result<Resolved, Blocked> {
         let reference = token.spec.credentials.provider_ref.as_ref();
         if reference.is_some() && !self.scope.cluster_providers {
             return Err(Blocked::new(

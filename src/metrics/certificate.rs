@@ -28,7 +28,7 @@ impl Collector for NotAfter {
             return Ok(());
         }
         let gauge = ConstGauge::new(not_after);
-        let help = "When the serving certificate of the requests' server ends, in seconds since the epoch";
+        let help = "When the serving certificate of the requests' server ends, in seconds since the epoch.";
         let name = "requests_certificate_not_after_seconds";
         gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
     }

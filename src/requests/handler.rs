@@ -12,14 +12,13 @@ use std::time::Duration;
 use axum::body::Body;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use jiff::SignedDuration;
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use super::audit::{self, Refusals, Source};
 use super::body::{self, Asked};
-use super::customization::{Customization, customized};
+use super::handed_out::HandedOut;
 use super::in_flight::InFlight;
 use super::limits::{Limits, Reached};
 use super::pools::Pools;
@@ -34,7 +33,9 @@ use crate::cluster::Name;
 use crate::cluster::review::Caller;
 use crate::issuer::Claim;
 use crate::metrics::{Metrics, OK};
+use crate::mint::Endpoint;
 use crate::resolve::Resolved;
+use crate::resolve::customize::{Customization, customized};
 use crate::token::Minted;
 use crate::token::secret::token_json;
 
@@ -42,6 +43,8 @@ use crate::token::secret::token_json;
 const ANSWER_WITHIN: Duration = Duration::from_secs(25);
 /// So much earlier a mint is given up, so that its end still makes an answer.
 const MARGIN: Duration = Duration::from_secs(1);
+/// How often a token is signed for a request before it is another than those that were handed out.
+const MOST_SIGNATURES: usize = 3;
 
 pub(super) struct Handler {
     pub(super) world: Arc<World>,
@@ -50,6 +53,7 @@ pub(super) struct Handler {
     pub(super) metrics: Arc<Metrics>,
     in_flight: InFlight,
     limits: Mutex<HashMap<Name, Limits>>,
+    handed_out: HandedOut,
     refusals: Refusals,
     ready: AtomicBool,
 }
@@ -63,7 +67,7 @@ struct Known {
 }
 
 /// A token on its way to a caller.
-struct HandedOut {
+struct HandedOutToken {
     minted: Minted,
     source: Source,
 }
@@ -77,6 +81,7 @@ impl Handler {
             metrics,
             in_flight: InFlight::default(),
             limits: Mutex::default(),
+            handed_out: HandedOut::default(),
             refusals: Refusals::default(),
             ready: AtomicBool::new(false),
         }
@@ -91,6 +96,7 @@ impl Handler {
     pub(super) fn sweep(&self) {
         let exists = |name: &Name| self.world.find(name).is_some();
         self.limits.lock().retain(|name, _| exists(name));
+        self.handed_out.retain(exists);
         self.metrics.retain_requested(exists);
     }
 
@@ -123,7 +129,7 @@ impl Handler {
         peer: IpAddr,
         deadline: Instant,
         known: &mut Known,
-    ) -> Result<HandedOut, Problem> {
+    ) -> Result<HandedOutToken, Problem> {
         let (parts, body) = request.into_parts();
         let _counted = self.in_flight.begin()?;
         let target = Target::parse(&parts.method, parts.uri.path())?;
@@ -199,7 +205,7 @@ impl Handler {
         target: &Target,
         asked: Asked,
         deadline: Instant,
-    ) -> Result<HandedOut, Problem> {
+    ) -> Result<HandedOutToken, Problem> {
         let (token, requests) = found.read().ok_or_else(|| Problem::no_such_token(target))?;
         let is_plain = asked.subject.is_none() && asked.overrides.as_ref().is_none_or(serde_json::Map::is_empty);
         let resolved = if is_plain {
@@ -210,33 +216,50 @@ impl Handler {
         } else {
             self.customize(token, asked)?
         };
-        if is_plain && requests.ready > 0 {
+        let provider = resolved.ask.block.provider();
+        let is_for_one = provider.single_use().is_some() || provider.one_reader().is_some();
+        let is_new = |minted: &Minted| !is_for_one || self.handed_out.is_new(name, minted);
+        let is_signed_here = provider.endpoint() == Endpoint::Local;
+        // A signature takes no time: a pool of them would only hold equal ones.
+        if is_plain && requests.ready > 0 && !is_signed_here {
             let terms = self.world.terms_of(token, requests, &resolved).await;
             let terms = terms.map_err(|problem| problem.map_or_else(Problem::api_server_away, refused::blocked))?;
-            if let Some(minted) = self.pools.take(name, terms) {
-                let source = Source::Pool;
-                return Ok(HandedOut { minted, source });
+            while let Some(minted) = self.pools.take(name, terms.clone()) {
+                if is_new(&minted) {
+                    let source = Source::Pool;
+                    return Ok(HandedOutToken { minted, source });
+                }
             }
         }
-        let issued = self.world.issuer.issue(name, &resolved, Claim::Caller, deadline).await;
-        let minted = issued.map_err(|problem| refused::not_issued(problem, now()))?;
-        check_life(&minted, requests)?;
-        let source = Source::Minted;
-        Ok(HandedOut { minted, source })
+        for _ in 0..MOST_SIGNATURES {
+            let issued = self.world.issuer.issue(name, &resolved, Claim::Caller, deadline).await;
+            let minted = issued.map_err(|problem| refused::not_issued(problem, now()))?;
+            check_life(&minted, requests)?;
+            if is_new(&minted) {
+                let source = Source::Minted;
+                return Ok(HandedOutToken { minted, source });
+            }
+            if !is_signed_here {
+                break;
+            }
+            // It says when it was signed, in whole seconds: a second later it is another.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Err(refused::given_before())
     }
 
     /// What to ask for with the caller's subject and overrides.
     fn customize(&self, token: &RealtimeToken, asked: Asked) -> Result<Resolved, Problem> {
-        let has_overrides = asked.overrides.is_some();
         let asked = Customization {
             subject: asked.subject,
             overrides: asked.overrides,
         };
+        let subject = asked.subject_for(token)?;
         let customized = customized(token, &asked)?;
-        let resolve = |token| self.world.surroundings.resolve(token, now());
-        resolve(&customized).map_err(|blocked| {
-            if has_overrides && resolve(token).is_ok() {
-                refused::blocked_by_overrides(blocked)
+        let resolve = |token, subject| self.world.surroundings.resolve_for(token, subject, now());
+        resolve(&customized, subject).map_err(|blocked| {
+            if resolve(token, None).is_ok() {
+                refused::blocked_by_caller(blocked)
             } else {
                 refused::blocked(blocked)
             }
@@ -257,11 +280,14 @@ fn bearer_token(headers: &HeaderMap) -> Option<SecretString> {
 }
 
 fn check_life(minted: &Minted, requests: &Requests) -> Result<(), Problem> {
-    let left = minted.usable_until.duration_since(now());
-    if left < SignedDuration::from_secs(requests.min_remaining_seconds) {
-        return Err(refused::too_short(left.as_secs(), requests.min_remaining_seconds));
+    let (wanted, now) = (requests.min_remaining_seconds, now());
+    if minted.is_usable_for(wanted, now) {
+        return Ok(());
     }
-    Ok(())
+    Err(refused::too_short(
+        minted.usable_until.duration_since(now).as_secs(),
+        wanted,
+    ))
 }
 
 fn created(minted: &Minted) -> Response<Body> {

@@ -79,16 +79,18 @@ impl Bucket {
     }
 
     /// Whether there is one to take, or when there will be.
-    pub(super) fn free_at(&self, limit: RateLimit, now: Timestamp) -> Result<(), Timestamp> {
+    pub(super) fn free_at(&mut self, limit: RateLimit, now: Timestamp) -> Result<(), Timestamp> {
         let free_at = self.filled(limit, now) - interval(limit) * (burst(limit) - 1);
         if free_at <= now { Ok(()) } else { Err(free_at) }
     }
 
-    /// When the bucket is full: never further away than filling it takes, or else the clock was set back or the limit
-    /// raised.
-    fn filled(&self, limit: RateLimit, now: Timestamp) -> Timestamp {
+    /// When the bucket is full. Further away than filling it takes, the clock was set back or the limit raised since:
+    /// that is forgotten.
+    fn filled(&mut self, limit: RateLimit, now: Timestamp) -> Timestamp {
         let full_at = self.full_at.unwrap_or(now).max(now);
-        full_at.min(now + interval(limit) * burst(limit))
+        let full_at = full_at.min(now + interval(limit) * burst(limit));
+        self.full_at = Some(full_at);
+        full_at
     }
 }
 
@@ -155,10 +157,11 @@ mod tests {
     }
 
     #[test]
-    fn a_raised_limit_holds_at_once() {
+    fn a_raised_limit_holds_soon() {
         let mut bucket = Bucket::default();
         while bucket.take(limit(1, 2), at(0)).is_ok() {}
-        assert_eq!(bucket.take(limit(60, 2), at(1)), Ok(()));
+        assert_eq!(bucket.take(limit(60, 2), at(1)), Err(at(2)));
+        assert_eq!(bucket.take(limit(60, 2), at(2)), Ok(()));
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod audit;
 mod body;
 pub mod certificate;
 mod connections;
-mod customization;
+mod handed_out;
 mod handler;
 mod in_flight;
 mod limits;

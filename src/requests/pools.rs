@@ -81,10 +81,11 @@ impl Pools {
     async fn keep_filled(self, name: Name, wake: Arc<Notify>) {
         let stopped = self.0.shutdown.clone();
         tokio::select! {
-            () = self.fill(&name, &wake) => {}
+            biased; // once stopped, nothing is begun
             () = stopped.cancelled() => {
                 self.0.pools.lock().remove(&name);
             }
+            () = self.fill(&name, &wake) => {}
         }
     }
 

@@ -6,11 +6,11 @@
 use http::StatusCode;
 use jiff::Timestamp;
 
-use super::customization::Refused;
 use super::problem::Problem;
 use super::reviews::Unanswered;
 use crate::api::Reason;
 use crate::issuer::NotIssued;
+use crate::resolve::customize::Refused;
 use crate::token::{Blocked, MintError};
 
 const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
@@ -42,7 +42,7 @@ pub(super) fn blocked(blocked: Blocked) -> Problem {
 }
 
 /// It can't be resolved with what the caller asks for, and can without.
-pub(super) fn blocked_by_overrides(blocked: Blocked) -> Problem {
+pub(super) fn blocked_by_caller(blocked: Blocked) -> Problem {
     Problem::of(StatusCode::UNPROCESSABLE_ENTITY, blocked.reason, blocked.message)
 }
 
@@ -104,6 +104,13 @@ pub(super) fn too_short(left: i64, wanted: i64) -> Problem {
          requests.minRemainingSeconds {wanted}: ask for a longer expirationSeconds or lower minRemainingSeconds"
     );
     Problem::of(BAD_GATEWAY, Reason::LifetimeTooShort, what)
+}
+
+/// The provider gave a token that serves one caller, and which another caller has.
+pub(super) fn given_before() -> Problem {
+    let what = "the provider gave a token that was handed out before, and each serves one caller only: it must mint a new \
+                one for each request";
+    Problem::of(BAD_GATEWAY, Reason::MintFailed, what)
 }
 
 fn seconds_until(until: Timestamp, now: Timestamp) -> u64 {

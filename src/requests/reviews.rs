@@ -122,7 +122,7 @@ impl Reviews {
     fn check_address(&self, peer: IpAddr) -> Result<(), Unanswered> {
         let now = now();
         let mut invalid = self.invalid.lock();
-        let Some(bucket) = invalid.get(&peer) else {
+        let Some(bucket) = invalid.get_mut(&peer) else {
             return Ok(());
         };
         bucket.free_at(INVALID_TOKENS, now).map_err(|until| {

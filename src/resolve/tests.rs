@@ -1,5 +1,6 @@
 //! Who may use what, and with which key.
 
+mod customized;
 mod described;
 mod identities;
 mod limits;

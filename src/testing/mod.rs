@@ -26,5 +26,18 @@ pub(crate) use self::faults::Fault;
 pub(crate) use self::provider::{FakeProvider, MintFault};
 pub(crate) use self::request::Request;
 
+use std::sync::Arc;
+
+use crate::issuer::Issuer;
+use crate::metrics::Metrics;
+
+impl Issuer {
+    /// Asks this provider with keys of this API, at most four times at once for each.
+    pub(crate) fn with_fakes(api: &FakeApi, provider: &FakeProvider) -> Arc<Self> {
+        let metrics = Arc::new(Metrics::new(true));
+        Arc::new(Self::new(api.client(), Arc::new(provider.clone()), 4, metrics))
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -51,6 +51,11 @@ pub(crate) struct FakeProvider(Arc<Mutex<State>>);
 
 struct State {
     life: SignedDuration,
+    latency: Duration,
+    /// Whether it gives its last token again and again.
+    repeats: bool,
+    /// Whether its tokens differ by the second only.
+    signs: bool,
     calls: Vec<MintCall>,
     tokens: usize,
     planned: BTreeMap<usize, MintFault>,
@@ -67,6 +72,9 @@ impl FakeProvider {
     pub(crate) fn new(life: SignedDuration) -> Self {
         Self(Arc::new(Mutex::new(State {
             life,
+            latency: LATENCY,
+            repeats: false,
+            signs: false,
             calls: Vec::new(),
             tokens: 0,
             planned: BTreeMap::new(),
@@ -91,6 +99,21 @@ impl FakeProvider {
     /// Has every mint of some fail until [`Self::recover`].
     pub(crate) fn fail_where(&self, fault: MintFault, which: impl Fn(&MintCall) -> bool + Send + 'static) {
         self.0.lock().always = Some((Box::new(which), fault));
+    }
+
+    /// Has every mint take so long.
+    pub(crate) fn slow(&self, latency: Duration) {
+        self.0.lock().latency = latency;
+    }
+
+    /// Has it give its last token again and again, or no longer.
+    pub(crate) fn repeat(&self, repeats: bool) {
+        self.0.lock().repeats = repeats;
+    }
+
+    /// Has its tokens differ by the second only, as those that are signed do.
+    pub(crate) fn sign(&self) {
+        self.0.lock().signs = true;
     }
 
     /// No more faults.
@@ -132,7 +155,8 @@ impl FakeProvider {
 
     async fn answer(&self, ask: &Ask, credential: &Credential, now: Timestamp) -> Result<Minted, MintError> {
         let (number, fault) = self.record(ask, credential, now);
-        tokio::time::sleep(LATENCY).await;
+        let latency = self.0.lock().latency;
+        tokio::time::sleep(latency).await;
         let message = || format!("the fake provider is to fail mint {number}");
         match fault {
             None => Ok(self.minted(number, ask, now)),
@@ -173,8 +197,15 @@ impl FakeProvider {
 
     fn minted(&self, number: usize, ask: &Ask, now: Timestamp) -> Minted {
         let mut state = self.0.lock();
-        state.tokens += 1;
-        let token = format!("token-{}", state.tokens);
+        if !state.repeats {
+            state.tokens += 1;
+        }
+        let number_in_token = if state.signs {
+            now.as_second()
+        } else {
+            state.tokens as i64
+        };
+        let token = format!("token-{number_in_token}");
         state.calls[number - 1].token = Some(token.clone());
         let provider = ask.block.provider();
         Minted {

@@ -29,6 +29,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) kind: TokenKind,
     /// What is known of the credential, where tokens are handed out on request.
     pub(crate) health: Option<CredentialHealth>,
+    /// What is wrong with `requests.overridable`, which stops requests only.
+    pub(crate) unknown_overridable: Option<String>,
 }
 
 /// What tokens the provider gives, as far as the spec is valid.

@@ -40,6 +40,19 @@ fn their_manifest_is_a_realtimetoken() {
 }
 
 #[test]
+fn they_say_who_may_ask_for_tokens() {
+    let notes = notes(json!({"requests": {"enabled": true}}), &[]);
+    for part in [
+        "served at https://realtime-token-operator.platform.svc, for",
+        "--verb=create --resource=realtimetokens.realtime-token.dev/token --resource-name=voice",
+        "--role=request-voice-tokens --serviceaccount=my-team:voice-app",
+    ] {
+        assert!(notes.contains(part), "{part} in\n{notes}");
+    }
+    assert!(!notes.contains("***"), "nothing to warn of:\n{notes}");
+}
+
+#[test]
 fn they_warn_of_what_is_out_of_the_ordinary() {
     let warned = |values, warning: &str| {
         let notes = notes(values, &[]);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::files;
 
 /// What each module may import of the crate. A folder and the file beside it are one module.
-const MAY_IMPORT: [(&str, &[&str]); 19] = [
+const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("api", &[]),
     ("admission", &["api"]),
     ("clock", &[]),
@@ -65,7 +65,7 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
             "token",
         ],
     ),
-    ("config", &["cli"]),
+    ("config", &["cli", "requests"]),
 ];
 
 /// Words that only some modules may use, and which.

@@ -5,6 +5,27 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// docs/security.md says by which test a threat is tried: `[`name`](file.rs)`.
+#[test]
+fn the_tests_of_the_threats_are_there() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let text = fs::read_to_string(docs.join("security.md")).unwrap();
+    let mut named = 0;
+    for part in text.split("[`").skip(1) {
+        let Some((name, rest)) = part.split_once("`](") else {
+            continue;
+        };
+        let is_function = !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        let file = rest.split(')').next().unwrap();
+        if is_function && file.ends_with(".rs") {
+            named += 1;
+            let source = fs::read_to_string(docs.join(file)).unwrap_or_else(|_| panic!("{name}: no {file}"));
+            assert!(source.contains(&format!("fn {name}(")), "{file} has no test {name}");
+        }
+    }
+    assert!(named > 30, "only {named} tests named");
+}
+
 /// Every relative link of every Markdown file leads to a file, and every fragment to a heading.
 #[test]
 fn relative_links_lead_somewhere() {

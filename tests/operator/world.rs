@@ -76,7 +76,7 @@ pub async fn world() -> &'static World {
 }
 
 /// The control plane of the operators that one test has for itself. It logs who asked it for what.
-async fn second_cluster() -> &'static Cluster {
+pub async fn second_cluster() -> &'static Cluster {
     static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
     CLUSTER
         .get_or_init(async || {

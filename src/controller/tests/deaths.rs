@@ -14,6 +14,7 @@ async fn live_with_a_death(fleet: &mut Fleet, nth: usize, fault: Fault) {
         process: None,
         connection: fleet.connection.clone(),
         metrics: Arc::clone(&fleet.metrics),
+        issuer: Arc::clone(&fleet.issuer),
     };
     tokio::join!(life(&other), async {
         if tokio::time::timeout(Duration::from_secs(300), death).await.is_ok() {

@@ -452,3 +452,20 @@ async fn a_secret_of_another_owner_gets_no_connection() {
     fleet.pass(35).await;
     fleet.assert_only_connected("ca-1");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_mistake_in_what_callers_may_override_stops_requests_only() {
+    let (fleet, _ca) = fleet();
+    fleet.create_requested("voice", "Token");
+    let patch = |field: &str| json!({"spec": {"requests": {"overridable": [field]}}});
+    fleet.edit("voice", patch("openai.sesion.instructions"));
+    fleet.pass(5).await;
+    fleet.assert_settled("voice", "with a mistake");
+    let is = |status: &str, reason: &str| (status.to_owned(), reason.to_owned());
+    let serving = || fleet.condition("voice", ConditionType::Serving);
+    assert_eq!(serving(), is("False", "InvalidSpec"));
+    fleet.edit("voice", patch("openai.session.instructions"));
+    fleet.pass(5).await;
+    assert_eq!(serving(), is("True", "RequestsServed"));
+    assert_eq!(fleet.provider.count(), 1, "what callers may set makes no other token");
+}

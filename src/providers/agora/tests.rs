@@ -108,3 +108,21 @@ fn ids_that_are_none_are_named_and_not_quoted() {
         assert!(!error.to_string().contains("canary"), "{error}");
     }
 }
+
+/// Its tokens are alike for a number and for a text of the same digits; its clients are not.
+#[test]
+fn a_channel_of_numbered_users_takes_numbers_only() {
+    let named = |subject: &str| {
+        let mut block: Agora = serde_json::from_value(json!({"rtc": {"channel": "c", "uid": 7}})).unwrap();
+        block.name_subject(subject).map(|()| block.rtc.unwrap().uid)
+    };
+    assert_eq!(named("4294967295"), Ok(Some(4_294_967_295)));
+    for wrong in ["u_5f3a", "0", "007", "+7", "4294967296", "-1", "7 "] {
+        let message = named(wrong).unwrap_err();
+        assert!(message.starts_with("subject: goes into agora.rtc.uid"), "{message}");
+    }
+    let mut any: Agora = serde_json::from_value(json!({"rtc": {"channel": "c"}, "rtm": {"userId": "u"}})).unwrap();
+    any.name_subject("u_5f3a").unwrap();
+    assert_eq!(any.rtc.and_then(|rtc| rtc.account).as_deref(), Some("u_5f3a"));
+    assert_eq!(any.rtm.map(|rtm| rtm.user_id).as_deref(), Some("u_5f3a"));
+}

@@ -7,26 +7,8 @@ use percent_encoding::percent_decode_str;
 use super::*;
 use crate::mint::request::component;
 
-/// Like nothing else that is sent.
-const SUBJECT: &str = "Subj-1";
-
-/// Where each provider has the subject. One that isn't here has no place.
-const PLACES: [(&str, &[&str]); 11] = [
-    ("agora", &["packed"]),
-    ("daily", &["body /properties/user_id", "claims /ud"]),
-    ("elevenlabs", &["query participant_name"]),
-    ("http", &["body /user", "header x-user", "path", "query user"]),
-    (
-        "iceServers",
-        &["body /customIdentifier", "output username", "token /0/username"],
-    ),
-    ("jwt", &["claims /user_id"]),
-    ("livekit", &["claims /sub"]),
-    ("openai", &["header openai-safety-identifier"]),
-    ("soniox", &["body /client_reference_id"]),
-    ("speechmatics", &["body /client_ref"]),
-    ("twilio", &["claims /grants/identity"]),
-];
+/// Like nothing else that is sent. A number, which every field takes.
+const SUBJECT: &str = "4242424242";
 
 /// Specs of a file that could be applied as they are.
 fn specs(file: &Conformance) -> Vec<(&Value, &Value)> {
@@ -110,43 +92,27 @@ fn texts_in(value: &Value, place: &str, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// The number that a spec of Agora with a number wants in place of a text.
-fn fitting<'a>(spec: &Value, subject: &'a str) -> &'a str {
-    if spec.pointer("/agora/rtc/uid").is_some() {
-        "4242424242"
-    } else {
-        subject
-    }
-}
-
 #[test]
 fn a_subject_is_in_its_place_and_nowhere_else() {
     for file in all().unwrap() {
-        let places = PLACES.iter().find(|(field, _)| *field == file.field);
-        let places: BTreeSet<&str> = places.into_iter().flat_map(|(_, places)| *places).copied().collect();
+        let places = file.subject.as_ref().map(|subject| subject.places.clone());
+        let places: BTreeSet<String> = places.unwrap_or_default().into_iter().collect();
         let mut found = BTreeSet::new();
         for (spec, secret) in specs(&file) {
-            let subject = fitting(spec, SUBJECT);
-            let ask = ask_for(spec, Some(subject));
+            let ask = ask_for(spec, Some(SUBJECT));
+            let documented = ask.block.provider().facts().subject;
             assert_eq!(
-                ask.block.provider().facts().subject.is_some(),
-                !places.is_empty(),
-                "{}: what the documentation says",
+                documented.is_some(),
+                file.subject.is_some(),
+                "{}: the documentation",
                 file.field
             );
-            for (place, text) in leaves(&ask, secret).unwrap() {
-                let place = if place.starts_with("token /") {
-                    "token /0/username".to_owned()
-                } else {
-                    place
-                };
-                if text.contains(subject) {
-                    assert!(places.contains(place.as_str()), "{}: {spec}: {place}", file.field);
-                    found.insert(place);
-                }
+            let leaves = leaves(&ask, secret).unwrap().into_iter();
+            for (place, _) in leaves.filter(|(_, text)| text.contains(SUBJECT)) {
+                assert!(places.contains(&place), "{}: {spec}: {place}", file.field);
+                found.insert(place);
             }
         }
-        let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
         assert_eq!(found, places, "{}", file.field);
     }
 }
@@ -155,10 +121,9 @@ fn a_subject_is_in_its_place_and_nowhere_else() {
 #[test]
 fn every_visible_character_arrives_or_is_refused_as_the_subjects() {
     for file in all().unwrap() {
-        let has_place = PLACES.iter().any(|(field, _)| *field == file.field);
-        for (spec, secret) in specs(&file).into_iter().filter(|_| has_place) {
-            let named = leaves(&ask_for(spec, Some(fitting(spec, SUBJECT))), secret).unwrap();
-            let places = named.iter().filter(|(_, text)| text.contains(fitting(spec, SUBJECT)));
+        for (spec, secret) in specs(&file) {
+            let named = leaves(&ask_for(spec, Some(SUBJECT)), secret).unwrap();
+            let places = named.iter().filter(|(_, text)| text.contains(SUBJECT));
             let places: Vec<&String> = places.map(|(place, _)| place).collect();
             for c in '!'..='~' {
                 let subject = format!("a{c}b{c}");
@@ -181,48 +146,25 @@ fn every_visible_character_arrives_or_is_refused_as_the_subjects() {
     }
 }
 
-/// What most applications name their users by: a UUID with dashes has 36 characters, a hash in hex 40 or 64.
 #[test]
-fn an_ordinary_id_fits() {
-    let fits = |field: &str, longest: usize| {
-        for file in all().unwrap().into_iter().filter(|file| file.field == field) {
-            for (spec, _) in specs(&file) {
-                if fitting(spec, "") == "" {
-                    let named = |length: usize| ask(spec).block.name_subject(&"a".repeat(length));
-                    assert_eq!(named(longest), Ok(()), "{field}");
-                    if longest < 128 {
-                        let message = named(longest + 1).unwrap_err();
-                        assert!(message.contains(&format!("at most {longest}")), "{message}");
-                    }
-                }
-            }
-        }
-    };
+fn one_that_is_too_long_is_refused_with_the_bound() {
     for file in all().unwrap() {
-        fits(
-            &file.field,
-            match file.field.as_str() {
-                "daily" => 36,
-                "openai" => 64,
-                "twilio" => 121,
-                // Without signalling it would be 128.
-                "agora" => continue,
-                _ => 128,
-            },
-        );
-    }
-    let mut agora = ask(&json!({"agora": {"rtc": {"channel": "c"}, "rtm": {"userId": "u"}}})).block;
-    assert_eq!(agora.name_subject(&"a".repeat(64)), Ok(()));
-    assert!(
-        agora
-            .name_subject(&"a".repeat(65))
-            .unwrap_err()
-            .contains("agora.rtm.userId")
-    );
-    for wrong in ["u_5f3a", "0", "007", "+7", "4294967296", "-1"] {
-        let mut numbered = ask(&json!({"agora": {"rtc": {"channel": "c", "uid": 7}}})).block;
-        let message = numbered.name_subject(wrong).unwrap_err();
-        assert!(message.starts_with("subject: goes into agora.rtc.uid"), "{message}");
+        let Some(subject) = &file.subject else { continue };
+        let specs = specs(&file).into_iter().map(|(spec, _)| ask(spec).block);
+        let named = |length: usize| {
+            // Where a text fits at all, and not a number only.
+            let blocks = specs
+                .clone()
+                .filter_map(|mut block| block.name_subject("a").ok().map(|()| block));
+            blocks
+                .filter_map(|mut block| block.name_subject(&"a".repeat(length)).err())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(named(subject.longest), [""; 0], "{}", file.field);
+        let refused = named(subject.longest + 1);
+        assert!(subject.longest == 128 || !refused.is_empty(), "{}", file.field);
+        let bound = format!("takes at most {}", subject.longest);
+        assert!(refused.iter().all(|message| message.contains(&bound)), "{refused:?}");
     }
 }
 
@@ -231,7 +173,7 @@ fn an_ordinary_id_fits() {
 fn no_error_and_no_debug_repeats_a_subject() {
     for file in all().unwrap() {
         for (spec, secret) in specs(&file) {
-            let subject = fitting(spec, SUBJECT);
+            let subject = SUBJECT;
             let ask = ask_for(spec, Some(subject));
             assert!(!format!("{ask:?}").contains(subject), "{ask:?}");
             let credential = credential(&ask, secret);

@@ -44,7 +44,6 @@ impl World {
 
     fn ask(&mut self) -> (Option<u32>, Next) {
         let step = self.pool.step(Event::Asked(self.terms.clone().unwrap()), at(self.now));
-        assert!(step.next == Next::Rest || step.next == Next::Wait(at(self.now)));
         (step.given, self.look())
     }
 
@@ -293,7 +292,8 @@ proptest! {
             }
         }
         if under_way.is_some() {
-            world.mint();
+            let next = world.mint();
+            world.fill(next);
         }
         for _ in 0..10_000 {
             match world.look() {
@@ -301,7 +301,10 @@ proptest! {
                     prop_assert_eq!(world.pool.len(), 0);
                     return Ok(());
                 }
-                Next::Mint => { world.mint(); }
+                Next::Mint => {
+                    let next = world.mint();
+                    world.fill(next);
+                }
                 Next::Wait(until) => {
                     prop_assert!(until > at(world.now), "a wait that has passed");
                     world.now += 1 + until.duration_since(at(world.now)).as_secs();

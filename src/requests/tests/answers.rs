@@ -282,8 +282,41 @@ async fn a_token_that_ends_too_soon_is_not_handed_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_that_serves_one_caller_is_not_handed_out_twice_even_if_the_provider_repeats_itself() {
+    let world = World::new(optional()).await;
+    assert_eq!(world.ask(Value::Null).await.token(), "token-1");
+    world.provider.repeat(true);
+    let again = world.ask(Value::Null).await;
+    assert_eq!(again.problem(), (502, "MintFailed"));
+    // One that may be shared may be.
+    world.edit(json!({"spec": {"openai": {"reuse": "Multiple"}}}));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.ask(Value::Null).await.token(), "token-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_are_signed_here_differ_too() {
+    let world = World::new(json!({"subject": "Optional", "ready": 3})).await;
+    let keys = json!({"LIVEKIT_API_KEY": "a2V5", "LIVEKIT_API_SECRET": "c2VjcmV0"});
+    world.api.edit("secrets", "shop", "openai", &json!({"data": keys}));
+    let livekit =
+        json!({"url": "wss://example.livekit.cloud", "identity": "bot", "video": {"room": "r", "roomJoin": true}});
+    let credentials = json!({"secretRef": {"name": "openai", "key": null}});
+    world.edit(json!({"spec": {"openai": null, "livekit": livekit, "credentials": credentials}}));
+    world.provider.sign();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let first = world.ask(Value::Null).await;
+    let began = tokio::time::Instant::now();
+    let second = world.ask(Value::Null).await;
+    assert_ne!(first.token(), second.token());
+    assert!(began.elapsed() < Duration::from_secs(2));
+    assert_eq!(world.metric("request_pool_ready{"), 0.0, "a signature takes no time");
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_service_account_can_not_take_all_requests() {
-    let world = Arc::new(World::new(optional()).await);
+    let requests = json!({"subject": "Optional", "rateLimit": {"requestsPerMinute": 6000, "burst": 100}});
+    let world = Arc::new(World::new(requests).await);
     world.provider.fail(MintFault::Hang);
     let asking: Vec<_> = (0..64)
         .map(|_| {

@@ -24,6 +24,7 @@ async fn without_an_answer_of_the_api_server_there_is_no_token() {
     assert_eq!(world.ask(Value::Null).await.problem(), (503, "ApiServerUnavailable"));
     for code in [403, 429, 500] {
         world.api.recover();
+        tokio::time::sleep(KEEP).await;
         world
             .api
             .refuse_as(code, |request| request.resource == "tokenreviews", "no");

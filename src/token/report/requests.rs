@@ -56,7 +56,10 @@ fn refusal(findings: &Findings<'_>, requests: &Requests) -> Option<(Reason, Stri
     if let Err(blocked) = &seen.inputs {
         return Some((blocked.reason, blocked.message.clone()));
     }
-    too_short(findings, requests)
+    let mistake = findings.unknown_overridable.clone();
+    mistake
+        .map(|message| (Reason::InvalidSpec, message))
+        .or_else(|| too_short(findings, requests))
         .or_else(|| failing(findings.situation))
         .or_else(|| unhealthy(findings))
 }

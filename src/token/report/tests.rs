@@ -89,6 +89,7 @@ impl Case {
             situation: &self.situation,
             provider: Some("openai".into()),
             health: self.health.clone(),
+            unknown_overridable: None,
             kind: TokenKind {
                 single_use: self.single_use.then_some(
                     "such a token serves one session: the first reader of the Secret uses it up. Mint one for each \

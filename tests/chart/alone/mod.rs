@@ -9,6 +9,7 @@ mod locked_down;
 mod namespaced;
 mod people;
 mod releases;
+mod requests;
 mod rights;
 mod setup;
 mod team;

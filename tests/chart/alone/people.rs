@@ -1,7 +1,7 @@
 //! The roles view, edit and admin with what the chart adds to them: people ask, and the API server answers.
 
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::api::rbac::v1::{ClusterRole, Role};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use realtime_token_operator::api::{ClusterRealtimeProvider, RealtimeToken};
@@ -53,6 +53,12 @@ pub async fn who_may_do_what(setup: &Setup) {
         setup.may("adminer", verb, status, false).await;
         setup.may("system:admin-of-the-cluster", verb, providers, true).await;
     }
+    // Tokens on request are for whom they were granted to by name.
+    let requests = "realtimetokens.realtime-token.dev/token";
+    for user in ["viewer", "editer", "adminer", "all", "stranger"] {
+        setup.may(user, "create", requests, false).await;
+    }
+    nobody_grants_what_they_lack(setup).await;
 
     // And so it is with real requests.
     let editor = setup.client_of("editer").await;
@@ -76,6 +82,23 @@ pub async fn who_may_do_what(setup: &Setup) {
     let lent = Api::<ClusterRealtimeProvider>::all(setup.client_of("all").await);
     forbidden(lent.create(&PostParams::default(), &provider).await);
     tokens.delete("voice", &DeleteParams::default()).await.unwrap();
+}
+
+/// The right to ask for tokens doesn't come with the right to write Roles.
+async fn nobody_grants_what_they_lack(setup: &Setup) {
+    let role: Role = serde_json::from_value(json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "request-voice-tokens"},
+        "rules": [{
+            "apiGroups": ["realtime-token.dev"], "resources": ["realtimetokens/token"],
+            "resourceNames": ["voice"], "verbs": ["create"],
+        }],
+    }))
+    .unwrap();
+    let roles = async |user| Api::<Role>::namespaced(setup.client_of(user).await, NAMESPACE);
+    let params = PostParams::default();
+    forbidden(roles("adminer").await.create(&params, &role).await);
+    let allowed = roles("system:admin-of-the-cluster").await.create(&params, &role).await;
+    allowed.unwrap();
 }
 
 impl Setup {

@@ -26,7 +26,7 @@ pub const RELEASE: &str = "realtime-token-operator";
 pub const PLATFORM_KEY: &str = "sk-test-platform-Zq8Lw3Vt6Xn1";
 pub const TEAM_KEY: &str = "sk-test-team-Pm5Rk9Hd2Yb7";
 
-const BINARY: &str = env!("CARGO_BIN_EXE_realtime-token-operator");
+pub const BINARY: &str = env!("CARGO_BIN_EXE_realtime-token-operator");
 
 pub struct Setup {
     pub cluster: Cluster,
@@ -182,7 +182,7 @@ pub async fn put_key(client: &Client, namespace: &str, name: &str, key: &str) {
         .unwrap();
 }
 
-fn run(command: &mut Command) -> String {
+pub fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(
         output.status.success(),

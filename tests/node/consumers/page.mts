@@ -1,4 +1,4 @@
-// The example's page in Chromium, with each event as a line of JSON:   page.mts <url>
+// A page of the example in Chromium, with each event as a line of JSON:   page.mts <url> <user>
 //
 // A second page is the provider's end of the WebRTC connection. Only the request that would leave this machine is
 // answered here. Starts to talk at the first line of its input, and ends with it.
@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline/promises'
 import puppeteer from 'puppeteer-core'
 
 const CALLS = 'https://api.openai.com/v1/realtime/calls'
-const [url = ''] = process.argv.slice(2)
+const [url = '', user = ''] = process.argv.slice(2)
 const say = (event: string, more: object = {}) => console.log(JSON.stringify({ event, ...more }))
 
 const browser = await puppeteer.launch({
@@ -55,9 +55,9 @@ page.on('request', async (request) => {
     const answer = await takeCall((await request.fetchPostData()) ?? '')
     return request.respond({ status: 201, headers: cors, contentType: 'application/sdp', body: answer })
   }
-  if (!request.url().startsWith(url)) return request.abort()
+  if (!request.url().startsWith(new URL(url).origin)) return request.abort()
   // What the example's sign-in proxy adds.
-  return request.continue({ headers: { ...request.headers(), 'x-forwarded-user': 'ada' } })
+  return request.continue({ headers: { ...request.headers(), 'x-forwarded-user': user } })
 })
 page.on('response', async (response) => {
   if (response.url().includes('/_serverFn/')) say('token', { status: response.status(), body: await response.text() })

@@ -12,5 +12,6 @@ mod meddled;
 mod metrics;
 mod outage;
 mod process;
+mod requests;
 mod storm;
 mod unreadable;

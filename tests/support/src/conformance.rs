@@ -23,6 +23,9 @@ pub struct Conformance {
     /// Requests, or signed tokens, that must come out of a spec.
     #[serde(default)]
     pub requests: Vec<Request>,
+    /// Where the subject of a request goes. Left out: the provider has no place for it.
+    #[serde(default)]
+    pub subject: Option<Subject>,
     /// Replies, and what is read of them.
     #[serde(default)]
     pub replies: Vec<Reply>,
@@ -38,6 +41,17 @@ pub struct Conformance {
     /// How the stand-in plays the provider; left out where nothing is sent.
     #[serde(default)]
     pub standin: Option<Play>,
+}
+
+/// The provider's field for the end user.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subject {
+    /// Its places, over all specs of the file: `path`, `query NAME`, `header NAME`, `body POINTER`, `form NAME`, and of a
+    /// token that is signed here `claims POINTER`, `token POINTER` of one that is JSON, `output KEY` and `packed`.
+    pub places: Vec<String>,
+    /// How many characters it takes.
+    pub longest: usize,
 }
 
 /// A request as recorded.

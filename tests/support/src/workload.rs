@@ -77,10 +77,11 @@ impl Workload {
             "{args:?} don't have the operator listen on {}",
             self.port()?
         );
-        // The node's network isn't the pod's: here every operator listens on a port of its own.
+        // The node's network isn't the pod's: here every operator listens on ports of its own. Where it should answer
+        // requests, the test says.
         let args = args
             .into_iter()
-            .filter(|arg| !arg.starts_with("--listen"))
+            .filter(|arg| !arg.starts_with("--listen") && !arg.starts_with("--requests-listen"))
             .map(|arg| self.here(&arg));
         let mut builder = Operator::builder(binary, &self.kubeconfig).container_args(args);
         for variable in self.container.env.iter().flatten() {

@@ -170,6 +170,7 @@ impl World {
                     provider: Some("openai".into()),
                     kind: TokenKind::default(),
                     health: None,
+                    unknown_overridable: None,
                 };
                 self.write_status(status(&findings))?;
             }

@@ -1,10 +1,7 @@
 //! The example application: installed, built and started as its users do it.
 
 use std::{
-    collections::hash_map::DefaultHasher,
     fs,
-    hash::{Hash, Hasher},
-    io,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
@@ -12,9 +9,14 @@ use std::{
 };
 
 use nodetests::debian::program;
-use testkit::{cache, node::Node};
+use testkit::node::Node;
 
-use super::script::Script;
+use super::{
+    package,
+    packages::{copy, link_each, packages, run},
+    script::Script,
+    strict::Pod,
+};
 
 pub const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
 /// The programs that stand in for the browser.
@@ -36,7 +38,10 @@ impl App {
         let _ = fs::remove_dir_all(&folder);
         copy(&source, &folder).unwrap();
         copy(Path::new(CLIENTS), &folder.join("check")).unwrap();
-        symlink(packages(&node, &source), folder.join("node_modules")).unwrap();
+        let installed = folder.join("node_modules");
+        link_each(&packages(&node, &source), &installed).unwrap();
+        // In place of the link that npm makes, what its users would get from the registry.
+        package::install(&node, &folder.join("package"), &installed);
         let beside = packages(&node, Path::new(CLIENTS));
         symlink(beside, folder.join("check/node_modules")).unwrap();
         let app = Self { folder, node };
@@ -49,12 +54,30 @@ impl App {
         run(&mut self.tool("typescript/bin/tsc", &["--noEmit", "--project", project]))
     }
 
-    /// Starts its server on a token's file: the server, and its base URL.
-    pub async fn start(&self, token: &Path) -> (Script, String) {
+    /// Starts its server on the folder of a mounted Secret: the server, and its base URL.
+    pub async fn start(&self, mounted: &Path) -> (Script, String) {
+        let set = |command: &mut Command| {
+            command.env("REALTIME_TOKEN_DIRECTORY", mounted);
+        };
+        self.serve(set).await
+    }
+
+    /// The same in a pod that asks for tokens.
+    pub async fn start_in(&self, pod: &Pod) -> (Script, String) {
+        let set = |command: &mut Command| {
+            command
+                .env("REALTIME_TOKEN_DIRECTORY", &pod.directory)
+                .env("REALTIME_TOKEN_CALLER_TOKEN_FILE", &pod.token_file)
+                .env("SUBJECT_SALT", "a salt of the tests");
+        };
+        self.serve(set).await
+    }
+
+    async fn serve(&self, set: impl FnOnce(&mut Command)) -> (Script, String) {
         let args = ["--prod", "--static", "../client", "--entry", "dist/server/server.js"];
         let mut command = self.tool("srvx/bin/srvx.mjs", &args);
         command.args(["--host", "127.0.0.1", "--port", "0"]);
-        command.env("REALTIME_TOKEN_FILE", token);
+        set(&mut command);
         let mut server = Script::start(command);
         loop {
             let line = server.line(START_WITHIN).await;
@@ -72,20 +95,20 @@ impl App {
         Script::start(command)
     }
 
-    /// Its page in Chromium: see `consumers/page.mts`.
-    pub fn page(&self, url: &str) -> Script {
+    /// One of its pages in Chromium, for a user: see `consumers/page.mts`.
+    pub fn page(&self, url: &str, user: &str) -> Script {
         let mut command = self.node.node().unwrap();
-        command.args(["check/page.mts", url]);
+        command.args(["check/page.mts", url, user]);
         command.env("CHROMIUM", program("chromium").unwrap());
         command.current_dir(&self.folder);
         Script::start(command)
     }
 
-    /// The name under which the browser calls the server function: the only hash in what it loads.
-    pub fn function_id(&self) -> String {
-        let bundle = self.browser_bundle();
+    /// The name under which the kiosk's page calls its server function: the only hash in it.
+    pub fn kiosk_function(&self) -> String {
+        let page = self.assets().find(|(name, _)| name.starts_with("kiosk-")).unwrap().1;
         let hex = |text: &&str| text.len() == 64 && text.bytes().all(|it| it.is_ascii_hexdigit());
-        let mut ids: Vec<_> = bundle.split(['`', '"', '\'']).filter(hex).collect();
+        let mut ids: Vec<_> = page.split(['`', '"', '\'']).filter(hex).collect();
         ids.dedup();
         assert_eq!(ids.len(), 1, "the page calls one server function: {ids:?}");
         ids[0].to_owned()
@@ -93,10 +116,17 @@ impl App {
 
     /// All that the browser loads.
     pub fn browser_bundle(&self) -> String {
+        self.assets().map(|(_, text)| text).collect()
+    }
+
+    /// Name and text of each script for the browser.
+    fn assets(&self) -> impl Iterator<Item = (String, String)> {
         let assets = fs::read_dir(self.folder.join("dist/client/assets")).unwrap();
-        assets
-            .map(|file| fs::read_to_string(file.unwrap().path()).unwrap())
-            .collect()
+        assets.map(|file| {
+            let file = file.unwrap();
+            let name = file.file_name().into_string().unwrap();
+            (name, fs::read_to_string(file.path()).unwrap())
+        })
     }
 
     fn tool(&self, script: &str, args: &[&str]) -> Command {
@@ -107,53 +137,4 @@ impl App {
             .current_dir(&self.folder);
         command
     }
-}
-
-/// The `node_modules` of a lock file, installed once per machine.
-fn packages(node: &Node, project: &Path) -> PathBuf {
-    let files = ["package.json", "package-lock.json"];
-    let mut hash = DefaultHasher::new();
-    for file in files {
-        fs::read(project.join(file)).unwrap().hash(&mut hash);
-    }
-    let name = format!("npm-{:016x}", hash.finish());
-    let what = format!("the packages of {}", project.display());
-    let entry = cache::entry(&name, &what, |folder| {
-        cache::say(&format!("installing {what} from npm"));
-        for file in files {
-            fs::copy(project.join(file), folder.join(file))?;
-        }
-        let mut npm = node.npm()?;
-        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
-        run(npm.current_dir(folder)).map_err(|said| anyhow::anyhow!("npm ci failed: {said}"))
-    });
-    entry.unwrap().join("node_modules")
-}
-
-/// Runs a command to its end; if that is not a good one, what it said.
-fn run(command: &mut Command) -> Result<(), String> {
-    let output = command.output().unwrap();
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = [output.stdout, output.stderr].concat();
-    Err(String::from_utf8_lossy(&said).into_owned())
-}
-
-/// Copies what is committed of a folder.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if ["node_modules", "dist", ".tanstack"].iter().any(|it| name == *it) {
-            continue;
-        }
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &to.join(name))?;
-        } else {
-            fs::copy(entry.path(), to.join(name))?;
-        }
-    }
-    Ok(())
 }

@@ -3,8 +3,13 @@
 //! says so without the tokens.
 
 mod app;
+mod documented;
 mod edge;
+mod package;
+mod packages;
+mod requests;
 mod script;
+mod strict;
 mod volume;
 mod world;
 
@@ -36,11 +41,11 @@ async fn tanstacks_client_gets_each_token_once_from_the_server_function() {
     let folder = tempfile::tempdir().unwrap();
     let volume = team.mount("voice", folder.path().join("token"));
     let app = App::build("start-rotates");
-    let (_server, url) = app.start(&volume.file("token.json")).await;
+    let (_server, url) = app.start(volume.folder()).await;
     team.openai("voice", 85).await;
     mounted(&team, &volume, "voice", 1).await;
 
-    let mut client = app.client(&["start", &url, &app.function_id()]);
+    let mut client = app.client(&["start", &url, &app.kiosk_function()]);
     let mut tokens: Vec<String> = Vec::new();
     let mut opened = Vec::new();
     while tokens.len() < 5 {
@@ -73,7 +78,7 @@ async fn tanstacks_client_gets_each_token_once_from_the_server_function() {
     let rest = client.finish().await;
     assert!(!rest.iter().any(|it| it.contains("error")), "an error at the end");
 
-    let mut stranger = app.client(&["stranger", &url, &app.function_id()]);
+    let mut stranger = app.client(&["stranger", &url, &app.kiosk_function()]);
     let refused = event_named(&mut stranger, "error").await;
     assert_eq!(refused["message"], "sign in first");
 }
@@ -86,8 +91,8 @@ async fn the_page_talks_in_a_browser_and_refreshes_its_token() {
     let folder = tempfile::tempdir().unwrap();
     let volume = team.mount("page", folder.path().join("token"));
     let app = App::build("start-page");
-    let (_server, url) = app.start(&volume.file("token.json")).await;
-    let mut page = app.page(&url);
+    let (_server, url) = app.start(volume.folder()).await;
+    let mut page = app.page(&format!("{url}/kiosk"), "ada");
     event_named(&mut page, "ready").await;
     team.openai("page", 85).await;
     let first = mounted(&team, &volume, "page", 1).await;
@@ -132,8 +137,8 @@ async fn below_a_minute_tanstacks_client_asks_without_pause_and_the_server_funct
     let took = started.elapsed();
     assert!(took < Duration::from_secs(10), "50 calls in {took:?} are no tight loop");
 
-    let (_server, url) = app.start(&file).await;
-    let mut client = app.client(&["start", &url, &app.function_id()]);
+    let (_server, url) = app.start(volume.folder()).await;
+    let mut client = app.client(&["start", &url, &app.kiosk_function()]);
     let refused = event_named(&mut client, "error").await;
     let message = "no realtime token at the moment, try again in a minute";
     assert_eq!(refused["message"], message);
@@ -172,7 +177,14 @@ async fn token_json_is_tanstacks_type_and_the_example_is_what_is_committed() {
     let committed = std::fs::read_to_string(Path::new(EXAMPLES).join("tanstack-start").join(routes));
     let built = std::fs::read_to_string(app.folder.join(routes));
     assert_eq!(built.unwrap(), committed.unwrap(), "commit the new {routes}");
-    for server_only in ["token.json", "x-forwarded-user", "node:fs"] {
+    for server_only in [
+        "token.json",
+        "x-forwarded-user",
+        "node:fs",
+        "node:crypto",
+        "SUBJECT_SALT",
+        "request-url",
+    ] {
         assert!(
             !app.browser_bundle().contains(server_only),
             "the browser gets {server_only}"

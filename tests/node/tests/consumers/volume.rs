@@ -41,6 +41,10 @@ impl Volume {
         Self { folder, follower }
     }
 
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The path of one key.
     pub fn file(&self, key: &str) -> PathBuf {
         self.folder.join(key)

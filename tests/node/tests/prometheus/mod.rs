@@ -95,7 +95,7 @@ async fn every_query_has_data(prometheus: &Prometheus) -> Result<()> {
 
 /// What the panels show is what is there.
 async fn the_panels_are_right(prometheus: &Prometheus, team: &str) -> Result<()> {
-    for (panel, expected) in [("RealtimeTokens", 6.0), ("Leaders", 1.0)] {
+    for (panel, expected) in [("RealtimeTokens", 7.0), ("Leaders", 1.0)] {
         let queries = dashboard::queries(prometheus).await?;
         let query = queries.into_iter().find(|query| query.panel == panel);
         let series = prometheus.query(&query.unwrap().expression).await?;

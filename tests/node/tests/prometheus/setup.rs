@@ -1,9 +1,13 @@
-//! Two replicas of the operator, and RealtimeTokens to each of which something else happens.
+//! Two replicas of the operator, and RealtimeTokens to each of which something else happens. One of them is asked for
+//! tokens all the time.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::Result;
-use k8s_openapi::api::core::v1::Secret;
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::{
     Api,
     api::{ApiResource, DynamicObject, GroupVersionKind, PostParams},
@@ -11,8 +15,10 @@ use kube::{
 use nodetests::built;
 use serde_json::{Value, json};
 use testkit::{
+    caller::Caller,
     cluster::{Cluster, Namespace, Options},
     operator::Operator,
+    ports,
     standin::{self, Fault, Provider, Scope, StandIn},
     wait,
 };
@@ -44,10 +50,12 @@ impl Setup {
         standin.accept_keys(Provider::ElevenLabs, [ELEVENLABS]);
         standin.fail_always_for(Scope::Key(REFUSED.into()), Fault::status(401));
         standin.fail_always_for(Scope::Key(LIMITED.into()), Fault::throttled(5));
-        let replica = async |pod: &str| {
+        let requests = ports::free()?;
+        let replica = async |pod: &str, requests: SocketAddr| {
             let mut operator = Operator::builder(built::operator()?, cluster.kubeconfig())
                 .namespace("default")
                 .arg("--leader-elect")
+                .arg(format!("--requests-listen={requests}"))
                 .arg("--allow-endpoint")
                 .arg(standin.url())
                 .env("POD_NAME", pod)
@@ -56,8 +64,8 @@ impl Setup {
             operator.wait_ready().await?;
             anyhow::Ok(operator)
         };
-        let leader = replica("a").await?;
-        let standby = replica("b").await?;
+        let leader = replica("a", requests).await?;
+        let standby = replica("b", ports::free()?).await?;
         let team = cluster.namespace("shop").await?;
         let setup = Self {
             leader,
@@ -67,6 +75,7 @@ impl Setup {
             _cluster: cluster,
         };
         setup.tokens().await?;
+        setup.ask(requests).await?;
         Ok(setup)
     }
 
@@ -102,6 +111,60 @@ impl Setup {
             .fail_always_for(Scope::Key(BROKEN.into()), Fault::status(500));
         self.create("refused", short(REFUSED)).await?;
         self.create("limited", short(LIMITED)).await
+    }
+
+    /// From now on an application asks, in turn for a token that is minted for it and for one that is ready.
+    async fn ask(&self, replica: SocketAddr) -> Result<()> {
+        let spec = json!({
+            "openai": {"model": "gpt-realtime-2.1", "endpoint": self.standin.url()},
+            "credentials": {"secretRef": {"name": GOOD}},
+            "requests": {"subject": "Optional", "ready": 5},
+            "target": {"content": "Connection"},
+        });
+        self.create("asked", spec).await?;
+        let secrets: Api<Secret> = self.team.api();
+        let ca = |secret: &Secret| secret.data.as_ref()?.get("request-ca.crt").cloned();
+        let secret = wait::object_when(&secrets, "asked", Duration::from_secs(60), |it| ca(it).is_some()).await?;
+        let ca = String::from_utf8(ca(&secret).context("no CA")?.0)?;
+        let caller = Caller::new(replica, &ca, self.team.name(), "asked", self.application().await?)?;
+        let answer = caller.ask("").await?;
+        ensure!(answer.status == 201, "{}", answer.body);
+        // It ends with the test's runtime.
+        tokio::spawn(async move {
+            loop {
+                let _ = caller.ask(r#"{"subject": "ada"}"#).await;
+                let _ = caller.ask("").await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        Ok(())
+    }
+
+    /// The token of a ServiceAccount that may ask.
+    async fn application(&self) -> Result<String> {
+        let params = PostParams::default();
+        let accounts: Api<ServiceAccount> = self.team.api();
+        let account = serde_json::from_value(json!({"metadata": {"name": "app"}}))?;
+        accounts.create(&params, &account).await?;
+        let role = json!({
+            "metadata": {"name": "app"},
+            "rules": [{
+                "apiGroups": ["realtime-token.dev"], "resources": ["realtimetokens/token"],
+                "resourceNames": ["asked"], "verbs": ["create"],
+            }],
+        });
+        let roles: Api<Role> = self.team.api();
+        roles.create(&params, &serde_json::from_value(role)?).await?;
+        let binding = json!({
+            "metadata": {"name": "app"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "app"},
+            "subjects": [{"kind": "ServiceAccount", "name": "app", "namespace": self.team.name()}],
+        });
+        let bindings: Api<RoleBinding> = self.team.api();
+        bindings.create(&params, &serde_json::from_value(binding)?).await?;
+        let request: TokenRequest = serde_json::from_value(json!({"spec": {"audiences": ["realtime-token.dev"]}}))?;
+        let issued = accounts.create_token_request("app", &params, &request).await?;
+        Ok(issued.status.context("no token for the ServiceAccount")?.token)
     }
 
     async fn create(&self, name: &str, spec: Value) -> Result<()> {

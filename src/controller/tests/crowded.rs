@@ -1,0 +1,116 @@
+//! Requests beside the Secrets of the same credential: no Secret is late for them.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::cluster::Name;
+use crate::issuer::{Claim, NotIssued};
+use crate::resolve::{ResolveContext, Resolved, resolve};
+use crate::testing::MintFault;
+use crate::token::MintError;
+
+/// What requests of a RealtimeToken ask for, with the key Secret shop/openai.
+fn resolved(name: &str) -> Resolved {
+    let token = json!({
+        "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"openai": {"model": name}, "credentials": {"secretRef": {"name": "openai", "key": "api-key"}}},
+    });
+    let context = ResolveContext {
+        provider: None,
+        namespace_labels: &std::collections::BTreeMap::new(),
+        operator_namespace: OPERATOR,
+        endpoints: &EndpointPolicy::default(),
+    };
+    resolve(&serde_json::from_value(token).unwrap(), &context).unwrap()
+}
+
+/// So many callers that ask again as soon as they have an answer, until this is dropped. Counts the tokens.
+fn flood(fleet: &Fleet, callers: usize, claim: Claim, tokens: &Arc<AtomicUsize>) -> JoinSet<()> {
+    let mut all = JoinSet::new();
+    for _ in 0..callers {
+        let (issuer, tokens) = (Arc::clone(&fleet.issuer), Arc::clone(tokens));
+        all.spawn(async move {
+            let (name, resolved) = (Name::new(NAMESPACE, "requested"), resolved("requested"));
+            loop {
+                let deadline = Instant::now() + Duration::from_secs(20);
+                match issuer.issue(&name, &resolved, claim, deadline).await {
+                    Ok(_) => tokens.fetch_add(1, Ordering::Relaxed),
+                    Err(NotIssued::Busy | NotIssued::Limited { .. }) => {
+                        tokio::time::sleep(Duration::from_millis(200)).await;
+                        0
+                    }
+                    Err(NotIssued::Failed(MintError::Throttled { .. } | MintError::Unavailable { .. })) => 0,
+                    Err(other) => panic!("{other:?}"),
+                };
+            }
+        });
+    }
+    all
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_secret_is_late_while_requests_take_all_that_they_may() {
+    let fleet = Fleet::new(600);
+    let tokens = Arc::new(AtomicUsize::new(0));
+    let flood_of_callers = flood(&fleet, 40, Claim::Caller, &tokens);
+    let flood_of_refills = flood(&fleet, 10, Claim::Refill, &tokens);
+    let names: Vec<_> = (0..40).map(|n| format!("voice-{n}")).collect();
+    names.iter().for_each(|name| fleet.create(name));
+    fleet.pass(5).await;
+    let began = now();
+    for minute in 0..11 {
+        for name in &names {
+            let left = usable_until(&fleet.secret(name).unwrap())
+                .unwrap()
+                .duration_since(now());
+            assert!(left.as_secs() > 250, "{name} has {left} left in minute {minute}");
+        }
+        fleet.pass(50).await;
+        // As they are to be renewed, after half of their life: a limit of the provider, and later an outage.
+        match minute {
+            4 => fleet
+                .provider
+                .fail_nth(3, MintFault::Throttled(Some(SignedDuration::from_secs(20)))),
+            9 => fleet.provider.fail(MintFault::Unavailable),
+            _ => {}
+        }
+        fleet.pass(10).await;
+        fleet.provider.recover();
+    }
+    fleet.pass(30).await;
+    for name in &names {
+        fleet.assert_settled(name, "in the end");
+    }
+    let passed = now().duration_since(began).as_secs();
+    let had = tokens.load(Ordering::Relaxed);
+    assert!(
+        had > 100 * usize::try_from(passed).unwrap(),
+        "requests had {had} tokens in {passed} s"
+    );
+    drop((flood_of_callers, flood_of_refills));
+    assert_eq!(fleet.status("voice-0").failed_mint_attempts, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_served_before_the_controller_runs_and_after() {
+    let mut fleet = Fleet::new(600);
+    fleet.kill();
+    let (name, resolved) = (Name::new(NAMESPACE, "requested"), resolved("requested"));
+    let issue = async |fleet: &Fleet| {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        fleet.issuer.issue(&name, &resolved, Claim::Caller, deadline).await
+    };
+    issue(&fleet).await.unwrap();
+    fleet.start();
+    fleet.create("voice");
+    fleet.pass(5).await;
+    fleet.assert_settled("voice", "with the controller");
+    issue(&fleet).await.unwrap();
+    let issuer = Arc::clone(&fleet.issuer);
+    fleet.stop().await;
+    assert!(Arc::ptr_eq(&issuer, &fleet.issuer));
+    issue(&fleet).await.unwrap();
+}
