@@ -130,12 +130,9 @@ fn authority() -> Result<Value> {
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     let from = Timestamp::now() - CA_AGE;
-    let time = |at: Timestamp| -> Result<_> {
-        let unix = i64::try_from(at.as_second())?;
-        Ok(rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(unix.unsigned_abs()))
-    };
-    params.not_before = time(from)?;
-    params.not_after = time(from + CA_LIFE)?;
+    let time = |at: Timestamp| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(at.as_second().unsigned_abs());
+    params.not_before = time(from);
+    params.not_after = time(from + CA_LIFE);
     let certificate = params.self_signed(&key)?;
     Ok(json!({
         "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
