@@ -160,7 +160,7 @@ fn by_block(blocks: &[BlockRules]) -> ValidationRule {
 /// The rules about tokens on request, in one rule that a spec without them leaves after a look at two of its fields.
 fn requests() -> ValidationRule {
     let blocks = by_block(&request_rules());
-    let mints = "!has(self.target) || self.target.content != 'Connection'";
+    let mints = "self.target.content != 'Connection'"; // both have defaults
     let message = "target.content: with Connection tokens are handed out on request only; set spec.requests, or content \
                    to Token";
     let messages = blocks.message_expression.unwrap_or_default();

@@ -262,6 +262,18 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_that_only_says_where_to_ask_does_not_run_out() {
+        let fine = json!([
+            condition("Ready", "True", "OnRequestOnly"),
+            condition("Renewing", "False", "OnRequestOnly")
+        ]);
+        let mut token = token(json!({"requests": {}, "target": {"content": "Connection"}}), fine, 0);
+        let status = token.status.as_mut().unwrap();
+        (status.usable_until, status.renewal_time) = (None, None);
+        assert_eq!(sample(&token), (true, "OnRequestOnly", None));
+    }
+
+    #[test]
     fn reasons_that_are_not_ours_make_no_series() {
         let odd = json!([condition("Ready", "False", "Odd-4711")]);
         assert_eq!(sample(&token(json!({}), odd, 700)).1, "Pending");

@@ -131,12 +131,17 @@ impl Handler {
         known: &mut Known,
     ) -> Result<HandedOutToken, Problem> {
         let (parts, body) = request.into_parts();
-        let _counted = self.in_flight.begin()?;
         let target = Target::parse(&parts.method, parts.uri.path())?;
         let bearer = bearer_token(&parts.headers).ok_or_else(Problem::no_bearer_token)?;
-        let caller = self.reviews.authenticate(&bearer, peer).await?;
+        let caller = match self.reviews.known(&bearer) {
+            Some(caller) => caller,
+            None => {
+                let _counted = self.in_flight.begin_unknown(peer)?;
+                self.reviews.authenticate(&bearer, peer).await?
+            }
+        };
         let caller = known.caller.insert(caller.ok_or_else(Problem::invalid_bearer_token)?);
-        let _counted_of_caller = self.in_flight.begin_of(&caller.username)?;
+        let _counted = self.in_flight.begin(&caller.username)?;
         let name = target.to_name();
         let found = self.world.find(&name);
         known.token = found.is_some().then(|| name.clone());

@@ -245,6 +245,15 @@ impl Problem {
         .retry_after(1)
     }
 
+    pub(super) fn too_many_unknown() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "TooManyRequests",
+            "too many bearer tokens from this address are being reviewed",
+        )
+        .retry_after(1)
+    }
+
     pub(super) fn too_many_rejected(seconds: u64) -> Self {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,

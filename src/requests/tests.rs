@@ -5,6 +5,7 @@ mod pools;
 mod reviews;
 mod secrecy;
 mod server;
+mod storm;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

@@ -150,7 +150,9 @@ pub(crate) fn new_failure<'a>(prior: &RealtimeTokenStatus, current: &'a Realtime
         find(&current.conditions, ConditionType::Ready).filter(|c| c.reason == Reason::Expired.as_str() && is_new(c));
     let stale =
         find(&current.conditions, ConditionType::FreshnessGuaranteed).filter(|c| c.status == "False" && is_new(c));
-    renewing.or(expired).or(stale)
+    let refusing = find(&current.conditions, ConditionType::Serving)
+        .filter(|c| c.status == "False" && !quiet.contains(&c.reason.as_str()) && is_new(c));
+    renewing.or(expired).or(stale).or(refusing)
 }
 
 /// Status, reason and message of a condition.

@@ -171,7 +171,7 @@ fn requests_take_reviews_and_one_secret() {
     assert_eq!(
         cert_manager,
         expected(&[&reviews[..], &read].concat()),
-        "it is somebody else's"
+        "others keep it"
     );
 }
 
@@ -186,7 +186,7 @@ fn the_operator_may_ask_for_a_token_only_where_helms_test_does() {
     assert_eq!(more, ["shop realtime-token.dev/realtimetokens/token[voice] create"]);
 }
 
-/// Asking for tokens is granted by name, by whoever owns the RealtimeToken; nobody has that right by being an editor.
+/// Asking for tokens is granted by name. Being an editor or administrator of a namespace does not include it.
 #[test]
 fn no_role_for_people_asks_for_tokens() {
     for (case, values) in crate::valid::combinations() {

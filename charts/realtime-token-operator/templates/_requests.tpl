@@ -8,7 +8,7 @@
 {{- fail (printf "requests.port and containerPort are both %d: probes and metrics are plain HTTP, requests are HTTPS, so they need a port each" (int .Values.containerPort)) }}
 {{- end }}
 {{- if and .Values.requests.tls.secretName .Values.requests.tls.ownSecretName }}
-{{- fail "requests.tls.secretName names a certificate that somebody else keeps, requests.tls.ownSecretName one that the operator keeps: set one of them" }}
+{{- fail "requests.tls.secretName names a certificate that others keep, requests.tls.ownSecretName one that the operator keeps: set one of them" }}
 {{- end }}
 {{- else }}
 {{- if .Values.autoscaling.enabled }}

@@ -15,7 +15,7 @@ use crate::mint::innermost;
 
 /// The operator gives a provider 25 s to answer.
 const MINT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
-/// No RealtimeToken of this name is expected, and nobody has the right to ask it.
+/// No RealtimeToken of this name is expected, nor a right to ask it.
 const NONE: &str = "none-of-this-name";
 /// The characters of a problem's detail that are repeated. Of an answer that isn't the operator's nothing is.
 const MOST_DETAIL: usize = 300;
@@ -75,9 +75,7 @@ pub enum RequestsError {
     Foreign { url: String, status: u16 },
     #[error("{url} answered 201 without provider, token and expiresAt")]
     NoToken { url: String },
-    #[error(
-        "{url} answered 201: whoever runs this check may ask any RealtimeToken, and one that doesn't exist answers"
-    )]
+    #[error("{url} answered 201: this check asked for a RealtimeToken that should not exist, and got a token")]
     Open { url: String },
 }
 

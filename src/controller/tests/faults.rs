@@ -8,7 +8,7 @@ const REQUESTS: usize = 14;
 /// The longest that a fault may delay: one answer that never comes, and the backoff after it.
 const GRACE: u64 = 60;
 
-const FAULTS: [Fault; 7] = [
+pub(super) const FAULTS: [Fault; 7] = [
     Fault::Status(500),
     Fault::Status(409),
     Fault::Status(429),

@@ -39,7 +39,9 @@ impl Follower {
     /// Never ends.
     pub(super) async fn run(self) {
         let mut events = pin!(self.secret.watch());
+        let mut fails = false;
         while let Some(event) = events.next().await {
+            let failed_before = std::mem::replace(&mut fails, event.is_err());
             match event {
                 Ok(Some(secret)) => {
                     self.load(&secret);
@@ -51,7 +53,9 @@ impl Follower {
                 }
                 // What was loaded is served further.
                 Err(problem) => {
-                    tracing::warn!(secret = %self.secret.name(), problem, "the Secret with the serving certificate can't be watched");
+                    if !failed_before {
+                        tracing::warn!(secret = %self.secret.name(), problem, "the serving certificate can't be watched");
+                    }
                     self.wait(&format!("can't be watched: {problem}"));
                 }
             }
@@ -59,10 +63,17 @@ impl Follower {
     }
 
     fn load(&self, secret: &SeenSecret) {
+        if self.own && !secret.is_own() {
+            self.wait("is not the operator's: delete it, or name another with --requests-ca-secret");
+            return;
+        }
         match Loaded::read(&secret.data, now()) {
             Ok(loaded) => self.serve(loaded),
             Err(problem) => {
-                tracing::warn!(secret = %self.secret.name(), %problem, "the serving certificate in the Secret can't be used; what was served before is served further");
+                tracing::warn!(
+                    secret = %self.secret.name(), %problem,
+                    "the serving certificate can't be used; what was served before is served further"
+                );
                 self.wait(&format!("can't be used: {problem}"));
             }
         }
@@ -76,8 +87,9 @@ impl Follower {
                 "the serving certificate has no name for the host that pods connect to; they will refuse it"
             );
         }
-        tracing::info!(secret = %self.secret.name(), %until, "serving certificate loaded");
-        self.served.replace(loaded.key);
+        if self.served.replace(loaded.key) {
+            tracing::info!(secret = %self.secret.name(), %until, "serving certificate loaded");
+        }
         self.metrics.serving_certificate_ends(until);
         self.health.certificate_waits_for(None);
         let connection = Some(Connection {

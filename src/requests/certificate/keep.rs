@@ -56,7 +56,7 @@ impl Keeper {
         }
     }
 
-    /// Never ends.
+    /// Ends only if the Secret is no longer followed.
     pub(super) async fn run(mut self) {
         let mut logged = None;
         loop {
@@ -73,9 +73,9 @@ impl Keeper {
                 tracing::error!("the serving certificate is not kept: {problem}");
             }
             logged = problem;
-            // Ends only with the sender, which lives as long as the server.
             let changed = tokio::time::timeout(LOOK_EVERY, self.observed.changed()).await;
             if let Ok(Err(_)) = changed {
+                tracing::error!("the Secret with the serving certificate is no longer followed");
                 return;
             }
         }

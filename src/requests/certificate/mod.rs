@@ -125,7 +125,8 @@ impl Certificate {
         })
     }
 
-    /// Makes and renews the operator's own CA and certificate. For the leader; never ends.
+    /// Makes and renews the operator's own CA and certificate. For the leader. Ends only if the Secret is no longer
+    /// followed, and the process should end then.
     pub fn keep(&self) -> impl Future<Output = ()> + Send + 'static {
         let keeper = match &self.source {
             Source::Given { .. } => None,
@@ -137,10 +138,10 @@ impl Certificate {
             )),
         };
         async move {
-            if let Some(keeper) = keeper {
-                keeper.run().await;
+            match keeper {
+                Some(keeper) => keeper.run().await,
+                None => std::future::pending().await,
             }
-            std::future::pending().await
         }
     }
 }

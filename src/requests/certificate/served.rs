@@ -11,8 +11,12 @@ use rustls::sign::CertifiedKey;
 pub(super) struct Served(RwLock<Option<Arc<CertifiedKey>>>);
 
 impl Served {
-    pub(super) fn replace(&self, key: Arc<CertifiedKey>) {
-        *self.0.write() = Some(key);
+    /// Whether this is another certificate than before.
+    pub(super) fn replace(&self, key: Arc<CertifiedKey>) -> bool {
+        let mut served = self.0.write();
+        let differs = served.as_ref().is_none_or(|before| before.cert != key.cert);
+        *served = Some(key);
+        differs
     }
 
     #[cfg(test)]

@@ -274,12 +274,16 @@ async fn a_secret_of_others_is_not_touched() {
     let api = FakeApi::new();
     let mut foreign = object(&made(SignedDuration::ZERO).data());
     foreign["metadata"]["labels"] = json!({"app": "theirs"});
-    foreign["data"]["tls.crt"] = json!(STANDARD.encode("theirs"));
     let before = api.create(foreign);
     let leader = leader(&api);
     tokio::time::sleep(HOUR).await;
     assert_eq!(stored(&api), Some(before));
-    assert!(leader.health.unready().is_some());
+    let waiting = leader.health.unready().unwrap();
+    assert!(
+        waiting.contains("not the operator's") && waiting.contains("--requests-ca-secret"),
+        "{waiting}"
+    );
+    assert_eq!(leader.served(), None, "nor served");
     api.delete("secrets", NAMESPACE, SECRET);
     leader.bundle(|_| true).await;
     assert_eq!(leader.health.unready(), None);

@@ -116,7 +116,7 @@ async fn it_says_what_is_wrong() {
     assert!(foreign.contains("something else is listening there"), "{foreign}");
     assert!(!foreign.contains("internal"), "{foreign}");
     let open = said(201, r#"{"provider":"x","token":"y","expiresAt":1}"#).await;
-    assert!(open.contains("one that doesn't exist answers"), "{open}");
+    assert!(open.contains("should not exist, and got a token"), "{open}");
     for message in [unknown, away, foreign, open] {
         assert!(!message.contains(BEARER), "{message}");
     }

@@ -246,6 +246,11 @@ fn hostile_blocks_are_refused_with_place_and_reason() {
             "the operator's own",
         ),
         (
+            json!({"response": {"outputs": {"request-url": "/x"}}}),
+            "http.response.outputs.request-url",
+            "the operator's own",
+        ),
+        (
             json!({"response": {"outputs": {"a/b": "/x"}}}),
             "http.response.outputs",
             "a key of a Secret",

@@ -184,6 +184,21 @@ fn a_secret_that_only_says_where_to_ask() {
 }
 
 #[test]
+fn that_no_token_is_handed_out_is_a_warning_once() {
+    let mut case = served();
+    case.endpoint = RequestsEndpoint::NotEnabled;
+    let (before, now) = (fresh().status(), case.status());
+    let failure = new_failure(&before, &now).unwrap();
+    assert_eq!(
+        (failure.type_.as_str(), failure.reason.as_str()),
+        ("Serving", "RequestsNotEnabled")
+    );
+    assert_eq!(new_failure(&now, &case.status()), None);
+    case.endpoint = RequestsEndpoint::Unknown;
+    assert_eq!(new_failure(&before, &case.status()), None, "a matter of moments");
+}
+
+#[test]
 fn a_token_for_one_session_is_better_requested() {
     let shared_badly = |mut case: Case| {
         case.single_use = true;

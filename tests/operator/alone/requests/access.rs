@@ -1,10 +1,15 @@
 //! Who gets a token: what the API server says of the caller, and nobody without its answer.
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
-use serde_json::json;
+use rcgen::KeyPair;
+use serde_json::{Value, json};
 use testkit::wait;
 
 use super::{AUDIENCE, REVIEWS_ARE_KEPT, Site, said, token_of, until_status};
@@ -86,6 +91,8 @@ async fn a_token_for_others_or_none_at_all_is_refused() {
         let bearer = site.cluster.token_of(site.apps.name(), "app", audiences).await;
         bearers.push(bearer.unwrap());
     }
+    let bearer = site.bearer("app").await;
+    bearers.push(signed_earlier(&site, &bearer, 7200));
     // With a changed signature.
     let mut forged = site.bearer("app").await;
     let last = forged.len() - 10;
@@ -97,6 +104,25 @@ async fn a_token_for_others_or_none_at_all_is_refused() {
         assert_eq!(said(&answer), (401, "Unauthenticated"), "{shown}: {}", answer.body);
     }
     assert_eq!(site.standin.count(), 0);
+    // It was the time that was wrong, not the signature.
+    let signed = signed_earlier(&site, &bearer, 60);
+    token_of(&site.caller_with(&replica, "voice", signed).await.ask("").await.unwrap());
+}
+
+/// The same token as the API server would have signed it so many seconds ago.
+fn signed_earlier(site: &Site, bearer: &str, seconds: i64) -> String {
+    let (head, rest) = bearer.split_once('.').unwrap();
+    let (claims, _) = rest.split_once('.').unwrap();
+    let mut claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    for claim in ["iat", "nbf", "exp"] {
+        claims[claim] = json!(claims[claim].as_i64().unwrap() - seconds);
+    }
+    let signed = format!("{head}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let key = site.cluster.kubeconfig().with_file_name("service-accounts.key");
+    let key = KeyPair::from_pem(&std::fs::read_to_string(key).unwrap()).unwrap();
+    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.serialized_der()).unwrap();
+    let signature = key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
 #[tokio::test]

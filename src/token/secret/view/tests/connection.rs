@@ -86,6 +86,17 @@ fn one_that_held_the_other_is_not_as_it_should_be() {
     assert_eq!(stored.content, TargetContent::Connection);
 }
 
+/// A token comes back in two writes, and the process may die between them: the token is there.
+#[test]
+fn one_between_two_writes_holds_a_token() {
+    let mut secret = both();
+    secret["annotations"][CONTENT] = json!(CONNECTION);
+    let stored = seen_as(&secret, TargetContent::Token);
+    assert!(stored.intact && stored.issued.is_some());
+    assert_eq!(stored.content, TargetContent::Token);
+    assert_eq!(seen_as(&secret, TargetContent::Connection).metadata_hash, None);
+}
+
 /// Retained, or restored from a backup that has lost the owner and whose label a policy has rewritten.
 #[test]
 fn a_connection_without_owner_is_recognized() {
