@@ -4,6 +4,7 @@
 //! With `CLUSTER` set `make test` leaves them out and says so.
 
 mod check;
+mod connection;
 mod cost;
 mod keyless;
 mod leaders;
