@@ -109,6 +109,7 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
         receiver
     }
 
+    /// Whether the controller runs, which takes in news and the slots of Secrets.
     fn is_followed(&self) -> bool {
         self.news.lock().as_ref().is_some_and(|news| !news.is_closed())
     }

@@ -228,6 +228,13 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
         std::mem::replace(&mut self.reported_out, is_out) != is_out
     }
 
+    /// Nobody takes the slots of Secrets any more: another replica leads.
+    pub(super) fn forget_queue(&mut self) {
+        self.queue.clear();
+        self.queued.clear();
+        self.reserved.clear();
+    }
+
     /// Whether Secrets' RealtimeTokens are to be looked at.
     pub(super) const fn has_recovered(&self) -> bool {
         !self.recovered.is_empty()

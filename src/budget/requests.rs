@@ -102,8 +102,12 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
         deadline: Timestamp,
         now: Timestamp,
     ) -> (Turn, Option<Ticket>) {
+        let controller_runs = self.is_followed();
         let (turn, entered, has_woken) = self.with(wanted.credential, |budget| {
             budget.set_limit(wanted.limit, now);
+            if !controller_runs {
+                budget.forget_queue();
+            }
             let ahead = budget.waiting.ahead(wanted.claim, ticket);
             let turn = budget.turn(wanted.token, wanted.revision, ahead, deadline, now);
             let enters = ticket.is_none() && matches!(turn, Turn::Wait(_)) && deadline > now;

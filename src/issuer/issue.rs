@@ -26,7 +26,7 @@ const FOR_THE_ANSWER: Duration = Duration::from_secs(2);
 pub(crate) enum NotIssued {
     /// The credential is limited for longer than the caller waits.
     Limited { until: Timestamp, reason: Reason },
-    /// Others go first for longer than the caller waits, or the operator is stopping.
+    /// Others go first for longer than the caller waits, or the operator's process ends.
     Busy,
     /// Secret or key are not there.
     CredentialGone(Blocked),
@@ -48,9 +48,6 @@ impl Issuer {
         claim: Claim,
         deadline: Instant,
     ) -> Result<Minted, NotIssued> {
-        if self.requests.is_closed() {
-            return Err(NotIssued::Busy);
-        }
         let credential = &resolved.credential;
         let revision = self.revision_by(token, resolved, deadline).await?;
         let wanted = SlotRequest {
@@ -70,15 +67,9 @@ impl Issuer {
             Ok(Ok(Err(NotMinted::CredentialGone(blocked)))) => Err(NotIssued::CredentialGone(blocked)),
             Ok(Ok(Err(NotMinted::CredentialUnreadable))) => Err(NotIssued::CredentialUnreadable),
             Ok(Ok(Err(NotMinted::Failed(error)))) => Err(NotIssued::Failed(error)),
-            Ok(Err(_)) => Err(NotIssued::Busy), // the operator is stopping
+            Ok(Err(_)) => Err(NotIssued::Busy), // the operator's process ends
             Err(_) => Err(NotIssued::TooSlow),
         }
-    }
-
-    /// Begins no more mints for requests, and waits for those under way to end.
-    pub async fn drain(&self) {
-        self.requests.close();
-        self.requests.wait().await;
     }
 
     /// The key's revision: without a key no slot is taken.
@@ -107,7 +98,7 @@ impl Issuer {
     ) -> oneshot::Receiver<Result<Issued, NotMinted>> {
         let (sender, receiver) = oneshot::channel();
         let issuer = Arc::clone(self);
-        self.requests.spawn(async move {
+        tokio::spawn(async move {
             let result = issuer.mint(&token, &resolved).await;
             issuer.finish(&token, &resolved, slot, &result);
             let _ = sender.send(result); // a token that no one waits for is dropped here

@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::Client;
-use tokio_util::task::TaskTracker;
 
 use self::access_tokens::AccessTokens;
 pub(crate) use self::ask::{Issued, NotMinted, ending};
@@ -34,8 +33,6 @@ pub struct Issuer {
     access_tokens: AccessTokens,
     providers: Arc<dyn Minter>,
     metrics: Arc<Metrics>,
-    /// Mints for requests under way.
-    requests: TaskTracker,
 }
 
 impl Issuer {
@@ -47,7 +44,6 @@ impl Issuer {
             access_tokens: AccessTokens::new(client, Arc::clone(&providers)),
             providers,
             metrics,
-            requests: TaskTracker::new(),
         }
     }
 

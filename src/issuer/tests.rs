@@ -311,21 +311,6 @@ async fn an_identity_that_does_not_exist_is_not_asked_for_by_every_request() {
     assert_eq!(fixture.api.count("create", "serviceaccounts"), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_operator_that_stops_ends_what_it_has_begun_and_begins_nothing() {
-    let fixture = Fixture::new();
-    let voice = spec("voice");
-    let mut issue = Box::pin(fixture.issue(&voice));
-    while fixture.provider.count() == 0 {
-        assert!((&mut issue).now_or_never().is_none());
-        sleep(Duration::from_millis(1)).await;
-    }
-    fixture.issuer.drain().await;
-    assert_eq!(issue.await.unwrap().value.expose_secret(), "token-1");
-    assert_eq!(fixture.issue(&voice).await.unwrap_err(), NotIssued::Busy);
-    assert_eq!(fixture.provider.count(), 1);
-}
-
 #[test]
 fn a_mistake_in_what_callers_may_override_stops_requests_only() {
     let scope = crate::cluster::Scope {

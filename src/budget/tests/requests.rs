@@ -30,15 +30,29 @@ struct World {
     budgets: Tokens,
     start: Instant,
     limit: Option<RateLimit>,
+    /// The controller's, while it runs.
+    news: Arc<Mutex<mpsc::UnboundedReceiver<&'static str>>>,
 }
 
 impl World {
+    /// With a controller that runs.
     fn new(concurrency: usize) -> Self {
+        let budgets = Arc::new(Budgets::new(concurrency));
         Self {
-            budgets: Arc::new(Budgets::new(concurrency)),
+            news: Arc::new(Mutex::new(budgets.subscribe())),
+            budgets,
             start: Instant::now(),
             limit: None,
         }
+    }
+
+    /// The controller ends.
+    fn stand_by(&self) {
+        self.news.lock().close();
+    }
+
+    fn next_news(&self) -> Option<&'static str> {
+        self.news.lock().try_recv().ok()
     }
 
     fn now(&self) -> Timestamp {
@@ -246,11 +260,9 @@ async fn a_limit_of_the_provider_stops_requests_and_secrets_alike() {
     let world = World::new(8);
     let (slot, other) = (world.take(), world.take());
     let until = world.after(30);
-    let mut news = world.budgets.subscribe();
     assert_eq!(slot.release(Ending::Throttled(until), None, world.now()).as_secs(), 30);
     assert_eq!(other.release(Ending::Throttled(until), None, world.now()).as_secs(), 0);
-    assert_eq!(news.try_recv(), Ok(KEY));
-    assert!(news.try_recv().is_err());
+    assert_eq!((world.next_news(), world.next_news()), (Some(KEY), None));
     assert_eq!(world.acquire("secret"), Admission::Limited(until));
     let impatient = world.ask_for(VOICE, Claim::Caller, Duration::from_secs(29)).await;
     let limited = NoSlot::Limited {
@@ -317,4 +329,21 @@ async fn the_configured_rate_leaves_a_part_of_the_burst_to_secrets() {
     let reason = Reason::RateLimited;
     assert_eq!(answer.err(), Some(NoSlot::Limited { until, reason }));
     drop(slots);
+}
+
+/// It no longer leads, and has requests to finish.
+#[tokio::test(start_paused = true)]
+async fn secrets_of_a_controller_that_has_ended_are_not_waited_for() {
+    let world = World::new(1);
+    let slot = world.take();
+    world.acquire("reserved");
+    world.acquire("queued");
+    world.release(slot, Ending::Granted);
+    assert_eq!(world.woken(), ["queued"]);
+    let mut caller = world.ask();
+    assert_waits(&mut caller);
+    world.stand_by();
+    assert!(caller.await.is_ok());
+    assert!(world.now() <= world.after(5), "as soon as a reservation would end");
+    assert!(world.ask().await.is_ok());
 }

@@ -132,6 +132,7 @@ async fn a_rejected_key_is_tried_again_every_half_minute_or_when_it_changes() {
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_does_not_lead_keeps_nothing() {
     let world = World::new(8);
+    world.stand_by();
     unavailable(&world, world.take());
     let verdict = KeyVerdict {
         revision: "1".to_owned(),
