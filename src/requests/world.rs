@@ -136,7 +136,8 @@ impl World {
     ) -> Result<Terms, Option<Blocked>> {
         let fields = resolved.ask.block.provider().secret_fields();
         let revision = self.issuer.revision(&resolved.credential, fields).await;
-        let revision = revision.map_err(|_| None)?.map_err(Some)?;
+        let gone = |blocked| Some(resolved.without_platform_names(blocked));
+        let revision = revision.map_err(|_| None)?.map_err(gone)?;
         let uid = token.metadata.uid.clone().unwrap_or_default();
         let source = format!("{uid}\n{}\n{:?}\n{revision}", resolved.fingerprint, resolved.credential);
         Ok(Terms {

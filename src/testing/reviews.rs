@@ -8,7 +8,8 @@ use super::request::Request;
 
 #[derive(Default)]
 pub(super) struct Reviews {
-    /// User and audiences of each token.
+    /// User and audiences of each token. Without audiences it is of an authenticator that doesn't know them, which states
+    /// none.
     tokens: HashMap<String, (String, Vec<String>)>,
     /// User, namespace and name.
     allowed: HashSet<[String; 3]>,
@@ -47,10 +48,10 @@ impl Reviews {
         let asked = spec["audiences"].as_array().cloned().unwrap_or_default();
         let known = self.tokens.get(token).map(|(username, audiences)| {
             let common: Vec<&String> = audiences.iter().filter(|own| asked.contains(&json!(own))).collect();
-            (username, common)
+            (username, common, audiences.is_empty())
         });
         match known {
-            Some((username, audiences)) if !audiences.is_empty() => json!({
+            Some((username, audiences, knows_none)) if knows_none || !audiences.is_empty() => json!({
                 "authenticated": true, "audiences": audiences,
                 "user": {
                     "username": username, "uid": format!("uid of {username}"), "groups": ["system:authenticated"],

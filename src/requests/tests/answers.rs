@@ -61,7 +61,8 @@ async fn without_a_valid_bearer_token_nothing_is_told() {
         );
     }
     assert_eq!(world.api.count("create", "tokenreviews"), 0, "none of them is a token");
-    for bearer in ["unknown", "of the API server"] {
+    world.api.add_bearer_token("of whatever audience", USER, &[]);
+    for bearer in ["unknown", "of the API server", "of whatever audience"] {
         assert_eq!(
             world.ask_as(bearer).await.problem(),
             (401, "Unauthenticated"),
@@ -76,7 +77,7 @@ async fn without_a_valid_bearer_token_nothing_is_told() {
     assert_eq!(world.provider.count(), 0);
     assert_eq!(
         world.metric("requests_total{namespace=\"\",name=\"\",outcome=\"Unauthenticated\"}"),
-        9.0
+        10.0
     );
 }
 
@@ -265,6 +266,28 @@ async fn a_missing_key_and_a_wrong_spec_are_the_owners() {
     world.edit(json!({"spec": {"credentials": {"secretRef": null, "providerRef": {"name": "none"}}}}));
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(world.ask(Value::Null).await.problem(), (503, "ProviderNotFound"));
+}
+
+/// What the operator's own namespace holds is not the tenant's to see, with a pool and without.
+#[tokio::test(start_paused = true)]
+async fn the_platforms_missing_key_is_not_described_to_callers() {
+    for ready in [0, 3] {
+        let world = World::new(json!({"subject": "Optional", "ready": ready})).await;
+        world.api.create(json!({
+            "apiVersion": "realtime-token.dev/v1alpha1", "kind": "ClusterRealtimeProvider", "metadata": {"name": "lent"},
+            "spec": {"openai": {}, "credentials": {"secretRef": {"name": "canary-secret", "key": "canary-key"}},
+                     "namespaceSelector": {}},
+        }));
+        world.edit(json!({"spec": {"credentials": {"secretRef": null, "providerRef": {"name": "lent"}}}}));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let answer = world.ask(Value::Null).await;
+        assert_eq!(answer.problem(), (503, "CredentialNotFound"));
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(
+            detail.contains("ClusterRealtimeProvider lent") && !detail.contains("canary"),
+            "{detail}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
