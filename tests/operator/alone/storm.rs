@@ -106,6 +106,18 @@ async fn every_token_is_handed_out_once_whatever_happens_to_replicas_and_provide
 
     let addresses = replicas.each_ref().map(|replica| replica.address);
     let caller = |address, name| Caller::new(address, &ca, apps.name(), name, &bearer).unwrap();
+    // That the leader has written both Secrets says nothing of the other replica's watch.
+    for (address, name) in addresses
+        .iter()
+        .flat_map(|address| ["asked", "pooled"].map(|name| (address, name)))
+    {
+        let caller = caller(*address, name);
+        wait::until("a replica that knows the RealtimeToken", DEADLINE, async || {
+            Ok((caller.ask("").await?.status != 404).then_some(()))
+        })
+        .await
+        .unwrap();
+    }
     let done = CancellationToken::new();
     let mut clients = JoinSet::new();
     for nth in 0..CLIENTS {
