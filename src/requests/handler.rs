@@ -143,8 +143,7 @@ impl Handler {
         let caller = known.caller.insert(caller.ok_or_else(Problem::invalid_bearer_token)?);
         let _counted = self.in_flight.begin(&caller.username)?;
         let name = target.to_name();
-        let found = self.world.find(&name);
-        known.token = found.is_some().then(|| name.clone());
+        known.token = self.world.find(&name).map(|_| name.clone());
         if !self.reviews.authorize(caller, &name).await? {
             return Err(Problem::forbidden(&caller.username, &target));
         }
@@ -152,7 +151,8 @@ impl Handler {
             return Err(Problem::not_ready());
         }
         let caller = Arc::clone(caller);
-        let found = found.ok_or_else(|| Problem::no_such_token(&target))?;
+        // Only now: the reviews take a while, in which the watches may have listed or the RealtimeToken may have changed.
+        let found = self.world.find(&name).ok_or_else(|| Problem::no_such_token(&target))?;
         let asked = self.admit(&parts.headers, body, &name, &found, &target).await?;
         let subject = asked.subject.clone();
         let handed_out = self.token(&name, &found, &target, asked, deadline).await?;

@@ -241,14 +241,17 @@ impl FakeApi {
         tokio::time::sleep(LATENCY).await;
         let fault = self.0.state.lock().faults.record(&request);
         if fault.is_none_or(Fault::is_applied) {
+            if let Some(Fault::Slow(time)) = fault {
+                tokio::time::sleep(time).await;
+            }
             let response = self.serve(request);
-            if fault.is_none() {
+            if matches!(fault, None | Some(Fault::Slow(_))) {
                 return Ok(response);
             }
         }
         match fault {
             Some(Fault::Status(code)) => Ok(refused(&Refusal::of_code(code))),
-            Some(Fault::ResetBefore | Fault::ResetAfter) | None => {
+            Some(Fault::ResetBefore | Fault::ResetAfter | Fault::Slow(_)) | None => {
                 Err(io::Error::new(io::ErrorKind::ConnectionReset, "connection reset by the test").into())
             }
             Some(Fault::Hang | Fault::HangAfter) => std::future::pending().await,

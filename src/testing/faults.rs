@@ -1,5 +1,7 @@
 //! Requests that fail on purpose, and the count of all.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
 
 use super::objects::Refusal;
@@ -18,11 +20,13 @@ pub(crate) enum Fault {
     Hang,
     /// Applied and never answered.
     HangAfter,
+    /// Applied and answered after this time.
+    Slow(Duration),
 }
 
 impl Fault {
     pub(super) const fn is_applied(self) -> bool {
-        matches!(self, Self::ResetAfter | Self::HangAfter)
+        matches!(self, Self::ResetAfter | Self::HangAfter | Self::Slow(_))
     }
 }
 
