@@ -81,21 +81,7 @@ impl World {
     }
 
     async fn with(requests: Value, life: i64) -> Self {
-        let api = FakeApi::new();
-        api.create(json!({
-            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "openai", "namespace": "shop"},
-            "data": {"api-key": "c2stMQ=="},
-        }));
-        api.create(json!({
-            "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
-            "metadata": {"name": "voice", "namespace": "shop"},
-            "spec": {
-                "openai": {"model": "voice"}, "credentials": {"secretRef": {"name": "openai", "key": "api-key"}},
-                "requests": requests, "target": {"content": "Connection"},
-            },
-        }));
-        api.add_bearer_token(BEARER, USER, &["realtime-token.dev"]);
-        api.allow_requests(USER, "shop", "voice", true);
+        let api = cluster(requests);
         let world = Self::start(api, FakeProvider::new(SignedDuration::from_secs(life)));
         while world.health.unready().is_some() {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -159,6 +145,26 @@ impl World {
             .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
             .sum()
     }
+}
+
+/// What the API server of a [`World`] holds.
+fn cluster(requests: Value) -> FakeApi {
+    let api = FakeApi::new();
+    api.create(json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "openai", "namespace": "shop"},
+        "data": {"api-key": "c2stMQ=="},
+    }));
+    api.create(json!({
+        "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
+        "metadata": {"name": "voice", "namespace": "shop"},
+        "spec": {
+            "openai": {"model": "voice"}, "credentials": {"secretRef": {"name": "openai", "key": "api-key"}},
+            "requests": requests, "target": {"content": "Connection"},
+        },
+    }));
+    api.add_bearer_token(BEARER, USER, &["realtime-token.dev"]);
+    api.allow_requests(USER, "shop", "voice", true);
+    api
 }
 
 fn options(api: &FakeApi, provider: &FakeProvider, metrics: &Arc<Metrics>, health: &Arc<Health>) -> Options {

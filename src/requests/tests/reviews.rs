@@ -152,21 +152,7 @@ async fn a_review_asks_for_this_right_and_no_other() {
 /// The right is known only after the watches have listed, which the request began before.
 #[tokio::test(start_paused = true)]
 async fn what_is_listed_during_the_reviews_is_found() {
-    let api = FakeApi::new();
-    api.create(json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "openai", "namespace": "shop"},
-        "data": {"api-key": "c2stMQ=="},
-    }));
-    api.create(json!({
-        "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
-        "metadata": {"name": "voice", "namespace": "shop"},
-        "spec": {
-            "openai": {"model": "voice"}, "credentials": {"secretRef": {"name": "openai", "key": "api-key"}},
-            "requests": {"subject": "Ignored"}, "target": {"content": "Connection"},
-        },
-    }));
-    api.add_bearer_token(BEARER, USER, &["realtime-token.dev"]);
-    api.allow_requests(USER, "shop", "voice", true);
+    let api = cluster(json!({"subject": "Ignored"}));
     let is = |resource: &'static str| move |request: &crate::testing::Request| request.resource == resource;
     api.fail_nth_of(is("realtimetokens"), 1, Fault::Slow(Duration::from_secs(1)));
     api.fail_nth_of(is("subjectaccessreviews"), 1, Fault::Slow(Duration::from_secs(3)));
