@@ -133,20 +133,15 @@ impl Handler {
         let (parts, body) = request.into_parts();
         let target = Target::parse(&parts.method, parts.uri.path())?;
         let bearer = bearer_token(&parts.headers).ok_or_else(Problem::no_bearer_token)?;
-        let caller = match self.reviews.known(&bearer) {
-            Some(caller) => caller,
-            None => {
-                let _counted = self.in_flight.begin_unknown(peer)?;
-                self.reviews.authenticate(&bearer, peer).await?
-            }
-        };
+        let count = || self.in_flight.begin_unknown(peer);
+        let caller = self.reviews.authenticate(&bearer, peer, count).await?;
         let caller = known.caller.insert(caller.ok_or_else(Problem::invalid_bearer_token)?);
-        let _counted = self.in_flight.begin(&caller.username)?;
         let name = target.to_name();
         known.token = self.world.find(&name).map(|_| name.clone());
-        if !self.reviews.authorize(caller, &name).await? {
+        if !self.reviews.authorize(caller, &name, count).await? {
             return Err(Problem::forbidden(&caller.username, &target));
         }
+        let _counted = self.in_flight.begin(&caller.username)?;
         if !self.ready.load(Ordering::Relaxed) {
             return Err(Problem::not_ready());
         }

@@ -78,6 +78,11 @@ impl Bucket {
         Ok(())
     }
 
+    /// Puts back one that was taken.
+    pub(super) fn give_back(&mut self, limit: RateLimit) {
+        self.full_at = self.full_at.map(|at| at - interval(limit));
+    }
+
     /// Whether there is one to take, or when there will be.
     pub(super) fn free_at(&mut self, limit: RateLimit, now: Timestamp) -> Result<(), Timestamp> {
         let free_at = self.filled(limit, now) - interval(limit) * (burst(limit) - 1);

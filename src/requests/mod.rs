@@ -25,6 +25,7 @@ mod reviews;
 mod server;
 mod strict_json;
 mod target;
+mod unproven;
 mod world;
 
 use std::net::SocketAddr;

@@ -263,6 +263,15 @@ impl Problem {
         .retry_after(seconds)
     }
 
+    pub(super) fn too_many_forbidden(seconds: u64) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "TooManyForbidden",
+            "this caller has asked too often for RealtimeTokens whose tokens it may not request",
+        )
+        .retry_after(seconds)
+    }
+
     pub(super) fn too_slow() -> Self {
         Self::of(
             StatusCode::GATEWAY_TIMEOUT,
