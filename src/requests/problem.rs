@@ -227,6 +227,14 @@ impl Problem {
         .retry_after(1)
     }
 
+    pub(super) fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalError",
+            "the operator failed over this request, which is a bug in it; its log says where",
+        )
+    }
+
     pub(super) fn api_server_away() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -122,7 +122,7 @@ impl World {
         if token.spec.suspend || requests.ready <= 0 {
             return None;
         }
-        let resolved = self.surroundings.resolve(token, now()).ok()?;
+        let resolved = self.surroundings.resolve_for(token, None, now()).ok()?;
         let terms = self.terms_of(token, requests, &resolved).await.ok()?;
         Some((terms, resolved))
     }
