@@ -233,7 +233,9 @@ impl Handler {
         if is_plain && requests.ready > 0 && !is_signed_here {
             let terms = self.world.terms_of(token, requests, &resolved).await;
             let terms = terms.map_err(|problem| problem.map_or_else(Problem::api_server_away, refused::blocked))?;
-            while let Some(minted) = self.pools.take(name, terms.clone()) {
+            while terms.ready > 0
+                && let Some(minted) = self.pools.take(name, terms.clone())
+            {
                 if is_new(&minted) {
                     let source = Source::Pool;
                     return Ok(HandedOutToken { minted, source });
