@@ -141,9 +141,9 @@ impl Handler {
             }
         };
         let caller = known.caller.insert(caller.ok_or_else(Problem::invalid_bearer_token)?);
-        let _counted = self.in_flight.begin(&caller.username)?;
         let name = target.to_name();
         known.token = self.world.find(&name).map(|_| name.clone());
+        let _counted = self.in_flight.begin(&caller.username)?;
         if !self.reviews.authorize(caller, &name).await? {
             return Err(Problem::forbidden(&caller.username, &target));
         }
