@@ -117,6 +117,7 @@ pub fn resolve_for(
         block,
         expiration,
         subject: subject.map(str::to_owned),
+        of_caller: subject.is_some(),
     };
     let fingerprint = fingerprint::of_ask(&ask, templates);
     Ok(Resolved {

@@ -40,6 +40,7 @@ pub(crate) fn explain(
         expiration: ask.expiration,
         credential,
         subject: ask.subject.as_deref(),
+        of_caller: ask.of_caller,
         now,
         nonce: [0; 16],
     };
@@ -213,6 +214,7 @@ mod tests {
             block,
             expiration: SignedDuration::from_secs(600),
             subject: None,
+            of_caller: false,
         }
     }
 

@@ -17,6 +17,8 @@ pub struct Mint<'a> {
     pub credential: &'a Credential,
     /// Who the token is for, as [`Ask::subject`](super::Ask::subject) has it.
     pub subject: Option<&'a str>,
+    /// As [`Ask::of_caller`](super::Ask::of_caller) has it.
+    pub of_caller: bool,
     /// Our clock as the mint begins, for tokens that are signed here.
     pub now: Timestamp,
     /// Random bytes, for ids and salts.

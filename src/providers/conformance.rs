@@ -52,6 +52,7 @@ fn ask_for(spec: &Value, subject: Option<&str>) -> Ask {
         block,
         expiration,
         subject: subject.map(str::to_owned),
+        of_caller: false,
     }
 }
 
@@ -70,6 +71,7 @@ fn mint<'a>(ask: &'a Ask, credential: &'a Credential, now: i64) -> Mint<'a> {
         expiration: ask.expiration,
         credential,
         subject: ask.subject.as_deref(),
+        of_caller: false,
         now: Timestamp::from_second(now).unwrap(),
         nonce: [7; 16],
     }

@@ -157,6 +157,7 @@ mod tests {
             expiration: SignedDuration::from_secs(3600),
             credential: &credential,
             subject: None,
+            of_caller: false,
             now: Timestamp::from_second(1_795_334_400).unwrap(),
             nonce: [0; 16],
         };

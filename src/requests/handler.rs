@@ -262,12 +262,16 @@ impl Handler {
         let subject = asked.subject_for(token)?;
         let customized = customized(token, &asked)?;
         let resolve = |token, subject| self.world.surroundings.resolve_for(token, subject, now());
-        resolve(&customized, subject).map_err(|blocked| {
+        let resolved = resolve(&customized, subject).map_err(|blocked| {
             if resolve(token, None).is_ok() {
                 refused::blocked_by_caller(blocked)
             } else {
                 refused::blocked(blocked)
             }
+        });
+        resolved.map(|mut resolved| {
+            resolved.ask.of_caller |= asked.overrides.is_some_and(|overrides| !overrides.is_empty());
+            resolved
         })
     }
 }

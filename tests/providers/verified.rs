@@ -45,6 +45,7 @@ async fn verified_with(check: &str, spec: Value, secret: Value, key: &str) -> Va
                 block,
                 expiration,
                 subject: None,
+                of_caller: false,
             },
             &credential,
             now,
