@@ -257,7 +257,8 @@ mod tests {
         let block: LiveKit = serde_json::from_value(json!({"identity": "u", "url": "wss://lk.example"})).unwrap();
         let ask = ask(Block::LiveKit(Box::new(block)));
         let expected = "signed here, nothing is sent\nheader: {\"alg\":\"HS256\"}\nclaims: \
-                        {\"iss\":\"<LIVEKIT_API_KEY>\",\"exp\":600,\"nbf\":0,\"sub\":\"u\"}\nfurther keys of the Secret: url\n";
+                        {\"iss\":\"<LIVEKIT_API_KEY>\",\"exp\":600,\"nbf\":0,\"sub\":\"u\",\
+                        \"jti\":\"00000000-0000-4000-8000-000000000000\"}\nfurther keys of the Secret: url\n";
         assert_eq!(explanation(&ask, &placeholders(ask.block.provider())), expected);
     }
 
