@@ -18,11 +18,12 @@ use tokio::sync::{Notify, mpsc};
 use super::context::Context;
 use super::lifecycles::Lifecycles;
 use super::{providers, tokio_stream_of};
-use crate::api::{ClusterRealtimeProvider, Credentials, RealtimeToken};
+use crate::api::{ClusterRealtimeProvider, Credentials};
 use crate::clock::now;
 use crate::cluster::{Cached, Name, watch};
 use crate::health::Health;
-use crate::resolve::CredentialRef;
+use crate::issuer::Surroundings;
+use crate::resolve::{CredentialRef, is_requested_with};
 
 const TIDY_EVERY: Duration = Duration::from_secs(10);
 /// The distance of two Secrets that are written for a new CA: 10,000 take less than four minutes.
@@ -134,7 +135,9 @@ impl Wake {
         let operator_namespace = self.ctx.surroundings.operator_namespace.clone();
         let (woken, requested) = (Arc::clone(&self.ctx), self.tokens.clone());
         let nudges = tokio_stream_of(changed_credentials).flat_map(move |key| {
-            wake(&woken, &requested, |token| may_be_requested_with(&key, token));
+            wake(&woken, &requested, |token| {
+                may_be_requested_with(&key, token, &woken.surroundings)
+            });
             let is_its = |provider: &ClusterRealtimeProvider| {
                 CredentialRef::of_provider(&operator_namespace, provider).as_ref() == Some(&key)
             };
@@ -238,13 +241,13 @@ fn refers_to(token: &Cached, provider: &str) -> bool {
 }
 
 /// Whether tokens of this RealtimeToken may be requested, and minted with this credential then: the condition Serving
-/// says how that goes. Which credential a lent account has is known only when the RealtimeToken is looked at.
-fn may_be_requested_with(key: &CredentialRef, token: &Cached) -> bool {
-    let is_requested = |token: &RealtimeToken| {
-        let lent = token.spec.credentials.provider_ref.is_some();
-        token.spec.requests.is_some() && (lent || token.metadata.namespace.as_deref() == Some(key.namespace()))
-    };
-    token.read().is_ok_and(is_requested)
+/// says how that goes.
+fn may_be_requested_with(key: &CredentialRef, token: &Cached, surroundings: &Surroundings) -> bool {
+    token.read().is_ok_and(|token| {
+        let reference = token.spec.credentials.provider_ref.as_ref();
+        let provider = reference.and_then(|it| surroundings.cluster_providers.get(&ObjectRef::new(&it.name)));
+        is_requested_with(key, token, provider.as_deref(), &surroundings.operator_namespace)
+    })
 }
 
 /// None if the object can't be parsed.
