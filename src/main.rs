@@ -148,7 +148,7 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
 }
 
 /// Runs the controller, with leader election only while this replica leads. Its end stops the requests' server, which
-/// finishes what it has begun: another replica may lead by then, and these requests were accepted by this one.
+/// is no longer ready and finishes what it has begun: another replica may lead by then, and these requests were accepted by this one.
 async fn lead(
     options: controller::Options,
     certificate: Option<&Certificate>,

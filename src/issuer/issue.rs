@@ -115,7 +115,8 @@ impl Issuer {
     ) {
         let now = now();
         if let Err(NotMinted::Failed(error)) = result {
-            tracing::debug!(%token, reason = %error.reason(), "a mint for a request failed: {error}");
+            // Without the message: a provider may quote what a caller has put into the session.
+            tracing::debug!(%token, reason = %error.reason(), "a mint for a request failed");
         }
         let rejected = match result {
             // Asking costs nothing where the token is signed here, and the key may do for another token.

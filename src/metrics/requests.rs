@@ -139,7 +139,12 @@ impl Metrics {
         }
     }
 
-    /// Drops the series of RealtimeTokens that are gone.
+    /// The pool of a RealtimeToken rests, or will not be filled again.
+    pub(crate) fn request_pool_rests(&self, token: &Name) {
+        self.requests.pool_ready.remove(&labels_of(token));
+    }
+
+    /// Drops the series of RealtimeTokens that are gone, but for their pools', which come to rest.
     pub(crate) fn retain_requested(&self, exists: impl Fn(&Name) -> bool) {
         let metrics = &self.requests;
         metrics.outcomes.lock().retain(|token, outcomes| {
@@ -153,7 +158,6 @@ impl Metrics {
                         outcome,
                     });
                 }
-                metrics.pool_ready.remove(&labels_of(token));
             }
             stays
         });
@@ -197,6 +201,7 @@ mod tests {
             assert!(text.contains(series), "{series}{text}");
         }
         metrics.retain_requested(|token| token == &other);
+        metrics.request_pool_rests(&voice);
         let text = metrics.render();
         assert!(!text.contains("voice") && text.contains("name=\"other\""), "{text}");
     }

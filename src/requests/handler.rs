@@ -5,11 +5,13 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
+use futures::FutureExt;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use parking_lot::Mutex;
@@ -40,7 +42,7 @@ use crate::token::Minted;
 use crate::token::secret::token_json;
 
 /// From a request's headers to its answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(25);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(25);
 /// So much earlier a mint is given up, so that its end still makes an answer.
 const MARGIN: Duration = Duration::from_secs(1);
 /// How often a token is signed for a request before it is another than those that were handed out.
@@ -92,10 +94,13 @@ impl Handler {
         self.ready.store(true, Ordering::Relaxed);
     }
 
-    /// Forgets the limits and metrics of RealtimeTokens that are gone.
+    /// Forgets limits that are whole again, and what is known of RealtimeTokens that are gone.
     pub(super) fn sweep(&self) {
         let exists = |name: &Name| self.world.find(name).is_some();
-        self.limits.lock().retain(|name, _| exists(name));
+        let now = now();
+        self.limits
+            .lock()
+            .retain(|name, limits| exists(name) && !limits.sweep(now));
         self.handed_out.retain(exists);
         self.metrics.retain_requested(exists);
     }
@@ -105,8 +110,13 @@ impl Handler {
         let began = Instant::now();
         let mut known = Known::default();
         let work = self.hand_out(request, peer, began + ANSWER_WITHIN - MARGIN, &mut known);
-        let result = tokio::time::timeout(ANSWER_WITHIN, work).await;
-        let result = result.unwrap_or_else(|_| Err(Problem::too_slow()));
+        // A panic would take the connection with it, and the other requests on it.
+        let work = AssertUnwindSafe(work).catch_unwind();
+        let result = match tokio::time::timeout(ANSWER_WITHIN, work).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(Problem::internal()), // the panic hook has said where
+            Err(_) => Err(Problem::too_slow()),
+        };
         let (outcome, source) = match &result {
             Ok(handed_out) => (OK, handed_out.source.as_str()),
             Err(problem) => (problem.reason, "none"),
@@ -133,27 +143,24 @@ impl Handler {
         let (parts, body) = request.into_parts();
         let target = Target::parse(&parts.method, parts.uri.path())?;
         let bearer = bearer_token(&parts.headers).ok_or_else(Problem::no_bearer_token)?;
-        let caller = match self.reviews.known(&bearer) {
-            Some(caller) => caller,
-            None => {
-                let _counted = self.in_flight.begin_unknown(peer)?;
-                self.reviews.authenticate(&bearer, peer).await?
-            }
-        };
+        let count = || self.in_flight.begin_unknown(peer);
+        let caller = self.reviews.authenticate(&bearer, peer, count).await?;
         let caller = known.caller.insert(caller.ok_or_else(Problem::invalid_bearer_token)?);
-        let _counted = self.in_flight.begin(&caller.username)?;
         let name = target.to_name();
         known.token = self.world.find(&name).map(|_| name.clone());
-        if !self.reviews.authorize(caller, &name).await? {
+        if !self.reviews.authorize(caller, &name, count).await? {
             return Err(Problem::forbidden(&caller.username, &target));
         }
+        let _counted = self.in_flight.begin(&caller.username)?;
         if !self.ready.load(Ordering::Relaxed) {
             return Err(Problem::not_ready());
         }
         let caller = Arc::clone(caller);
-        // Only now: the reviews take a while, in which the watches may have listed or the RealtimeToken may have changed.
+        let asked = body::read(&parts.headers, body).await;
+        // Only now: reviews and body take a while, in which the watches may have listed or the RealtimeToken may have
+        // changed.
         let found = self.world.find(&name).ok_or_else(|| Problem::no_such_token(&target))?;
-        let asked = self.admit(&parts.headers, body, &name, &found, &target).await?;
+        let asked = self.admit(asked, &name, &found, &target)?;
         let subject = asked.subject.clone();
         let handed_out = self.token(&name, &found, &target, asked, deadline).await?;
         audit::handed_out(
@@ -167,10 +174,9 @@ impl Handler {
     }
 
     /// What the caller asks for, once the RealtimeToken's state and limits allow it something.
-    async fn admit(
+    fn admit(
         &self,
-        headers: &HeaderMap,
-        body: Body,
+        asked: Result<Asked, Problem>,
         name: &Name,
         found: &Served,
         target: &Target,
@@ -179,7 +185,7 @@ impl Handler {
         if token.spec.suspend {
             return Err(Problem::suspended());
         }
-        let mut asked = body::read(headers, body).await?;
+        let mut asked = asked?;
         match requests.subject {
             SubjectUse::Required if asked.subject.is_none() => return Err(Problem::subject_required()),
             SubjectUse::Ignored => asked.subject = None,
@@ -214,10 +220,8 @@ impl Handler {
         let (token, requests) = found.read().ok_or_else(|| Problem::no_such_token(target))?;
         let is_plain = asked.subject.is_none() && asked.overrides.as_ref().is_none_or(serde_json::Map::is_empty);
         let resolved = if is_plain {
-            self.world
-                .surroundings
-                .resolve(token, now())
-                .map_err(refused::blocked)?
+            let resolved = self.world.surroundings.resolve_for(token, None, now());
+            resolved.map_err(refused::blocked)?
         } else {
             self.customize(token, asked)?
         };
@@ -229,7 +233,9 @@ impl Handler {
         if is_plain && requests.ready > 0 && !is_signed_here {
             let terms = self.world.terms_of(token, requests, &resolved).await;
             let terms = terms.map_err(|problem| problem.map_or_else(Problem::api_server_away, refused::blocked))?;
-            while let Some(minted) = self.pools.take(name, terms.clone()) {
+            while terms.ready > 0
+                && let Some(minted) = self.pools.take(name, terms.clone())
+            {
                 if is_new(&minted) {
                     let source = Source::Pool;
                     return Ok(HandedOutToken { minted, source });

@@ -1,6 +1,7 @@
-//! How many requests are being answered: in all, for each caller, and from each address before the caller is known.
+//! How many requests are being answered: in all, for each caller, and from each address before it is known
+//! whether the caller may.
 //!
-//! Who has no valid bearer token is counted apart, so that strangers take no place of callers.
+//! Who has no valid bearer token or no right is counted apart, so that strangers take no place of callers.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -15,7 +16,7 @@ use super::problem::Problem;
 const MOST: usize = 1024;
 /// Requests of one caller, by its user name.
 const MOST_OF_CALLER: usize = 64;
-/// Requests whose caller is being asked about, from one address and in all.
+/// Requests whose caller or right is being asked about, from one address and in all.
 const MOST_UNKNOWN_FROM_ADDRESS: usize = 256;
 const MOST_UNKNOWN: usize = 2048;
 
@@ -26,7 +27,7 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
-    /// Counts a request in whose caller is not known yet.
+    /// Counts a request in whose caller or right is not known yet.
     pub(super) fn begin_unknown(&self, address: IpAddr) -> Result<Counted<IpAddr>, Problem> {
         let counted = self.unknown.count(address, MOST_UNKNOWN_FROM_ADDRESS, MOST_UNKNOWN);
         counted.map_err(|too_many| match too_many {

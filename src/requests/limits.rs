@@ -2,8 +2,6 @@
 //!
 //! Each replica counts by itself. A request that is admitted and fails later has used its place.
 
-use std::num::NonZeroUsize;
-
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;
@@ -12,7 +10,7 @@ use crate::api::RateLimit;
 
 /// Subjects remembered for one RealtimeToken. With the default limit a bucket is full again after 30 s, so what is
 /// forgotten beyond this number matters only at more than 300 subjects a second.
-const MOST_SUBJECTS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+const MOST_SUBJECTS: usize = 10_000;
 
 /// The limits of one RealtimeToken.
 #[derive(Debug)]
@@ -33,7 +31,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             all: Bucket::default(),
-            subjects: LruCache::new(MOST_SUBJECTS),
+            subjects: LruCache::unbounded(), // a bound would take its memory from the start
         }
     }
 }
@@ -51,8 +49,22 @@ impl Limits {
         if let Some((subject, limit)) = subject {
             let bucket = self.subjects.get_or_insert_mut(key(subject), Bucket::default);
             bucket.take(limit, now).map_err(|until| (Reached::Subject, until))?;
+            if self.subjects.len() > MOST_SUBJECTS {
+                self.subjects.pop_lru();
+            }
         }
         self.all.take(all, now).map_err(|until| (Reached::All, until))
+    }
+
+    /// Forgets subjects whose limit is whole again, those first that asked longest ago. Returns whether there is nothing left
+    /// to remember.
+    pub(super) fn sweep(&mut self, now: Timestamp) -> bool {
+        while let Some((_, bucket)) = self.subjects.peek_lru()
+            && bucket.is_full(now)
+        {
+            self.subjects.pop_lru();
+        }
+        self.subjects.is_empty() && self.all.is_full(now)
     }
 }
 
@@ -76,6 +88,15 @@ impl Bucket {
         self.free_at(limit, now)?;
         self.full_at = Some(self.filled(limit, now) + interval(limit));
         Ok(())
+    }
+
+    fn is_full(&self, now: Timestamp) -> bool {
+        self.full_at.is_none_or(|at| at <= now)
+    }
+
+    /// Puts back one that was taken.
+    pub(super) fn give_back(&mut self, limit: RateLimit) {
+        self.full_at = self.full_at.map(|at| at - interval(limit));
     }
 
     /// Whether there is one to take, or when there will be.
@@ -165,15 +186,32 @@ mod tests {
     }
 
     #[test]
+    fn a_subject_is_forgotten_once_its_limit_is_whole_again() {
+        let mut limits = Limits::default();
+        let own = limit(6, 3);
+        for (subject, second) in [("a", 0), ("b", 1), ("b", 1), ("c", 5)] {
+            assert_eq!(limits.admit(MANY, Some((subject, own)), at(second)), Ok(()));
+        }
+        assert!(!limits.sweep(at(9)));
+        assert_eq!(limits.subjects.len(), 3);
+        assert!(!limits.sweep(at(15)));
+        assert_eq!(limits.subjects.len(), 2, "a is forgotten, b has asked twice");
+        assert!(limits.sweep(at(21)));
+        assert_eq!(limits.subjects.len(), 0);
+        assert_eq!(limits.admit(limit(1, 1), None, at(30)), Ok(()));
+        assert_eq!([limits.sweep(at(89)), limits.sweep(at(90))], [false, true]);
+    }
+
+    #[test]
     fn subjects_are_bounded_and_the_least_recently_used_go() {
         let mut limits = Limits::default();
         let own = limit(1, 1);
         assert_eq!(limits.admit(MANY, Some(("first", own)), at(0)), Ok(()));
-        for n in 0..MOST_SUBJECTS.get() {
+        for n in 0..MOST_SUBJECTS {
             let (subject, now) = (format!("u{n}"), at(i64::try_from(n / 900).unwrap()));
             assert_eq!(limits.admit(MANY, Some((&subject, own)), now), Ok(()));
         }
-        assert_eq!(limits.subjects.len(), MOST_SUBJECTS.get());
+        assert_eq!(limits.subjects.len(), MOST_SUBJECTS);
         assert_eq!(limits.admit(MANY, Some(("first", own)), at(20)), Ok(()), "forgotten");
         assert!(limits.admit(MANY, Some(("u9999", own)), at(20)).is_err());
     }

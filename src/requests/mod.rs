@@ -25,6 +25,7 @@ mod reviews;
 mod server;
 mod strict_json;
 mod target;
+mod unproven;
 mod world;
 
 use std::net::SocketAddr;
@@ -110,19 +111,28 @@ fn prepare(options: Options, shutdown: CancellationToken) -> (Arc<Handler>, impl
         options.endpoints,
     );
     let world = Arc::new(world);
-    let pools = Pools::new(Arc::clone(&world), Arc::clone(&metrics), shutdown);
+    let pools = Pools::new(Arc::clone(&world), Arc::clone(&metrics), shutdown.clone());
     let reviews = Reviews::new(client.clone());
     let handler = Arc::new(Handler::new(Arc::clone(&world), reviews, pools.clone(), metrics));
-    let of_background = Arc::clone(&handler);
+    let (of_background, ends) = (Arc::clone(&handler), shutdown);
     let background = async move {
         let handler = of_background;
-        let becomes_ready = async {
+        let is_ready = async {
             world.listed().await;
             handler.set_ready();
             health.requests_wait_for(Some("the serving certificate".to_owned()));
             options.has_certificate.await;
             health.requests_wait_for(None);
             tracing::info!(address = %options.listen, "tokens are handed out on request");
+            std::future::pending().await
+        };
+        // A replica that stops because it has lost the Lease is no pod that Kubernetes stops: only this takes it out of the
+        // Service while it finishes what it has begun.
+        let readiness = async {
+            tokio::select! {
+                () = ends.cancelled() => health.requests_wait_for(Some("the end of this process".to_owned())),
+                () = is_ready => {}
+            }
         };
         let tidy = async {
             loop {
@@ -133,7 +143,7 @@ fn prepare(options: Options, shutdown: CancellationToken) -> (Arc<Handler>, impl
             }
         };
         let follow = world.follow(&client, writers, &health, |name| pools.changed(name));
-        tokio::join!(follow, becomes_ready, tidy);
+        tokio::join!(follow, readiness, tidy);
     };
     (handler, background)
 }

@@ -17,6 +17,8 @@ const ANSWERED_WITHIN: SignedDuration = SignedDuration::from_secs(2);
 const UNKNOWN_LIFE: SignedDuration = SignedDuration::from_mins(10);
 /// How long the pool leaves the credential to others that wait for it.
 const BUSY: SignedDuration = SignedDuration::from_secs(1);
+/// The time in the pool that a token must have to be worth minting ahead.
+const SHORTEST_STAY: SignedDuration = SignedDuration::from_secs(5);
 /// How long a pool waits at most before it tries again: longer limits are asked for anew.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(10);
 
@@ -33,7 +35,7 @@ pub(super) struct Ready<T> {
 pub(super) struct Terms {
     /// Hash of what the tokens are minted from: object, fingerprint, credential and its revision.
     pub(super) source: String,
-    /// How many tokens.
+    /// How many tokens; none if they would live too short.
     pub(super) ready: usize,
     /// The life that a token must have when it is handed out.
     pub(super) floor: SignedDuration,
@@ -74,8 +76,6 @@ pub(super) struct Step<T> {
 pub(super) enum Next {
     /// Mint a token, and say how that ended.
     Mint,
-    /// A mint is under way.
-    Minting,
     /// Look again at this time at the latest.
     Wait(Timestamp),
     /// The pool is empty and stays so until the next request.
@@ -89,7 +89,7 @@ pub(super) struct Pool<T> {
     /// What the tokens are minted from.
     source: Option<String>,
     /// What the mint under way is minted from, if there is one.
-    minting: Option<Option<String>>,
+    minting: Option<String>,
     asked_at: Option<Timestamp>,
     /// How long the last token lived from the start.
     life: Option<SignedDuration>,
@@ -134,12 +134,8 @@ impl<T> Pool<T> {
         }
         let Some(terms) = terms else {
             self.asked_at = None;
-            let next = if self.minting.is_some() {
-                Next::Minting
-            } else {
-                Next::Rest
-            };
-            return Step { given: None, next };
+            let (given, next) = (None, Next::Rest);
+            return Step { given, next };
         };
         self.discard(&terms, now);
         if asked {
@@ -169,13 +165,14 @@ impl<T> Pool<T> {
     }
 
     fn take_in(&mut self, terms: Option<&Terms>, end: MintEnd<T>, now: Timestamp) {
-        let minted_from = self.minting.take().flatten();
+        let minted_from = self.minting.take();
         let Some(terms) = terms.filter(|terms| minted_from.as_ref() == Some(&terms.source)) else {
             return; // a token of something else is thrown away, and its failure says nothing
         };
         match end {
             MintEnd::Minted(token) => {
-                self.life = Some(token.usable_until.duration_since(token.issued_at));
+                let life = token.usable_until.duration_since(token.issued_at);
+                self.life = Some(life);
                 if is_usable(&token, terms, now) {
                     self.failed = 0;
                     self.not_before = None;
@@ -184,6 +181,9 @@ impl<T> Pool<T> {
                     let message = "the token lives shorter than requests.minRemainingSeconds".to_owned();
                     let credential = false;
                     self.fail(&MintError::Rejected { credential, message }, &terms.uid, now);
+                }
+                if !is_worthwhile(life, terms.floor) {
+                    self.not_before = Some(now + LONGEST_WAIT);
                 }
             }
             MintEnd::Busy => self.not_before = Some(now + BUSY),
@@ -208,15 +208,15 @@ impl<T> Pool<T> {
     }
 
     fn next(&mut self, terms: &Terms, now: Timestamp) -> Next {
-        if self.minting.is_some() {
-            return Next::Minting;
-        }
         let life = self.life.unwrap_or(UNKNOWN_LIFE).max(SHORTEST);
         let Some(rests_at) = self.asked_at.map(|at| at + life).filter(|at| *at > now) else {
             self.tokens.clear();
             self.asked_at = None;
             return Next::Rest;
         };
+        if self.minting.is_some() {
+            return Next::Wait(rests_at); // the mint's end comes as an event
+        }
         if self.tokens.len() >= terms.ready {
             let ends = self.tokens.iter().map(|token| token.usable_until - wanted(terms)).min();
             // A token is dropped when it has less than the floor, so a moment later.
@@ -226,9 +226,14 @@ impl<T> Pool<T> {
         if let Some(not_before) = self.not_before.filter(|at| *at > now) {
             return Next::Wait(not_before.min(rests_at));
         }
-        self.minting = Some(Some(terms.source.clone()));
+        self.minting = Some(terms.source.clone());
         Next::Mint
     }
+}
+
+/// Whether tokens of this life are worth minting ahead. Others would be dropped and minted again all the time.
+pub(super) fn is_worthwhile(life: SignedDuration, floor: SignedDuration) -> bool {
+    life >= floor + ANSWERED_WITHIN + SHORTEST_STAY
 }
 
 fn wanted(terms: &Terms) -> SignedDuration {

@@ -83,7 +83,9 @@ impl Pools {
         tokio::select! {
             biased; // once stopped, nothing is begun
             () = stopped.cancelled() => {
-                self.0.pools.lock().remove(&name);
+                let mut pools = self.0.pools.lock();
+                pools.remove(&name);
+                self.0.metrics.request_pool_rests(&name);
             }
             () = self.fill(&name, &wake) => {}
         }
@@ -97,17 +99,17 @@ impl Pools {
                 Some(end) => Event::MintEnded(terms, end),
                 None => Event::Looked(terms),
             };
-            match (self.step(name, event), resolved) {
-                (Next::Rest, _) => return,
-                (Next::Mint, Some(resolved)) => ended = Some(self.mint(name, &resolved).await),
-                (Next::Wait(until), _) => {
+            match self.step(name, event) {
+                Next::Rest => return,
+                Next::Mint => {
+                    ended = Some(match resolved {
+                        Some(resolved) => self.mint(name, &resolved).await,
+                        None => MintEnd::Busy, // the pool mints only with terms, so with what they come from
+                    });
+                }
+                Next::Wait(until) => {
                     let wait = Duration::try_from(until.duration_since(now())).unwrap_or_default();
                     let _ = tokio::time::timeout(wait.min(LOOK_EVERY), wake.notified()).await;
-                }
-                // Only this task mints for the pool, and only with terms: neither happens.
-                (Next::Mint | Next::Minting, _) => {
-                    let end = MintEnd::Failed(MintError::internal("no mint was begun"));
-                    ended = Some(end);
                 }
             }
         }
@@ -120,9 +122,11 @@ impl Pools {
             return Next::Rest;
         };
         let next = entry.pool.step(event, now()).next;
-        self.0.metrics.request_pool_ready(name, entry.pool.len());
         if next == Next::Rest {
+            self.0.metrics.request_pool_rests(name);
             pools.remove(name);
+        } else {
+            self.0.metrics.request_pool_ready(name, entry.pool.len());
         }
         next
     }

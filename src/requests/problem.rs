@@ -227,6 +227,14 @@ impl Problem {
         .retry_after(1)
     }
 
+    pub(super) fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalError",
+            "the operator failed over this request, which is a bug in it; its log says where",
+        )
+    }
+
     pub(super) fn api_server_away() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -259,6 +267,15 @@ impl Problem {
             StatusCode::TOO_MANY_REQUESTS,
             "TooManyRejectedTokens",
             "too many bearer tokens that are not valid came from this address",
+        )
+        .retry_after(seconds)
+    }
+
+    pub(super) fn too_many_forbidden(seconds: u64) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "TooManyForbidden",
+            "this caller has asked too often for RealtimeTokens whose tokens it may not request",
         )
         .retry_after(seconds)
     }

@@ -22,6 +22,7 @@ impl From<Unanswered> for Problem {
         match unanswered {
             Unanswered::Away => Self::api_server_away(),
             Unanswered::TooManyInvalid(seconds) => Self::too_many_rejected(seconds),
+            Unanswered::TooManyForbidden(seconds) => Self::too_many_forbidden(seconds),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! that was not valid and now is, within [`KEEP_INVALID`].
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
@@ -22,8 +23,9 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::AUDIENCE;
-use super::limits::Bucket;
-use crate::api::RateLimit;
+use super::in_flight::Counted;
+use super::problem::Problem;
+use super::unproven::{Place, Unproven};
 use crate::clock::now;
 use crate::cluster::review::{self, Caller};
 use crate::cluster::{ClusterError, Name};
@@ -39,14 +41,6 @@ const MOST: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 const AT_A_TIME: usize = 32;
 /// From asking for a review to its answer, the wait for others included.
 const WITHIN: Duration = Duration::from_secs(5);
-/// How often one address may send bearer tokens that are not valid before its unknown ones are no longer reviewed.
-const INVALID_TOKENS: RateLimit = RateLimit {
-    requests_per_minute: 60,
-    burst: 20,
-};
-/// Addresses for which that is counted.
-const MOST_ADDRESSES: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
-
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unanswered {
@@ -54,6 +48,8 @@ pub(super) enum Unanswered {
     Away,
     /// Too many invalid bearer tokens came from the address; seconds until one is reviewed again.
     TooManyInvalid(u64),
+    /// The caller has asked for too many RealtimeTokens that it may not have; seconds until its next right is reviewed.
+    TooManyForbidden(u64),
 }
 
 pub(super) struct Reviews {
@@ -61,7 +57,10 @@ pub(super) struct Reviews {
     callers: Cache<Option<Arc<Caller>>>,
     rights: Cache<bool>,
     permits: Arc<Semaphore>,
-    invalid: Mutex<LruCache<IpAddr, Bucket>>,
+    /// Addresses that send bearer tokens of which nothing is known.
+    senders: Unproven<IpAddr>,
+    /// User names that ask for RealtimeTokens of which it isn't known whether they may.
+    askers: Unproven<String>,
 }
 
 impl Reviews {
@@ -71,23 +70,32 @@ impl Reviews {
             callers: Cache::new(),
             rights: Cache::new(),
             permits: Arc::new(Semaphore::new(AT_A_TIME)),
-            invalid: Mutex::new(LruCache::new(MOST_ADDRESSES)),
+            senders: Unproven::new(),
+            askers: Unproven::new(),
         }
     }
 
-    /// Whose token it is, if that is known without asking; the inner `None` if it is not valid here.
-    pub(super) fn known(&self, token: &SecretString) -> Option<Option<Arc<Caller>>> {
-        self.callers.get(&sha256(token.expose_secret().as_bytes()))
-    }
-
-    /// Asks whose token it is; `None` if it is not valid here.
+    /// Asks whose token it is; `None` if it is not valid here. `count` is called only if the API server is to be asked.
     pub(super) async fn authenticate(
         &self,
         token: &SecretString,
         peer: IpAddr,
-    ) -> Result<Option<Arc<Caller>>, Unanswered> {
+        count: impl FnOnce() -> Result<Counted<IpAddr>, Problem>,
+    ) -> Result<Option<Arc<Caller>>, Problem> {
         let key = sha256(token.expose_secret().as_bytes());
-        self.check_address(peer)?;
+        if let Some(caller) = self.callers.get(&key) {
+            return Ok(caller);
+        }
+        let counted = Arc::new(count()?);
+        // Behind a proxy all callers share an address: what others send from there is held against no token that was valid.
+        let is_proven = self.callers.last(&key).flatten().is_some();
+        let senders = self.senders.clone();
+        let place = async move {
+            match is_proven {
+                true => Ok(None),
+                false => senders.take(peer).await.map(Some).map_err(Unanswered::TooManyInvalid),
+            }
+        };
         let (client, review_of) = (self.client.clone(), token.clone());
         let review = async move {
             let caller = review::authenticate(&client, &review_of, AUDIENCE).await?;
@@ -97,61 +105,68 @@ impl Reviews {
             };
             Ok((caller.map(Arc::new), keep))
         };
-        let caller = self.callers.ask(key, self.limited(review)).await?;
-        if caller.is_none() {
-            let mut invalid = self.invalid.lock();
-            // One more than its limit changes nothing.
-            let _ = invalid
-                .get_or_insert_mut(peer, Bucket::default)
-                .take(INVALID_TOKENS, now());
-        }
-        Ok(caller)
+        let question = self.limited(Arc::clone(&counted), place, review, Option::is_none);
+        Ok(self.callers.ask(key, question).await?)
     }
 
-    /// Whether the caller may have tokens of a RealtimeToken, which may not exist.
-    pub(super) async fn authorize(&self, caller: &Arc<Caller>, token: &Name) -> Result<bool, Unanswered> {
+    /// Whether the caller may have tokens of a RealtimeToken, which may not exist. `count` is called only if the API server
+    /// is to be asked.
+    pub(super) async fn authorize(
+        &self,
+        caller: &Arc<Caller>,
+        token: &Name,
+        count: impl FnOnce() -> Result<Counted<IpAddr>, Problem>,
+    ) -> Result<bool, Problem> {
         // Strings only: serde_json can't fail on them.
         let text = serde_json::to_vec(&(&**caller, &token.namespace, &token.name)).unwrap_or_default();
         let key = sha256(&text);
         if let Some(allowed) = self.rights.get(&key) {
             return Ok(allowed);
         }
+        let counted = Arc::new(count()?);
+        let is_proven = self.rights.last(&key) == Some(true);
+        let (askers, username) = (self.askers.clone(), caller.username.clone());
+        let place = async move {
+            match is_proven {
+                true => Ok(None),
+                false => askers
+                    .take(username)
+                    .await
+                    .map(Some)
+                    .map_err(Unanswered::TooManyForbidden),
+            }
+        };
         let (client, caller, token) = (self.client.clone(), Arc::clone(caller), token.clone());
         let review = async move { Ok((review::authorize(&client, &caller, &token).await?, KEEP)) };
-        self.rights.ask(key, self.limited(review)).await
+        let question = self.limited(Arc::clone(&counted), place, review, |allowed| !allowed);
+        Ok(self.rights.ask(key, question).await?)
     }
 
-    fn check_address(&self, peer: IpAddr) -> Result<(), Unanswered> {
-        let now = now();
-        let mut invalid = self.invalid.lock();
-        let Some(bucket) = invalid.get_mut(&peer) else {
-            return Ok(());
-        };
-        bucket.free_at(INVALID_TOKENS, now).map_err(|until| {
-            let seconds = until.duration_since(now).as_secs() + 1;
-            Unanswered::TooManyInvalid(seconds.unsigned_abs())
-        })
-    }
-
-    /// A review that waits for its permit, and is given up in time.
-    fn limited<V: Send + 'static>(
+    /// A review that waits for its place and its permit, and is given up in time. It goes on when its caller hangs up, and
+    /// counts as one of that caller's requests until its end.
+    fn limited<V: Send + 'static, K: Clone + Eq + Hash + Send + 'static>(
         &self,
+        counted: Arc<Counted<IpAddr>>,
+        place: impl Future<Output = Result<Option<Place<K>>, Unanswered>> + Send + 'static,
         review: impl Future<Output = Result<(V, Duration), ClusterError>> + Send + 'static,
+        is_no: fn(&V) -> bool,
     ) -> BoxFuture<'static, Result<(V, Duration), Unanswered>> {
         let permits = Arc::clone(&self.permits);
         async move {
+            let _counted = counted;
             let reviewed = tokio::time::timeout(WITHIN, async {
+                let place = place.await?;
                 let _permit = permits.acquire_owned().await;
-                review.await
-            });
-            match reviewed.await {
-                Ok(Ok(answer)) => Ok(answer),
-                Ok(Err(problem)) => {
+                let answer = review.await.map_err(|problem| {
                     tracing::debug!(%problem, "a review failed");
-                    Err(Unanswered::Away)
+                    Unanswered::Away
+                })?;
+                if let Some(place) = place.filter(|_| is_no(&answer.0)) {
+                    place.use_up();
                 }
-                Err(_) => Err(Unanswered::Away),
-            }
+                Ok(answer)
+            });
+            reviewed.await.unwrap_or(Err(Unanswered::Away))
         }
         .boxed()
     }
@@ -195,6 +210,11 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         let mut answers = self.0.lock();
         let (answer, until) = answers.kept.get(key)?;
         (*until > Instant::now()).then(|| answer.clone())
+    }
+
+    /// The last answer, also if it no longer holds.
+    fn last(&self, key: &Key) -> Option<V> {
+        self.0.lock().kept.peek(key).map(|(answer, _)| answer.clone())
     }
 
     /// Joins the question under way, or asks. A failure is not kept.

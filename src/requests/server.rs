@@ -29,8 +29,8 @@ use tokio_util::task::TaskTracker;
 use tower::{BoxError, Service};
 
 use super::activity::{Activity, IDLE};
-use super::connections::Connections;
-use super::handler::Handler;
+use super::connections::{Connections, Id};
+use super::handler::{ANSWER_WITHIN, Handler};
 use crate::metrics::Metrics;
 
 /// From the connection to the end of the TLS handshake.
@@ -40,8 +40,9 @@ const CLOSES_WITHIN: Duration = Duration::from_secs(30);
 /// How long callers are still accepted once the operator is told to stop: so long it takes until the nodes no longer send
 /// new connections here.
 const LINGERS: Duration = Duration::from_secs(3);
-/// How long the connections that are open then may go on.
-const DRAIN: Duration = Duration::from_secs(20);
+/// How long the connections that are open then may go on: as long as an answer may take. Together that is less than the
+/// 30 s that Kubernetes grants (`terminationGracePeriodSeconds`).
+const DRAIN: Duration = ANSWER_WITHIN;
 /// Headers of a request. A ServiceAccount's token has one or two KiB.
 const HEADERS: u32 = 16 * 1024;
 /// Requests at a time on an HTTP/2 connection.
@@ -72,7 +73,7 @@ impl Server {
             server.shutdown.cancelled().await;
             tokio::time::sleep(LINGERS).await;
         });
-        let connections = Arc::new(Mutex::new(Connections::default()));
+        let connections: OpenConnections = Arc::default();
         let (open, abandon) = (TaskTracker::new(), CancellationToken::new());
         server.metrics.request_connections(0);
         loop {
@@ -88,15 +89,18 @@ impl Server {
                 evicted.cancel();
             }
             server.metrics.request_connections(connections.lock().len());
-            let (server, connections, drain) = (Arc::clone(&server), Arc::clone(&connections), drain.clone());
+            let counted = Counted {
+                connections: Arc::clone(&connections),
+                metrics: Arc::clone(&server.metrics),
+                id,
+            };
+            let (server, drain) = (Arc::clone(&server), drain.clone());
             open.spawn(async move {
+                let _counted = counted;
                 tokio::select! {
                     () = server.converse(stream, peer, &drain) => {}
                     () = close.cancelled() => {}
                 }
-                let mut connections = connections.lock();
-                connections.closed(id);
-                server.metrics.request_connections(connections.len());
             });
         }
         drop(listener);
@@ -139,6 +143,23 @@ impl Server {
         }
         connection.as_mut().graceful_shutdown();
         let _ = tokio::time::timeout(CLOSES_WITHIN, connection).await;
+    }
+}
+
+type OpenConnections = Arc<Mutex<Connections<CancellationToken>>>;
+
+/// Counts a connection out when it is dropped, also by a panic.
+struct Counted {
+    connections: OpenConnections,
+    metrics: Arc<Metrics>,
+    id: Id,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut connections = self.connections.lock();
+        connections.closed(self.id);
+        self.metrics.request_connections(connections.len());
     }
 }
 

@@ -10,7 +10,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 
-use super::pool::Terms;
+use super::pool::{Terms, is_worthwhile};
 use crate::api::{RealtimeToken, Requests};
 use crate::clock::now;
 use crate::cluster::{Cached, Name, Scope, watch};
@@ -122,7 +122,7 @@ impl World {
         if token.spec.suspend || requests.ready <= 0 {
             return None;
         }
-        let resolved = self.surroundings.resolve(token, now()).ok()?;
+        let resolved = self.surroundings.resolve_for(token, None, now()).ok()?;
         let terms = self.terms_of(token, requests, &resolved).await.ok()?;
         Some((terms, resolved))
     }
@@ -140,10 +140,17 @@ impl World {
         let revision = revision.map_err(|_| None)?.map_err(gone)?;
         let uid = token.metadata.uid.clone().unwrap_or_default();
         let source = format!("{uid}\n{}\n{:?}\n{revision}", resolved.fingerprint, resolved.credential);
+        let floor = SignedDuration::from_secs(requests.min_remaining_seconds);
+        // Zero where the provider alone knows the life: then the pool finds out.
+        let life = Some(resolved.ask.expiration).filter(|life| !life.is_zero());
+        let ready = match life.is_none_or(|life| is_worthwhile(life, floor)) {
+            true => usize::try_from(requests.ready).unwrap_or(0),
+            false => 0,
+        };
         Ok(Terms {
             source: hash::short(source.as_bytes()),
-            ready: usize::try_from(requests.ready).unwrap_or(0),
-            floor: SignedDuration::from_secs(requests.min_remaining_seconds),
+            ready,
+            floor,
             uid,
         })
     }

@@ -366,18 +366,57 @@ async fn one_service_account_can_not_take_all_requests() {
     assert_eq!(world.ask(Value::Null).await.status, 201);
 }
 
-/// What providers say of such a mint may be the caller's words.
+/// As the condition `Serving` says it.
 #[tokio::test(start_paused = true)]
-async fn a_mint_is_marked_of_which_the_caller_chose_some() {
-    let world = World::new(json!({"subject": "Optional", "overridable": ["expirationSeconds"]})).await;
-    for (body, of_caller) in [
-        (Value::Null, false),
-        (json!({"overrides": {}}), false),
-        (json!({"subject": "u_1"}), true),
-        (json!({"overrides": {"expirationSeconds": 60}}), true),
-    ] {
-        assert_eq!(world.ask(body.clone()).await.status, 201, "{body}");
-        let calls = world.provider.calls();
-        assert_eq!(calls.last().unwrap().of_caller, of_caller, "{body}");
-    }
+async fn a_field_that_does_not_exist_in_overridable_stops_plain_requests_too() {
+    let world = World::new(json!({"subject": "Optional", "ready": 2})).await;
+    world.ask(Value::Null).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.metric("request_pool_ready{"), 2.0);
+    world.edit(json!({"spec": {"requests": {"overridable": ["openai.voise"]}}}));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.ask(Value::Null).await.problem(), (503, "InvalidSpec"));
+    assert_eq!(world.metric("request_pool_ready{"), 0.0);
+}
+
+/// What the owner changes while a body is being sent holds for it.
+#[tokio::test(start_paused = true)]
+async fn a_realtime_token_that_is_suspended_during_the_body_gives_none() {
+    let world = World::new(optional()).await;
+    let body = futures::stream::once(async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        Ok::<_, std::io::Error>("{}")
+    });
+    let (parts, _) = request(BEARER, Value::Null).into_parts();
+    let asked = world.request(Request::from_parts(parts, Body::from_stream(body)));
+    let suspend = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        world.edit(json!({"spec": {"suspend": true}}));
+    };
+    let (answer, ()) = tokio::join!(asked, suspend);
+    assert_eq!(answer.problem(), (409, "Suspended"));
+    assert_eq!(world.provider.count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_is_an_answer() {
+    let world = World::new(optional()).await;
+    let body = futures::stream::poll_fn(|_| -> std::task::Poll<Option<Result<Vec<u8>, std::io::Error>>> {
+        panic!("by the test")
+    });
+    let (parts, _) = request(BEARER, Value::Null).into_parts();
+    let answer = world.request(Request::from_parts(parts, Body::from_stream(body))).await;
+    assert_eq!(answer.problem(), (500, "InternalError"));
+    assert_eq!(world.metric("outcome=\"InternalError\""), 1.0);
+    assert_eq!(world.ask(Value::Null).await.status, 201);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_stops_is_not_ready() {
+    let world = World::new(optional()).await;
+    assert_eq!(world.health.unready(), None);
+    world.shutdown.cancel();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(world.health.unready().as_deref(), Some("the end of this process"));
+    assert_eq!(world.ask(Value::Null).await.status, 201, "it still answers");
 }

@@ -63,10 +63,30 @@ async fn it_rests_after_a_life_without_requests_and_wakes() {
         minted <= 1 + 4,
         "{minted}: the two, and those that followed them within a life"
     );
-    assert_eq!(world.ready(), 0.0);
+    assert!(
+        !world.metrics.render().contains("request_pool_ready{"),
+        "no series is left"
+    );
     world.ask(Value::Null).await;
     pass(1).await;
     assert_eq!(world.ready(), 2.0);
+    world.api.delete("realtimetokens", "shop", "voice");
+    pass(60).await;
+    assert!(
+        !world.metrics.render().contains("request_pool_ready{"),
+        "none of one that is gone"
+    );
+}
+
+/// 30 s for the caller and 2 for the answer leave next to nothing.
+#[tokio::test(start_paused = true)]
+async fn there_is_no_pool_of_tokens_that_would_leave_it_at_once() {
+    let world = World::new(ready(3)).await;
+    world.edit(json!({"spec": {"expirationSeconds": 35}}));
+    pass(1).await;
+    world.ask(Value::Null).await;
+    pass(60).await;
+    assert_eq!(world.provider.count(), 1);
 }
 
 /// Another spec, another key, a suspension: what was minted before is handed out no more.

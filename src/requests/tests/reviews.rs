@@ -125,6 +125,107 @@ async fn an_address_that_guesses_bearer_tokens_is_no_longer_reviewed() {
     assert_eq!(world.ask(Value::Null).await.status, 201);
 }
 
+/// A caller that is gone costs as much as one that waits.
+#[tokio::test(start_paused = true)]
+async fn guesses_that_hang_up_are_counted() {
+    for pause in [Duration::ZERO, Duration::from_millis(1)] {
+        let world = Arc::new(World::new(optional()).await);
+        for n in 0..300 {
+            let guess = format!("guess-{n}");
+            let world = Arc::clone(&world);
+            let guessing = tokio::spawn(async move { world.ask_as(&guess).await });
+            tokio::task::yield_now().await;
+            tokio::time::sleep(pause).await;
+            guessing.abort();
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let reviews = world.api.count("create", "tokenreviews");
+        assert!((1..=20).contains(&reviews), "{reviews} reviews");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reviews_whose_callers_hung_up_take_places_of_their_address() {
+    let world = Arc::new(World::new(optional()).await);
+    let is_review = |request: &crate::testing::Request| request.resource == "tokenreviews";
+    for nth in 1..=32 {
+        world.api.fail_nth_of(is_review, nth, Fault::Hang);
+    }
+    let mut refused = 0;
+    for n in 0..300 {
+        let (world, guess) = (Arc::clone(&world), format!("guess-{n}"));
+        let guessing = tokio::spawn(async move { world.ask_as(&guess).await.status });
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        if guessing.is_finished() {
+            refused += usize::from(guessing.await.unwrap() == 429);
+        } else {
+            guessing.abort();
+        }
+    }
+    assert_eq!(refused, 300 - 256);
+}
+
+/// Behind a proxy all pods have one address.
+#[tokio::test(start_paused = true)]
+async fn guesses_from_the_same_address_lock_no_valid_token_out() {
+    let world = World::new(optional()).await;
+    assert_eq!(world.ask(Value::Null).await.status, 201);
+    tokio::time::sleep(KEEP).await;
+    for n in 0..20 {
+        assert_eq!(world.ask_as(&format!("guess-{n}")).await.status, 401);
+    }
+    assert_eq!(world.ask_as("guess").await.status, 429);
+    assert_eq!(world.ask(Value::Null).await.status, 201);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_what_it_may_not_have_is_no_longer_reviewed() {
+    let world = World::new(optional()).await;
+    let of = |name: &str| {
+        let (mut parts, body) = request(BEARER, Value::Null).into_parts();
+        let path = format!("/v1alpha1/namespaces/shop/realtimetokens/{name}/token");
+        parts.uri = path.parse().unwrap();
+        Request::from_parts(parts, body)
+    };
+    assert_eq!(world.ask(Value::Null).await.status, 201);
+    for n in 0..20 {
+        let answer = world.request(of(&format!("random-{n}"))).await;
+        assert_eq!(answer.problem(), (403, "Forbidden"));
+    }
+    let limited = world.request(of("random")).await;
+    assert_eq!(limited.problem(), (429, "TooManyForbidden"));
+    assert!((1..=2).contains(&limited.retry_after()));
+    assert_eq!(world.api.count("create", "subjectaccessreviews"), 21);
+    // What it may have it still gets, also when the right is reviewed again.
+    tokio::time::sleep(KEEP).await;
+    for n in 0..20 {
+        world.request(of(&format!("other-{n}"))).await;
+    }
+    assert_eq!(world.ask(Value::Null).await.status, 201);
+}
+
+/// A request without the right takes no place of those with it.
+#[tokio::test(start_paused = true)]
+async fn requests_whose_right_is_not_known_take_no_place_of_their_caller() {
+    let world = Arc::new(World::new(optional()).await);
+    world.ask(Value::Null).await;
+    let is_review = |request: &crate::testing::Request| request.resource == "subjectaccessreviews";
+    world.api.fail_nth_of(is_review, 1, Fault::Slow(Duration::from_secs(4)));
+    let asking: Vec<_> = (0..64)
+        .map(|_| {
+            let world = Arc::clone(&world);
+            let (mut parts, body) = request(BEARER, Value::Null).into_parts();
+            parts.uri = PATH.replace("voice", "random").parse().unwrap();
+            tokio::spawn(async move { world.request(Request::from_parts(parts, body)).await.status })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(world.ask(Value::Null).await.status, 201);
+    for asked in asking {
+        assert_eq!(asked.await.unwrap(), 403);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_review_asks_for_this_right_and_no_other() {
     let world = World::new(optional()).await;

@@ -102,6 +102,8 @@ async fn ask_in_every_way() -> String {
     world.ask_as("canary-bearer").await;
     let path = Request::post("/canary").body(Body::empty()).unwrap();
     world.request(path).await;
+    world.provider.fail_nth(1, MintFault::Rejected);
+    world.ask(json!({"subject": "canary-subject"})).await;
     world.provider.fail(MintFault::Unavailable);
     world.ask(json!({"subject": "canary-subject"})).await;
     world.api.go_away();

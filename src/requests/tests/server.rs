@@ -22,11 +22,15 @@ use crate::requests::connections::MOST_OF_PEER;
 use crate::requests::serve;
 use crate::testing::MintFault;
 
+/// A server name at which the server panics.
+const PANICS: &str = "panics.test";
+
 #[derive(Debug)]
 struct Fixed(Arc<CertifiedKey>);
 
 impl ResolvesServerCert for Fixed {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        assert_ne!(hello.server_name(), Some(PANICS), "by the test");
         Some(Arc::clone(&self.0))
     }
 }
@@ -373,5 +377,34 @@ async fn the_end_does_not_wait_for_ever() {
     let start = Instant::now();
     served.shutdown.cancel();
     served.ended.await.unwrap();
-    assert!(start.elapsed() <= Duration::from_secs(24), "{:?}", start.elapsed());
+    assert!(start.elapsed() <= Duration::from_secs(28), "{:?}", start.elapsed());
+}
+
+/// Whoever comes at the last moment has an answer too, if only that the provider is too slow.
+#[tokio::test(start_paused = true)]
+async fn the_end_waits_as_long_as_an_answer_takes() {
+    let served = Served::new().await;
+    served.provider.fail(MintFault::Hang);
+    let mut one = served.http1().await;
+    let start = Instant::now();
+    served.shutdown.cancel();
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    let answer = one.send_request(request(BEARER, Value::Null)).await.unwrap();
+    assert_eq!(answer.status(), 504);
+    drop(answer);
+    served.ended.await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(29), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_panic_leaves_no_connection_counted() {
+    let served = Served::new().await;
+    let roots = RootCertStore::clone(&served.roots);
+    let config = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let panics = ServerName::try_from(PANICS).unwrap();
+    let connector = TlsConnector::from(Arc::new(config));
+    assert!(connector.connect(panics, served.connect().await).await.is_err());
+    served.until_open(0).await;
 }
