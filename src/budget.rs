@@ -30,7 +30,7 @@ pub(crate) struct Budgets<C, K> {
     credentials: Mutex<HashMap<C, CredentialBudget<K>>>,
     /// Wakes [`Budgets::next`].
     changed: Notify,
-    /// For credentials whose health may have changed; none while nobody reports it.
+    /// For credentials whose health may have changed; none while no controller reports it.
     news: Mutex<Option<mpsc::UnboundedSender<C>>>,
 }
 

@@ -1,5 +1,5 @@
 //! What a RealtimeToken is resolved with: ClusterRealtimeProviders and namespaces as the watches show them, and what this
-//! installation serves. Whoever resolves has one of its own, over its own watches.
+//! installation serves. Controller and requests have one each, over watches of their own.
 
 use std::collections::BTreeMap;
 

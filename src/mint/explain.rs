@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(explanation(&ask, &real), expected, "the real key looks the same");
     }
 
-    /// Whoever tries it out named it.
+    /// The user of `mint --subject` named it.
     #[test]
     fn a_subject_is_shown_where_it_goes() {
         let block: OpenAi = serde_json::from_value(json!({"model": "m"})).unwrap();
