@@ -67,6 +67,10 @@ fn the_log_says_who_got_what_and_holds_no_secret() {
     ] {
         assert!(audit.contains(says), "{says} in {audit}");
     }
+    // A provider's message may quote what a caller has put into the session. Into a pool goes nothing of callers.
+    let mut quotes = text.lines().filter(|line| line.contains("fake provider"));
+    assert_eq!(quotes.find(|line| !line.contains("mint ahead failed")), None);
+    assert!(text.contains("a mint for a request failed"), "{text}");
     assert!(
         text.contains("source=\"pool\"") && text.contains("NotOverridable"),
         "{text}"
