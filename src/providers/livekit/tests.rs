@@ -72,7 +72,8 @@ fn the_sdks_tokens() {
         assert_eq!(claims, expected, "{}", vector["case"]);
         same += 1;
         let header = part(&token, 0).to_string();
-        if header == vector["header_raw"] && claims.to_string() == vector["claims_raw"] {
+        let raw = vector["claims_raw"].as_str();
+        if header == vector["header_raw"] && raw == Some(&claims.to_string()) {
             bytes += 1;
         }
     }
