@@ -30,7 +30,7 @@ pub(crate) struct Budgets<C, K> {
     credentials: Mutex<HashMap<C, CredentialBudget<K>>>,
     /// Wakes [`Budgets::next`].
     changed: Notify,
-    /// For credentials whose health may have changed; none while nobody reports it.
+    /// For credentials whose health may have changed; none while no controller reports it.
     news: Mutex<Option<mpsc::UnboundedSender<C>>>,
 }
 
@@ -186,7 +186,7 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
     /// Remembers what the provider said of the key, and reports what is news.
     pub(crate) fn note_verdict(&self, credential: &C, verdict: KeyVerdict) {
         let is_news = self.with(credential, |budget| {
-            let is_news = budget.verdict.as_ref() != Some(&verdict);
+            let is_news = budget.verdict.as_ref().is_none_or(|known| !verdict.repeats(known));
             budget.verdict = Some(verdict);
             is_news
         });

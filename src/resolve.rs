@@ -92,7 +92,8 @@ pub fn resolve_for(
     }
     subject::name(spec, &mut block, subject).map_err(invalid)?;
     let adapter = block.provider();
-    let credential = credential(token, adapter, provider, context)?;
+    let credential = CredentialRef::of_token(token, adapter, provider, context.operator_namespace)
+        .ok_or_else(|| invalid(ONE_CREDENTIAL))?;
     let policy = provider.and_then(|provider| provider.spec.policy.as_ref());
     let expiration = expiration(spec, &block, policy)?;
     if let Some(allowed) = policy.and_then(|policy| policy.allowed_models.as_ref()) {
@@ -117,6 +118,7 @@ pub fn resolve_for(
         block,
         expiration,
         subject: subject.map(str::to_owned),
+        of_caller: subject.is_some(),
     };
     let fingerprint = fingerprint::of_ask(&ask, templates);
     Ok(Resolved {
@@ -128,28 +130,20 @@ pub fn resolve_for(
     })
 }
 
-/// The credential of the ClusterRealtimeProvider, or else the RealtimeToken's own.
-fn credential(
+/// Whether tokens of this RealtimeToken may be requested and are minted with this credential then. `provider` is the
+/// ClusterRealtimeProvider that it names.
+pub(crate) fn is_requested_with(
+    credential: &CredentialRef,
     token: &RealtimeToken,
-    adapter: &dyn Provider,
     provider: Option<&ClusterRealtimeProvider>,
-    context: &ResolveContext<'_>,
-) -> Result<CredentialRef, Blocked> {
-    let own = &token.spec.credentials;
-    let (namespace, secret, identity) = match provider {
-        Some(provider) => {
-            let platform = &provider.spec.credentials;
-            let namespace = context.operator_namespace.to_owned();
-            (namespace, &platform.secret_ref, &platform.workload_identity)
-        }
-        None => (
-            token.namespace().unwrap_or_default(),
-            &own.secret_ref,
-            &own.workload_identity,
-        ),
-    };
-    CredentialRef::new(&namespace, secret.as_ref(), identity.as_ref(), adapter.secret_fields())
-        .ok_or_else(|| invalid(ONE_CREDENTIAL))
+    operator_namespace: &str,
+) -> bool {
+    let spec = &token.spec;
+    if spec.requests.is_none() || spec.credentials.provider_ref.is_some() != provider.is_some() {
+        return false;
+    }
+    let of_token = |adapter| CredentialRef::of_token(token, adapter, provider, operator_namespace);
+    provider_of(spec).and_then(of_token).as_ref() == Some(credential)
 }
 
 /// The ClusterRealtimeProvider that lends its account, if the spec names one.

@@ -7,7 +7,7 @@ use std::hash::Hash;
 
 use jiff::{SignedDuration, Timestamp};
 
-pub(super) use self::requests::Turn;
+pub(super) use self::requests::RequestAdmission;
 use self::requests::share;
 use super::outage::Outage;
 use super::pauses::Pauses;
@@ -228,7 +228,7 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
         std::mem::replace(&mut self.reported_out, is_out) != is_out
     }
 
-    /// Nobody takes the slots of Secrets any more: another replica leads.
+    /// Another replica leads: no controller takes the slots of Secrets here any more.
     pub(super) fn forget_queue(&mut self) {
         self.queue.clear();
         self.queued.clear();

@@ -24,7 +24,7 @@ pub(super) struct Pauses<K>(HashMap<K, Pause>);
 struct Pause {
     cause: Cause,
     last: Timestamp,
-    /// Whoever asks from then on does so for all.
+    /// The first request from then on asks the provider, for all.
     next: Timestamp,
 }
 

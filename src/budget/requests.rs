@@ -1,4 +1,4 @@
-//! Slots for requests. A slot that is not released, since whoever had it was dropped, is given back by its guard; so is a
+//! Slots for requests. A slot whose mint was dropped before its end is given back by its guard; so is a
 //! place in the queue.
 
 use std::hash::Hash;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::credential::{CredentialBudget, Turn};
+use super::credential::{CredentialBudget, RequestAdmission};
 use super::waiting::Ticket;
 use super::{Budgets, Claim, Ending};
 use crate::api::{RateLimit, Reason};
@@ -70,12 +70,13 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
             let at = now();
             let left = deadline.saturating_duration_since(Instant::now());
             let ends = at + SignedDuration::try_from(left.min(LONGEST_WAIT)).unwrap_or_default();
-            let (turn, ticket) = self.turn(&wanted, place.as_ref().map(|place| &place.ticket), ends, at);
-            let until = match turn {
-                Turn::Go => return Ok(self.granted(&wanted, at)),
-                Turn::No(no) => return Err(no),
-                Turn::Wait(_) if left.is_zero() => return Err(NoSlot::Busy),
-                Turn::Wait(until) => until,
+            let (admission, ticket) =
+                self.acquire_for_request(&wanted, place.as_ref().map(|place| &place.ticket), ends, at);
+            let until = match admission {
+                RequestAdmission::Go => return Ok(self.granted(&wanted, at)),
+                RequestAdmission::No(no) => return Err(no),
+                RequestAdmission::Wait(_) if left.is_zero() => return Err(NoSlot::Busy),
+                RequestAdmission::Wait(until) => until,
             };
             if let Some(ticket) = ticket {
                 let (budgets, credential) = (self.as_ref(), wanted.credential);
@@ -95,29 +96,29 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
     }
 
     /// What a request is to do, with its place in the queue if it has none yet and is to wait.
-    fn turn(
+    fn acquire_for_request(
         &self,
         wanted: &SlotRequest<'_, C, K>,
         ticket: Option<&Ticket>,
         deadline: Timestamp,
         now: Timestamp,
-    ) -> (Turn, Option<Ticket>) {
+    ) -> (RequestAdmission, Option<Ticket>) {
         let controller_runs = self.is_followed();
-        let (turn, entered, has_woken) = self.with(wanted.credential, |budget| {
+        let (admission, entered, has_woken) = self.with(wanted.credential, |budget| {
             budget.set_limit(wanted.limit, now);
             if !controller_runs {
                 budget.forget_queue();
             }
             let ahead = budget.waiting.ahead(wanted.claim, ticket);
-            let turn = budget.turn(wanted.token, wanted.revision, ahead, deadline, now);
-            let enters = ticket.is_none() && matches!(turn, Turn::Wait(_)) && deadline > now;
+            let admission = budget.acquire_for_request(wanted.token, wanted.revision, ahead, deadline, now);
+            let enters = ticket.is_none() && matches!(admission, RequestAdmission::Wait(_)) && deadline > now;
             let entered = enters.then(|| budget.waiting.enter(wanted.claim)).flatten();
-            (turn, entered, budget.has_recovered())
+            (admission, entered, budget.has_recovered())
         });
         if has_woken {
             self.changed.notify_one();
         }
-        (turn, entered)
+        (admission, entered)
     }
 
     fn granted(self: &Arc<Self>, wanted: &SlotRequest<'_, C, K>, began: Timestamp) -> Slot<C, K> {
@@ -131,7 +132,7 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
         }
     }
 
-    /// Forgets what only a replica that serves requests and doesn't lead would keep: nobody takes it in. To be called
+    /// Forgets what only a replica that serves requests and doesn't lead would keep: no controller takes it in. To be called
     /// every few seconds.
     pub(crate) fn sweep(&self, now: Timestamp) {
         if self.is_followed() {

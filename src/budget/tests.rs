@@ -162,6 +162,29 @@ fn a_verdict_is_kept_while_it_is_used() {
     assert_eq!(budget.health(&"tenants", at(1000)), CredentialHealth::default());
 }
 
+/// A refused mint after the other must not wake all that use the credential.
+#[test]
+fn another_request_id_is_no_news() {
+    use crate::api::Reason::{CredentialRejected, QuotaExhausted};
+    let budget = Budgets::<_, u8>::new(8);
+    let mut news = budget.subscribe();
+    let mut is_news = |reason, message: &str, revision: &str| {
+        let verdict = KeyVerdict {
+            revision: revision.to_owned(),
+            result: Err(crate::token::Blocked::new(reason, message)),
+        };
+        budget.note_verdict(&"key", verdict.clone());
+        assert_eq!(budget.health(&"key", at(0)).verdict, Some(verdict), "the newest counts");
+        news.try_recv().is_ok()
+    };
+    assert!(is_news(CredentialRejected, "Request id req_1.", "1"));
+    assert!(!is_news(CredentialRejected, "Request id req_2.", "1"));
+    assert!(is_news(CredentialRejected, "Request id req_2.", "2"), "another key");
+    assert!(is_news(QuotaExhausted, "Request id req_2.", "2"), "another reason");
+    budget.note_verdict(&"key", accepted("2"));
+    assert!(news.try_recv().is_ok(), "accepted");
+}
+
 #[test]
 fn an_idle_credential_is_forgotten() {
     let budget = Budgets::new(8);

@@ -30,6 +30,8 @@ pub(crate) struct CertificateSecret {
 pub(crate) struct SeenSecret {
     /// Values that are no text are left out.
     pub(crate) data: BTreeMap<String, SecretString>,
+    /// Whether there are no values at all.
+    is_empty: bool,
     metadata: ObjectMeta,
     type_: Option<String>,
 }
@@ -47,16 +49,18 @@ impl SeenSecret {
     /// Whether the operator may replace the data: the Secret has its label, or is empty.
     pub(crate) fn is_own(&self) -> bool {
         let label = self.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL.0));
-        self.data.is_empty() || label.is_some_and(|label| label == LABEL.1)
+        self.is_empty || label.is_some_and(|label| label == LABEL.1)
     }
 }
 
 impl From<Secret> for SeenSecret {
     fn from(mut secret: Secret) -> Self {
         secret.metadata.managed_fields = None;
-        let data = secret.data.unwrap_or_default().into_iter();
+        let data = secret.data.unwrap_or_default();
         Self {
+            is_empty: data.is_empty(),
             data: data
+                .into_iter()
                 .filter_map(|(key, value)| Some((key, SecretString::from(String::from_utf8(value.0).ok()?))))
                 .collect(),
             metadata: secret.metadata,
@@ -119,5 +123,30 @@ impl CertificateSecret {
         let written: PartialObjectMeta<Secret> = write(&self.client, method, path, "application/json", body).await?;
         drop(written);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_of_others_is_not_taken_for_an_empty_one() {
+        let is_own = |secret: serde_json::Value| {
+            let secret: Secret = serde_json::from_value(secret).unwrap();
+            SeenSecret::from(secret).is_own()
+        };
+        let labels = serde_json::json!({"labels": {LABEL.0: LABEL.1}});
+        assert!(is_own(serde_json::json!({"metadata": {}})));
+        assert!(is_own(
+            serde_json::json!({"metadata": labels, "data": {"tls.crt": "eA=="}})
+        ));
+        assert!(!is_own(
+            serde_json::json!({"metadata": {}, "data": {"tls.crt": "eA=="}})
+        ));
+        // A value that is no UTF-8, such as that of a Java keystore.
+        assert!(!is_own(
+            serde_json::json!({"metadata": {}, "data": {"keystore": "/v7+7Q=="}})
+        ));
     }
 }

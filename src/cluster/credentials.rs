@@ -35,7 +35,7 @@ pub(crate) struct Credentials {
     changed: Changed,
 }
 
-/// For the names of key Secrets that change; none while nobody follows them.
+/// For the names of key Secrets that change; none while no controller follows them.
 type Changed = Arc<Mutex<Option<mpsc::UnboundedSender<Name>>>>;
 
 struct KeySecret {

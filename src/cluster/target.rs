@@ -123,8 +123,6 @@ impl Targets {
     ) -> Result<Arc<SecretView>, ClusterError> {
         // Only managedFields say what a former template put there, and the cache does not keep them.
         let live = self.get(name).await?.ok_or(ClusterError::NotFound)?;
-        let taken_over = self.take_over_connection(name, seen, &live, desired).await?;
-        let seen = taken_over.as_deref().unwrap_or(seen);
         let mut annotations = desired.all_annotations();
         annotations.extend(renewal_time.map(|time| (annotations::RENEWAL_TIME.to_owned(), time)));
         let labels = replacing(secret::owned_metadata(&live, "f:labels"), &desired.labels);
@@ -143,26 +141,27 @@ impl Targets {
         if !data.is_empty() {
             patch["data"] = Value::Object(data);
         }
-        self.patch(name, MERGE_PATCH, "", &patch).await
+        let written = self.patch(name, MERGE_PATCH, "", &patch).await?;
+        if written.lacks_ownership(desired.connection.keys()) {
+            return self.take_over_connection(name, &written, desired).await;
+        }
+        Ok(written)
     }
 
-    /// Makes keys of the connection ours that another writer has written, as [`Self::take_over`] does with a token's.
+    /// Makes keys of the connection ours that the patch left to another writer or to none, as [`Self::take_over`] does
+    /// with a token's. Only now is it known that they were there before: those that are new are ours.
     async fn take_over_connection(
         &self,
         name: &Name,
         seen: &SecretView,
-        live: &ObjectMeta,
         desired: &SecretMetadata,
-    ) -> Result<Option<Arc<SecretView>>, ClusterError> {
-        if secret::foreign_keys(live, desired.connection.keys()).is_empty() {
-            return Ok(None);
-        }
+    ) -> Result<Arc<SecretView>, ClusterError> {
         let metadata = precondition(seen, json!({"name": name.name}));
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": desired.connection});
         let rest = format!("/{}?force=true&", name.name);
         let method = http::Method::PATCH;
-        let written = self.write(name, method, APPLY_PATCH, &rest, CONNECTION_MANAGER, &secret);
-        written.await.map(Some)
+        self.write(name, method, APPLY_PATCH, &rest, CONNECTION_MANAGER, &secret)
+            .await
     }
 
     /// Applies an event of the watch on the operator's Secrets. Returns the RealtimeTokens whose Secret is now another

@@ -13,7 +13,7 @@ use crate::api::RealtimeToken;
 use crate::cluster::events::Events;
 use crate::cluster::target::Targets;
 use crate::cluster::{Cached, Name};
-use crate::issuer::{Issuer, Surroundings};
+use crate::issuer::{Issuer, Resolver};
 use crate::metrics::Metrics;
 use crate::token::Connection;
 use crate::token::secret::RequestsEndpoint;
@@ -22,7 +22,7 @@ pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) targets: Targets,
     pub(crate) issuer: Arc<Issuer>,
-    pub(crate) surroundings: Surroundings,
+    pub(crate) resolver: Resolver,
     pub(super) lifecycles: Lifecycles,
     pub(crate) events: Events,
     pub(crate) metrics: Arc<Metrics>,

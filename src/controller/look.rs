@@ -78,7 +78,7 @@ async fn resolve_inputs(
     token: &RealtimeToken,
     ctx: &Context,
 ) -> Result<Result<(Resolved, MintInputs), Blocked>, ClusterError> {
-    let resolved = match ctx.surroundings.resolve(token, now()) {
+    let resolved = match ctx.resolver.resolve(token, now()) {
         Ok(resolved) => resolved,
         Err(blocked) => return Ok(Err(blocked)),
     };

@@ -31,7 +31,7 @@ use crate::cluster::events::Events;
 use crate::cluster::target::Targets;
 use crate::cluster::{Cached, Name, Scope};
 use crate::health::Health;
-use crate::issuer::{Issuer, Surroundings};
+use crate::issuer::{Issuer, Resolver};
 use crate::metrics::Metrics;
 use crate::mint::EndpointPolicy;
 use crate::token::Connection;
@@ -67,12 +67,12 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
     let changed_keys = options.issuer.credentials.subscribe();
     let changed_credentials = options.issuer.budgets.subscribe();
     let (tokens, tokens_writer) = reflector::store::<Cached>();
-    let (surroundings, writers) = Surroundings::new(options.scope, options.operator_namespace, options.endpoints);
+    let (resolver, writers) = Resolver::new(options.scope, options.operator_namespace, options.endpoints);
     options.metrics.observe_store(tokens.clone());
     let ctx = Arc::new(Context {
         targets: Targets::new(options.client.clone()),
         issuer: options.issuer,
-        surroundings,
+        resolver,
         lifecycles: Lifecycles::default(),
         events: Events::new(options.client.clone(), options.pod_name),
         metrics: options.metrics,

@@ -51,7 +51,7 @@ pub(super) fn run(
 }
 
 async fn reconcile(provider: &ClusterRealtimeProvider, ctx: &Context) -> Result<Action, ReconcileError> {
-    let credential = CredentialRef::of_provider(&ctx.surroundings.operator_namespace, provider);
+    let credential = CredentialRef::of_provider(&ctx.resolver.operator_namespace, provider);
     let secret_fields = Block::account_secret_fields(&provider.spec.accounts);
     let revision = match &credential {
         Some(credential) => ctx.issuer.revision(credential, secret_fields).await?,

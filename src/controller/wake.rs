@@ -18,11 +18,12 @@ use tokio::sync::{Notify, mpsc};
 use super::context::Context;
 use super::lifecycles::Lifecycles;
 use super::{providers, tokio_stream_of};
-use crate::api::{ClusterRealtimeProvider, Credentials, RealtimeToken};
+use crate::api::{ClusterRealtimeProvider, Credentials};
 use crate::clock::now;
 use crate::cluster::{Cached, Name, watch};
 use crate::health::Health;
-use crate::resolve::CredentialRef;
+use crate::issuer::Resolver;
+use crate::resolve::{CredentialRef, is_requested_with};
 
 const TIDY_EVERY: Duration = Duration::from_secs(10);
 /// The distance of two Secrets that are written for a new CA: 10,000 take less than four minutes.
@@ -43,7 +44,7 @@ pub(super) fn tokens(
     health: Arc<Health>,
 ) -> impl Stream<Item = Result<Cached, watcher::Error>> + Send + 'static {
     let echoes = Arc::clone(&ctx);
-    watch::tokens(&ctx.client, &ctx.surroundings.scope)
+    watch::tokens(&ctx.client, &ctx.resolver.scope)
         .inspect(move |event| match event {
             Ok(Event::Delete(token)) => ctx.forget(&Name::of(token)),
             Ok(Event::InitDone) => health.wait_for(None),
@@ -67,15 +68,15 @@ impl Wake {
     /// Resolves once Secrets, namespaces and ClusterRealtimeProviders have been listed: without them a RealtimeToken can't
     /// be judged.
     pub(super) async fn listed(&self) -> Result<(), WriterDropped> {
-        self.ctx.surroundings.namespaces.wait_until_ready().await?;
-        self.ctx.surroundings.cluster_providers.wait_until_ready().await?;
+        self.ctx.resolver.namespaces.wait_until_ready().await?;
+        self.ctx.resolver.cluster_providers.wait_until_ready().await?;
         self.secrets_listed.notified().await;
         Ok(())
     }
 
     /// Target Secrets wake their RealtimeToken, unless the change is our own write.
     pub(super) async fn secrets(&self) {
-        let mut events = watch::target_secrets(&self.ctx.client, &self.ctx.surroundings.scope);
+        let mut events = watch::target_secrets(&self.ctx.client, &self.ctx.resolver.scope);
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
@@ -94,7 +95,7 @@ impl Wake {
 
     /// Namespaces whose labels changed wake their RealtimeTokens that refer to a ClusterRealtimeProvider.
     pub(super) async fn namespaces(&self, writer: Writer<PartialObjectMeta<Namespace>>) {
-        let changes = watch::namespaces(&self.ctx.client, &self.ctx.surroundings.scope)
+        let changes = watch::namespaces(&self.ctx.client, &self.ctx.resolver.scope)
             .reflect(writer)
             .touched_objects()
             .predicate_filter(predicates::labels, Default::default());
@@ -121,7 +122,7 @@ impl Wake {
         changed_credentials: mpsc::UnboundedReceiver<CredentialRef>,
     ) {
         let (ctx, tokens, health) = (Arc::clone(&self.ctx), self.tokens.clone(), Arc::clone(&self.health));
-        let changes = watch::providers(&self.ctx.client, &self.ctx.surroundings.scope)
+        let changes = watch::providers(&self.ctx.client, &self.ctx.resolver.scope)
             .reflect(writer)
             .touched_objects()
             .inspect_err(move |problem| health.wait_for_unless_ready(&format!("ClusterRealtimeProviders: {problem}")))
@@ -129,12 +130,14 @@ impl Wake {
                 let name = provider.name_any();
                 wake(&ctx, &tokens, |token| refers_to(token, &name));
             });
-        let reader = self.ctx.surroundings.cluster_providers.clone();
+        let reader = self.ctx.resolver.cluster_providers.clone();
         let all = reader.clone();
-        let operator_namespace = self.ctx.surroundings.operator_namespace.clone();
+        let operator_namespace = self.ctx.resolver.operator_namespace.clone();
         let (woken, requested) = (Arc::clone(&self.ctx), self.tokens.clone());
         let nudges = tokio_stream_of(changed_credentials).flat_map(move |key| {
-            wake(&woken, &requested, |token| may_be_requested_with(&key, token));
+            wake(&woken, &requested, |token| {
+                may_be_requested_with(&key, token, &woken.resolver)
+            });
             let is_its = |provider: &ClusterRealtimeProvider| {
                 CredentialRef::of_provider(&operator_namespace, provider).as_ref() == Some(&key)
             };
@@ -147,13 +150,13 @@ impl Wake {
     /// Key Secrets wake the RealtimeTokens and ClusterRealtimeProviders that use them.
     pub(super) async fn keys(&self, mut changed: mpsc::UnboundedReceiver<Name>) {
         while let Some(secret) = changed.recv().await {
-            let of_operator = secret.namespace == self.ctx.surroundings.operator_namespace;
-            let providers = self.ctx.surroundings.cluster_providers.state_filter(|provider| {
+            let of_operator = secret.namespace == self.ctx.resolver.operator_namespace;
+            let providers = self.ctx.resolver.cluster_providers.state_filter(|provider| {
                 let reference = provider.spec.credentials.secret_ref.as_ref();
                 of_operator && reference.is_some_and(|reference| reference.name == secret.name)
             });
             for provider in &providers {
-                if let Some(key) = CredentialRef::of_provider(&self.ctx.surroundings.operator_namespace, provider) {
+                if let Some(key) = CredentialRef::of_provider(&self.ctx.resolver.operator_namespace, provider) {
                     self.ctx.issuer.budgets.report(&key);
                 }
             }
@@ -196,13 +199,13 @@ impl Wake {
     /// reports.
     pub(super) async fn tidy_keys(&self) {
         let of_provider = |provider: &Arc<ClusterRealtimeProvider>| {
-            CredentialRef::of_provider(&self.ctx.surroundings.operator_namespace, provider)
+            CredentialRef::of_provider(&self.ctx.resolver.operator_namespace, provider)
         };
         loop {
             tokio::time::sleep(TIDY_EVERY).await;
             let reported: HashSet<_> = self
                 .ctx
-                .surroundings
+                .resolver
                 .cluster_providers
                 .state()
                 .iter()
@@ -238,13 +241,13 @@ fn refers_to(token: &Cached, provider: &str) -> bool {
 }
 
 /// Whether tokens of this RealtimeToken may be requested, and minted with this credential then: the condition Serving
-/// says how that goes. Which credential a lent account has is known only when the RealtimeToken is looked at.
-fn may_be_requested_with(key: &CredentialRef, token: &Cached) -> bool {
-    let is_requested = |token: &RealtimeToken| {
-        let lent = token.spec.credentials.provider_ref.is_some();
-        token.spec.requests.is_some() && (lent || token.metadata.namespace.as_deref() == Some(key.namespace()))
-    };
-    token.read().is_ok_and(is_requested)
+/// says how that goes.
+fn may_be_requested_with(key: &CredentialRef, token: &Cached, resolver: &Resolver) -> bool {
+    token.read().is_ok_and(|token| {
+        let reference = token.spec.credentials.provider_ref.as_ref();
+        let provider = reference.and_then(|it| resolver.cluster_providers.get(&ObjectRef::new(&it.name)));
+        is_requested_with(key, token, provider.as_deref(), &resolver.operator_namespace)
+    })
 }
 
 /// None if the object can't be parsed.

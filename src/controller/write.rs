@@ -39,9 +39,7 @@ pub(super) async fn write(look: &mut Look<'_>, order: &Order, ctx: &Context) -> 
         }
         Err(end) => {
             if matches!(&end, WriteEnd::Refused { reason, .. } if *reason == Reason::NamespaceTerminating) {
-                ctx.surroundings
-                    .terminating
-                    .insert(&look.secret.namespace, look.seen.now);
+                ctx.resolver.terminating.insert(&look.secret.namespace, look.seen.now);
             }
             end
         }

@@ -1,13 +1,13 @@
 //! Asks a provider for a token with the credential that a spec names. The controller and the requests share it, one for
 //! each process, so that a credential has one budget and one access token.
 //!
-//! It knows no RealtimeToken but by name: what to ask comes resolved, by [`Surroundings`].
+//! It knows no RealtimeToken but by name: what to ask comes resolved, by [`Resolver`].
 
 mod access_tokens;
 mod ask;
 mod credential;
 mod issue;
-mod surroundings;
+mod resolver;
 mod terminating;
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use kube::Client;
 use self::access_tokens::AccessTokens;
 pub(crate) use self::ask::{Issued, NotMinted, ending};
 pub(crate) use self::issue::NotIssued;
-pub(crate) use self::surroundings::{Surroundings, Writers};
+pub(crate) use self::resolver::{Resolver, Writers};
 use crate::budget::Budgets;
 pub(crate) use crate::budget::Claim;
 use crate::cluster::Name;

@@ -317,7 +317,7 @@ fn a_mistake_in_what_callers_may_override_stops_requests_only() {
         namespaces: Vec::new(),
         cluster_providers: true,
     };
-    let (surroundings, _writers) = Surroundings::new(scope, "operator".to_owned(), EndpointPolicy::default());
+    let (resolver, _writers) = Resolver::new(scope, "operator".to_owned(), EndpointPolicy::default());
     let token = |field: &str| {
         serde_json::from_value(json!({
             "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
@@ -330,9 +330,9 @@ fn a_mistake_in_what_callers_may_override_stops_requests_only() {
         .unwrap()
     };
     let (right, wrong) = (token("openai.session.audio"), token("openai.sesion"));
-    assert!(surroundings.resolve_for(&right, None, now()).is_ok());
-    assert!(surroundings.resolve(&wrong, now()).is_ok());
-    let blocked = surroundings.resolve_for(&wrong, None, now()).unwrap_err();
+    assert!(resolver.resolve_for(&right, None, now()).is_ok());
+    assert!(resolver.resolve(&wrong, now()).is_ok());
+    let blocked = resolver.resolve_for(&wrong, None, now()).unwrap_err();
     assert_eq!(blocked.reason, Reason::InvalidSpec);
     assert!(
         blocked.message.contains("openai.sesion: spec has no such field"),

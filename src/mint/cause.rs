@@ -117,14 +117,18 @@ const KEY_PHRASES: &[&str] = &[
 
 impl Cause {
     /// Looks at codes and types first, then at known sentences, and last at the status.
-    pub(super) fn of(provider: &dyn Provider, status: u16, body: &ErrorBody) -> Self {
+    ///
+    /// Providers repeat what they don't accept. In a mint `of_caller` the sentences about quota and key may be the
+    /// caller's own, and would limit or reject a credential that others use: there they count for nothing.
+    pub(super) fn of(provider: &dyn Provider, status: u16, body: &ErrorBody, of_caller: bool) -> Self {
+        let says = |phrases: &[&str]| !of_caller && body.says(phrases);
         if !(400..=499).contains(&status) {
             return Self::Status;
         }
         let is_quota = body.has_code_with(QUOTA_CODES)
             || status != 429 && body.has_code_with(QUOTA_CODES_OF_REFUSALS)
             || body.is_daily_quota()
-            || body.says(QUOTA_PHRASES);
+            || says(QUOTA_PHRASES);
         match status {
             402 => Self::Quota,
             400 | 401 | 403 | 429 if is_quota => Self::Quota,
@@ -132,12 +136,12 @@ impl Cause {
             _ if body.has_code(DEPLOYMENT_CODES) => Self::Deployment,
             _ if body.says(UNVERIFIED_PHRASES) => Self::Unverified,
             _ if body.has_code(MODEL_CODES) => Self::Model,
-            400 | 401 | 403 => Self::of_access(provider, status, body),
+            400 | 401 | 403 => Self::of_access(provider, status, body, says),
             _ => Self::Status,
         }
     }
 
-    fn of_access(provider: &dyn Provider, status: u16, body: &ErrorBody) -> Self {
+    fn of_access(provider: &dyn Provider, status: u16, body: &ErrorBody, says: impl Fn(&[&str]) -> bool) -> Self {
         let is_refused = status != 400;
         let not_the_api = match body.format {
             Format::Html => true,
@@ -153,8 +157,8 @@ impl Cause {
             Self::Permission(permission(body))
         } else if is_refused
             || body.has_code(KEY_CODES)
-            || body.says(KEY_PHRASES)
-            || provider.facts().wrong_key_is_400 && body.says(&["api key"])
+            || says(KEY_PHRASES)
+            || provider.facts().wrong_key_is_400 && says(&["api key"])
         {
             Self::Key
         } else {

@@ -142,6 +142,7 @@ impl ProviderClient {
             expiration: ask.expiration,
             credential,
             subject: ask.subject.as_deref(),
+            of_caller: ask.of_caller,
             now,
             nonce: nonce()?,
         };
@@ -356,6 +357,7 @@ mod tests {
             block,
             expiration: jiff::SignedDuration::from_secs(60),
             subject: None,
+            of_caller: false,
         };
         let credential = Credential::new([("api-key", "sk-1".into())]);
         let error = client.mint(&ask, &credential, Timestamp::UNIX_EPOCH).await.unwrap_err();

@@ -40,6 +40,7 @@ pub(crate) fn explain(
         expiration: ask.expiration,
         credential,
         subject: ask.subject.as_deref(),
+        of_caller: ask.of_caller,
         now,
         nonce: [0; 16],
     };
@@ -213,6 +214,7 @@ mod tests {
             block,
             expiration: SignedDuration::from_secs(600),
             subject: None,
+            of_caller: false,
         }
     }
 
@@ -237,7 +239,7 @@ mod tests {
         assert_eq!(explanation(&ask, &real), expected, "the real key looks the same");
     }
 
-    /// Whoever tries it out named it.
+    /// The user of `mint --subject` named it.
     #[test]
     fn a_subject_is_shown_where_it_goes() {
         let block: OpenAi = serde_json::from_value(json!({"model": "m"})).unwrap();
@@ -255,7 +257,8 @@ mod tests {
         let block: LiveKit = serde_json::from_value(json!({"identity": "u", "url": "wss://lk.example"})).unwrap();
         let ask = ask(Block::LiveKit(Box::new(block)));
         let expected = "signed here, nothing is sent\nheader: {\"alg\":\"HS256\"}\nclaims: \
-                        {\"iss\":\"<LIVEKIT_API_KEY>\",\"exp\":600,\"nbf\":0,\"sub\":\"u\"}\nfurther keys of the Secret: url\n";
+                        {\"iss\":\"<LIVEKIT_API_KEY>\",\"exp\":600,\"nbf\":0,\"sub\":\"u\",\
+                        \"jti\":\"00000000-0000-4000-8000-000000000000\"}\nfurther keys of the Secret: url\n";
         assert_eq!(explanation(&ask, &placeholders(ask.block.provider())), expected);
     }
 

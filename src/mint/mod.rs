@@ -57,6 +57,8 @@ pub struct Ask {
     /// Who the token is for, where somebody asked for it on request and said so. It is in the block too, where the
     /// provider has a field for it.
     pub subject: Option<String>,
+    /// Whether a caller of a request chose some of it: the subject, or values of the block.
+    pub of_caller: bool,
 }
 
 /// Without the subject, which is personal data.

@@ -3,6 +3,8 @@
 //! Between the braces stands an expression of MiniJinja, the language of `target.template.data`. Which variables a text
 //! uses is known before a mint, and an expression is given those and no others. Results aren't evaluated again.
 
+mod json;
+
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -14,6 +16,7 @@ use minijinja::{Environment, Expression};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
+pub(crate) use self::json::{LARGEST, filled, plain_name, texts};
 use super::wire::secret;
 use super::{Credential, InvalidBlock, Mint};
 use crate::api::SecretField;
@@ -21,10 +24,6 @@ use crate::clock::whole_second;
 use crate::template::{environment, problem};
 use crate::token::MintError;
 
-/// Levels of objects and lists in a template.
-const DEEPEST: usize = 16;
-/// A template as JSON, and what is made of it.
-pub(crate) const LARGEST: usize = 16 * 1024;
 /// The text of a param.
 const LONGEST_PARAM: usize = 1024;
 /// What stands between the braces.
@@ -253,8 +252,8 @@ impl Values<'_> {
             "credential" => secret(self.key)?,
             "keyId" => secret(&KEY_ID)?,
             SUBJECT => {
-                let nobody = "{{ subject }} is known of a token on request only, whose caller names the subject";
-                self.mint.subject.ok_or_else(|| InvalidBlock(nobody.into()))?.into()
+                let no_subject = "{{ subject }} is known of a token on request only, whose caller names the subject";
+                self.mint.subject.ok_or_else(|| InvalidBlock(no_subject.into()))?.into()
             }
             param => {
                 let value = self.params.get(param.trim_start_matches("params."));
@@ -263,78 +262,6 @@ impl Values<'_> {
             }
         })
     }
-}
-
-/// Every text of a JSON template. Names are no templates.
-pub(crate) fn texts(template: &Map<String, Value>, place: &str) -> Result<Vec<Text>, InvalidBlock> {
-    let size = Value::Object(template.clone()).to_string().len();
-    if size > LARGEST {
-        return Err(InvalidBlock(format!(
-            "{place}: {size} bytes of JSON, and at most {LARGEST} are allowed"
-        )));
-    }
-    let mut found = Vec::new();
-    map_object(template, place, 1, &mut |text| {
-        found.push(text);
-        Ok::<_, InvalidBlock>(Value::Null)
-    })?;
-    Ok(found)
-}
-
-/// A JSON template with its placeholders filled in.
-pub(crate) fn filled(
-    template: &Map<String, Value>,
-    place: &str,
-    values: &Values<'_>,
-) -> Result<Map<String, Value>, MintError> {
-    map_object(template, place, 1, &mut |text| text.typed(values))
-}
-
-fn map_object<E: From<InvalidBlock>>(
-    object: &Map<String, Value>,
-    place: &str,
-    depth: usize,
-    map_text: &mut impl FnMut(Text) -> Result<Value, E>,
-) -> Result<Map<String, Value>, E> {
-    let pairs = object.iter().map(|(name, value)| {
-        let place = format!("{place}/{name}");
-        plain_name(name, &place)?;
-        Ok((name.clone(), map_value(value, &place, depth, map_text)?))
-    });
-    pairs.collect()
-}
-
-fn map_value<E: From<InvalidBlock>>(
-    value: &Value,
-    place: &str,
-    depth: usize,
-    map_text: &mut impl FnMut(Text) -> Result<Value, E>,
-) -> Result<Value, E> {
-    if depth > DEEPEST {
-        // The place itself is as long as the template is deep.
-        let place: String = place.chars().take(128).collect();
-        return Err(InvalidBlock(format!("{place}…: more than {DEEPEST} levels deep")).into());
-    }
-    Ok(match value {
-        Value::String(text) => map_text(Text::parse(text, place)?)?,
-        Value::Array(items) => {
-            let items = items.iter().enumerate();
-            let items = items.map(|(nth, item)| map_value(item, &format!("{place}/{nth}"), depth + 1, map_text));
-            items.collect::<Result<Vec<_>, E>>()?.into()
-        }
-        Value::Object(fields) => map_object(fields, place, depth + 1, map_text)?.into(),
-        other => other.clone(),
-    })
-}
-
-/// A name that isn't a template.
-pub(crate) fn plain_name(name: &str, place: &str) -> Result<(), InvalidBlock> {
-    if name.contains("{{") || name.contains("}}") {
-        return Err(InvalidBlock(format!(
-            "{place}: a name can't hold a placeholder, only a value can"
-        )));
-    }
-    Ok(())
 }
 
 /// Params against the placeholders that use them.
@@ -390,6 +317,7 @@ pub(crate) fn rehearse<T>(
         credential: &credential,
         // A text that is a number too, for blocks that make one of it.
         subject: subject.or(Some("1")),
+        of_caller: false,
         now: Timestamp::UNIX_EPOCH,
         nonce: [0; 16],
     };

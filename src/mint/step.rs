@@ -17,9 +17,12 @@ pub struct Mint<'a> {
     pub credential: &'a Credential,
     /// Who the token is for, as [`Ask::subject`](super::Ask::subject) has it.
     pub subject: Option<&'a str>,
+    /// As [`Ask::of_caller`](super::Ask::of_caller) has it.
+    pub of_caller: bool,
     /// Our clock as the mint begins, for tokens that are signed here.
     pub now: Timestamp,
-    /// Random bytes, for ids and salts.
+    /// Random bytes, for ids and salts. Without them two tokens that are signed in the same second would be equal, also
+    /// those of two replicas.
     pub nonce: [u8; 16],
 }
 
@@ -33,6 +36,12 @@ impl Mint<'_> {
     /// A random UUID (version 4), the same for the same nonce.
     pub(crate) fn uuid(&self) -> String {
         uuid::Builder::from_random_bytes(self.nonce).into_uuid().to_string()
+    }
+
+    /// A random number, the same for the same nonce.
+    pub(crate) fn random_number(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.nonce;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 }
 

@@ -81,7 +81,8 @@ impl Provider for LiveKit {
         };
         let issuer = secret(mint.credential, key_id)?.expose_secret();
         let expires_at = mint.expires_at();
-        // In the order of LiveKit's Node SDK, whose tokens ours equal.
+        // In the order of LiveKit's Node SDK, whose tokens ours equal but for `jti`, which the SDK leaves out and LiveKit
+        // doesn't read: without it two tokens of one second would be the same.
         let claims = given([
             ("metadata", self.metadata.clone().map(Value::from)),
             ("attributes", self.attributes.clone().map(|it| json!(it))),
@@ -101,6 +102,7 @@ impl Provider for LiveKit {
             ("exp", Some(expires_at.as_second().into())),
             ("nbf", Some(mint.now.as_second().into())),
             ("sub", self.identity.clone().map(Value::from)),
+            ("jti", Some(mint.uuid().into())),
         ]);
         let header = given([("alg", Some(Algorithm::Hs256.name().into()))]);
         let key = secret(mint.credential, key_secret)?.expose_secret();

@@ -220,7 +220,7 @@ impl Handler {
         let (token, requests) = found.read().ok_or_else(|| Problem::no_such_token(target))?;
         let is_plain = asked.subject.is_none() && asked.overrides.as_ref().is_none_or(serde_json::Map::is_empty);
         let resolved = if is_plain {
-            let resolved = self.world.surroundings.resolve_for(token, None, now());
+            let resolved = self.world.resolver.resolve_for(token, None, now());
             resolved.map_err(refused::blocked)?
         } else {
             self.customize(token, asked)?
@@ -267,13 +267,17 @@ impl Handler {
         };
         let subject = asked.subject_for(token)?;
         let customized = customized(token, &asked)?;
-        let resolve = |token, subject| self.world.surroundings.resolve_for(token, subject, now());
-        resolve(&customized, subject).map_err(|blocked| {
+        let resolve = |token, subject| self.world.resolver.resolve_for(token, subject, now());
+        let resolved = resolve(&customized, subject).map_err(|blocked| {
             if resolve(token, None).is_ok() {
                 refused::blocked_by_caller(blocked)
             } else {
                 refused::blocked(blocked)
             }
+        });
+        resolved.map(|mut resolved| {
+            resolved.ask.of_caller |= asked.overrides.is_some_and(|overrides| !overrides.is_empty());
+            resolved
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Requests against stand-ins for the Kubernetes API and the provider, under paused time; with sockets in [`server`].
 
 mod answers;
+mod evidence;
 mod pools;
 mod reviews;
 mod secrecy;

@@ -15,21 +15,21 @@ use crate::api::{RealtimeToken, Requests};
 use crate::clock::now;
 use crate::cluster::{Cached, Name, Scope, watch};
 use crate::health::Health;
-use crate::issuer::{Issuer, Surroundings, Writers};
+use crate::issuer::{Issuer, Resolver, Writers};
 use crate::mint::EndpointPolicy;
 use crate::resolve::Resolved;
 use crate::token::{Blocked, hash};
 
 pub(super) struct World {
     tokens: Store<Cached>,
-    pub(super) surroundings: Surroundings,
+    pub(super) resolver: Resolver,
     pub(super) issuer: Arc<Issuer>,
 }
 
 /// Where the watches write what they see.
 pub(super) struct WorldWriters {
     tokens: Writer<Cached>,
-    surroundings: Writers,
+    stores: Writers,
 }
 
 /// A RealtimeToken of the cache that has `spec.requests`.
@@ -52,15 +52,15 @@ impl World {
         endpoints: EndpointPolicy,
     ) -> (Self, WorldWriters) {
         let (tokens, tokens_writer) = reflector::store();
-        let (surroundings, writers) = Surroundings::new(scope, operator_namespace, endpoints);
+        let (resolver, writers) = Resolver::new(scope, operator_namespace, endpoints);
         let world = Self {
             tokens,
-            surroundings,
+            resolver,
             issuer,
         };
         let writers = WorldWriters {
             tokens: tokens_writer,
-            surroundings: writers,
+            stores: writers,
         };
         (world, writers)
     }
@@ -70,8 +70,8 @@ impl World {
         // Fails only if a watch has ended, which none does.
         let _ = tokio::try_join!(
             self.tokens.wait_until_ready(),
-            self.surroundings.cluster_providers.wait_until_ready(),
-            self.surroundings.namespaces.wait_until_ready(),
+            self.resolver.cluster_providers.wait_until_ready(),
+            self.resolver.namespaces.wait_until_ready(),
         );
     }
 
@@ -83,7 +83,7 @@ impl World {
         health: &Health,
         changed: impl Fn(&Name),
     ) {
-        let scope = &self.surroundings.scope;
+        let scope = &self.resolver.scope;
         let report = |what: &str, problem: &dyn std::fmt::Display| {
             health.requests_wait_for_unless_ready(&format!("{what}: {problem}"));
         };
@@ -98,11 +98,11 @@ impl World {
                 futures::future::ready(())
             });
         let providers = watch::providers(client, scope)
-            .reflect(writers.surroundings.cluster_providers)
+            .reflect(writers.stores.cluster_providers)
             .inspect_err(|problem| report("ClusterRealtimeProviders", problem))
             .for_each(|_| futures::future::ready(()));
         let namespaces = watch::namespaces(client, scope)
-            .reflect(writers.surroundings.namespaces)
+            .reflect(writers.stores.namespaces)
             .inspect_err(|problem| report("Namespaces", problem))
             .for_each(|_| futures::future::ready(()));
         tokio::join!(tokens, providers, namespaces);
@@ -122,7 +122,7 @@ impl World {
         if token.spec.suspend || requests.ready <= 0 {
             return None;
         }
-        let resolved = self.surroundings.resolve_for(token, None, now()).ok()?;
+        let resolved = self.resolver.resolve_for(token, None, now()).ok()?;
         let terms = self.terms_of(token, requests, &resolved).await.ok()?;
         Some((terms, resolved))
     }

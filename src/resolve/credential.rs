@@ -1,7 +1,8 @@
 //! What a provider is asked with: a key in a Secret, or the access token that a ServiceAccount's token is exchanged for.
 
 use crate::api::{
-    ClusterRealtimeProvider, Exchange, Reason, SecretField, SecretKeyRef, WorkloadIdentity, exchange_message,
+    ClusterRealtimeProvider, Exchange, RealtimeToken, Reason, SecretField, SecretKeyRef, WorkloadIdentity,
+    exchange_message,
 };
 use crate::mint::EndpointPolicy;
 use crate::providers::{Block, Provider};
@@ -49,6 +50,25 @@ impl CredentialRef {
         }
     }
 
+    /// The credential of a RealtimeToken: that of the ClusterRealtimeProvider that it names, or else its own.
+    pub(super) fn of_token(
+        token: &RealtimeToken,
+        adapter: &dyn Provider,
+        provider: Option<&ClusterRealtimeProvider>,
+        operator_namespace: &str,
+    ) -> Option<Self> {
+        let namespace = token.metadata.namespace.as_deref().unwrap_or_default();
+        let own = &token.spec.credentials;
+        let (namespace, secret, identity) = match provider {
+            Some(provider) => {
+                let platform = &provider.spec.credentials;
+                (operator_namespace, &platform.secret_ref, &platform.workload_identity)
+            }
+            None => (namespace, &own.secret_ref, &own.workload_identity),
+        };
+        Self::new(namespace, secret.as_ref(), identity.as_ref(), adapter.secret_fields())
+    }
+
     /// The credential of a ClusterRealtimeProvider.
     pub(crate) fn of_provider(operator_namespace: &str, provider: &ClusterRealtimeProvider) -> Option<Self> {
         let credentials = &provider.spec.credentials;
@@ -58,14 +78,6 @@ impl CredentialRef {
             credentials.workload_identity.as_ref(),
             Block::account_secret_fields(&provider.spec.accounts),
         )
-    }
-
-    /// Where its Secret or ServiceAccount is.
-    pub(crate) fn namespace(&self) -> &str {
-        match self {
-            Self::Key(key) => &key.namespace,
-            Self::Identity(identity) => &identity.namespace,
-        }
     }
 
     /// What there is of it before the first mint, for the status of a ClusterRealtimeProvider.

@@ -275,3 +275,28 @@ proptest! {
         }
     }
 }
+
+/// News of a credential is for them, and for no other.
+#[test]
+fn which_requests_are_minted_with_a_credential() {
+    let lent = provider(&lent());
+    let of_lent = CredentialRef::of_provider("operator", &lent).unwrap();
+    let own = resolved(&with_own_key(&openai()), None).unwrap().credential;
+    let requested = |mut spec: Value| {
+        spec["requests"] = json!({});
+        token(&spec)
+    };
+    let is_with = |credential, token: &RealtimeToken, lent| is_requested_with(credential, token, lent, "operator");
+    let (borrower, owner) = (requested(borrowing(&openai())), requested(with_own_key(&openai())));
+    assert!(is_with(&of_lent, &borrower, Some(&lent)));
+    assert!(is_with(&own, &owner, None));
+    assert!(!is_with(&own, &borrower, Some(&lent)));
+    assert!(!is_with(&of_lent, &owner, None));
+    assert!(!is_with(&of_lent, &borrower, None), "the provider is gone");
+    let mut other = lent.clone();
+    other.spec.credentials.secret_ref.as_mut().unwrap().name = "other".to_owned();
+    assert!(!is_with(&of_lent, &borrower, Some(&other)));
+    let elsewhere = token_named("voice", "other", &serde_json::to_value(&owner.spec).unwrap());
+    assert!(!is_with(&own, &elsewhere, None), "a Secret of the same name");
+    assert!(!is_with(&own, &token(&with_own_key(&openai())), None), "no requests");
+}

@@ -41,6 +41,7 @@ pub(crate) struct MintCall {
     pub(crate) at: Timestamp,
     /// The first value of the key Secret.
     pub(crate) key: String,
+    pub(crate) of_caller: bool,
     /// The token, if there was one.
     pub(crate) token: Option<String>,
 }
@@ -182,6 +183,7 @@ impl FakeProvider {
             subject: ask.block.provider().policy_subject().unwrap_or_default().to_owned(),
             at,
             key: key.unwrap_or_default().to_owned(),
+            of_caller: ask.of_caller,
             token: None,
         };
         let number = state.calls.len() + 1;

@@ -311,6 +311,7 @@ async fn the_provider_counts_its_mints_and_fails_on_demand() {
             block: Block::only(&block).unwrap(),
             expiration: SignedDuration::from_mins(30),
             subject: None,
+            of_caller: false,
         };
         let credential = Credential::new([("api-key", "sk-1".into())]);
         provider.mint(&ask, &credential, now()).await

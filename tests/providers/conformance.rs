@@ -33,6 +33,7 @@ fn ask(file: &Conformance, standin: &StandIn) -> (Ask, Credential) {
             block,
             expiration,
             subject: None,
+            of_caller: false,
         },
         credential,
     )

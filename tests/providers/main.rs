@@ -52,6 +52,7 @@ fn openai(standin: &StandIn, fields: Value) -> Ask {
         block: Block::OpenAi(serde_json::from_value(block).unwrap()),
         expiration: SignedDuration::from_secs(1800),
         subject: None,
+        of_caller: false,
     }
 }
 
@@ -61,6 +62,7 @@ fn elevenlabs(standin: &StandIn, fields: Value) -> Ask {
         block: Block::ElevenLabs(serde_json::from_value(block).unwrap()),
         expiration: SignedDuration::from_secs(900),
         subject: None,
+        of_caller: false,
     }
 }
 

@@ -25,6 +25,7 @@ async fn mint(standin: &StandIn, authority: &str, client_secret: &str) -> Result
         block: Block::AzureOpenAi(Box::new(block)),
         expiration: SignedDuration::from_secs(1800),
         subject: None,
+        of_caller: false,
     };
     let credential = Credential::new([("AZURE_CLIENT_SECRET", client_secret.into())]);
     let endpoints = EndpointPolicy::parse(standin.origins()).unwrap();

@@ -11,9 +11,9 @@ use super::CredentialBudget;
 use crate::api::Reason;
 use crate::token::MintError;
 
-/// What a request is to do.
+/// The answer to a request that asks for a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) enum Turn {
+pub(in super::super) enum RequestAdmission {
     /// Mint, and give the slot back afterwards.
     Go,
     /// Look again at this time, or when it is woken.
@@ -24,18 +24,18 @@ pub(in super::super) enum Turn {
 
 impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
     /// Takes a slot for a request that has so many requests ahead of it, with a key of this revision.
-    pub(in super::super) fn turn(
+    pub(in super::super) fn acquire_for_request(
         &mut self,
         token: &K,
         revision: &str,
         ahead: usize,
         deadline: Timestamp,
         now: Timestamp,
-    ) -> Turn {
+    ) -> RequestAdmission {
         self.settle(now);
         self.expire_reservations(now);
         match self.pauses.paused(token, revision, now) {
-            Some(Paused::Rejected(error)) => return Turn::No(NoSlot::Rejected(error)),
+            Some(Paused::Rejected(error)) => return RequestAdmission::No(NoSlot::Rejected(error)),
             Some(Paused::Unavailable { until }) => return limited(until, Reason::ProviderUnavailable),
             None => {}
         }
@@ -43,7 +43,7 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
             self.in_flight += 1;
             self.for_requests += 1;
             self.pauses.began(token, now);
-            return Turn::Go;
+            return RequestAdmission::Go;
         }
         if let Some(until) = self.limited_until(now) {
             let reason = match self.exhausted {
@@ -52,7 +52,7 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
             };
             return match until > deadline {
                 true => limited(until, reason),
-                false => Turn::Wait(Some(until)),
+                false => RequestAdmission::Wait(Some(until)),
             };
         }
         let ahead = ahead + self.queue.len();
@@ -69,7 +69,7 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
         }
         let by_reservation = self.reserved.values().min().copied();
         let next = [by_rate, self.outage.next(now), by_reservation].into_iter().flatten();
-        Turn::Wait(next.filter(|next| *next > now).min())
+        RequestAdmission::Wait(next.filter(|next| *next > now).min())
     }
 
     /// Returns how much longer the credential is limited than was known before.
@@ -119,8 +119,8 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
     }
 }
 
-const fn limited(until: Timestamp, reason: Reason) -> Turn {
-    Turn::No(NoSlot::Limited { until, reason })
+const fn limited(until: Timestamp, reason: Reason) -> RequestAdmission {
+    RequestAdmission::No(NoSlot::Limited { until, reason })
 }
 
 /// Three quarters, so that the rest is there for Secrets, and at least one.

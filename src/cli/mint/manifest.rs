@@ -56,6 +56,7 @@ pub(super) fn ask(spec: &RealtimeTokenSpec, subject: Option<&str>) -> Result<Ask
         block,
         expiration,
         subject: subject.map(str::to_owned),
+        of_caller: false,
     })
 }
 

@@ -300,6 +300,22 @@ async fn what_others_do_to_the_connection_is_put_right_without_a_mint() {
     }
 }
 
+/// A patch that leaves a value as it is gives it no owner: without one it would count as edited for ever.
+#[tokio::test(start_paused = true)]
+async fn keys_of_the_connection_that_are_nobodys_are_taken_over() {
+    let (fleet, _ca) = fleet();
+    fleet.create_requested("voice", "Connection");
+    fleet.pass(30).await;
+    fleet.api.disown("secrets", NAMESPACE, "voice");
+    let note = json!({"data": {"note": "eA=="}});
+    fleet.api.edit("secrets", NAMESPACE, "voice", &note);
+    fleet.pass(310).await;
+    fleet.api.forget_requests();
+    fleet.pass(400).await;
+    assert_eq!(fleet.writes(), (0, 0, 0));
+    fleet.assert_connected("voice", "ca-1");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_deleted_connection_is_written_again() {
     let (fleet, _ca) = fleet();

@@ -15,6 +15,7 @@ use crate::mint::refusal::responder;
 use crate::mint::{Ask, Credential, To};
 use crate::providers::Block;
 
+mod callers;
 mod cases;
 mod echoes;
 
@@ -30,6 +31,7 @@ fn openai(fields: Value) -> Ask {
         block: Block::OpenAi(serde_json::from_value(block).unwrap()),
         expiration: SignedDuration::from_secs(1800),
         subject: None,
+        of_caller: false,
     }
 }
 
@@ -38,6 +40,7 @@ fn elevenlabs() -> Ask {
         block: Block::ElevenLabs(serde_json::from_value(json!({"agentId": "agent_1"})).unwrap()),
         expiration: SignedDuration::from_secs(900),
         subject: None,
+        of_caller: false,
     }
 }
 
@@ -64,6 +67,7 @@ fn answer(ask: &Ask, status: u16, headers: &[(&'static str, &'static str)], body
         expiration: ask.expiration,
         credential: &credential,
         subject: None,
+        of_caller: ask.of_caller,
         now: sent,
         nonce: [0; 16],
     };

@@ -38,6 +38,14 @@ pub(crate) struct KeyVerdict {
     pub(crate) result: Result<(), Blocked>,
 }
 
+impl KeyVerdict {
+    /// Whether it says of the same key the same as this one. Messages name the request, so they differ each time.
+    pub(crate) fn repeats(&self, other: &Self) -> bool {
+        let reason = |verdict: &Self| verdict.result.as_ref().err().map(|blocked| blocked.reason);
+        self.revision == other.revision && reason(self) == reason(other)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct ProviderFindings<'a> {
     pub(crate) provider: &'a ClusterRealtimeProvider,

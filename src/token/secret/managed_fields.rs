@@ -43,24 +43,6 @@ pub(crate) fn owned_metadata(meta: &ObjectMeta, kind: &str) -> Vec<String> {
         .collect()
 }
 
-/// Those of these keys of `data` that other field managers own and ours doesn't.
-pub(crate) fn foreign_keys<'a>(meta: &ObjectMeta, keys: impl Iterator<Item = &'a String>) -> Vec<String> {
-    let owns = |entry: &ManagedFieldsEntry, key: &str| {
-        let fields = entry.fields_v1.as_ref();
-        fields.is_some_and(|fields| fields.0["f:data"].get(format!("f:{key}")).is_some())
-    };
-    let is_foreign = |key: &&String| {
-        let mut owners = meta
-            .managed_fields
-            .iter()
-            .flatten()
-            .filter(|entry| owns(entry, key))
-            .peekable();
-        owners.peek().is_some() && !owners.any(is_ours)
-    };
-    keys.filter(is_foreign).cloned().collect()
-}
-
 /// How we write: patches, and applies where keys have another owner.
 const OPERATIONS: [&str; 2] = ["Update", "Apply"];
 

@@ -19,7 +19,7 @@ pub use self::content::token_json;
 pub(crate) use self::content::{Content, content_hash, data};
 pub(crate) use self::desired::SecretMetadata;
 pub(crate) use self::desired::{desired_metadata, owners};
-pub(crate) use self::managed_fields::{foreign_keys, owned_metadata};
+pub(crate) use self::managed_fields::owned_metadata;
 pub(crate) use self::view::{Meta, SecretView};
 use super::MintInputs;
 use crate::api::TargetContent;

@@ -114,7 +114,7 @@ impl SecretView {
         gone.map(str::to_owned).collect()
     }
 
-    /// Whether one of these keys of `data` may stay another field manager's, or nobody's, after a patch that leaves its
+    /// Whether one of these keys of `data` may stay another field manager's, or without an owner, after a patch that leaves its
     /// value as it is.
     pub(crate) fn lacks_ownership<'a>(&self, mut keys: impl Iterator<Item = &'a String>) -> bool {
         let owned = self.owned_keys.as_ref();

@@ -23,6 +23,9 @@ pub struct Conformance {
     /// Requests, or signed tokens, that must come out of a spec.
     #[serde(default)]
     pub requests: Vec<Request>,
+    /// Whether the `jti` of a token that is signed here is random, unlike the SDK's.
+    #[serde(default)]
+    pub random_jti: bool,
     /// Where the subject of a request goes. Left out: the provider has no place for it.
     #[serde(default)]
     pub subject: Option<Subject>,

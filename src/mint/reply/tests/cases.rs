@@ -9,10 +9,11 @@ fn block(name: &str, block: Value) -> Ask {
         block: crate::resolve::block_of(&spec).unwrap(),
         expiration: SignedDuration::from_secs(600),
         subject: None,
+        of_caller: false,
     }
 }
 
-fn asked(provider: &str) -> Ask {
+pub(super) fn asked(provider: &str) -> Ask {
     match provider {
         "openai" => openai(json!({})),
         "elevenlabs" => elevenlabs(),

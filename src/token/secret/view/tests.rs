@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use super::*;
 use crate::token::MintInputs;
 use crate::token::secret::annotations::*;
-use crate::token::secret::{Issued, foreign_keys, owned_metadata, owners};
+use crate::token::secret::{Issued, owned_metadata, owners};
 
 const NAME_OF_TOKEN: &str = "voice";
 const UID: &str = "6f0c3a5e-9d51-4f4e-8f57-3b0d6a4f1c11";

@@ -150,18 +150,3 @@ fn what_goes_and_what_stays() {
     let token_keys = OWN_KEYS.map(|key| (key.to_owned(), ())).into();
     assert_eq!(view_of(&meta(&both())).stale_keys(&token_keys).count(), 0);
 }
-
-#[test]
-fn keys_that_only_others_own() {
-    let mut secret = only_connection();
-    let both = connection();
-    let foreign = |secret: &Value| foreign_keys(&meta(secret), both.keys());
-    assert_eq!(foreign(&secret), [""; 0]);
-    secret["managedFields"] = json!([
-        writes(MANAGER, "Update", &["request-url"]),
-        writes("kubectl", "Apply", &["request-url", "request-ca.crt"]),
-    ]);
-    assert_eq!(foreign(&secret), ["request-ca.crt"]);
-    secret["managedFields"] = json!([writes(MANAGER, "Update", &["request-url"])]);
-    assert_eq!(foreign(&secret), [""; 0], "a key that is gone");
-}

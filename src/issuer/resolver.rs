@@ -1,5 +1,5 @@
 //! What a RealtimeToken is resolved with: ClusterRealtimeProviders and namespaces as the watches show them, and what this
-//! installation serves. Whoever resolves has one of its own, over its own watches.
+//! installation serves. Controller and requests have one each, over watches of their own.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::mint::EndpointPolicy;
 use crate::resolve::{ResolveContext, Resolved, resolve_for, unknown_overridable};
 use crate::token::Blocked;
 
-pub(crate) struct Surroundings {
+pub(crate) struct Resolver {
     pub(crate) cluster_providers: Store<ClusterRealtimeProvider>,
     /// All namespaces, for their labels.
     pub(crate) namespaces: Store<PartialObjectMeta<Namespace>>,
@@ -35,11 +35,11 @@ pub(crate) struct Writers {
     pub(crate) namespaces: Writer<PartialObjectMeta<Namespace>>,
 }
 
-impl Surroundings {
+impl Resolver {
     pub(crate) fn new(scope: Scope, operator_namespace: String, endpoints: EndpointPolicy) -> (Self, Writers) {
         let (cluster_providers, providers_writer) = reflector::store();
         let (namespaces, namespaces_writer) = reflector::store();
-        let surroundings = Self {
+        let resolver = Self {
             cluster_providers,
             namespaces,
             scope,
@@ -51,7 +51,7 @@ impl Surroundings {
             cluster_providers: providers_writer,
             namespaces: namespaces_writer,
         };
-        (surroundings, writers)
+        (resolver, writers)
     }
 
     /// What to ask of whom with which key, or what stands in the way.
