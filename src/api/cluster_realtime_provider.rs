@@ -58,7 +58,8 @@ pub struct ClusterRealtimeProviderSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
     /// How often the provider is called, all tokens of this credential together. Left out: no limit but the
-    /// provider's own.
+    /// provider's own. Each replica of the operator counts by itself: with tokens on request set it to the account's
+    /// limit divided by the number of replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimit>,
 }

@@ -32,6 +32,7 @@ pub struct Requests {
     #[schemars(range(min = 0, max = 86400))]
     pub min_remaining_seconds: i64,
     /// How many tokens are minted ahead, each to be handed out once. They go to requests without subject and overrides.
+    /// No effect on tokens that the operator signs itself.
     #[serde(default)]
     #[schemars(range(min = 0, max = 50))]
     pub ready: i64,

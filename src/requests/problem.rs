@@ -218,10 +218,11 @@ impl Problem {
         .retry_after(1)
     }
 
+    /// Not `TooManyRequests`, which one caller causes: no alert about failing requests counts that.
     pub(super) fn busy() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "TooManyRequests",
+            "Overloaded",
             "this replica of the operator is answering as many requests as it can",
         )
         .retry_after(1)
@@ -313,7 +314,7 @@ mod tests {
         assert_eq!(headers["cache-control"], "no-store");
         assert_eq!(headers["retry-after"], "1");
         let expected = json!({
-            "type": "about:blank", "title": "Service Unavailable", "status": 503, "reason": "TooManyRequests",
+            "type": "about:blank", "title": "Service Unavailable", "status": 503, "reason": "Overloaded",
             "detail": "this replica of the operator is answering as many requests as it can",
         });
         assert_eq!(body, expected);

@@ -110,7 +110,19 @@ fn tokens() -> Vec<Value> {
                 ("Renewing", "True", Reason::ProviderUnavailable),
             ],
         ),
+        requested(&[]),
+        requested(&[("Serving", "True", Reason::RequestsServed)]),
+        requested(&[("Serving", "False", Reason::Pending)]),
+        requested(&[("Serving", "False", Reason::CredentialRejected)]),
     ]
+}
+
+/// A RealtimeToken that is asked for tokens, whose Secret says where.
+fn requested(serving: &[(&str, &str, Reason)]) -> Value {
+    let ready = ("Ready", "True", Reason::OnRequestOnly);
+    let mut token = object(2, &[&[ready], serving].concat());
+    token["spec"]["requests"] = json!({});
+    token
 }
 
 fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -134,6 +146,10 @@ fn argo_cd_sees_the_health_of_a_token() {
         ("Degraded", "CredentialNotFound: Ready message"),
         ("Suspended", "spec.suspend is true"),
         ("Degraded", "ProviderUnavailable: Ready message"),
+        waiting,
+        ("Healthy", "Ready message"),
+        ("Progressing", "Serving message"),
+        ("Degraded", "CredentialRejected: Serving message"),
     ];
     assert_eq!(health("RealtimeToken", &tokens()), pairs(&expected));
 }
@@ -171,11 +187,15 @@ fn flux_waits_for_a_token_and_knows_when_waiting_is_in_vain() {
     // null: the field isn't there yet, and Flux waits.
     assert_eq!(
         json!(ask("current")),
-        json!([null, false, false, true, true, false, false, false, true, false])
+        json!([
+            null, false, false, true, true, false, false, false, true, false, false, true, false, false
+        ])
     );
     assert_eq!(
         json!(ask("failed")),
-        json!([null, false, false, false, false, false, true, true, false, false])
+        json!([
+            null, false, false, false, false, false, true, true, false, false, false, false, false, true
+        ])
     );
 }
 

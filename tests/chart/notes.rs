@@ -1,5 +1,6 @@
 //! What people read after an install.
 
+use realtime_token_operator::api::{RealtimeToken, SubjectUse, TargetContent};
 use serde_json::json;
 
 use crate::chart::notes;
@@ -14,7 +15,9 @@ fn they_say_what_to_do_next_and_what_never_to_do() {
         "helm --namespace platform test realtime-token-operator",
         "kind: RealtimeToken",
         "secret: {secretName: voice}",
+        "wait --for=condition=Ready realtimetoken/voice",
         "NEVER with subPath, and NEVER as an environment variable",
+        "An OpenAI token is reported to start one session",
         "Keys of ClusterRealtimeProviders are Secrets in platform",
         "`helm uninstall` keeps the CRDs",
     ] {
@@ -28,10 +31,9 @@ fn they_say_what_to_do_next_and_what_never_to_do() {
 fn their_manifest_is_a_realtimetoken() {
     let notes = notes(json!({"watchNamespaces": ["shop"]}), &[]);
     assert!(notes.contains("in shop, and nowhere else"), "{notes}");
-    let (_, rest) = notes.split_once("kubectl --namespace shop apply -f - <<EOF\n").unwrap();
-    let (manifest, _) = rest.split_once("EOF\n").unwrap();
-    let token: realtime_token_operator::api::RealtimeToken = serde_saphyr::from_str(manifest).unwrap();
+    let token = manifest(&notes);
     assert_eq!(token.metadata.name.as_deref(), Some("voice"));
+    assert!(token.spec.requests.is_none());
     assert!(
         notes.contains("create secret generic openai --from-literal=api-key="),
         "{notes}"
@@ -39,16 +41,30 @@ fn their_manifest_is_a_realtimetoken() {
     assert!(notes.contains("realtimetoken/voice"), "{notes}");
 }
 
+fn manifest(notes: &str) -> RealtimeToken {
+    let (_, rest) = notes.split_once(" apply -f - <<EOF\n").unwrap();
+    let (manifest, _) = rest.split_once("EOF\n").unwrap();
+    serde_saphyr::from_str(manifest).unwrap()
+}
+
 #[test]
 fn they_say_who_may_ask_for_tokens() {
     let notes = notes(json!({"requests": {"enabled": true}}), &[]);
+    let spec = manifest(&notes).spec;
+    assert_eq!(spec.requests.unwrap().subject, SubjectUse::Required);
+    assert_eq!(spec.target.content, TargetContent::Connection);
     for part in [
-        "served at https://realtime-token-operator.platform.svc, for",
+        "wait --for=condition=Serving realtimetoken/voice",
+        "served at https://realtime-token-operator.platform.svc, for RealtimeTokens",
         "--verb=create --resource=realtimetokens.realtime-token.dev/token --resource-name=voice",
         "--role=request-voice-tokens --serviceaccount=my-team:voice-app",
     ] {
         assert!(notes.contains(part), "{part} in\n{notes}");
     }
+    assert!(
+        !notes.contains("token.json"),
+        "the Secret has none with target.content Connection:\n{notes}"
+    );
     assert!(!notes.contains("***"), "nothing to warn of:\n{notes}");
 }
 

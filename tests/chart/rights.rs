@@ -175,15 +175,27 @@ fn requests_take_reviews_and_one_secret() {
     );
 }
 
-/// Of one RealtimeToken, and only so that `helm test` can ask it.
+/// Of one RealtimeToken, and only while `helm test` asks it.
 #[test]
 fn the_operator_may_ask_for_a_token_only_where_helms_test_does() {
     let mut values = json!({"requests": {"enabled": true}});
     let without = rights(&render(values.clone()));
     assert!(!without.iter().any(|right| right.contains("realtimetokens/token")));
     values["helmTest"] = json!({"realtimeToken": "shop/voice"});
-    let more: Vec<_> = rights(&render(values)).difference(&without).cloned().collect();
+    let objects = render(values.clone());
+    let more: Vec<_> = rights(&objects).difference(&without).cloned().collect();
     assert_eq!(more, ["shop realtime-token.dev/realtimetokens/token[voice] create"]);
+    for kind in ["Role", "RoleBinding"] {
+        let hook = objects.named(kind, "realtime-token-operator-test");
+        let annotations = json!({
+            "helm.sh/hook": "test",
+            "helm.sh/hook-weight": "-1",
+            "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
+        });
+        assert_eq!(hook["metadata"]["annotations"], annotations, "{kind}");
+    }
+    values["service"] = json!({"enabled": false});
+    assert!(rights(&render(values)).is_subset(&without), "no pod that would ask");
 }
 
 /// Asking for tokens is granted by name. Being an editor or administrator of a namespace does not include it.

@@ -13,7 +13,7 @@
 {{- include "rto.rights.identities" . }}
 {{- end }}
 
-{{- /* By name only: whoever may request tokens of any ServiceAccount can act as any of them. */}}
+{{- /* By name only: a user who may request tokens of any ServiceAccount can act as any of them. */}}
 {{- define "rto.rights.identities" -}}
 {{- with .Values.workloadIdentity.serviceAccountNames }}
 - apiGroups: [""]
@@ -33,7 +33,7 @@
   verbs: [create]
 {{- end }}
 
-{{- /* The certificate that requests are served with. Nobody can be allowed to create by name only. */}}
+{{- /* The certificate that requests are served with. RBAC can't restrict create to a name. */}}
 {{- define "rto.rights.certificate" -}}
 - apiGroups: [""]
   resources: [secrets]
@@ -46,7 +46,7 @@
 {{- end }}
 {{- end }}
 
-{{- /* To ask as a pod would; for `helm test` only. */}}
+{{- /* To ask as a pod would, while `helm test` runs. */}}
 {{- define "rto.rights.asking" -}}
 - apiGroups: [realtime-token.dev]
   resources: [realtimetokens/token]
@@ -90,7 +90,7 @@
   namespace: {{ .Release.Namespace }}
 {{- end }}
 
-{{- /* A Role and its RoleBinding. Takes root, namespace, name, rules. */}}
+{{- /* A Role and its RoleBinding. Takes root, namespace, name, rules, and annotations if there are any. */}}
 {{- define "rto.role" -}}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -100,6 +100,10 @@ metadata:
   namespace: {{ .namespace }}
   labels:
     {{- include "rto.labels" .root | nindent 4 }}
+  {{- with .annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 rules:
   {{- .rules | nindent 2 }}
 ---
@@ -110,6 +114,10 @@ metadata:
   namespace: {{ .namespace }}
   labels:
     {{- include "rto.labels" .root | nindent 4 }}
+  {{- with .annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: Role
@@ -118,7 +126,7 @@ subjects:
   {{- include "rto.subjects" .root | nindent 2 }}
 {{- end }}
 
-{{- /* Nobody can be allowed to create by name only. */}}
+{{- /* RBAC can't restrict create to a name. */}}
 {{- define "rto.rights.lease" -}}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]

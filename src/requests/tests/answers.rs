@@ -353,6 +353,8 @@ async fn one_service_account_can_not_take_all_requests() {
         (one_more.problem(), one_more.retry_after()),
         ((429, "TooManyRequests"), 1)
     );
+    let counted = "requests_total{namespace=\"shop\",name=\"voice\",outcome=\"TooManyRequests\"}";
+    assert_eq!(world.metric(counted), 1.0, "in the namespace of the RealtimeToken");
     world
         .api
         .add_bearer_token("other", "system:serviceaccount:shop:other", &["realtime-token.dev"]);

@@ -75,6 +75,14 @@ async fn pods_ask_with_a_role_and_the_operator_with_the_charts_rights() {
     let refused = caller("another").ask(r#"{"subject":"ada"}"#).await.unwrap();
     assert_eq!((refused.status, &refused.body["reason"]), (403, &json!("Forbidden")));
 
+    // Without a kubelet here `helm test` itself would wait for its pod forever.
+    let (_, before) = setup.test_hooks(&helm, NAMESPACE);
+    let role = "role/realtime-token-operator-test";
+    let get = ["-n", "shop", "get", role, "--ignore-not-found", "-o", "name"];
+    assert_eq!(setup.kubectl(&get), "", "the right is there while the test runs only");
+    for object in before {
+        apply(&setup, &shop, &object.to_string());
+    }
     let said = helm_test(&setup, &helm, (&operator, address), &ca).await;
     assert!(
         said.contains("/namespaces/shop/realtimetokens/voice/token handed out a token"),

@@ -120,10 +120,16 @@ impl Setup {
 
     /// The pod of `helm test`.
     pub fn test_pod(&self, helm: &Helm, namespace: &str) -> Pod {
+        let (mut pods, _) = self.test_hooks(helm, namespace);
+        assert_eq!(pods.len(), 1, "{pods:?}");
+        serde_json::from_value(pods.remove(0)).unwrap()
+    }
+
+    /// What `helm test` makes: pods, and what it makes before them.
+    pub fn test_hooks(&self, helm: &Helm, namespace: &str) -> (Vec<Value>, Vec<Value>) {
         let hooks = helm.run(["get", "hooks", RELEASE, "-n", namespace]).unwrap();
-        let mut pods: Vec<Pod> = serde_saphyr::from_multiple(&hooks).unwrap();
-        assert_eq!(pods.len(), 1, "{hooks}");
-        pods.remove(0)
+        let hooks: Vec<Value> = serde_saphyr::from_multiple(&hooks).unwrap();
+        hooks.into_iter().partition(|hook| hook["kind"] == "Pod")
     }
 
     /// Runs the check of `helm test`, with the rights of its pod.
