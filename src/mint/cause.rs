@@ -1,8 +1,8 @@
 //! What an error of a provider is about, and what helps. The status alone doesn't say: a 403 may mean the key, the
 //! region, the credit of the account or a firewall on the way.
 
-use super::Credential;
 use super::error_body::{ErrorBody, Format};
+use super::{Ask, Credential};
 use crate::providers::Provider;
 
 /// What an error is about.
@@ -118,10 +118,15 @@ const KEY_PHRASES: &[&str] = &[
 impl Cause {
     /// Looks at codes and types first, then at known sentences, and last at the status.
     ///
-    /// Providers repeat what they don't accept. In a mint `of_caller` the sentences about quota and key may be the
-    /// caller's own, and would limit or reject a credential that others use: there they count for nothing.
-    pub(super) fn of(provider: &dyn Provider, status: u16, body: &ErrorBody, of_caller: bool) -> Self {
-        let says = |phrases: &[&str]| !of_caller && body.says(phrases);
+    /// Providers repeat what they don't accept. A sentence about quota or key that is in the spec counts for nothing, or
+    /// its owner could limit or reject a credential that others use. The same holds for every such sentence if a caller
+    /// of a request chose some of it.
+    pub(super) fn of(provider: &dyn Provider, status: u16, body: &ErrorBody, ask: Option<&Ask>) -> Self {
+        let of_caller = ask.is_some_and(|ask| ask.of_caller);
+        let asked = ask.and_then(|ask| serde_json::to_string(&ask.block).ok());
+        let asked = asked.unwrap_or_default().to_lowercase();
+        let is_own = |phrase: &str| of_caller || asked.contains(phrase);
+        let says = |phrases: &[&str]| phrases.iter().any(|phrase| !is_own(phrase) && body.says(&[phrase]));
         if !(400..=499).contains(&status) {
             return Self::Status;
         }

@@ -142,7 +142,7 @@ impl ProviderClient {
             expiration: ask.expiration,
             credential,
             subject: ask.subject.as_deref(),
-            of_caller: ask.of_caller,
+            ask: Some(ask),
             now,
             nonce: nonce()?,
         };

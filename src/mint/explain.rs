@@ -40,7 +40,7 @@ pub(crate) fn explain(
         expiration: ask.expiration,
         credential,
         subject: ask.subject.as_deref(),
-        of_caller: ask.of_caller,
+        ask: Some(ask),
         now,
         nonce: [0; 16],
     };

@@ -317,7 +317,7 @@ pub(crate) fn rehearse<T>(
         credential: &credential,
         // A text that is a number too, for blocks that make one of it.
         subject: subject.or(Some("1")),
-        of_caller: false,
+        ask: None,
         now: Timestamp::UNIX_EPOCH,
         nonce: [0; 16],
     };

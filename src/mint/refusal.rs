@@ -42,7 +42,7 @@ pub(crate) fn refusal(provider: &dyn Provider, mint: &Mint<'_>, reply: &Reply) -
     let class = provider.class(status);
     let error_body = ErrorBody::read(&reply.body);
     let cause = if class == Class::usual(status) {
-        Cause::of(provider, status, &error_body, mint.of_caller)
+        Cause::of(provider, status, &error_body, mint.ask)
     } else {
         Cause::Status
     };

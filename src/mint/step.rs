@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-use super::{Credential, Request};
+use super::{Ask, Credential, Request};
 use crate::clock::whole_second;
 
 /// The inputs of an adapter beside its block.
@@ -17,8 +17,8 @@ pub struct Mint<'a> {
     pub credential: &'a Credential,
     /// Who the token is for, as [`Ask::subject`](super::Ask::subject) has it.
     pub subject: Option<&'a str>,
-    /// As [`Ask::of_caller`](super::Ask::of_caller) has it.
-    pub of_caller: bool,
+    /// What is asked for, which a provider's message may repeat. `None`: nothing that was made up by others.
+    pub ask: Option<&'a Ask>,
     /// Our clock as the mint begins, for tokens that are signed here.
     pub now: Timestamp,
     /// Random bytes, for ids and salts. Without them two tokens that are signed in the same second would be equal, also

@@ -72,7 +72,7 @@ fn mint<'a>(ask: &'a Ask, credential: &'a Credential, now: i64) -> Mint<'a> {
         expiration: ask.expiration,
         credential,
         subject: ask.subject.as_deref(),
-        of_caller: false,
+        ask: None,
         now: Timestamp::from_second(now).unwrap(),
         nonce: [7; 16],
     }

@@ -10,7 +10,7 @@ fn mint(expiration: i64, credential: &Credential) -> Mint<'_> {
         expiration: SignedDuration::from_secs(expiration),
         credential,
         subject: None,
-        of_caller: false,
+        ask: None,
         now: Timestamp::UNIX_EPOCH,
         nonce: [0; 16],
     }

@@ -158,7 +158,7 @@ mod tests {
             expiration: SignedDuration::from_secs(3600),
             credential: &credential,
             subject: None,
-            of_caller: false,
+            ask: None,
             now: Timestamp::from_second(1_795_334_400).unwrap(),
             nonce: [0; 16],
         };

@@ -83,7 +83,7 @@ async fn nothing_leaks() {
                     expiration: ask.expiration,
                     credential: &credential,
                     subject: ask.subject.as_deref(),
-                    of_caller: false,
+                    ask: None,
                     now: Timestamp::now(),
                     nonce: [0; 16],
                 };

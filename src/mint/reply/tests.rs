@@ -67,7 +67,7 @@ fn answer(ask: &Ask, status: u16, headers: &[(&'static str, &'static str)], body
         expiration: ask.expiration,
         credential: &credential,
         subject: None,
-        of_caller: ask.of_caller,
+        ask: Some(ask),
         now: sent,
         nonce: [0; 16],
     };

@@ -63,7 +63,7 @@ fn minted(block: Value, id: &str, certificate: &str) -> Result<String, MintError
         expiration: SignedDuration::from_secs(600),
         credential: &credential,
         subject: None,
-        of_caller: false,
+        ask: None,
         now: Timestamp::from_second(1_795_334_400).unwrap(),
         nonce: [0; 16],
     };

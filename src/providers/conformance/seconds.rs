@@ -5,7 +5,7 @@ use super::*;
 /// Or two users who ask in the same second get the same token, and two replicas give one token twice.
 #[test]
 fn tokens_of_one_second_differ_where_their_format_has_a_place_for_it() {
-    let mut fields = Vec::new();
+    let mut random = 0;
     for file in all().unwrap() {
         let ask = ask(&file.example);
         let credential = credential(&ask, &file.secret);
@@ -23,11 +23,10 @@ fn tokens_of_one_second_differ_where_their_format_has_a_place_for_it() {
             continue;
         };
         assert_eq!(token([7; 16]).as_ref(), Some(&first), "{}", file.field);
-        if token([8; 16]) != Some(first) {
-            fields.push(file.field.clone());
+        if file.random_jti {
+            assert_ne!(token([8; 16]), Some(first), "{}", file.field);
+            random += 1;
         }
     }
-    for field in ["agora", "livekit", "twilio"] {
-        assert!(fields.iter().any(|it| it == field), "{field}: {fields:?}");
-    }
+    assert!(random >= 2);
 }

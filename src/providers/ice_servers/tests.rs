@@ -17,7 +17,7 @@ fn coturn_at(now: Timestamp, block: Value, ttl: i64) -> Answer {
         expiration: SignedDuration::from_secs(ttl),
         credential: &credential,
         subject: None,
-        of_caller: false,
+        ask: None,
         now,
         nonce: [0; 16],
     };

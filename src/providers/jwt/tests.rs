@@ -22,7 +22,7 @@ fn signed(provider: &dyn Provider, key: &str, now: i64, life: i64) -> Result<Str
         expiration: SignedDuration::from_secs(life),
         credential: &credential,
         subject: None,
-        of_caller: false,
+        ask: None,
         now: Timestamp::from_second(now).unwrap(),
         nonce: [7; 16],
     };

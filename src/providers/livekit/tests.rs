@@ -11,7 +11,7 @@ fn signed(block: Value, key: &str, secret: &str, now: i64, ttl: i64) -> Result<S
         expiration: SignedDuration::from_secs(ttl),
         credential: &credential,
         subject: None,
-        of_caller: false,
+        ask: None,
         now: Timestamp::from_second(now).unwrap(),
         nonce: [0; 16],
     };

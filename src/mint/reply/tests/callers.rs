@@ -1,4 +1,5 @@
-//! Providers repeat what they don't accept: what a caller of a request wrote is no evidence against a credential.
+//! Providers repeat what they don't accept: what the caller of a request or the owner of a spec wrote is no evidence against
+//! a credential.
 
 use super::cases::asked;
 use super::*;
@@ -47,4 +48,25 @@ fn what_a_caller_wrote_says_nothing_of_quota_and_key() {
             );
         }
     }
+}
+
+/// The owner of a spec uses the key of a platform team, which others use too.
+#[test]
+fn what_stands_in_the_spec_says_nothing_of_quota_and_key() {
+    let voiced = |voice: &str| openai(json!({"session": {"audio": {"output": {"voice": voice}}}}));
+    let refused = |ask: &Ask, message: &str| {
+        let body = json!({"error": {"code": "invalid_value", "message": message}});
+        answer(ask, 400, &[], &body.to_string()).unwrap_err().reason()
+    };
+    let repeated = "Invalid value: 'Out of credits'.";
+    assert_eq!(refused(&voiced("Out of credits"), repeated), Reason::MintFailed);
+    assert_eq!(
+        refused(&voiced("incorrect API key"), "Invalid value: 'incorrect API key'."),
+        Reason::MintFailed
+    );
+    assert_eq!(refused(&voiced("marin"), repeated), Reason::QuotaExhausted);
+    assert_eq!(
+        refused(&voiced("out of credits"), "You have no credits left."),
+        Reason::QuotaExhausted
+    );
 }

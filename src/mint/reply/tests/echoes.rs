@@ -18,7 +18,7 @@ fn with_key(key: &str, status: u16, headers: HeaderMap, body: &str) -> Option<St
         expiration: ask.expiration,
         credential: &credential,
         subject: None,
-        of_caller: false,
+        ask: None,
         now: sent,
         nonce: [0; 16],
     };
