@@ -130,7 +130,7 @@ impl<T> Pool<T> {
         let terms = terms.filter(|terms| terms.ready > 0);
         self.adopt(terms.as_ref(), now);
         if let Some(end) = end {
-            self.take_in(terms.as_ref(), end, now);
+            self.mint_ended(terms.as_ref(), end, now);
         }
         let Some(terms) = terms else {
             self.asked_at = None;
@@ -164,7 +164,7 @@ impl<T> Pool<T> {
         self.not_before = self.not_before.map(|_| now + SHORTEST);
     }
 
-    fn take_in(&mut self, terms: Option<&Terms>, end: MintEnd<T>, now: Timestamp) {
+    fn mint_ended(&mut self, terms: Option<&Terms>, end: MintEnd<T>, now: Timestamp) {
         let minted_from = self.minting.take();
         let Some(terms) = terms.filter(|terms| minted_from.as_ref() == Some(&terms.source)) else {
             return; // a token of something else is thrown away, and its failure says nothing

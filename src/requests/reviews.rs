@@ -1,6 +1,6 @@
 //! The answers of the API server to "whose token is this?" and "may they?", kept for seconds and bounded in number.
 //!
-//! A refused or failed review is never an open door: without an answer there is no caller. What is kept bounds how long a
+//! Without an answer of the API server a request is refused. How long an answer is kept bounds how long a
 //! change takes to be noticed: a bearer token that ends, or a Role that is taken away, within [`KEEP`]; a bearer token
 //! that was not valid and now is, within [`KEEP_INVALID`].
 

@@ -262,7 +262,7 @@ async fn who_is_slow_is_let_go() {
     );
 }
 
-/// Whoever opens connections without a word keeps nobody else from being answered.
+/// Connections without a request keep no other from being answered.
 #[tokio::test]
 async fn one_peer_can_not_take_all_connections() {
     let served = Served::new().await;
@@ -380,7 +380,7 @@ async fn the_end_does_not_wait_for_ever() {
     assert!(start.elapsed() <= Duration::from_secs(28), "{:?}", start.elapsed());
 }
 
-/// Whoever comes at the last moment has an answer too, if only that the provider is too slow.
+/// A request in the last moment is answered too, if only with the provider being too slow.
 #[tokio::test(start_paused = true)]
 async fn the_end_waits_as_long_as_an_answer_takes() {
     let served = Served::new().await;
