@@ -73,10 +73,21 @@ async fn a_deleted_secret_is_made_anew_and_the_mounted_bundle_follows() {
 
 /// A CA of two and a half minutes, past two thirds of them, so that the change takes seconds instead of an hour.
 fn old_ca() -> (String, serde_json::Value) {
+    let (ca, data) = issued(40);
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+        "metadata": {"name": SECRET, "labels": {"app.kubernetes.io/component": "requests-certificate"}},
+        "stringData": data,
+    });
+    (ca, secret)
+}
+
+/// A CA and a certificate of it that were made 110 s ago and are valid for so many seconds more.
+fn issued(left: i64) -> (String, serde_json::Value) {
     let now = time::OffsetDateTime::now_utc();
     let validity = |params: &mut CertificateParams| {
         params.not_before = now - time::Duration::seconds(110);
-        params.not_after = now + time::Duration::seconds(40);
+        params.not_after = now + time::Duration::seconds(left);
     };
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
@@ -90,15 +101,44 @@ fn old_ca() -> (String, serde_json::Value) {
     let mut leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     validity(&mut leaf);
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
-        "metadata": {"name": SECRET, "labels": {"app.kubernetes.io/component": "requests-certificate"}},
-        "stringData": {
-            "ca.crt": ca, "ca.key": key.serialize_pem(),
-            "tls.crt": leaf.signed_by(&leaf_key, &issuer).unwrap().pem(), "tls.key": leaf_key.serialize_pem(),
-        },
+    let data = json!({
+        "ca.crt": ca, "ca.key": key.serialize_pem(),
+        "tls.crt": leaf.signed_by(&leaf_key, &issuer).unwrap().pem(), "tls.key": leaf_key.serialize_pem(),
     });
-    (ca, secret)
+    (ca, data)
+}
+
+/// As cert-manager keeps it: without the CA's key, replaced by its owner, and never written by the operator.
+#[tokio::test]
+async fn the_certificate_of_another_controller_is_served_and_followed() {
+    const ISSUED: &str = "issued";
+    let site = site().await;
+    let keep = |left: i64| {
+        let (ca, mut data) = issued(left);
+        data.as_object_mut().unwrap().remove("ca.key");
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": ISSUED},
+            "stringData": data,
+        });
+        site.apply_in(site.platform.name(), &secret);
+        ca
+    };
+    let first = keep(3600);
+    let replica = site.replica(&[&format!("--requests-tls-secret={ISSUED}")]).await;
+    assert_eq!(site.ca("voice").await, first);
+    assert!(trusts(&site, &replica, &first).await);
+    let second = keep(7200);
+    assert_eq!(site.ca_when("voice", |ca| ca != first).await, second);
+    wait::until("the new certificate", DEADLINE, async || {
+        Ok(trusts(&site, &replica, &second).await.then_some(()))
+    })
+    .await
+    .unwrap();
+    let secrets: Api<Secret> = site.platform.api();
+    let managers = secrets.get(ISSUED).await.unwrap().metadata.managed_fields.unwrap();
+    let managers: Vec<_> = managers.into_iter().filter_map(|entry| entry.manager).collect();
+    assert_eq!(managers, ["kubectl-client-side-apply"], "only its owner has written it");
+    assert_eq!(secrets.get_opt(SECRET).await.unwrap(), None, "and no CA is made");
 }
 
 #[tokio::test]
