@@ -3,6 +3,7 @@
 mod answers;
 mod evidence;
 mod pools;
+mod provided;
 mod reviews;
 mod secrecy;
 mod server;
