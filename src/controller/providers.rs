@@ -32,7 +32,7 @@ pub(super) fn run(
     changes: impl Stream<Item = Result<ClusterRealtimeProvider, watcher::Error>> + Send + 'static,
     nudges: impl Stream<Item = ObjectRef<ClusterRealtimeProvider>> + Send + 'static,
 ) -> impl Future<Output = ()> {
-    let guard = Guard::new("ClusterRealtimeProvider", Arc::clone(&ctx.metrics));
+    let guard = Guard::new("ClusterRealtimeProvider", &ctx);
     let reconciles = Arc::clone(&guard);
     let reconcile_one = move |provider: Arc<ClusterRealtimeProvider>, ctx: Arc<Context>| {
         let guard = Arc::clone(&reconciles);
