@@ -16,62 +16,14 @@ use tokio::time::Instant;
 
 use super::api_server::ApiServer;
 use super::context::Context;
-use crate::cluster::ClusterError;
-use crate::cluster::Unreadable;
+use super::error::{self, ReconcileError};
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::token::backoff;
 
-/// The longest that a reconcile may take. Its requests are bounded on their own, this bounds the rest.
-const TIMEOUT: Duration = Duration::from_secs(60);
 /// An object that has not failed for this time, which is longer than any backoff, is forgotten: most of them are
 /// deleted.
 const FORGET_AFTER: Duration = Duration::from_secs(300);
-
-/// A reconcile that failed. Provider failures are states and not among these.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ReconcileError {
-    #[error("{error}")]
-    Cluster {
-        error: ClusterError,
-        /// The time in which it must be tried again.
-        within: Option<SignedDuration>,
-    },
-    #[error("the resource can't be read: {0}")]
-    Unreadable(#[from] Unreadable),
-    #[error("the reconcile panicked; this is a bug of the operator")]
-    Panicked,
-    #[error("the reconcile did not end within {} s", TIMEOUT.as_secs())]
-    TimedOut,
-}
-
-impl From<ClusterError> for ReconcileError {
-    fn from(error: ClusterError) -> Self {
-        Self::cluster(error, None)
-    }
-}
-
-impl ReconcileError {
-    pub(super) const fn cluster(error: ClusterError, within: Option<SignedDuration>) -> Self {
-        Self::Cluster { error, within }
-    }
-
-    const fn within(&self) -> Option<SignedDuration> {
-        match self {
-            Self::Cluster { within, .. } => *within,
-            Self::Unreadable(_) | Self::Panicked | Self::TimedOut => None,
-        }
-    }
-
-    const fn outcome(&self) -> &'static str {
-        match self {
-            Self::Cluster { .. } => "api_error",
-            Self::Unreadable(_) => "unreadable",
-            Self::Panicked => "panic",
-            Self::TimedOut => "timeout",
-        }
-    }
-}
 
 /// What the reconciles of one kind share.
 pub(super) struct Guard {
@@ -188,7 +140,7 @@ impl Failures {
 
 /// Turns a panic and a hang into errors: kube would end the whole controller on the one and wait for ever on the other.
 async fn catch(work: impl Future<Output = Result<Action, ReconcileError>>) -> Result<Action, ReconcileError> {
-    match AssertUnwindSafe(tokio::time::timeout(TIMEOUT, work))
+    match AssertUnwindSafe(tokio::time::timeout(error::TIMEOUT, work))
         .catch_unwind()
         .await
     {
@@ -204,6 +156,7 @@ mod tests {
     use std::future::pending;
 
     use super::*;
+    use crate::cluster::ClusterError;
 
     fn guard() -> Arc<Guard> {
         let metrics = Arc::new(Metrics::new(true));
@@ -223,7 +176,7 @@ mod tests {
         assert_eq!(guard.reconcile_guarded("a", async { panic!("poison") }).await, retry);
         let began = Instant::now();
         assert_eq!(guard.reconcile_guarded("b", pending()).await, retry);
-        assert_eq!(began.elapsed(), TIMEOUT);
+        assert_eq!(began.elapsed(), error::TIMEOUT);
         let text = guard.metrics.render();
         for outcome in ["panic", "timeout"] {
             let line = format!("realtime_token_reconcile_total{{kind=\"RealtimeToken\",outcome=\"{outcome}\"}} 1\n");

@@ -2,6 +2,7 @@
 
 mod api_server;
 mod context;
+mod error;
 mod guard;
 mod lifecycles;
 mod look;
@@ -26,7 +27,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::context::Context;
-use self::guard::{Guard, ReconcileError, no_errors};
+use self::error::ReconcileError;
+use self::guard::{Guard, no_errors};
 use self::lifecycles::Lifecycles;
 use crate::cluster::events::Events;
 use crate::cluster::target::Targets;

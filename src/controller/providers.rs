@@ -10,7 +10,8 @@ use kube::runtime::{Controller, watcher};
 use kube::{Resource, ResourceExt};
 
 use super::context::Context;
-use super::guard::{Guard, ReconcileError, no_errors};
+use super::error::ReconcileError;
+use super::guard::{Guard, no_errors};
 use crate::api::{ClusterRealtimeProvider, Reason};
 use crate::clock::now;
 use crate::cluster::status;

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action;
 
 use super::context::Context;
-use super::guard::ReconcileError;
+use super::error::ReconcileError;
 use super::look::look;
 use super::mint::Begun;
 use super::{mint, report, write};
