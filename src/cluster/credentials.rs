@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::missing_key::Missing;
+use super::missing_key::{KEY_LABEL, KEY_TYPE, Missing};
 use super::{ClusterError, Name, bounded};
 use crate::api::SecretField;
 use crate::mint::Credential;
@@ -60,6 +60,8 @@ enum State {
 struct Read {
     version: String,
     at: Instant,
+    /// Why nothing of it is used, if so: its type.
+    of_type: Option<String>,
     /// Dropped after a minute.
     values: Option<BTreeMap<String, SecretString>>,
     hashes: BTreeMap<String, String>,
@@ -188,8 +190,9 @@ impl KeySecret {
 
 impl Read {
     fn new(secret: Secret) -> Self {
-        let values: BTreeMap<String, SecretString> = secret
-            .data
+        let of_type = foreign_type(&secret);
+        let data = secret.data.filter(|_| of_type.is_none());
+        let values: BTreeMap<String, SecretString> = data
             .unwrap_or_default()
             .into_iter()
             .filter_map(|(name, bytes)| {
@@ -204,12 +207,16 @@ impl Read {
         Self {
             version: secret.metadata.resource_version.unwrap_or_default(),
             at: Instant::now(),
+            of_type,
             hashes: hashes.collect(),
             values: Some(values),
         }
     }
 
     fn revision(&self, key: &KeyRef, secret_fields: &[SecretField]) -> Result<String, Missing> {
+        if let Some(type_) = &self.of_type {
+            return Err(Missing::OfType(type_.clone()));
+        }
         let hashes: Result<Vec<&str>, Missing> = keys(key, secret_fields)
             .map(|(_, name)| {
                 let hash = self.hashes.get(name).map(String::as_str);
@@ -233,6 +240,18 @@ impl Read {
             others: others.join(", "),
         }
     }
+}
+
+/// The type of a Secret that no key is read from: a ServiceAccount's token, a TLS key or another controller's Secret would be
+/// sent to a provider, or signed with, by whoever may create a RealtimeToken.
+fn foreign_type(secret: &Secret) -> Option<String> {
+    let type_ = secret.type_.as_deref().unwrap_or("Opaque");
+    let labels = secret.metadata.labels.as_ref();
+    let is_labelled = labels
+        .and_then(|labels| labels.get(KEY_LABEL))
+        .is_some_and(|value| value == "true");
+    let is_for_keys = is_labelled || ["Opaque", KEY_TYPE].contains(&type_);
+    (!is_for_keys).then(|| type_.to_owned())
 }
 
 /// The key of the Secret for each field: the first one's can be chosen, the others have their SDK's names.

@@ -177,6 +177,7 @@ fn options(api: &FakeApi, provider: &FakeProvider, metrics: &Arc<Metrics>, healt
         client,
         issuer: Arc::new(issuer),
         endpoints: EndpointPolicy::default(),
+        metadata: MetadataPolicy::default(),
         operator_namespace: "operator".to_owned(),
         scope: Scope {
             namespaces: Vec::new(),
