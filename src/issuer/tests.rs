@@ -13,7 +13,7 @@ use super::*;
 use crate::api::{ClusterRealtimeProvider, Reason};
 use crate::clock::now;
 use crate::mint::EndpointPolicy;
-use crate::resolve::{ResolveContext, Resolved, resolve};
+use crate::resolve::{MetadataPolicy, ResolveContext, Resolved, resolve};
 use crate::testing::{FakeApi, FakeProvider, Fault, MintFault};
 use crate::token::{MintError, Minted};
 

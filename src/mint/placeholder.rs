@@ -61,6 +61,7 @@ const VARIABLES: [&str; 12] = [
 static LANGUAGE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let encode = |value: minijinja::Value| scalar(&value).map(|value| BASE64.encode(text_of(value)));
     let mut environment = environment();
+    environment.remove_global(NAMESPACE); // MiniJinja's function of that name
     environment.add_function("base64", encode);
     environment.add_filter("base64", encode);
     environment

@@ -30,6 +30,7 @@ use crate::health::Health;
 use crate::issuer::Issuer;
 use crate::metrics::Metrics;
 use crate::mint::EndpointPolicy;
+use crate::resolve::MetadataPolicy;
 use crate::testing::{FakeApi, FakeProvider};
 
 const PATH: &str = "/v1alpha1/namespaces/shop/realtimetokens/voice/token";

@@ -125,6 +125,31 @@ fn what_reaches_out_or_is_not_known_is_refused_by_any_policy() {
 }
 
 #[test]
+fn overrides_meet_the_policy_wherever_they_land() {
+    use crate::resolve::customize::{Customization, customized};
+    let lent = lending(&json!({"openai": {}}), &models());
+    let overridden = |session: Value| {
+        let mut spec = borrowing(&openai());
+        spec["requests"] = json!({"subject": "Ignored", "overridable": ["openai.session"]});
+        let asked = Customization {
+            subject: None,
+            overrides: json!({"openai": {"session": session}}).as_object().cloned(),
+        };
+        let token = customized(&token(&spec), &asked).unwrap();
+        resolved(&serde_json::to_value(token.spec).unwrap(), Some(&lent))
+    };
+    assert!(overridden(json!({"instructions": "Be brief."})).is_ok());
+    let transcription = json!({"audio": {"input": {"transcription": {"model": "whisper-1"}}}});
+    let reason = refused(overridden(transcription), "whisper-1 is not among");
+    assert_eq!(reason, Reason::ModelNotAllowed);
+    let tools = json!({"tools": [{"type": "mcp", "server_url": "https://evil.example"}]});
+    assert_eq!(
+        refused(overridden(tools), "openai.session.tools.type: "),
+        Reason::FieldNotAllowed
+    );
+}
+
+#[test]
 fn what_a_session_usually_has_passes() {
     let usual = json!({
         "instructions": "Be brief.", "output_modalities": ["audio"], "max_output_tokens": "inf", "include": [],
