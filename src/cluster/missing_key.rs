@@ -4,9 +4,11 @@ use crate::api::Reason;
 use crate::resolve::KeyRef;
 use crate::token::Blocked;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Missing {
     Secret,
+    /// It has more keys than a key Secret may have, or is larger.
+    TooBig,
     Key {
         name: String,
         /// The keys that are there, separated by commas.
@@ -24,6 +26,10 @@ impl Missing {
                 "{secret} does not exist; create it with `kubectl create secret generic {} -n {} \
                  --from-literal={}=...`",
                 key.name, key.namespace, key.key
+            ),
+            Self::TooBig => format!(
+                "{secret} is too big to be a key Secret: it may have 64 keys and 256 KiB, metadata included; put the key \
+                 into a Secret of its own"
             ),
             Self::Key { name, others } if others.is_empty() => {
                 format!("{secret} is empty; it must have the key {name}")
