@@ -198,7 +198,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_start_names_the_watch_that_it_waits_for() {
         let health = Health::default();
-        let (listed, other) = (health.follow("Secrets".to_owned()), health.follow("Namespaces".to_owned()));
+        let (listed, other) = (
+            health.follow("Secrets".to_owned()),
+            health.follow("Namespaces".to_owned()),
+        );
         listed.listed();
         listed.failed("reset".to_owned());
         assert_eq!(health.unready().as_deref(), Some("the API server"));

@@ -132,7 +132,8 @@ impl Known {
         let gone = self
             .secrets
             .extract_if(|name, target| covers(name) && target.listed != began);
-        gone.filter_map(|(name, target)| token_of(&name, &target.view)).collect()
+        gone.filter_map(|(name, target)| token_of(&name, &target.view))
+            .collect()
     }
 }
 

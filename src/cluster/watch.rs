@@ -81,12 +81,18 @@ pub(crate) fn requested_tokens(client: &Client, scope: &Scope, health: &Arc<Heal
 /// The target Secrets: all that have the operator's label.
 pub(crate) fn target_secrets(client: &Client, scope: &Scope, health: &Arc<Health>) -> EventsOfParts<SecretMeta> {
     let config = Config::default().labels(&format!("{MANAGED_BY}={MANAGER}"));
-    of_parts(scope.parts(), |part| namespaced(client, part, "Secrets", &config, health))
+    of_parts(scope.parts(), |part| {
+        namespaced(client, part, "Secrets", &config, health)
+    })
 }
 
 /// The Secrets that may be key Secrets: not the operator's own, nor Helm's releases, which are the most by far and change
 /// with every deployment. Of the others' metadata only name and resourceVersion are taken in.
-pub(super) fn key_secrets(client: &Client, parts: BTreeSet<Part>, health: &Arc<Health>) -> EventsOfParts<SecretVersion> {
+pub(super) fn key_secrets(
+    client: &Client,
+    parts: BTreeSet<Part>,
+    health: &Arc<Health>,
+) -> EventsOfParts<SecretVersion> {
     let config = Config::default()
         .labels(&format!("{MANAGED_BY}!={MANAGER}"))
         .fields("type!=helm.sh/release.v1");
@@ -94,11 +100,7 @@ pub(super) fn key_secrets(client: &Client, parts: BTreeSet<Part>, health: &Arc<H
 }
 
 /// The namespaces in scope. Only ClusterRealtimeProviders need their labels: without those there are none.
-pub(crate) fn namespaces(
-    client: &Client,
-    scope: &Scope,
-    health: &Arc<Health>,
-) -> Events<PartialObjectMeta<Namespace>> {
+pub(crate) fn namespaces(client: &Client, scope: &Scope, health: &Arc<Health>) -> Events<PartialObjectMeta<Namespace>> {
     if !scope.cluster_providers {
         return nothing();
     }

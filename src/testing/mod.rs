@@ -22,8 +22,8 @@ mod request;
 mod reviews;
 
 pub(crate) use self::api::{FakeApi, USER};
-pub(crate) use self::objects::Backup;
 pub(crate) use self::faults::Fault;
+pub(crate) use self::objects::Backup;
 pub(crate) use self::provider::{FakeProvider, MintFault};
 pub(crate) use self::request::Request;
 

@@ -95,6 +95,7 @@ async fn many_tokens_share_one_read_and_one_watch() {
     let revisions = futures::future::join_all((0..50).map(|_| fixture.revision())).await;
     assert!(revisions.iter().all(|revision| *revision == revisions[0]));
     assert_eq!(fixture.value().await, "sk-1", "without the newline at the end");
+    sleep(Duration::from_secs(1)).await; // the watch has begun
     let (watches, lists) = (
         fixture.api.count("watch", "secrets"),
         fixture.api.count("list", "secrets"),
@@ -251,7 +252,10 @@ async fn without_the_watch_a_read_is_good_for_a_minute() {
     sleep(KEEP).await;
     assert_ne!(fixture.revision().await.unwrap(), first);
     let reason = fixture.credentials.keys.health.unready().unwrap();
-    assert!(reason.starts_with("key Secrets: ") && reason.contains("403"), "{reason}");
+    assert!(
+        reason.starts_with("key Secrets: ") && reason.contains("403"),
+        "{reason}"
+    );
 }
 
 /// The watch leaves out the operator's own Secrets and Helm's releases.
@@ -280,18 +284,33 @@ async fn references_that_change_without_end_leave_nothing_behind() {
         assert!(missing.is_err());
         assert!(fixture.known() <= PER_NAMESPACE);
     }
-    assert_eq!((fixture.api.count("list", "secrets"), fixture.api.count("watch", "secrets")), (1, 1));
+    assert_eq!(
+        (
+            fixture.api.count("list", "secrets"),
+            fixture.api.count("watch", "secrets")
+        ),
+        (1, 1)
+    );
     // One that is in use stays known among those that no longer are.
     fixture.create(&json!({"api-key": "c2stMQ=="}));
     fixture.revision().await.unwrap();
     let reads = fixture.reads();
     for n in 0..2 * PER_NAMESPACE {
-        fixture.credentials.revision(&reference(n), ONE).await.unwrap().unwrap_err();
+        fixture
+            .credentials
+            .revision(&reference(n), ONE)
+            .await
+            .unwrap()
+            .unwrap_err();
         if n % 100 == 0 {
             fixture.revision().await.unwrap();
         }
     }
-    assert_eq!(fixture.reads() - reads, 2 * PER_NAMESPACE, "each once, the one in use never again");
+    assert_eq!(
+        fixture.reads() - reads,
+        2 * PER_NAMESPACE,
+        "each once, the one in use never again"
+    );
     sleep(Duration::from_secs(300)).await;
     fixture.revision().await.unwrap();
     sleep(Duration::from_secs(100)).await;
@@ -312,9 +331,19 @@ async fn ten_thousand_namespaces_share_one_watch() {
     };
     for n in 0..10_000 {
         fixture.api.create(secret(n));
-        fixture.credentials.revision(&of_namespace(n), ONE).await.unwrap().unwrap();
+        fixture
+            .credentials
+            .revision(&of_namespace(n), ONE)
+            .await
+            .unwrap()
+            .unwrap();
     }
-    let watches = fixture.api.requests().into_iter().filter(|request| request.verb == "watch").count();
+    let watches = fixture
+        .api
+        .requests()
+        .into_iter()
+        .filter(|request| request.verb == "watch")
+        .count();
     let lists = fixture.api.count("list", "secrets");
     assert!(watches <= 2 && lists == 1, "{watches} watches, {lists} lists");
     while fixture.changed.try_recv().is_ok() {}
@@ -327,7 +356,10 @@ async fn ten_thousand_namespaces_share_one_watch() {
 async fn a_secret_that_is_too_big_is_refused_and_values_that_are_many_are_not_kept() {
     let too_big = Fixture::with(&json!({"api-key": "c2stMQ==", "big": "eHh4".repeat(70_000)}));
     let message = too_big.problem(ONE).await;
-    assert!(message.contains("Secret shop/openai is too big to be a key Secret"), "{message}");
+    assert!(
+        message.contains("Secret shop/openai is too big to be a key Secret"),
+        "{message}"
+    );
     let mut many = json!({"api-key": "c2stMQ=="});
     for n in 0..64 {
         many[format!("key-{n}")] = json!("eA==");

@@ -136,7 +136,11 @@ impl World {
         }
         if let Some((version, exists)) = self.events.pop_front() {
             let secret = secret("shop", version);
-            let event = if exists { Event::Apply(secret) } else { Event::Delete(secret) };
+            let event = if exists {
+                Event::Apply(secret)
+            } else {
+                Event::Delete(secret)
+            };
             self.cache.apply_event(&None, event);
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! The API server ends a watch after [`REOPEN_AFTER`], so that one that works is opened anew that often: an answer shows
 //! that it works though nothing changes. A connection that dies silently sends neither events nor that end, which kube
-//! notices five seconds later. So whatever was missed is seen within a minute.
+//! notices five seconds later. So whatever was missed is seen within a minute, though some attempts to open it anew meet
+//! other dead connections.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use super::Events;
 use crate::health::WatchHealth;
 
 /// A request of each watch in this time is next to nothing for the API server.
-const REOPEN_AFTER: Duration = Duration::from_secs(40);
+const REOPEN_AFTER: Duration = Duration::from_secs(30);
 /// After an outage of this length everything is listed anew: while the API server was away, its data may have been
 /// replaced by a backup. A watch that goes on from a version that the backup has not reached shows nothing.
 const LIST_ANEW_AFTER: Duration = Duration::from_secs(3);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::time::{Instant, advance, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 use crate::testing::{FakeApi, Fault};
@@ -135,8 +135,14 @@ async fn namespaces_and_providers_are_watched_only_where_they_are_served() {
         cluster_providers: false,
         ..scope(&[])
     };
-    assert_eq!(received(&mut namespaces(&client, &without, &health())).await, ["init", "done"]);
-    assert_eq!(received(&mut providers(&client, &without, &health())).await, ["init", "done"]);
+    assert_eq!(
+        received(&mut namespaces(&client, &without, &health())).await,
+        ["init", "done"]
+    );
+    assert_eq!(
+        received(&mut providers(&client, &without, &health())).await,
+        ["init", "done"]
+    );
     assert_eq!(api.requests().len(), 0);
 }
 
@@ -208,7 +214,7 @@ async fn after_an_outage_everything_is_listed_anew_for_a_backup_may_have_been_re
         let seen = received(&mut events).await;
         (seen, events)
     });
-    advance(Duration::from_secs(10)).await;
+    sleep(Duration::from_secs(10)).await;
     api.recover();
     let (seen, mut events) = away.await.unwrap();
     let last_list = seen.iter().rposition(|event| event == "init").unwrap();
