@@ -15,6 +15,7 @@ use realtime_token_operator::leader::{Candidate, Terms};
 use realtime_token_operator::metrics::Metrics;
 use realtime_token_operator::mint::{ClientConfig, EndpointPolicy, ProviderClient};
 use realtime_token_operator::requests::certificate::{self, Certificate};
+use realtime_token_operator::resolve::MetadataPolicy;
 use realtime_token_operator::{api, cli, clock, cluster, controller, requests, server, telemetry};
 use tokio_util::sync::CancellationToken;
 
@@ -93,6 +94,8 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
     let requests = args.requests.validate(&args.namespace, args.listen)?;
     let endpoints =
         EndpointPolicy::parse(&args.allow_endpoints).map_err(|problem| format!("--allow-endpoint: {problem}"))?;
+    let metadata = MetadataPolicy::parse(&args.allow_secret_metadata)
+        .map_err(|problem| format!("--allow-secret-metadata: {problem}"))?;
     let providers = ProviderClient::new(&ClientConfig {
         ca_bundle: args.ca_bundle.as_deref().map(read_ca_bundle).transpose()?,
         endpoints: endpoints.clone(),
@@ -141,6 +144,7 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
             client: client.clone(),
             issuer: Arc::clone(&issuer),
             endpoints: endpoints.clone(),
+            metadata: metadata.clone(),
             operator_namespace: args.namespace.clone(),
             scope: scope(&args),
             certificate: certificate.resolver(),
@@ -153,6 +157,7 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
         issuer,
         client,
         endpoints,
+        metadata,
         scope: scope(&args),
         operator_namespace: args.namespace,
         pod_name: args.pod_name,

@@ -4,6 +4,11 @@ use crate::api::Reason;
 use crate::resolve::KeyRef;
 use crate::token::Blocked;
 
+/// The type of a Secret that is there to hold a key, beside `Opaque`.
+pub(super) const KEY_TYPE: &str = "realtime-token.dev/credentials";
+/// The label that has a key read from a Secret of any type, if its value is `true`.
+pub(super) const KEY_LABEL: &str = "realtime-token.dev/credentials";
+
 #[derive(Clone, Debug)]
 pub(super) enum Missing {
     Secret,
@@ -14,6 +19,8 @@ pub(super) enum Missing {
         /// The keys that are there, separated by commas.
         others: String,
     },
+    /// It is of a type that keys aren't read from, and not labelled as one to read.
+    OfType(String),
     Unreadable(String),
 }
 
@@ -21,6 +28,10 @@ impl Missing {
     /// The message for the owner of the RealtimeToken or of the ClusterRealtimeProvider, with what to do.
     pub(super) fn blocked(self, key: &KeyRef) -> Blocked {
         let secret = format!("Secret {}/{}", key.namespace, key.name);
+        let reason = match self {
+            Self::OfType(_) => Reason::CredentialNotAllowed,
+            Self::Secret | Self::TooBig | Self::Key { .. } | Self::Unreadable(_) => Reason::CredentialNotFound,
+        };
         let message = match self {
             Self::Secret => format!(
                 "{secret} does not exist; create it with `kubectl create secret generic {} -n {} \
@@ -38,8 +49,14 @@ impl Missing {
                 "{secret} has no key {name}, or nothing in it; it has {others}. Add it, or name another in \
                  secretRef.key"
             ),
+            Self::OfType(type_) => format!(
+                "{secret} is of type {type_}, and keys are read from Secrets of type Opaque or {KEY_TYPE}: put the key \
+                 into one of these, or, if this Secret is meant to be sent to the provider, `kubectl label secret {} -n {} \
+                 {KEY_LABEL}=true`",
+                key.name, key.namespace
+            ),
             Self::Unreadable(problem) => format!("{secret} can't be read: {problem}"),
         };
-        Blocked::new(Reason::CredentialNotFound, message)
+        Blocked::new(reason, message)
     }
 }

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use super::target_cache::TargetCache;
 use super::watch::Part;
 use super::{ClusterError, Name, SecretMeta, bounded, write};
-use crate::api::TargetContent;
+use crate::api::{TARGET_TYPE, TargetContent};
 use crate::token::secret::annotations::{CONNECTION_MANAGER, MANAGER};
 use crate::token::secret::{self, Content, SecretMetadata, SecretView, annotations};
 
@@ -67,7 +67,7 @@ impl Targets {
                 ..ObjectMeta::default()
             },
             data: Some(data),
-            type_: Some("Opaque".to_owned()),
+            type_: Some(TARGET_TYPE.to_owned()),
             ..Secret::default()
         };
         self.write(name, http::Method::POST, "application/json", "?", MANAGER, &secret)

@@ -86,6 +86,7 @@ impl Fleet {
             client: self.api.client(),
             issuer: Arc::clone(&self.issuer),
             endpoints: EndpointPolicy::default(),
+            metadata: crate::resolve::MetadataPolicy::default(),
             operator_namespace: OPERATOR.to_owned(),
             scope: Scope {
                 namespaces: Vec::new(),

@@ -30,6 +30,7 @@ use crate::health::Health;
 use crate::issuer::Issuer;
 use crate::metrics::Metrics;
 use crate::mint::EndpointPolicy;
+use crate::resolve::MetadataPolicy;
 use crate::testing::{FakeApi, FakeProvider};
 
 const PATH: &str = "/v1alpha1/namespaces/shop/realtimetokens/voice/token";
@@ -177,6 +178,7 @@ fn options(api: &FakeApi, provider: &FakeProvider, metrics: &Arc<Metrics>, healt
         client,
         issuer,
         endpoints: EndpointPolicy::default(),
+        metadata: MetadataPolicy::default(),
         operator_namespace: "operator".to_owned(),
         scope: Scope {
             namespaces: Vec::new(),

@@ -17,7 +17,7 @@ use crate::cluster::{Cached, Name, Scope, watch};
 use crate::health::Health;
 use crate::issuer::{Issuer, Resolver, Writers};
 use crate::mint::EndpointPolicy;
-use crate::resolve::Resolved;
+use crate::resolve::{MetadataPolicy, Resolved};
 use crate::token::{Blocked, hash};
 
 pub(super) struct World {
@@ -50,9 +50,10 @@ impl World {
         scope: Scope,
         operator_namespace: String,
         endpoints: EndpointPolicy,
+        metadata: MetadataPolicy,
     ) -> (Self, WorldWriters) {
         let (tokens, tokens_writer) = reflector::store();
-        let (resolver, writers) = Resolver::new(scope, operator_namespace, endpoints);
+        let (resolver, writers) = Resolver::new(scope, operator_namespace, endpoints, metadata);
         let world = Self {
             tokens,
             resolver,

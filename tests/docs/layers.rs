@@ -65,7 +65,7 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
             "token",
         ],
     ),
-    ("config", &["cli", "requests"]),
+    ("config", &["cli", "requests", "resolve"]),
 ];
 
 /// Words that only some modules may use, and which.

@@ -17,6 +17,7 @@ use secrecy::zeroize::Zeroizing;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::cluster::missing_key::{KEY_LABEL, KEY_TYPE};
 use crate::cluster::{ClusterError, Name, bounded};
 
 /// The size of a key Secret in the API, metadata included. The largest keys take a few KiB; `kubectl apply` repeats them
@@ -32,6 +33,8 @@ pub(super) enum Fetched {
         values: BTreeMap<String, SecretString>,
     },
     Absent,
+    /// It is of this type, from which no keys are read.
+    OfType { version: String, type_: String },
     /// It is larger than a key Secret may be, or has more keys.
     TooBig,
 }
@@ -85,6 +88,8 @@ fn parse(text: &[u8]) -> Result<Fetched, ClusterError> {
     #[derive(Deserialize)]
     struct Object {
         metadata: Metadata,
+        #[serde(rename = "type")]
+        type_: Option<String>,
         #[serde(default)]
         data: BTreeMap<String, Value>,
     }
@@ -92,18 +97,31 @@ fn parse(text: &[u8]) -> Result<Fetched, ClusterError> {
     #[serde(rename_all = "camelCase")]
     struct Metadata {
         resource_version: String,
+        #[serde(default)]
+        labels: BTreeMap<String, String>,
     }
     // The parser's message could quote a value.
     let unreadable = |_| ClusterError::Unavailable("a Secret was answered that can't be read as one".to_owned());
     let object: Object = serde_json::from_slice(text).map_err(unreadable)?;
+    let version = object.metadata.resource_version;
+    let type_ = object.type_.unwrap_or_else(|| "Opaque".to_owned());
+    if !is_for_keys(&type_, &object.metadata.labels) {
+        return Ok(Fetched::OfType { version, type_ });
+    }
     if object.data.len() > MAX_KEYS {
         return Ok(Fetched::TooBig);
     }
     let values = object.data.into_iter();
     Ok(Fetched::Secret {
-        version: object.metadata.resource_version,
+        version,
         values: values.filter_map(|(key, value)| Some((key, value.0?))).collect(),
     })
+}
+
+/// Not every Secret: a ServiceAccount's token, a TLS key or another controller's Secret would be sent to a provider, or
+/// signed with, by whoever may create a RealtimeToken.
+fn is_for_keys(type_: &str, labels: &BTreeMap<String, String>) -> bool {
+    ["Opaque", KEY_TYPE].contains(&type_) || labels.get(KEY_LABEL).is_some_and(|value| value == "true")
 }
 
 struct Value(Option<SecretString>);

@@ -34,6 +34,7 @@ impl Read {
     pub(super) fn new(fetched: Fetched) -> Self {
         let (version, keys) = match fetched {
             Fetched::Secret { version, values } => (Some(version), Ok(Keys::new(values))),
+            Fetched::OfType { version, type_ } => (Some(version), Err(Missing::OfType(type_))),
             Fetched::Absent => (None, Err(Missing::Secret)),
             // Whatever its version is: it is read again in a minute.
             Fetched::TooBig => (None, Err(Missing::TooBig)),
@@ -54,6 +55,11 @@ impl Read {
     pub(super) fn has_values(&self) -> bool {
         let has_values = |keys: &Keys| keys.values.is_some() && self.age() < KEEP;
         self.keys.as_ref().map_or(true, has_values)
+    }
+
+    #[cfg(test)]
+    pub(super) fn keeps_values(&self) -> bool {
+        self.keys.as_ref().is_ok_and(|keys| keys.values.is_some())
     }
 
     /// Drops the values if they are too old to be used again, or too large to be kept.

@@ -174,6 +174,50 @@ async fn what_is_missing_is_named() {
     );
 }
 
+/// Whoever may create a RealtimeToken would have it sent, or tokens signed with it.
+#[tokio::test(start_paused = true)]
+async fn only_secrets_for_keys_are_read_as_such() {
+    let of = async |type_: Option<&str>, label: Option<&str>| {
+        let fixture = Fixture::new();
+        let labels = label.map(|value| json!({"realtime-token.dev/credentials": value}));
+        fixture.api.create(json!({
+            "kind": "Secret", "metadata": {"name": "openai", "namespace": "shop", "labels": labels}, "type": type_,
+            "data": {"api-key": "c2stMQ==", "other": "eA=="},
+        }));
+        let revision = fixture.credentials.revision(&key(), ONE).await.unwrap();
+        let whole = fixture.credentials.credential(&key(), ONE).await.unwrap();
+        assert_eq!(whole.map(|(_, revision)| revision), revision);
+        let held = fixture.credentials.keys.known.lock().tidy();
+        let kept = held[0].read.lock().await.as_ref().unwrap().keeps_values();
+        assert_eq!(kept, revision.is_ok(), "nothing of another Secret is kept");
+        revision
+    };
+    for type_ in [None, Some("Opaque"), Some("realtime-token.dev/credentials")] {
+        assert!(of(type_, None).await.is_ok(), "{type_:?}");
+    }
+    for type_ in [
+        "kubernetes.io/service-account-token",
+        "kubernetes.io/tls",
+        "kubernetes.io/dockerconfigjson",
+        "kubernetes.io/basic-auth",
+        "bootstrap.kubernetes.io/token",
+        "helm.sh/release.v1",
+        crate::api::TARGET_TYPE,
+    ] {
+        let refused = of(Some(type_), None).await.unwrap_err();
+        assert_eq!(refused.reason, Reason::CredentialNotAllowed);
+        let label = "kubectl label secret openai -n shop realtime-token.dev/credentials=true";
+        assert!(
+            refused.message.contains(type_) && refused.message.contains(label),
+            "{}",
+            refused.message
+        );
+        assert!(!refused.message.contains("api-key"), "{}", refused.message);
+        assert!(of(Some(type_), Some("false")).await.is_err());
+        assert!(of(Some(type_), Some("true")).await.is_ok(), "{type_}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_secret_that_vanishes_unseen_is_missing_at_the_next_read() {
     let fixture = Fixture::with(&json!({"api-key": "c2stMQ=="}));

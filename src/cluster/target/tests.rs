@@ -116,6 +116,15 @@ async fn our_own_write_counts_before_the_watch_shows_it_and_is_no_news_then() {
     assert_eq!((fixture.woken(), fixture.api.count("get", "secrets")), (vec![], 0));
 }
 
+/// So that no controller takes it for one of its own kind.
+#[tokio::test(start_paused = true)]
+async fn a_secret_is_of_our_own_type() {
+    let fixture = Fixture::new().await;
+    fixture.create("1").await.unwrap();
+    let secret = fixture.api.get("secrets", "shop", "voice").unwrap();
+    assert_eq!(secret["type"], "realtime-token.dev/token");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_others_change_wakes_the_token() {
     let fixture = Fixture::new().await;
