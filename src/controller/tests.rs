@@ -14,6 +14,7 @@ mod people;
 mod providers_of_platform;
 mod refusals;
 mod requests;
+mod restored;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +55,7 @@ struct Fleet {
     /// Of the process that was started last.
     metrics: Arc<Metrics>,
     issuer: Arc<Issuer>,
+    health: Arc<Health>,
 }
 
 impl Fleet {
@@ -83,6 +85,7 @@ impl Fleet {
             process: None,
             connection,
             metrics: Arc::new(Metrics::new(true)),
+            health: Arc::default(),
         };
         fleet.api.create(key_secret(NAMESPACE, "openai"));
         fleet
@@ -93,11 +96,9 @@ impl Fleet {
     }
 
     fn start_with(&mut self, leadership: Leadership) {
-        self.metrics = Arc::new(Metrics::new(true));
-        let providers = Arc::new(self.provider.clone());
-        let issuer = Issuer::new(self.api.client(), providers, 4, Arc::clone(&self.metrics));
-        self.issuer = Arc::new(issuer);
         let shutdown = CancellationToken::new();
+        (self.metrics, self.health) = (Arc::new(Metrics::new(true)), Arc::default());
+        self.issuer = Issuer::of_process(self.api.client(), &self.provider, &self.metrics, &self.health);
         let process = tokio::spawn(run(self.options(), leadership, shutdown.clone()));
         self.process = Some((process, shutdown));
     }
@@ -107,6 +108,7 @@ impl Fleet {
             client: self.api.client(),
             issuer: Arc::clone(&self.issuer),
             endpoints: EndpointPolicy::default(),
+            metadata: crate::resolve::MetadataPolicy::default(),
             operator_namespace: OPERATOR.to_owned(),
             scope: Scope {
                 namespaces: Vec::new(),
@@ -114,7 +116,7 @@ impl Fleet {
             },
             pod_name: None,
             concurrency: 8,
-            health: Arc::new(Health::default()),
+            health: Arc::clone(&self.health),
             connection: self.connection.clone(),
             metrics: Arc::clone(&self.metrics),
         }

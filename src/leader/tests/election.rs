@@ -303,6 +303,33 @@ async fn a_renewal_that_hangs_is_followed_by_another_before_the_lease_is_lost() 
     assert_eq!(leaders.names(), ["a"]);
 }
 
+/// The other replica sees the Lease change when a renewal is applied, which may be long before its answer.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_counts_from_the_time_at_which_it_was_sent() {
+    let api = FakeApi::new(|_, _| None);
+    let leaders = Leaders::default();
+    two(&api, &leaders, async {
+        seconds(21).await;
+        let renewed = Arc::new(Mutex::new(None));
+        let first = Arc::clone(&renewed);
+        api.set_faults(move |_, replica| {
+            (replica == "a").then(|| match first.lock().replace(Instant::now()) {
+                None => Fault::SlowAnswer(Duration::from_secs(11)),
+                Some(_) => Fault::Hang,
+            })
+        });
+        while renewed.lock().is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let sent = api.last_written();
+        seconds(14).await;
+        assert_eq!(leaders.last_change() - sent, Duration::from_secs(13));
+        seconds(10).await;
+        assert_eq!(leaders.now().as_deref(), Some("b"));
+    })
+    .await;
+}
+
 /// A short outage pauses the work and nothing is lost: it goes on with what it remembers.
 #[tokio::test(start_paused = true)]
 async fn the_work_pauses_while_the_lease_is_lost_and_goes_on_if_it_comes_back() {
