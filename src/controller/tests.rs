@@ -12,6 +12,7 @@ mod people;
 mod providers_of_platform;
 mod refusals;
 mod requests;
+mod transitions;
 
 use std::sync::Arc;
 use std::time::Duration;
