@@ -11,7 +11,7 @@ use crate::testing::explore;
 /// Ticks of the model: the Lease lasts, and its holder stops before another may take it.
 const LASTS: u8 = 4;
 const DEADLINE: u8 = 3;
-/// Renewals of one leader that are under way at a time.
+/// The most renewals of one leader that are under way at a time.
 const RENEWALS: usize = 2;
 
 /// The identity of a process. One that has died is nobody's: a new process has another.
@@ -134,7 +134,7 @@ impl State {
     }
 
     /// Sends what [`step`] says of what was read last, if there is a slot for it.
-    fn send(&mut self, n: usize) -> Option<()> {
+    fn send(&mut self, n: usize, renewals: usize) -> Option<()> {
         if self.replicas[n].leads.is_some_and(|age| age >= DEADLINE) {
             self.lose(n);
             return Some(());
@@ -151,7 +151,7 @@ impl State {
         }
         // Only a renewal is sent beside another.
         let awaited = replica.writes.iter().flatten().filter(|write| write.awaited).count();
-        let most = if replica.leads.is_some() { RENEWALS } else { 1 };
+        let most = if replica.leads.is_some() { renewals } else { 1 };
         let slot = replica.writes.iter_mut().find(|slot| slot.is_none());
         *slot.filter(|_| awaited < most)? = Some(Write {
             age: 0,
@@ -274,7 +274,7 @@ impl State {
                 if calm.replicas[n].leads.is_none() {
                     calm.read(n);
                 }
-                calm.send(n);
+                calm.send(n, 1);
             }
             for (n, led) in led.iter_mut().enumerate() {
                 *led += u8::from(tick >= 2 * LASTS && calm.works(n));
@@ -286,6 +286,8 @@ impl State {
 
 struct Election {
     deaths: u8,
+    /// How many renewals of one leader may be under way at a time.
+    renewals: usize,
     /// Whether leaders write the Secret, and whether such writes carry the version that was seen.
     fenced: Option<bool>,
 }
@@ -323,7 +325,7 @@ impl Model for Election {
         let done = match action {
             Tick => Some(next.tick()),
             Read(n) => Some(next.read(n)),
-            Send(n) => next.send(n),
+            Send(n) => next.send(n, self.renewals),
             Land {
                 replica,
                 write,
@@ -369,6 +371,7 @@ impl Model for Election {
 fn two_replicas_never_work_at_a_time_and_one_soon_does() {
     let model = |depth: u8| Election {
         deaths: 1 + depth.min(1),
+        renewals: RENEWALS,
         fenced: None,
     };
     explore("leader", model, |state| format!("{state:?}"));
@@ -380,6 +383,7 @@ fn a_frozen_leader_overwrites_nothing_and_would_without_a_precondition() {
     use stateright::{Checker, HasDiscoveries};
     let model = |fenced| Election {
         deaths: 0,
+        renewals: 1,
         fenced: Some(fenced),
     };
     explore("leader and Secret", |_| model(true), |state| format!("{state:?}"));

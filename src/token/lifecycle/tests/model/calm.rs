@@ -3,6 +3,7 @@
 use super::life::Ghost;
 use super::*;
 use crate::api::ConditionType;
+use crate::clock::whole_second;
 
 /// The longest backoff is ten minutes, and a token from the future is replaced within five.
 const LONGEST: SignedDuration = SignedDuration::from_secs(600 + 300 + 60);
@@ -63,7 +64,7 @@ impl State {
         let says_so = is(ConditionType::Ready, "True")
             && is(ConditionType::Renewing, "False")
             && status.revision == Some(issued.revision)
-            && status.usable_until.as_ref().map(|until| until.0) == Some(issued.usable_until)
+            && status.usable_until.as_ref().map(|until| until.0) == Some(whole_second(issued.usable_until))
             && status.observed_generation == self.store.token.metadata.generation;
         as_wanted && usable && says_so && secret.metadata_hash.as_deref() == Some("desired")
     }

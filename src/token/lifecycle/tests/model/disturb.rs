@@ -85,7 +85,7 @@ impl State {
         self.left -= 1;
         match disturbance {
             ChangeSpec => {
-                *self.store.token.metadata.generation.get_or_insert(0) += 1;
+                *self.store.edit_token().metadata.generation.get_or_insert(0) += 1;
                 self.store.touch_token();
             }
             ChangeKey => {
@@ -94,7 +94,7 @@ impl State {
             }
             AskForRenewal => {
                 let request = (RENEW_REQUESTED_AT.to_owned(), self.now.to_string());
-                self.store.token.metadata.annotations = Some(BTreeMap::from([request]));
+                self.store.edit_token().metadata.annotations = Some(BTreeMap::from([request]));
                 self.store.touch_token();
             }
             DeleteSecret => {

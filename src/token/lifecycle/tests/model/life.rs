@@ -1,7 +1,11 @@
 //! What is stored, what the process knows of it, and the steps of both.
 
+use std::fmt;
+use std::sync::Arc;
+
 use super::*;
 use crate::api::{RENEW_REQUESTED_AT, RealtimeToken, RealtimeTokenStatus};
+use crate::clock::whole_second;
 use crate::token::fixtures::{inputs, issued, minted, realtime_token, stored};
 use crate::token::lifecycle::{MintEnd, Order, Pending, Step, WriteEnd, WrittenStatus};
 use crate::token::report::{Findings, TokenKind, status};
@@ -15,7 +19,7 @@ const METADATA: &str = "desired";
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     pub version: u64,
-    pub token: RealtimeToken,
+    pub token: Arc<RealtimeToken>,
     pub secret: Option<Stored>,
 }
 
@@ -25,9 +29,14 @@ impl Store {
         self.version.to_string()
     }
 
+    pub fn edit_token(&mut self) -> &mut RealtimeToken {
+        Arc::make_mut(&mut self.token)
+    }
+
     /// A write of the RealtimeToken: its version grows.
     pub fn touch_token(&mut self) {
-        self.token.metadata.resource_version = Some(self.next_version());
+        let version = self.next_version();
+        self.edit_token().metadata.resource_version = Some(version);
     }
 
     pub fn touch_secret(&mut self, change: impl FnOnce(&mut Stored)) {
@@ -44,13 +53,39 @@ impl Store {
 }
 
 /// What a reconcile has seen.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Seen {
-    token: RealtimeToken,
+    token: Arc<RealtimeToken>,
     prior: RealtimeTokenStatus,
     secret: Option<Stored>,
     inputs: MintInputs,
     now: Timestamp,
+}
+
+/// What tells two of them apart.
+impl fmt::Debug for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let meta = &self.token.metadata;
+        let object = (&meta.resource_version, meta.generation, &self.inputs);
+        write!(f, "{object:?} {} {:?} {}", brief(&self.prior), self.secret, self.now)
+    }
+}
+
+/// A status without what follows from the rest: messages, and when a condition changed.
+pub(super) fn brief(status: &RealtimeTokenStatus) -> String {
+    let conditions = status.conditions.iter().map(|it| (&it.status, &it.reason));
+    let conditions: Vec<_> = conditions.collect();
+    let attempts = (
+        status.failed_mint_attempts,
+        status.failed_write_attempts,
+        &status.next_attempt_time,
+    );
+    let token = (
+        status.revision,
+        &status.usable_until,
+        &status.last_handled_renew_request,
+    );
+    format!("{:?} {conditions:?} {attempts:?} {token:?}", status.observed_generation)
 }
 
 impl Seen {
@@ -87,7 +122,7 @@ pub(super) enum Next {
 #[derive(Clone, Debug)]
 pub(super) enum Work {
     Idle,
-    Begun(Box<RealtimeToken>),
+    Begun(Arc<RealtimeToken>),
     /// The status is to be written, then the effect performed.
     Reporting(Box<(Seen, RealtimeTokenStatus, Next)>),
     Acting(Box<(Seen, Next)>),
@@ -98,7 +133,7 @@ pub(super) enum Work {
 pub(super) struct Process {
     pub lifecycle: Lifecycle,
     /// The RealtimeToken as the watch has shown it.
-    pub shown: RealtimeToken,
+    pub shown: Arc<RealtimeToken>,
     pub shown_has_gone_back: bool,
     /// The Secret as the watch or an own write has shown it; looked up if there is none.
     pub cached: Option<Stored>,
@@ -160,6 +195,8 @@ pub(super) struct State {
     pub in_flight: Option<Box<(Seen, Order)>>,
     /// So many disturbances are left.
     pub left: u8,
+    /// Whether it is known already that it settles, since the state before does, by way of this one.
+    pub known_to_settle: bool,
     pub ghost: Ghost,
 }
 
@@ -171,7 +208,7 @@ impl State {
         token.metadata.resource_version = Some("8".to_owned()); // soon with a digit more
         let store = Store {
             version: 8,
-            token,
+            token: Arc::new(token),
             secret: None,
         };
         Self {
@@ -182,6 +219,7 @@ impl State {
             key: 0,
             in_flight: None,
             left,
+            known_to_settle: false,
             ghost: Ghost::default(),
         }
     }
@@ -228,7 +266,7 @@ impl State {
 
     pub fn act(&mut self, action: Action) {
         match action {
-            Action::Begin => self.process.work = Work::Begun(Box::new(self.process.shown.clone())),
+            Action::Begin => self.process.work = Work::Begun(Arc::clone(&self.process.shown)),
             Action::Look => self.look(),
             Action::WriteStatus => self.write_status(true, true),
             Action::StartMint => self.start_mint(),
@@ -258,11 +296,11 @@ impl State {
             secret: self.process.cached.clone().or_else(|| self.store.secret.clone()),
             inputs: inputs(&spec, &self.key_revision(), renew_request.as_deref()),
             now: self.now,
-            token: *token,
+            token,
         };
         let step = self.process.lifecycle.step(Event::Looked(&seen.observation()));
         if let Effect::Mint { trigger, .. } = &step.effect
-            && let Some(token) = self.will_do(&seen.inputs)
+            && let Some(token) = self.will_do(&seen)
         {
             self.ghost.needless_mint = Some(format!("{trigger:?} at {}, but there is one of {token}", self.now));
         }
@@ -273,9 +311,10 @@ impl State {
         format!("key-{}", self.key)
     }
 
-    /// A token in the Secret or in memory that is what is wanted, and isn't due. One from the future is due.
-    fn will_do(&self, wanted: &MintInputs) -> Option<Timestamp> {
-        let stored = self.store.secret.as_ref().filter(|secret| secret.intact);
+    /// A token in the Secret, as far as that can be known, or in memory that is what is wanted, and isn't due. One from
+    /// the future is due.
+    fn will_do(&self, seen: &Seen) -> Option<Timestamp> {
+        let stored = seen.secret.as_ref().filter(|secret| secret.intact);
         let stored = stored.and_then(|secret| secret.issued.as_ref());
         let stored = stored.map(|issued| (&issued.inputs, issued.issued_at));
         let unstored = self.process.lifecycle.unstored.as_deref();
@@ -283,7 +322,7 @@ impl State {
         let will_do = |(inputs, issued_at): (&MintInputs, Timestamp)| {
             let due = crate::token::fixtures::renewal(issued_at, LIFE);
             let soon = self.now + SignedDuration::from_secs(10);
-            (inputs.satisfies(wanted) && due > self.now && issued_at <= soon).then_some(issued_at)
+            (inputs.satisfies(&seen.inputs) && due > self.now && issued_at <= soon).then_some(issued_at)
         };
         stored.and_then(will_do).or_else(|| unstored.and_then(will_do))
     }
@@ -339,7 +378,7 @@ impl State {
             self.check_claim(&new, seen.now);
             self.ghost.status_writes += 1;
             self.store.touch_token();
-            self.store.token.status = Some(new.clone());
+            self.store.edit_token().status = Some(new.clone());
         }
         if !lands || !answered {
             return self.fail();
@@ -360,7 +399,7 @@ impl State {
     fn check_claim(&mut self, new: &RealtimeTokenStatus, seen: Timestamp) {
         let ready = new.conditions.first().is_some_and(|ready| ready.status == "True");
         let claim = (new.revision, new.usable_until.as_ref().map(|until| until.0));
-        let is_held = |held: &(i64, Timestamp)| (Some(held.0), Some(held.1)) == claim;
+        let is_held = |held: &(i64, Timestamp)| (Some(held.0), Some(whole_second(held.1))) == claim;
         let is_alive = claim.1.is_some_and(|until| until > seen);
         if ready && !(self.ghost.held.iter().any(is_held) && is_alive) {
             self.ghost.false_claim = Some(format!("{claim:?} of {:?} seen at {seen}", self.ghost.held));
@@ -477,7 +516,7 @@ impl State {
         let version = |token: &RealtimeToken| token.metadata.resource_version.as_ref()?.parse::<u64>().ok();
         self.process.shown_has_gone_back = version(&self.store.token) < version(&self.process.shown);
         self.process.shown = self.store.token.clone();
-        if !self.process.lifecycle.take_echo(&self.process.shown) {
+        if !self.process.lifecycle.take_echo(&*self.process.shown) {
             self.wake();
         }
     }
