@@ -82,6 +82,7 @@ fn ask(spec: &Value) -> Option<(Ask, Credential)> {
     let ask = Ask {
         block,
         expiration,
+        namespace: "shop".to_owned(),
         subject: None,
         of_caller: false,
     };
@@ -92,6 +93,7 @@ fn mint<'a>(ask: &'a Ask, credential: &'a Credential) -> Mint<'a> {
     Mint {
         expiration: ask.expiration,
         credential,
+        namespace: &ask.namespace,
         subject: None,
         ask: Some(ask),
         now: now(),

@@ -10,19 +10,27 @@ use futures::future::OptionFuture;
 use realtime_token_operator::cluster::lease::LeaseLock;
 use realtime_token_operator::config::{Cli, Command, RunArgs};
 use realtime_token_operator::health::Health;
-use realtime_token_operator::issuer::Issuer;
+use realtime_token_operator::issuer::{self, Issuer};
 use realtime_token_operator::leader::{Candidate, Terms};
 use realtime_token_operator::metrics::Metrics;
 use realtime_token_operator::mint::{ClientConfig, EndpointPolicy, ProviderClient};
 use realtime_token_operator::requests::certificate::{self, Certificate};
+use realtime_token_operator::resolve::MetadataPolicy;
 use realtime_token_operator::{api, cli, clock, cluster, controller, requests, server, telemetry};
 use tokio_util::sync::CancellationToken;
 
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match dispatch(cli.command) {
+    let name = std::env::args_os().next().unwrap_or_default();
+    let is_plugin = Path::new(&name)
+        .file_stem()
+        .is_some_and(|name| name == cli::kubectl::BINARY);
+    let result = match is_plugin {
+        true => kubectl(cli::kubectl::Plugin::parse()),
+        false => dispatch(Cli::parse().command),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let _ = writeln!(std::io::stderr(), "error: {failure}");
@@ -31,13 +39,27 @@ fn main() -> ExitCode {
     }
 }
 
-fn dispatch(command: Command) -> Result<(), Failure> {
+/// One thread: the work is mostly waiting, and with two a third of the CPU goes into waking each other. One thread
+/// serves several times the tokens that an API server can.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         return Err("a crypto provider is installed already".into());
     }
-    // One thread: the work is mostly waiting, and with two a third of the CPU goes into waking each other. One thread
-    // serves several times the tokens that an API server can.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+fn kubectl(plugin: cli::kubectl::Plugin) -> Result<(), Failure> {
+    let answer = runtime()?.block_on(cli::kubectl::run(plugin))?;
+    let colours = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
+    match colours {
+        true => print(&answer.text)?,
+        false => print(&anstream::adapter::strip_str(&answer.text).to_string())?,
+    }
+    answer.failure.map_or(Ok(()), |failure| Err(failure.into()))
+}
+
+fn dispatch(command: Command) -> Result<(), Failure> {
+    let runtime = runtime()?;
     match command {
         Command::Run(args) => runtime.block_on(run(args)),
         Command::Crd => print_crds(),
@@ -72,6 +94,8 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
     let requests = args.requests.validate(&args.namespace, args.listen)?;
     let endpoints =
         EndpointPolicy::parse(&args.allow_endpoints).map_err(|problem| format!("--allow-endpoint: {problem}"))?;
+    let metadata = MetadataPolicy::parse(&args.allow_secret_metadata)
+        .map_err(|problem| format!("--allow-secret-metadata: {problem}"))?;
     let providers = ProviderClient::new(&ClientConfig {
         ca_bundle: args.ca_bundle.as_deref().map(read_ca_bundle).transpose()?,
         endpoints: endpoints.clone(),
@@ -94,12 +118,15 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
         metrics: Arc::clone(&metrics),
     });
     metrics.leading(candidate.is_none());
-    let issuer = Arc::new(Issuer::new(
-        client.clone(),
-        Arc::new(providers),
-        args.mints_per_credential,
-        Arc::clone(&metrics),
-    ));
+    let issuer = Arc::new(Issuer::new(issuer::Options {
+        client: client.clone(),
+        providers: Arc::new(providers),
+        mints_per_credential: args.mints_per_credential,
+        scope: scope(&args),
+        operator_namespace: args.namespace.clone(),
+        health: Arc::clone(&health),
+        metrics: Arc::clone(&metrics),
+    }));
     let certificate = requests.as_ref().map(|requests| {
         Certificate::follow(certificate::Options {
             client: client.clone(),
@@ -117,6 +144,7 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
             client: client.clone(),
             issuer: Arc::clone(&issuer),
             endpoints: endpoints.clone(),
+            metadata: metadata.clone(),
             operator_namespace: args.namespace.clone(),
             scope: scope(&args),
             certificate: certificate.resolver(),
@@ -129,6 +157,7 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
         issuer,
         client,
         endpoints,
+        metadata,
         scope: scope(&args),
         operator_namespace: args.namespace,
         pod_name: args.pod_name,

@@ -19,6 +19,7 @@ mod daily;
 mod deepgram;
 mod elevenlabs;
 mod facts;
+mod field_use;
 mod gemini;
 mod http;
 mod hume;
@@ -58,6 +59,7 @@ pub use daily::{Daily, DailyAccount, DailyRecording};
 pub use deepgram::{Deepgram, DeepgramAccount};
 pub use elevenlabs::{ElevenLabs, ElevenLabsAccount, ElevenLabsKind, ElevenLabsRegion};
 pub use facts::{Facts, Lifetime, Limits, ProviderBlock, SecretField};
+pub use field_use::{FieldUse, FieldUses};
 pub use gemini::{Gemini, GeminiAccount};
 pub use http::{
     Http, HttpAccount, HttpAuth, HttpAuthKind, HttpCombine, HttpExpiry, HttpExpiryFrom, HttpFormat, HttpMethod,
@@ -75,7 +77,8 @@ pub use requests::{Requests, SubjectUse};
 pub use soniox::{Soniox, SonioxAccount, SonioxKind, SonioxRegion};
 pub use speechmatics::{Speechmatics, SpeechmaticsAccount, SpeechmaticsKind};
 pub use target::{
-    CONNECTION_KEYS, DeletionPolicy, OWN_KEYS, SecretName, Target, TargetContent, Template, TemplateMetadata,
+    CONNECTION_KEYS, DeletionPolicy, OF_HELM, OWN_KEYS, RESERVED, RESERVED_SECRETS, SecretName, TARGET_TYPE, Target,
+    TargetContent, Template, TemplateMetadata,
 };
 pub use twilio::{Twilio, TwilioAccount, TwilioChat, TwilioSync, TwilioTaskRouter, TwilioVideo, TwilioVoice};
 pub use workload_identity::{AzureExchange, Exchange, GoogleExchange, OpenAiExchange, WorkloadIdentity};
@@ -91,6 +94,9 @@ pub const GROUP: &str = "realtime-token.dev";
 /// Annotation on a RealtimeToken: a new value asks for a new token now, whatever the schedule says.
 pub const RENEW_REQUESTED_AT: &str = "realtime-token.dev/renew-requested-at";
 
+/// Annotation on a CRD: the version of the operator that it is of.
+pub(crate) const CRD_VERSION: &str = "realtime-token.dev/version";
+
 /// The life to ask for, in seconds, where the provider lets us choose and the spec doesn't.
 pub(crate) const DEFAULT_EXPIRATION: i64 = 1800;
 
@@ -105,6 +111,8 @@ pub fn crds() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
     ]
     .into_iter()
     .map(|(mut crd, rules)| {
+        let version = (CRD_VERSION.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        crd.metadata.annotations.get_or_insert_default().extend([version]);
         for version in &mut crd.spec.versions {
             let schema = version.schema.as_mut();
             let schema = schema.and_then(|schema| schema.open_api_v3_schema.as_mut());

@@ -9,12 +9,14 @@ pub mod client;
 pub(crate) mod credentials;
 mod error;
 pub(crate) mod events;
+pub(crate) mod inspect;
 pub mod lease;
 mod merged;
 mod missing_key;
 mod refusal;
 pub(crate) mod review;
 mod secret_meta;
+mod secret_version;
 pub(crate) mod served;
 pub(crate) mod service_account;
 pub(crate) mod status;
@@ -26,6 +28,7 @@ pub(crate) use self::cached::{Cached, Unreadable};
 pub(crate) use self::error::ClusterError;
 pub use self::refusal::Refusal;
 pub(crate) use self::secret_meta::SecretMeta;
+pub(crate) use self::secret_version::SecretVersion;
 pub use self::watch::Scope;
 
 use std::time::Duration;
@@ -44,7 +47,8 @@ const LEASE_TIMEOUT: Duration = Duration::from_secs(5);
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Name {
+/// Namespace and name of an object.
+pub struct Name {
     pub(crate) namespace: String,
     pub(crate) name: String,
 }

@@ -12,7 +12,11 @@ mod people;
 mod providers_of_platform;
 mod refusals;
 mod requests;
+<<<<<<< HEAD
 mod transitions;
+=======
+mod restored;
+>>>>>>> 1000fe6acfb8cacc515cb88c82a566340788f3dd
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,9 +53,11 @@ struct Fleet {
     process: Option<(JoinHandle<()>, CancellationToken)>,
     /// What the operator knows of the server of tokens on request; `None` where there is none.
     connection: Option<watch::Receiver<Option<Connection>>>,
+    endpoints: EndpointPolicy,
     /// Of the process that was started last.
     metrics: Arc<Metrics>,
     issuer: Arc<Issuer>,
+    health: Arc<Health>,
 }
 
 impl Fleet {
@@ -69,7 +75,9 @@ impl Fleet {
             provider,
             process: None,
             connection,
+            endpoints: EndpointPolicy::default(),
             metrics: Arc::new(Metrics::new(true)),
+            health: Arc::default(),
         };
         fleet.api.create(key_secret(NAMESPACE, "openai"));
         fleet.start();
@@ -78,14 +86,13 @@ impl Fleet {
 
     fn start(&mut self) {
         let shutdown = CancellationToken::new();
-        self.metrics = Arc::new(Metrics::new(true));
-        let providers = Arc::new(self.provider.clone());
-        let issuer = Issuer::new(self.api.client(), providers, 4, Arc::clone(&self.metrics));
-        self.issuer = Arc::new(issuer);
+        (self.metrics, self.health) = (Arc::new(Metrics::new(true)), Arc::default());
+        self.issuer = Issuer::of_process(self.api.client(), &self.provider, &self.metrics, &self.health);
         let options = Options {
             client: self.api.client(),
             issuer: Arc::clone(&self.issuer),
-            endpoints: EndpointPolicy::default(),
+            endpoints: self.endpoints.clone(),
+            metadata: crate::resolve::MetadataPolicy::default(),
             operator_namespace: OPERATOR.to_owned(),
             scope: Scope {
                 namespaces: Vec::new(),
@@ -93,7 +100,7 @@ impl Fleet {
             },
             pod_name: None,
             concurrency: 8,
-            health: Arc::new(Health::default()),
+            health: Arc::clone(&self.health),
             connection: self.connection.clone(),
             metrics: Arc::clone(&self.metrics),
         };

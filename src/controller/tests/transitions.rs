@@ -25,6 +25,8 @@ const COMMON: [&str; 6] = [
     "target",
 ];
 
+/// That of the example of `http`, which names its own.
+const ENDPOINT: &str = "https://rest.fal.ai";
 /// In seconds: an edit soon after another waits for ten.
 const SETTLES_WITHIN: u64 = 45;
 
@@ -86,7 +88,10 @@ async fn run(provider: &Provider, wrong: &mut Vec<String>) {
         url: "https://operator.operator.svc".to_owned(),
         ca_bundle: Some("ca".to_owned()),
     }));
-    let fleet = Fleet::serving(3600, Some(connection));
+    let mut fleet = Fleet::serving(3600, Some(connection));
+    fleet.kill();
+    fleet.endpoints = EndpointPolicy::parse([ENDPOINT]).unwrap();
+    fleet.start();
     let keys = provider.secret.as_object().unwrap().iter();
     let keys: BTreeMap<_, _> = keys
         .map(|(key, value)| (key, base64(value.as_str().unwrap())))
@@ -99,8 +104,10 @@ async fn run(provider: &Provider, wrong: &mut Vec<String>) {
         fleet.create_spec(&format!("edited-{n}"), &provider.base);
     }
     fleet.pass(SETTLES_WITHIN).await;
-    fleet.assert_settled("base", &provider.field);
     let base = fleet.outcome("base");
+    if base.secret.is_none() {
+        return wrong.push(format!("{}: the example comes to {base:?}", provider.field));
+    }
     let fingerprint = |name: &str| {
         let secret = fleet.secret(name);
         secret.and_then(|secret| annotation(&secret, SPEC_HASH).map(str::to_owned))

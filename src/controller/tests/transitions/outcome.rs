@@ -70,7 +70,7 @@ pub(super) fn patch(from: &Value, to: &Value) -> Value {
 /// What a RealtimeToken has come to.
 #[derive(Debug, PartialEq)]
 pub(super) struct Outcome {
-    secret: Option<Value>,
+    pub(super) secret: Option<Value>,
     /// Status and reason of each condition, Issued and Renewed being the same.
     conditions: Vec<(String, String, String)>,
 }

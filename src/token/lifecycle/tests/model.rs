@@ -123,7 +123,7 @@ impl State {
                     &meta.generation,
                     &meta.resource_version,
                     &meta.annotations,
-                    &self.store.token.status
+                    self.store.token.status.as_ref().map(life::brief)
                 ),
                 (&self.store.secret, &self.in_flight),
                 (

@@ -391,6 +391,7 @@ impl State {
                 version,
                 status: new,
                 renew_request: seen.inputs.renew_request.clone(),
+                at: seen.now,
             })));
         self.go_on(seen, next);
     }
