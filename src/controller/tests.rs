@@ -12,11 +12,8 @@ mod people;
 mod providers_of_platform;
 mod refusals;
 mod requests;
-<<<<<<< HEAD
-mod transitions;
-=======
 mod restored;
->>>>>>> 1000fe6acfb8cacc515cb88c82a566340788f3dd
+mod transitions;
 
 use std::sync::Arc;
 use std::time::Duration;
