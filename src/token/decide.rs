@@ -383,7 +383,9 @@ pub(super) fn next_look(seen: &Observation<'_>, until: Timestamp) -> Timestamp {
     let (Some(issued), Some(schedule)) = (seen.issued(), seen.schedule()) else {
         return until;
     };
-    let changes = [schedule.floor_time, issued.usable_until];
+    // At the floor itself minRemainingSeconds are left yet.
+    let below_floor = schedule.floor_time + SignedDuration::from_millis(1);
+    let changes = [below_floor, issued.usable_until];
     let next = changes.into_iter().filter(|change| *change > seen.now).min();
     next.map_or(until, |change| until.min(change))
 }

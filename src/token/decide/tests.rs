@@ -339,8 +339,9 @@ fn waits_end_when_a_condition_will_change() {
     let mut sight = fresh();
     sight.suspended = true;
     sight.now = at(1700); // the floor is at 1710
-    assert_eq!(waits(&sight.decide(), WaitReason::Suspended), at(1710));
-    sight.now = at(1710);
+    let below = at(1710) + SignedDuration::from_millis(1);
+    assert_eq!(waits(&sight.decide(), WaitReason::Suspended), below);
+    sight.now = below;
     assert_eq!(waits(&sight.decide(), WaitReason::Suspended), at(1800));
     sight.now = at(1800);
     assert_eq!(waits(&sight.decide(), WaitReason::Suspended), at(1800) + MAX_WAIT);

@@ -133,7 +133,12 @@ impl State {
                 }
             }
             Action::Stall(seconds) => self.now += seconds,
-            Action::ClockBack => self.now -= 100,
+            Action::ClockBack => {
+                self.now -= 100;
+                if let Next::Wait(until) = &mut self.next {
+                    *until -= SignedDuration::from_secs(100); // the wait goes on by the monotonic clock
+                }
+            }
             Action::Source(source) => {
                 self.source = source;
                 self.look();
@@ -208,7 +213,7 @@ impl State {
                     let rests = calm.next == Next::Rest && calm.pool.len() == 0;
                     // A life since the last request, or ten minutes where none is known yet, by the clock, which may
                     // have been set back.
-                    let soon = calm.now - began <= 600 + 100 + 2;
+                    let soon = calm.now - began <= 600 + 200 + 2;
                     return rests && soon && calm.minted.len() - minted <= 5 && calm.broken.is_none();
                 }
             }

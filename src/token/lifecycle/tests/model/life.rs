@@ -358,7 +358,8 @@ impl State {
         self.process.work = Work::Idle;
         match next {
             Next::Nothing => self.process.look_at = at(HORIZON * 2),
-            Next::Wait(until) => self.process.look_at = until,
+            // As `requeue_at` does it: the clock may have been set since the look.
+            Next::Wait(until) => self.process.look_at = until.min(self.now + crate::token::decide::MAX_WAIT),
             next @ (Next::Mint { .. } | Next::Write(_)) => self.process.work = Work::Acting(Box::new((seen, next))),
         }
     }
