@@ -10,7 +10,7 @@ use futures::future::OptionFuture;
 use realtime_token_operator::cluster::lease::LeaseLock;
 use realtime_token_operator::config::{Cli, Command, RunArgs};
 use realtime_token_operator::health::Health;
-use realtime_token_operator::issuer::Issuer;
+use realtime_token_operator::issuer::{self, Issuer};
 use realtime_token_operator::leader::{Candidate, Terms};
 use realtime_token_operator::metrics::Metrics;
 use realtime_token_operator::mint::{ClientConfig, EndpointPolicy, ProviderClient};
@@ -118,12 +118,15 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
         metrics: Arc::clone(&metrics),
     });
     metrics.leading(candidate.is_none());
-    let issuer = Arc::new(Issuer::new(
-        client.clone(),
-        Arc::new(providers),
-        args.mints_per_credential,
-        Arc::clone(&metrics),
-    ));
+    let issuer = Arc::new(Issuer::new(issuer::Options {
+        client: client.clone(),
+        providers: Arc::new(providers),
+        mints_per_credential: args.mints_per_credential,
+        scope: scope(&args),
+        operator_namespace: args.namespace.clone(),
+        health: Arc::clone(&health),
+        metrics: Arc::clone(&metrics),
+    }));
     let certificate = requests.as_ref().map(|requests| {
         Certificate::follow(certificate::Options {
             client: client.clone(),

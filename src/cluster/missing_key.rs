@@ -9,9 +9,11 @@ pub(super) const KEY_TYPE: &str = "realtime-token.dev/credentials";
 /// The label that has a key read from a Secret of any type, if its value is `true`.
 pub(super) const KEY_LABEL: &str = "realtime-token.dev/credentials";
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Missing {
     Secret,
+    /// It has more keys than a key Secret may have, or is larger.
+    TooBig,
     Key {
         name: String,
         /// The keys that are there, separated by commas.
@@ -28,13 +30,17 @@ impl Missing {
         let secret = format!("Secret {}/{}", key.namespace, key.name);
         let reason = match self {
             Self::OfType(_) => Reason::CredentialNotAllowed,
-            Self::Secret | Self::Key { .. } | Self::Unreadable(_) => Reason::CredentialNotFound,
+            Self::Secret | Self::TooBig | Self::Key { .. } | Self::Unreadable(_) => Reason::CredentialNotFound,
         };
         let message = match self {
             Self::Secret => format!(
                 "{secret} does not exist; create it with `kubectl create secret generic {} -n {} \
                  --from-literal={}=...`",
                 key.name, key.namespace, key.key
+            ),
+            Self::TooBig => format!(
+                "{secret} is too big to be a key Secret: it may have 64 keys and 256 KiB, metadata included; put the key \
+                 into a Secret of its own"
             ),
             Self::Key { name, others } if others.is_empty() => {
                 format!("{secret} is empty; it must have the key {name}")
