@@ -12,7 +12,7 @@ DENY = $(DENY_ROOT)/bin/cargo-deny
 TARGET = $(shell cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 .DEFAULT_GOAL := help
-.PHONY: help check demo test test-node test-node-slow image image-reproducible tools bench bench-requests crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo
+.PHONY: help check demo test test-node test-node-slow image image-reproducible tools bench bench-requests bench-crd crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -67,6 +67,10 @@ bench: cargo ## Measure N tokens (N=1000, LIFE in seconds) beside a bare client 
 bench-requests: cargo ## Measure tokens on request beside TanStack's realtimeToken() calling the provider itself
 	@cargo build --quiet --workspace --bins && $(TARGET)/debug/control-plane build
 	cargo bench --bench requests
+
+bench-crd: cargo ## Measure what a write of a RealtimeToken costs the API server, beside kinds without rules
+	@cargo build --quiet --workspace --bins && $(TARGET)/debug/control-plane build
+	cargo bench --profile dev --bench crd
 
 crds: binaries ## Write crds/*.yaml from the types, and the chart's copies
 	@$(TARGET)/debug/realtime-token-operator crd | awk ' \

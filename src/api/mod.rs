@@ -11,6 +11,7 @@ mod azure_openai;
 mod azure_speech;
 mod block_rules;
 mod blocks;
+mod bounds;
 mod cartesia;
 mod cluster_realtime_provider;
 mod condition;
@@ -47,6 +48,7 @@ pub use azure_speech::{AzureSpeech, AzureSpeechAccount};
 pub use block_rules::{BlockRules, exchange_message, one_block_message};
 pub use blocks::{Accounts, Blocks, PROVIDER_FIELDS, PROVIDER_SUMMARIES, account_rules, block_rules, request_rules};
 pub(crate) use blocks::{every_provider, facts_by_field};
+pub use bounds::{LONGEST_SPEC, MOST_VALUES, TooLarge, check_size, count_values};
 pub use cartesia::{Cartesia, CartesiaAccount, CartesiaGrants};
 pub use cluster_realtime_provider::{
     ClusterRealtimeProvider, ClusterRealtimeProviderSpec, ClusterRealtimeProviderStatus, Policy, RateLimit,

@@ -23,6 +23,10 @@ use crate::token::secret::annotations::{MANAGED_BY, MANAGER};
 /// The events of a watch. Errors are reported and retried; the stream never ends.
 pub(crate) type Events<K> = BoxStream<'static, Result<Event<K>, Error>>;
 
+/// How many objects one answer to a list has. A page is in memory as a whole, twice while it arrives, and a tenant may
+/// make each object as large as etcd takes it, 1.5 MiB. The price is a few requests more at a start.
+const PAGE: u32 = 20;
+
 #[derive(Clone, Debug)]
 pub struct Scope {
     /// The namespaces; none means all.
@@ -117,7 +121,7 @@ fn watch<K>(api: Api<K>, config: watcher::Config) -> Events<K>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    watcher(api, config).backoff(backoff()).boxed()
+    watcher(api, config.page_size(PAGE)).backoff(backoff()).boxed()
 }
 
 /// A list without objects, and no change ever: a store of it is ready and empty.
