@@ -14,6 +14,7 @@ pub(crate) struct Kind {
 #[derive(Clone, Copy)]
 enum Shape {
     RealtimeToken,
+    SmallStatus,
     ExternalSecret,
 }
 
@@ -40,8 +41,9 @@ pub(crate) fn all() -> Result<Vec<Kind>> {
     let token = Shape::RealtimeToken;
     Ok(vec![
         kind("RealtimeToken", "realtimetokens", ours, token),
-        kind("without CEL rules", "ruleless", without_rules, token),
+        kind("without CEL rules", "ruleless", without_rules.clone(), token),
         kind("without rules and without a schema of spec", "flats", flat, token),
+        kind("without rules, with an ExternalSecret's status", "small", without_rules, Shape::SmallStatus),
         kind("of the shape of an ExternalSecret", "externals", external(), Shape::ExternalSecret),
     ])
 }
@@ -55,7 +57,7 @@ impl Kind {
     pub(crate) fn object(&self, name: &str) -> Value {
         let group = self.crd["spec"]["group"].as_str().unwrap_or_default();
         let spec = match self.shape {
-            Shape::RealtimeToken => json!({
+            Shape::RealtimeToken | Shape::SmallStatus => json!({
                 "openai": {
                     "model": "gpt-realtime-2.1",
                     "session": {"instructions": "Be brief.", "audio": {"output": {"voice": "marin"}}},
@@ -101,6 +103,11 @@ impl Kind {
                 "provider": "openai", "secretRef": {"name": "voice"},
                 "issuedAt": at(0), "usableUntil": at(30), "expiresAt": at(30), "renewalTime": at(20),
                 "revision": revision,
+            }),
+            Shape::SmallStatus => json!({
+                "secretRef": {"name": "voice"},
+                "conditions": [condition("Ready", "True", "Issued", "The Secret holds a token.")],
+                "renewalTime": at(20), "revision": revision,
             }),
             Shape::ExternalSecret => json!({
                 "binding": {"name": "voice"},

@@ -83,7 +83,9 @@ pub use twilio::{Twilio, TwilioAccount, TwilioChat, TwilioSync, TwilioTaskRouter
 pub use workload_identity::{AzureExchange, Exchange, GoogleExchange, OpenAiExchange, WorkloadIdentity};
 pub use xai::{Xai, XaiAccount, XaiReasoning, XaiSession};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, ValidationRule,
+};
 use kube::CustomResourceExt;
 use serde_json::Value;
 
@@ -101,25 +103,24 @@ pub(crate) const DEFAULT_EXPIRATION: i64 = 1800;
 /// # Errors
 /// Only if a type's schema can't be written as JSON, which a test rules out.
 pub fn crds() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
-    [
-        (RealtimeToken::crd(), block_rules::of_token()),
-        (ClusterRealtimeProvider::crd(), block_rules::of_provider()),
-    ]
-    .into_iter()
-    .map(|(mut crd, rules)| {
+    type Rules = fn(&JSONSchemaProps) -> Vec<ValidationRule>;
+    let kinds: [(_, Rules); 2] = [
+        (RealtimeToken::crd(), block_rules::of_token),
+        (ClusterRealtimeProvider::crd(), block_rules::of_provider),
+    ];
+    let complete = |(mut crd, rules): (CustomResourceDefinition, Rules)| {
         for version in &mut crd.spec.versions {
             let schema = version.schema.as_mut();
             let schema = schema.and_then(|schema| schema.open_api_v3_schema.as_mut());
             let properties = schema.and_then(|schema| schema.properties.as_mut());
             if let Some(spec) = properties.and_then(|properties| properties.get_mut("spec")) {
-                spec.x_kubernetes_validations
-                    .get_or_insert_default()
-                    .extend(rules.clone());
+                let rules = rules(spec);
+                spec.x_kubernetes_validations.get_or_insert_default().extend(rules);
             }
         }
         without_null(crd)
-    })
-    .collect()
+    };
+    kinds.into_iter().map(complete).collect()
 }
 
 /// Both CRDs as one YAML stream, as `realtime-token-operator crd` prints it.

@@ -17,6 +17,7 @@ pub const CONNECTION_KEYS: [&str; 2] = ["request-url", "request-ca.crt"];
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.content != 'Connection' || !has(self.template) || !has(self.template.data) || size(self.template.data) == 0")
     .message("target.template.data is rendered with a token, and with content Connection the Secret holds none; remove it, or set content to Token"))]
+#[x_kube(validation = Rule::new("!has(self.name) || !has(oldSelf.name) || self.name == oldSelf.name").message(Target::IMMUTABLE))]
 pub struct Target {
     /// Name of the Secret. Default: the name of the RealtimeToken. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,6 +34,13 @@ pub struct Target {
     /// Labels, annotations and further keys of the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<Template>,
+}
+
+impl Target {
+    /// The message about another name. Two rules have it: only the object's own root knows the name that stands for one
+    /// left out, and looks from there are dear.
+    pub(crate) const IMMUTABLE: &'static str =
+        "target.name is immutable: to write to another Secret, delete the RealtimeToken and create it anew";
 }
 
 /// What the Secret holds: `Token` renews a token in it, `Connection` has only `request-url` and `request-ca.crt`.

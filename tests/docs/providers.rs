@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use realtime_token_operator::api::{
+    exchange_message,
     Lifetime, Limits, PROVIDER_FIELDS, PROVIDER_SUMMARIES, RealtimeTokenSpec, block_rules, crds,
 };
 use realtime_token_operator::mint::Endpoint;
@@ -318,7 +319,9 @@ impl Schemas {
 
         let mut limits = rules(block);
         let about_it = block_rules().into_iter().filter(|it| it.field == *field);
-        limits.extend(about_it.flat_map(|it| it.rules).map(|(_, message)| message));
+        let all = about_it.flat_map(|it| it.rules.into_iter().chain(it.without_own_key));
+        let messages = all.map(|(_, message)| message);
+        limits.extend(messages.filter(|message| *message != exchange_message()));
         if !limits.is_empty() {
             page += "\n## What is refused\n\nThe API server says so when the manifest is applied:\n\n";
             for limit in limits {
