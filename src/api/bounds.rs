@@ -35,7 +35,8 @@ pub fn check_size(json: &str) -> Result<(), TooLarge> {
     }
 }
 
-/// How many values a JSON text has, or a few more: each stands at the beginning, or after a comma, colon or bracket.
+/// How many values a JSON text has, or a few more: an empty list counts as two. Each value but the first has a comma or
+/// an opening bracket before it, and one before its name.
 #[must_use]
 pub fn count_values(json: &[u8]) -> usize {
     let (mut in_string, mut escaped, mut count) = (false, false, 1);
@@ -86,7 +87,7 @@ mod tests {
         let long = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
         assert_eq!(check_size(&long(LONGEST_SPEC)), Ok(()));
         assert_eq!(check_size(&long(LONGEST_SPEC + 1)), Err(TooLarge::Long(LONGEST_SPEC + 1)));
-        let many = |count: usize| format!("[{}0]", "0,".repeat(count - 3));
+        let many = |count: usize| format!("[{}0]", "0,".repeat(count - 2));
         assert_eq!(check_size(&many(MOST_VALUES)), Ok(()));
         assert_eq!(check_size(&many(MOST_VALUES + 1)), Err(TooLarge::Many(MOST_VALUES + 1)));
         // Commas in texts are no values.

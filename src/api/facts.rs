@@ -150,7 +150,7 @@ impl Lifetime {
             Self::Chosen(limits) | Self::Offered(limits) => {
                 let Limits { of, min, max } = limits;
                 Some((
-                    format!("[self.?expirationSeconds.orValue({min})].all(s, s >= {min} && s <= {max})"),
+                    format!("!has(self.expirationSeconds) || [self.expirationSeconds].all(s, s >= {min} && s <= {max})"),
                     format!("expirationSeconds: {of} live {min} to {max} seconds"),
                 ))
             }

@@ -31,7 +31,7 @@ use super::{Blocks, Credentials, Renewal, Requests, SecretName, Target};
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = "1"),
     validation = Rule::new("size(self.metadata.name) <= 63")
         .message("metadata.name: at most 63 characters, since it becomes a label of the Secret"),
-    validation = Rule::new("self.spec.credentials.?secretRef.?name.orValue('') != (has(self.spec.target.name) ? self.spec.target.name : self.metadata.name)")
+    validation = Rule::new("!has(self.spec.credentials.secretRef) || self.spec.credentials.secretRef.name != (has(self.spec.target.name) ? self.spec.target.name : self.metadata.name)")
         .message("the token can't go into the Secret that holds the key: set target.name, or name the RealtimeToken otherwise"),
     validation = Rule::new("has(self.spec.target.name) == has(oldSelf.spec.target.name) || (has(self.spec.target.name) ? self.spec.target.name : oldSelf.spec.target.name) == self.metadata.name")
         .message(Target::IMMUTABLE),

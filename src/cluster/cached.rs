@@ -232,7 +232,7 @@ mod tests {
                 added(r#"{"openai":[],"credentials":{}}"#),
                 "invalid type: sequence, expected struct OpenAi",
             ),
-            (added("null"), "invalid type: null"),
+            (added("null"), "missing field `spec`"),
             (object(r#""status":{"revision":7}"#), "missing field `spec`"),
             (
                 object(r#""spec":{"credentials":{}},"status":5"#),
