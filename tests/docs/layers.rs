@@ -19,14 +19,14 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("mint", &["api", "clock", "providers", "template", "token"]),
     ("providers", &["api", "clock", "mint", "token"]),
     ("resolve", &["admission", "api", "mint", "providers", "token"]),
-    ("cluster", &["api", "mint", "resolve", "token"]),
+    ("cluster", &["api", "health", "mint", "resolve", "token"]),
     ("metrics", &["api", "clock", "cluster", "resolve", "token"]),
     ("leader", &["clock", "cluster", "health", "metrics"]),
     ("server", &["health", "metrics"]),
     (
         "issuer",
         &[
-            "api", "budget", "clock", "cluster", "metrics", "mint", "resolve", "token",
+            "api", "budget", "clock", "cluster", "health", "metrics", "mint", "resolve", "token",
         ],
     ),
     (
@@ -65,7 +65,7 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
             "token",
         ],
     ),
-    ("config", &["cli", "requests"]),
+    ("config", &["cli", "requests", "resolve"]),
 ];
 
 /// Words that only some modules may use, and which.

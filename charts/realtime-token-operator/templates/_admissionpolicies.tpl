@@ -55,9 +55,9 @@ validations:
     messageExpression: >-
       'the operator writes Secrets of RealtimeTokens only, and ' + request.namespace + '/' + request.name + ' is not one: it has neither the label realtime-token.dev/name nor a RealtimeToken as its controller'
     reason: Forbidden
-  - expression: variables.type == 'Opaque'
+  - expression: variables.type in ['realtime-token.dev/token', 'Opaque'] # Opaque: of earlier versions
     messageExpression: >-
-      'the operator writes Secrets of the type Opaque only, and ' + request.namespace + '/' + request.name + ' has the type ' + variables.type
+      'the operator writes Secrets of the types realtime-token.dev/token and Opaque only, and ' + request.namespace + '/' + request.name + ' has the type ' + variables.type
     reason: Forbidden
 {{- end }}
 

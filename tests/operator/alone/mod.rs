@@ -7,6 +7,7 @@ mod check;
 mod connection;
 mod cost;
 mod keyless;
+mod keys;
 mod large;
 mod leaders;
 mod meddled;
