@@ -17,7 +17,7 @@ DENY = $(DENY_ROOT)/bin/cargo-deny
 TARGET = $(shell cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 .DEFAULT_GOAL := help
-.PHONY: help check demo test test-node test-node-slow image image-reproducible tools bench bench-requests models seeded-bugs fuzz mutants crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo
+.PHONY: help check demo test test-node test-node-slow image image-reproducible tools bench bench-requests models seeded-bugs fuzz mutants crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo bench-crd
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -84,6 +84,10 @@ fuzz: cargo ## Fuzz the readers of what others wrote, SECONDS=60 each (TARGETS="
 
 mutants: cargo ## Let cargo-mutants change the pure core; MUTANTS="--file src/leader.rs" for a part, hours for all
 	cargo mutants --jobs 1 $(MUTANTS)
+
+bench-crd: cargo ## Measure what a write of a RealtimeToken costs the API server, beside kinds without rules
+	@cargo build --quiet --workspace --bins && $(TARGET)/debug/control-plane build
+	cargo bench --profile dev --bench crd
 
 crds: binaries ## Write crds/*.yaml from the types, and the chart's copies
 	@$(TARGET)/debug/realtime-token-operator crd | awk ' \

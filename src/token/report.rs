@@ -117,10 +117,7 @@ pub(crate) fn unreadable(
     problem: &str,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let message = format!(
-        "the operator can't read this RealtimeToken: {problem}. Compare it with `kubectl explain realtimetoken.spec`, \
-         and make sure that the CRD in the cluster is of the operator's own version"
-    );
+    let message = format!("the operator can't read this RealtimeToken: {problem}");
     let condition = |type_, status| {
         let verdict = (status, Reason::InvalidSpec, message.clone());
         condition_of(prior, generation, type_, verdict, now)
