@@ -10,6 +10,7 @@ mod keyless;
 mod leaders;
 mod meddled;
 mod metrics;
+mod metrics_access;
 mod outage;
 mod process;
 mod requests;
