@@ -117,7 +117,7 @@ fn namespaces_are_shut_out_by_default() {
     assert!(
         missing
             .message
-            .contains("namespace apps has no ClusterRealtimeProvider openai"),
+            .contains("namespace apps has no ClusterRealtimeProvider platform"),
         "{}",
         missing.message
     );

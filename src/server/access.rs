@@ -164,7 +164,7 @@ mod tests {
                 }
                 review["status"] = match review["kind"].as_str() {
                     Some("TokenReview") => json!({
-                        "authenticated": ["prometheus", "stranger"].contains(&user.as_str()),
+                        "authenticated": (["prometheus", "stranger"].contains(&user.as_str())),
                         "user": {"username": user, "groups": ["system:authenticated"]},
                     }),
                     _ => json!({"allowed": review["spec"]["user"] == "prometheus"}),
