@@ -12,6 +12,7 @@ mod meddled;
 mod metrics;
 mod metrics_access;
 mod outage;
+mod ports;
 mod process;
 mod requests;
 mod storm;
