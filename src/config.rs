@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use self::requests::{Requests, RequestsArgs};
 use crate::cli::check::CheckArgs;
 use crate::cli::mint::MintArgs;
+use crate::resolve::MetadataPolicy;
 
 /// cert-manager for realtime AI tokens: mints the ephemeral tokens of OpenAI Realtime, ElevenLabs and others into
 /// Kubernetes Secrets and renews them before they become useless.
@@ -91,6 +92,17 @@ pub struct RunArgs {
         value_name = "ORIGIN"
     )]
     pub allow_endpoints: Vec<String>,
+    /// A label or annotation that RealtimeTokens may give their Secrets: a key such as example.com/team, or each key of a
+    /// domain, example.com/*. Repeat it, or separate several with commas. Other controllers trust Secrets by these:
+    /// list none by which one here chooses what to read.
+    #[arg(
+        long = "allow-secret-metadata",
+        env = "ALLOW_SECRET_METADATA",
+        value_delimiter = ',',
+        default_values = MetadataPolicy::COMMON,
+        value_name = "KEY"
+    )]
+    pub allow_secret_metadata: Vec<String>,
     /// A file of PEM certificates to trust beside the system's, for a proxy or gateway with a private CA.
     #[arg(long, env = "CA_BUNDLE", value_name = "FILE")]
     pub ca_bundle: Option<PathBuf>,

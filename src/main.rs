@@ -11,11 +11,12 @@ use futures::future::OptionFuture;
 use realtime_token_operator::cluster::lease::LeaseLock;
 use realtime_token_operator::config::{Cli, Command, RunArgs};
 use realtime_token_operator::health::Health;
-use realtime_token_operator::issuer::Issuer;
+use realtime_token_operator::issuer::{self, Issuer};
 use realtime_token_operator::leader::{Candidate, Terms};
 use realtime_token_operator::metrics::Metrics;
 use realtime_token_operator::mint::{ClientConfig, EndpointPolicy, ProviderClient};
 use realtime_token_operator::requests::certificate::{self, Certificate};
+use realtime_token_operator::resolve::MetadataPolicy;
 use realtime_token_operator::text::escaped_lines;
 use realtime_token_operator::{api, cli, clock, cluster, controller, memory, requests, server, telemetry};
 use tokio_util::sync::CancellationToken;
@@ -105,6 +106,8 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
     let requests = args.requests.validate(&args.namespace, &ports)?;
     let endpoints =
         EndpointPolicy::parse(&args.allow_endpoints).map_err(|problem| format!("--allow-endpoint: {problem}"))?;
+    let metadata = MetadataPolicy::parse(&args.allow_secret_metadata)
+        .map_err(|problem| format!("--allow-secret-metadata: {problem}"))?;
     let providers = ProviderClient::new(&ClientConfig {
         ca_bundle: args.ca_bundle.as_deref().map(read_ca_bundle).transpose()?,
         endpoints: endpoints.clone(),
@@ -132,12 +135,15 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
         metrics: Arc::clone(&metrics),
     });
     metrics.leading(candidate.is_none());
-    let issuer = Arc::new(Issuer::new(
-        client.clone(),
-        Arc::new(providers),
-        args.mints_per_credential,
-        Arc::clone(&metrics),
-    ));
+    let issuer = Arc::new(Issuer::new(issuer::Options {
+        client: client.clone(),
+        providers: Arc::new(providers),
+        mints_per_credential: args.mints_per_credential,
+        scope: scope(&args),
+        operator_namespace: args.namespace.clone(),
+        health: Arc::clone(&health),
+        metrics: Arc::clone(&metrics),
+    }));
     let certificate = requests.as_ref().map(|requests| {
         Certificate::follow(certificate::Options {
             client: client.clone(),
@@ -155,6 +161,7 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
             client: client.clone(),
             issuer: Arc::clone(&issuer),
             endpoints: endpoints.clone(),
+            metadata: metadata.clone(),
             operator_namespace: args.namespace.clone(),
             scope: scope(&args),
             certificate: certificate.resolver(),
@@ -166,6 +173,7 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
         issuer,
         client,
         endpoints,
+        metadata,
         scope: scope(&args),
         operator_namespace: args.namespace,
         pod_name: args.pod_name,

@@ -19,6 +19,7 @@ mod daily;
 mod deepgram;
 mod elevenlabs;
 mod facts;
+mod field_use;
 mod gemini;
 mod http;
 mod hume;
@@ -58,6 +59,7 @@ pub use daily::{Daily, DailyAccount, DailyRecording};
 pub use deepgram::{Deepgram, DeepgramAccount};
 pub use elevenlabs::{ElevenLabs, ElevenLabsAccount, ElevenLabsKind, ElevenLabsRegion};
 pub use facts::{Facts, Lifetime, Limits, ProviderBlock, SecretField};
+pub use field_use::{FieldUse, FieldUses};
 pub use gemini::{Gemini, GeminiAccount};
 pub use http::{
     Http, HttpAccount, HttpAuth, HttpAuthKind, HttpCombine, HttpExpiry, HttpExpiryFrom, HttpFormat, HttpMethod,
@@ -75,7 +77,8 @@ pub use requests::{Requests, SubjectUse};
 pub use soniox::{Soniox, SonioxAccount, SonioxKind, SonioxRegion};
 pub use speechmatics::{Speechmatics, SpeechmaticsAccount, SpeechmaticsKind};
 pub use target::{
-    CONNECTION_KEYS, DeletionPolicy, OWN_KEYS, SecretName, Target, TargetContent, Template, TemplateMetadata,
+    CONNECTION_KEYS, DeletionPolicy, OF_HELM, OWN_KEYS, RESERVED, RESERVED_SECRETS, SecretName, TARGET_TYPE, Target,
+    TargetContent, Template, TemplateMetadata,
 };
 pub use twilio::{Twilio, TwilioAccount, TwilioChat, TwilioSync, TwilioTaskRouter, TwilioVideo, TwilioVoice};
 pub use workload_identity::{AzureExchange, Exchange, GoogleExchange, OpenAiExchange, WorkloadIdentity};

@@ -12,6 +12,20 @@ pub const OWN_KEYS: [&str; 4] = ["token.json", "token", "expires-at", "provider"
 /// The keys that a Secret has beside them, or instead, where tokens are handed out on request.
 pub const CONNECTION_KEYS: [&str; 2] = ["request-url", "request-ca.crt"];
 
+/// The type of the Secrets that the operator writes, so that no controller takes one for its own.
+pub const TARGET_TYPE: &str = "realtime-token.dev/token";
+
+/// How names of Secrets begin that Helm and the API server read by their name.
+pub const RESERVED_SECRETS: [&str; 2] = ["sh.helm.release.", "bootstrap-token-"];
+
+/// The message about a Secret of such a name.
+pub const RESERVED: &str = "target.name, or the RealtimeToken's name if that isn't set: Helm takes Secrets named sh.helm.release.… for its own, \
+     and the API server those named bootstrap-token-…; choose another";
+
+/// The message about labels that make the Secret one of Helm's releases.
+pub const OF_HELM: &str = "target.template.metadata.labels: with owner=helm Helm would take the Secret for one of its releases; \
+     choose another value";
+
 /// The Secret that holds the token.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -87,6 +101,7 @@ pub struct TemplateMetadata {
     /// Labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "label_map")]
+    #[x_kube(validation = Rule::new("!('owner' in self) || self['owner'] != 'helm'").message(OF_HELM))]
     #[x_kube(validation = Rule::new("self.all(k, !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|realtime-token[.]dev)/'))")
         .message("target.template.metadata.labels: keys below kubernetes.io, k8s.io and realtime-token.dev are reserved"))]
     #[x_kube(validation = Rule::new("self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))")
@@ -100,6 +115,14 @@ pub struct TemplateMetadata {
     #[x_kube(validation = Rule::new("self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))")
         .message("target.template.metadata.annotations: a key has letters, digits, '-', '_' and '.', begins and ends with a letter or digit, and may have a domain and '/' before it"))]
     pub annotations: BTreeMap<String, String>,
+}
+
+impl TemplateMetadata {
+    /// As the CRD's rule.
+    #[must_use]
+    pub fn is_of_helm(&self) -> bool {
+        self.labels.get("owner").is_some_and(|owner| owner == "helm")
+    }
 }
 
 /// A Secret of the same namespace, by name.

@@ -158,7 +158,7 @@ fn read_manifest(args: &MintArgs) -> Result<(RealtimeToken, Ask), MintCliError> 
     if let Some(note) = note {
         say(&format!("note: {note}"));
     }
-    let ask = manifest::ask(&token.spec, subject).map_err(wrong)?;
+    let ask = manifest::ask(&token, subject).map_err(wrong)?;
     let provider = ask.block.provider();
     let env: Vec<_> = provider.secret_fields().iter().map(|field| field.env).collect();
     let key = format!("taking the key from {} or a file", env.join(", "));

@@ -16,6 +16,7 @@ mod missing_key;
 mod refusal;
 pub(crate) mod review;
 mod secret_meta;
+mod secret_version;
 pub(crate) mod served;
 pub(crate) mod service_account;
 pub(crate) mod status;
@@ -27,6 +28,7 @@ pub(crate) use self::cached::{Cached, Unreadable};
 pub(crate) use self::error::ClusterError;
 pub use self::refusal::Refusal;
 pub(crate) use self::secret_meta::SecretMeta;
+pub(crate) use self::secret_version::SecretVersion;
 pub use self::watch::Scope;
 
 use std::time::Duration;

@@ -34,6 +34,7 @@ use crate::health::Health;
 use crate::issuer::{Issuer, Resolver};
 use crate::metrics::Metrics;
 use crate::mint::EndpointPolicy;
+use crate::resolve::MetadataPolicy;
 use crate::token::Connection;
 
 /// How long mints under way may go on after the order to stop; well within a pod's 30 s.
@@ -46,6 +47,8 @@ pub struct Options {
     pub client: Client,
     pub issuer: Arc<Issuer>,
     pub endpoints: EndpointPolicy,
+    /// Which labels and annotations Secrets may be given.
+    pub metadata: MetadataPolicy,
     /// Where ClusterRealtimeProviders' keys live.
     pub operator_namespace: String,
     pub scope: Scope,
@@ -67,7 +70,12 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
     let changed_keys = options.issuer.credentials.subscribe();
     let changed_credentials = options.issuer.budgets.subscribe();
     let (tokens, tokens_writer) = reflector::store::<Cached>();
-    let (resolver, writers) = Resolver::new(options.scope, options.operator_namespace, options.endpoints);
+    let (resolver, writers) = Resolver::new(
+        options.scope,
+        options.operator_namespace,
+        options.endpoints,
+        options.metadata,
+    );
     options.metrics.observe_store(tokens.clone());
     let ctx = Arc::new(Context {
         targets: Targets::new(options.client.clone()),

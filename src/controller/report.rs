@@ -59,6 +59,7 @@ async fn write_status(look: &mut Look<'_>, situation: &Situation, ctx: &Context)
         version,
         status: new,
         renew_request: token.annotations().get(RENEW_REQUESTED_AT).cloned(),
+        at: look.seen.now,
     };
     let uid = look.seen.uid();
     ctx.lifecycles

@@ -12,6 +12,7 @@ mod people;
 mod providers_of_platform;
 mod refusals;
 mod requests;
+mod restored;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +52,7 @@ struct Fleet {
     /// Of the process that was started last.
     metrics: Arc<Metrics>,
     issuer: Arc<Issuer>,
+    health: Arc<Health>,
 }
 
 impl Fleet {
@@ -69,6 +71,7 @@ impl Fleet {
             process: None,
             connection,
             metrics: Arc::new(Metrics::new(true)),
+            health: Arc::default(),
         };
         fleet.api.create(key_secret(NAMESPACE, "openai"));
         fleet.start();
@@ -77,14 +80,13 @@ impl Fleet {
 
     fn start(&mut self) {
         let shutdown = CancellationToken::new();
-        self.metrics = Arc::new(Metrics::new(true));
-        let providers = Arc::new(self.provider.clone());
-        let issuer = Issuer::new(self.api.client(), providers, 4, Arc::clone(&self.metrics));
-        self.issuer = Arc::new(issuer);
+        (self.metrics, self.health) = (Arc::new(Metrics::new(true)), Arc::default());
+        self.issuer = Issuer::of_process(self.api.client(), &self.provider, &self.metrics, &self.health);
         let options = Options {
             client: self.api.client(),
             issuer: Arc::clone(&self.issuer),
             endpoints: EndpointPolicy::default(),
+            metadata: crate::resolve::MetadataPolicy::default(),
             operator_namespace: OPERATOR.to_owned(),
             scope: Scope {
                 namespaces: Vec::new(),
@@ -92,7 +94,7 @@ impl Fleet {
             },
             pod_name: None,
             concurrency: 8,
-            health: Arc::new(Health::default()),
+            health: Arc::clone(&self.health),
             connection: self.connection.clone(),
             metrics: Arc::clone(&self.metrics),
         };

@@ -144,6 +144,7 @@ impl ProviderClient {
         let mint = Mint {
             expiration: ask.expiration,
             credential,
+            namespace: &ask.namespace,
             subject: ask.subject.as_deref(),
             ask: Some(ask),
             now,
@@ -359,6 +360,7 @@ mod tests {
         let ask = Ask {
             block,
             expiration: jiff::SignedDuration::from_secs(60),
+            namespace: "apps".to_owned(),
             subject: None,
             of_caller: false,
         };

@@ -55,6 +55,8 @@ pub struct Ask {
     pub block: Block,
     /// The life to ask for, where the provider lets us choose.
     pub expiration: SignedDuration,
+    /// The namespace of the RealtimeToken.
+    pub namespace: String,
     /// Who the token is for, where somebody asked for it on request and said so. It is in the block too, where the
     /// provider has a field for it.
     pub subject: Option<String>,

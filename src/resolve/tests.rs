@@ -4,7 +4,9 @@ mod customized;
 mod described;
 mod identities;
 mod limits;
+mod policies;
 mod subjects;
+mod targets;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -70,6 +72,7 @@ fn resolved(spec: &Value, provider_spec: Option<&Value>) -> Result<Resolved, Blo
             namespace_labels: &BTreeMap::from([("team".to_owned(), "voice".to_owned())]),
             operator_namespace: "operator",
             endpoints: &EndpointPolicy::parse(["https://gateway.example.com"]).unwrap(),
+            metadata: &MetadataPolicy::default(),
         },
     )
 }
@@ -266,6 +269,7 @@ proptest! {
             namespace_labels: &BTreeMap::new(),
             operator_namespace: &operator,
             endpoints: &EndpointPolicy::default(),
+            metadata: &MetadataPolicy::default(),
         };
         let mut own = openai();
         own["credentials"] = json!({"secretRef": reference});

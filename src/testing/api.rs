@@ -18,7 +18,7 @@ use tower::timeout::TimeoutLayer;
 use tower::{BoxError, Layer};
 
 use super::faults::{Fault, Faults};
-use super::objects::{Key, Objects, Refusal};
+use super::objects::{Backup, Key, Objects, Refusal};
 use super::request::{Kind, Request};
 use super::reviews::Reviews;
 use crate::cluster::HEAD_TIMEOUT;
@@ -46,6 +46,8 @@ struct State {
     paused: HashSet<&'static str>,
     /// Of each kind: how often its watches were broken.
     breaks: HashMap<&'static str, u64>,
+    /// Of each kind: how often its watches died silently.
+    silences: HashMap<&'static str, u64>,
     /// Of each kind: the version from which on watches can begin.
     oldest: HashMap<&'static str, u64>,
     reviews: Reviews,
@@ -205,6 +207,23 @@ impl FakeApi {
         state.oldest.insert(resource, version);
         drop(state);
         self.break_watches(resource);
+    }
+
+    /// The connections of the watches of a kind die, and nobody says so: nothing comes any more, and no end. Those that
+    /// begin later work.
+    pub(crate) fn silence_watches(&self, resource: &'static str) {
+        *self.0.state.lock().silences.entry(resource).or_default() += 1;
+        self.0.changed.send_replace(());
+    }
+
+    pub(crate) fn back_up(&self) -> Backup {
+        self.0.state.lock().objects.back_up()
+    }
+
+    /// Replaces everything by a backup, as that of etcd is restored: while the API server is away ([`Self::go_away`]).
+    /// A watch that goes on from a version which the backup has not reached shows nothing until it has.
+    pub(crate) fn restore(&self, backup: &Backup) {
+        self.0.state.lock().objects.restore(backup);
     }
 
     /// Has a bearer token be this user's, for these audiences.

@@ -28,6 +28,10 @@ use crate::api::{RENEW_REQUESTED_AT, RealtimeToken, RealtimeTokenStatus, Reason}
 /// created anew, where namespaces can't be watched.
 const UNWATCHED_RECHECK: SignedDuration = SignedDuration::from_secs(30);
 
+/// A watch that works shows a write within this time. If it doesn't, an API server that was restored from a backup has
+/// gone back behind the write.
+const SHOWN_WITHIN: SignedDuration = SignedDuration::from_secs(60);
+
 /// State kept for one RealtimeToken.
 #[derive(Debug, Default)]
 pub(crate) struct Lifecycle {
@@ -163,7 +167,8 @@ impl Lifecycle {
         }
     }
 
-    /// Lets go of a stored token, and of a mint that holds back no other, when [`decide::MIN_INTERVAL`] is over.
+    /// Lets go of a stored token, and of a mint that holds back no other, when [`decide::MIN_INTERVAL`] is over; and of
+    /// a status that the watch should have shown by now.
     pub(crate) fn release_stored(&mut self, now: Timestamp) {
         let over = |since: Timestamp| now.duration_since(since) >= decide::MIN_INTERVAL;
         // Where other writers keep changing the Secret, its token is needed for the next repair.
@@ -173,6 +178,8 @@ impl Lifecycle {
                 .take_if(|token| token.stored && over(token.minted.issued_at));
         }
         self.last_mint.take_if(|last| over(*last));
+        self.written_status
+            .take_if(|written| now.duration_since(written.at).abs() > SHOWN_WITHIN);
     }
 
     /// A status records failed mints, but not what they were made from: it is taken to be what is

@@ -21,14 +21,14 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
     ("mint", &["api", "clock", "providers", "template", "text", "token"]),
     ("providers", &["api", "clock", "mint", "token"]),
     ("resolve", &["admission", "api", "mint", "providers", "token"]),
-    ("cluster", &["api", "mint", "resolve", "text", "token"]),
+    ("cluster", &["api", "health", "mint", "resolve", "text", "token"]),
     ("metrics", &["api", "clock", "cluster", "resolve", "token"]),
     ("leader", &["clock", "cluster", "health", "metrics"]),
     ("server", &["cluster", "health", "metrics"]),
     (
         "issuer",
         &[
-            "api", "budget", "clock", "cluster", "metrics", "mint", "resolve", "token",
+            "api", "budget", "clock", "cluster", "health", "metrics", "mint", "resolve", "token",
         ],
     ),
     (
@@ -68,7 +68,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
             "token",
         ],
     ),
-    ("config", &["cli", "requests"]),
+    ("config", &["cli", "requests", "resolve"]),
 ];
 
 /// Words that only some modules may use, and which.

@@ -182,4 +182,5 @@ pub(crate) struct WrittenStatus {
     pub(crate) status: RealtimeTokenStatus,
     /// The annotation that asked for a renewal at the time.
     pub(crate) renew_request: Option<String>,
+    pub(crate) at: Timestamp,
 }

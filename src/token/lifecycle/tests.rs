@@ -47,6 +47,7 @@ fn written(version: &str) -> Event<'static> {
             ..RealtimeTokenStatus::default()
         },
         renew_request: None,
+        at: at(0),
     }))
 }
 
@@ -97,6 +98,18 @@ fn our_own_status_counts_until_the_watch_has_caught_up() {
     let newer = version("12", json!({}));
     lifecycle.step(Event::Looked(&looked(&newer, ours(stored(at(0), 1800)), wanted())));
     assert!(lifecycle.written_status.is_none());
+}
+
+/// An API server that is restored from a backup goes back behind the write, and its versions don't reach it for long.
+#[test]
+fn our_own_status_does_not_count_for_ever() {
+    let restored = version("5", json!({}));
+    for (seconds, known) in [(60, Some(7)), (61, None), (-61, None)] {
+        let mut lifecycle = Lifecycle::default();
+        lifecycle.step(written("12"));
+        lifecycle.release_stored(at(seconds));
+        assert_eq!(lifecycle.known_status(&restored).revision, known, "{seconds}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod check;
 mod connection;
 mod cost;
 mod keyless;
+mod keys;
 mod leaders;
 mod meddled;
 mod metrics;

@@ -243,6 +243,13 @@ impl Operator {
         Ok(kilobytes * 1024)
     }
 
+    /// The files and connections it has open.
+    pub fn open_files(&self) -> Result<usize> {
+        let folder = format!("/proc/{}/fd", self.pid());
+        let files = fs::read_dir(&folder).with_context(|| format!("read {folder}: has the operator ended?"))?;
+        Ok(files.count())
+    }
+
     fn proc(&self, file: &str) -> Result<String> {
         let file = format!("/proc/{}/{file}", self.pid());
         fs::read_to_string(&file).with_context(|| format!("read {file}: has the operator ended?"))
@@ -345,6 +352,7 @@ mod tests {
         })
         .await?;
         assert!(operator.rss_bytes()? > 100_000);
+        assert!(operator.open_files()? >= 3);
         operator.sigterm()?;
         let status = operator.wait_exit(Duration::from_secs(10)).await?;
         assert_eq!(status.code(), Some(7));
