@@ -46,7 +46,7 @@ pub struct Target {
     pub deletion_policy: DeletionPolicy,
     /// Labels, annotations and further keys of the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template: Option<Template>,
+    pub template: Option<Box<Template>>,
 }
 
 /// What the Secret holds: `Token` renews a token in it, `Connection` has only `request-url` and `request-ca.crt`.

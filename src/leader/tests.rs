@@ -18,9 +18,10 @@ fn seen(holder: Option<&str>, unchanged_for: u64) -> Option<View<'_>> {
 }
 
 #[test]
-fn the_terms_are_those_of_client_go() {
-    assert_eq!(TERMS.deadline(), Duration::from_secs(10));
+fn a_leader_has_stopped_two_seconds_before_another_may_start() {
+    assert_eq!(TERMS.deadline(), Duration::from_secs(13));
     assert_eq!(TERMS.retry(), Duration::from_secs(2));
+    assert!(TERMS.patience() * 2 <= TERMS.deadline(), "two attempts");
 }
 
 #[test]
@@ -41,7 +42,7 @@ fn a_lease_is_claimed_when_it_has_no_holder_or_has_expired() {
 
 /// Ticks of the model: the proportions of [`Terms`].
 const LASTS: u8 = 6;
-const DEADLINE: u8 = 4;
+const DEADLINE: u8 = 5;
 const NAMES: [&str; 2] = ["a", "b"];
 
 /// A replica that may be frozen for any time between two of its steps, and whose requests may take any time.
@@ -99,13 +100,11 @@ impl Model {
         self
     }
 
-    /// Sends what [`step`] says. A leader whose time is over has stopped; its process starts anew.
+    /// Sends what [`step`] says. A leader whose time is over pauses and is a candidate again, under the same identity and
+    /// with its last write still under way.
     fn send(mut self, n: usize) -> Self {
-        if self.replicas[n].leads.is_some_and(|age| age >= DEADLINE) {
-            self.replicas[n] = Replica::default();
-            return self;
-        }
         let replica = &mut self.replicas[n];
+        replica.leads = replica.leads.filter(|age| *age < DEADLINE);
         if replica.write.is_some() {
             return self;
         }
@@ -114,7 +113,6 @@ impl Model {
             duration: Duration::from_secs(LASTS.into()),
             unchanged_for: Duration::from_secs(replica.unchanged.into()),
         };
-        // A process that has just started has another identity than the one before.
         let sends = match step(Some(view), NAMES[n]) {
             Step::Acquire | Step::Renew => true,
             Step::StandBy => false,

@@ -236,7 +236,7 @@ fn renewing(findings: &Findings<'_>, schedule: Option<Schedule>) -> Verdict {
 /// Whether every reader always has minRemainingSeconds left, as far as the life of the token decides that.
 pub(crate) fn freshness(spec: &RealtimeTokenSpec, kind: &TokenKind, schedule: Option<Schedule>) -> Verdict {
     if spec.target.content == TargetContent::Connection {
-        return requests::freshness(spec.requests.as_ref());
+        return requests::freshness(spec.requests.as_deref());
     }
     let renewal = &spec.renewal;
     if let Some(message) = kind.single_use {

@@ -38,6 +38,7 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
             "cluster",
             "health",
             "issuer",
+            "leader",
             "metrics",
             "mint",
             "providers",
