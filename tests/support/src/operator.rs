@@ -193,6 +193,11 @@ impl Operator {
         Ok(())
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.exited()?.is_some())
+    }
+
     /// Waits for it to end by itself, or by [`Operator::sigterm`].
     pub async fn wait_exit(&mut self, timeout: Duration) -> Result<ExitStatus> {
         let started = Instant::now();
@@ -233,6 +238,11 @@ impl Operator {
             .context("no VmRSS: has the operator ended?")?
             .parse()?;
         Ok(kilobytes * 1024)
+    }
+
+    /// How many files and connections it has open.
+    pub fn open_files(&self) -> Result<usize> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.pid()))?.count())
     }
 
     fn proc(&self, file: &str) -> Result<String> {
