@@ -18,7 +18,7 @@ use testkit::proxy::Proxy;
 use testkit::seed;
 use testkit::standin::{self, StandIn};
 use testkit::wait;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 use crate::observer::{Observer, end_of, has, is_ready};
 
@@ -49,7 +49,7 @@ impl Setup {
     pub fn new(name: &'static str) -> Self {
         Self {
             name,
-            tokens: 12,
+            tokens: 10,
             life: 130,
             floor: 5,
             replicas: 1,
@@ -102,7 +102,7 @@ impl Default for Expected {
             extra_mints: 0,
             requests: 400,
             floor: 5,
-            false_claim: Duration::ZERO,
+            false_claim: Duration::from_secs(3),
             restarts: 0,
             refusals: false,
         }
@@ -182,6 +182,9 @@ impl World {
     }
 
     async fn start_in(cluster: ClusterRef, setup: Setup) -> Self {
+        // Not all at once: starting takes more of a machine than running.
+        static STARTING: Semaphore = Semaphore::const_new(4);
+        let _starting = STARTING.acquire().await.unwrap();
         let seed = seed::of_this_run();
         println!("{}: FAULTS_SEED={seed}", setup.name);
         let folder = tempfile::tempdir().unwrap();
@@ -299,7 +302,7 @@ impl World {
             "apiVersion": "realtime-token.dev/v1alpha1", "kind": "ClusterRealtimeProvider",
             "metadata": {"name": self.apps.name()},
             "spec": {
-                "openai": {"endpoint": self.endpoint()},
+                "openai": {"endpoint": self.endpoint(), "reuse": "Multiple"},
                 "credentials": {"secretRef": {"name": "openai"}},
                 "namespaceSelector": {},
                 "rateLimit": {"requestsPerMinute": 60, "burst": 10},
@@ -312,11 +315,12 @@ impl World {
 
     /// A RealtimeToken of the fleet. Its name is also the identity under which the provider counts its mints.
     pub fn manifest(&self, name: &str) -> Value {
-        let mut openai = json!({"model": "gpt-realtime-2.1", "reuse": "Multiple", "safetyIdentifier": name});
+        let mut openai = json!({"model": "gpt-realtime-2.1", "safetyIdentifier": name});
         let credentials = match self.hostile {
             Some(_) => json!({"providerRef": {"name": self.apps.name()}}),
             None => {
                 openai["endpoint"] = json!(self.endpoint());
+                openai["reuse"] = json!("Multiple");
                 json!({"secretRef": {"name": "openai"}})
             }
         };

@@ -61,10 +61,10 @@ async fn statuses_answered(name: &'static str, code: u16, retry_after: Option<u3
     world.at(110).await;
     let tried = world.writes("realtimetokens", "status") - before;
     world.api.heal();
-    assert!(tried <= 15 * 12, "{tried} writes of 12 statuses in a minute");
+    assert!(tried <= 15 * 10, "{tried} writes of 10 statuses in a minute");
     let expected = Expected {
         converged: Duration::from_secs(60),
-        floor: 55, // as if nothing had been
+        floor: 45, // as if nothing had been
         ..Expected::default()
     };
     world.finish(&expected).await;

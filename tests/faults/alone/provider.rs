@@ -33,7 +33,7 @@ async fn in_every_kind_of_trouble_for_40_seconds() {
     }
     world.standin.heal();
     let asked = world.standin.count() - calls;
-    assert!(asked <= 8 * 12, "{asked} calls for 12 tokens in 40 s");
+    assert!(asked <= 8 * 10, "{asked} calls for 10 tokens in 40 s");
     let expected = Expected {
         converged: Duration::from_secs(35), // one that hangs is given up after 20 s
         ..Expected::default()

@@ -28,7 +28,7 @@ async fn etcd_is_restored_from_an_older_snapshot() {
     world.at(150).await;
     let expected = Expected {
         converged: Duration::from_secs(20),
-        extra_mints: 12,
+        extra_mints: 10,
         floor: 20,
         requests: 600,
         ..Expected::default()
@@ -59,8 +59,8 @@ async fn a_namespace_is_deleted_and_made_again() {
     }
     world.converged(Duration::from_secs(30)).await;
     let expected = Expected {
-        extra_mints: 12,
-        floor: 50,
+        extra_mints: 10,
+        floor: 40,
         ..Expected::default()
     };
     tokio::time::sleep(Duration::from_secs(80)).await; // a rotation of each

@@ -58,7 +58,7 @@ async fn changes_are_seen(world: &World, within: Duration) -> Duration {
 fn expected() -> Expected {
     Expected {
         extra_mints: 2,
-        floor: 50,
+        floor: 40,
         ..Expected::default()
     }
 }
