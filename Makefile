@@ -1,6 +1,10 @@
 # The commands of this repository. They call plain cargo; with CLUSTER=<kubeconfig>, demo and test use that cluster.
 
 N ?= 1000
+MINUTES ?= 10
+TOKENS ?= 2000
+RATE ?= 50
+PROFILE ?= bench
 CHART = charts/realtime-token-operator
 
 # A tool of .ci/run, built once per machine.
@@ -12,7 +16,7 @@ DENY = $(DENY_ROOT)/bin/cargo-deny
 TARGET = $(shell cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 .DEFAULT_GOAL := help
-.PHONY: help check demo test test-node test-node-slow image image-reproducible tools bench bench-requests crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo
+.PHONY: help check demo test test-node test-node-slow image image-reproducible tools bench bench-requests soak crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -67,6 +71,12 @@ bench: cargo ## Measure N tokens (N=1000, LIFE in seconds) beside a bare client 
 bench-requests: cargo ## Measure tokens on request beside TanStack's realtimeToken() calling the provider itself
 	@cargo build --quiet --workspace --bins && $(TARGET)/debug/control-plane build
 	cargo bench --bench requests
+
+# With PROFILE=dev what `make test` has built is used again; the figures of memory and CPU are those of such a build then.
+soak: modules cargo ## Run TOKENS=2000 and RATE=50 requests/s through fault after fault for MINUTES=10; FAULTS_SEED repeats a run
+	@cargo build --quiet --workspace --bins && $(TARGET)/debug/control-plane build
+	cargo bench -p realtime-token-operator -p testkit --profile $(PROFILE) --bench soak -- \
+		--minutes $(MINUTES) --tokens $(TOKENS) --rate $(RATE) $(if $(LIFE),--life $(LIFE))
 
 crds: binaries ## Write crds/*.yaml from the types, and the chart's copies
 	@$(TARGET)/debug/realtime-token-operator crd | awk ' \

@@ -497,7 +497,7 @@ impl World {
         let tail = |pod: &Pod| {
             let logs = pod.logs();
             let lines: Vec<&str> = logs.lines().collect();
-            lines[lines.len().saturating_sub(15)..].join("\n")
+            lines[lines.len().saturating_sub(40)..].join("\n")
         };
         self.pods.iter().map(tail).collect::<Vec<_>>().join("\n---\n")
     }
@@ -511,6 +511,20 @@ impl World {
             }
         }
         leaders
+    }
+}
+
+/// What the operators of a scenario that failed have said.
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!(
+                "{}, FAULTS_SEED={}: its operators' last words:\n{}",
+                self.setup.name,
+                self.seed,
+                self.log_tail()
+            );
+        }
     }
 }
 

@@ -21,7 +21,7 @@ async fn killed_again_and_again() {
     while world.since_issued() < Duration::from_secs(140) {
         // At rest, in the middle of its work, or before it has begun.
         if random.below(4) > 0 {
-            world.pods[0].operator().await.wait_ready().await.unwrap();
+            world.pods[0].wait_ready(Duration::from_secs(60)).await.unwrap();
         }
         tokio::time::sleep(random.between(Duration::from_millis(50), Duration::from_secs(5))).await;
         world.pods[0].kill().await.unwrap();

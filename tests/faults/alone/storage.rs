@@ -45,7 +45,7 @@ async fn a_namespace_is_deleted_and_made_again() {
     let name = world.apps.name().to_owned();
     world.at(10).await;
     namespaces.delete(&name, &DeleteParams::default()).await.unwrap();
-    wait::until("the namespace to be gone", Duration::from_secs(60), async || {
+    wait::until("the namespace to be gone", Duration::from_secs(120), async || {
         Ok(namespaces.get_opt(&name).await?.is_none().then_some(()))
     })
     .await

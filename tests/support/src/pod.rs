@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 
 use crate::operator::{Operator, OperatorBuilder};
+use crate::{fetch, wait};
 
 /// The kubelet's first back-off is 10 s; the scenarios don't wait for that.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
@@ -47,6 +48,15 @@ impl Pod {
     /// SIGKILL. It comes back by itself.
     pub async fn kill(&self) -> Result<()> {
         self.operator().await.kill()
+    }
+
+    /// Waits until it is ready, the process of now or one after it.
+    pub async fn wait_ready(&self, within: Duration) -> Result<()> {
+        wait::until("a ready operator", within, async || {
+            let addr = self.operator().await.http_addr();
+            fetch::get(addr, "/readyz").await.map(|_| Some(()))
+        })
+        .await
     }
 
     /// How often it was started again.
