@@ -240,9 +240,11 @@ impl Operator {
         Ok(kilobytes * 1024)
     }
 
-    /// How many files and connections it has open.
+    /// The files and connections it has open.
     pub fn open_files(&self) -> Result<usize> {
-        Ok(fs::read_dir(format!("/proc/{}/fd", self.pid()))?.count())
+        let folder = format!("/proc/{}/fd", self.pid());
+        let files = fs::read_dir(&folder).with_context(|| format!("read {folder}: has the operator ended?"))?;
+        Ok(files.count())
     }
 
     fn proc(&self, file: &str) -> Result<String> {

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 
 use crate::operator::{Operator, OperatorBuilder};
-use crate::{fetch, wait};
+use crate::wait;
 
 /// The kubelet's first back-off is 10 s; the scenarios don't wait for that.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
@@ -52,9 +52,9 @@ impl Pod {
 
     /// Waits until it is ready, the process of now or one after it.
     pub async fn wait_ready(&self, within: Duration) -> Result<()> {
+        // While this waits for one process, no other is started: one that ends meanwhile is an error at once.
         wait::until("a ready operator", within, async || {
-            let addr = self.operator().await.http_addr();
-            fetch::get(addr, "/readyz").await.map(|_| Some(()))
+            self.operator().await.wait_ready().await.map(Some)
         })
         .await
     }
