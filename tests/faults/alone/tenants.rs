@@ -1,6 +1,6 @@
 //! Tenants who mean no good, and people who make mistakes.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -108,21 +108,21 @@ async fn a_thousand_slow_connections_to_the_port() {
             open.push(stream);
         }
     }
-    let (opened, mut slowest) = (open.len(), Duration::ZERO);
+    let opened = open.len();
+    let (mut asked, mut missed, mut in_a_row) = (0, 0, 0);
     while world.since_issued() < Duration::from_secs(90) {
         for stream in &mut open {
             let _ = stream.write_all(b"G").await;
         }
-        let asked = Instant::now();
-        let answer = testkit::fetch::get(addr, "/livez");
-        tokio::time::timeout(Duration::from_secs(1), answer)
-            .await
-            .expect("an answer within a second")
-            .unwrap();
-        slowest = slowest.max(asked.elapsed());
+        let answer = tokio::time::timeout(Duration::from_secs(1), testkit::fetch::get(addr, "/livez")).await;
+        let answered = matches!(answer, Ok(Ok(_)));
+        asked += 1;
+        missed += usize::from(!answered);
+        in_a_row = if answered { 0 } else { in_a_row + 1 };
+        assert!(in_a_row < 3, "the kubelet would end the process: {answer:?}");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    println!("slow-connections: {opened} opened, the slowest probe took {slowest:?}");
+    println!("slow-connections: {opened} opened, {missed} of {asked} probes not answered within a second");
     drop(open);
     world
         .finish(&Expected {
