@@ -397,6 +397,8 @@ impl World {
                 until == Some(end),
                 "{name}: the status says {until:?}, the Secret {end}"
             );
+            let due = status.renewal_time.as_ref().map(|time| time.0);
+            anyhow::ensure!(due > Some(now), "{name} was due at {due:?}");
             let rests = is_ready(status) && has(status, "Renewing", "False") && status.failed_mint_attempts.is_none();
             anyhow::ensure!(rests, "{name}: {:?}", status.conditions);
             anyhow::ensure!(
