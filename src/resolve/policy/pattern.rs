@@ -93,7 +93,7 @@ mod tests {
         #[test]
         fn no_text_is_of_two_namespaces(
             one in "[a-z]([-a-z0-9]{0,6}[a-z0-9])?", other in "[a-z]([-a-z0-9]{0,6}[a-z0-9])?", rest in "[-a-z0-9_/:.]{0,12}",
-            pattern in prop::sample::select(vec!["{{ namespace }}_*", "{{ namespace }}.*", "{{ namespace }}/*", "*:{{ namespace }}"]),
+            pattern in prop::sample::select(vec!["{{ namespace }}-*", "{{ namespace }}*", "*{{ namespace }}", "{{ namespace }}_*", "{{ namespace }}.*", "{{ namespace }}/*", "*:{{ namespace }}"]),
         ) {
             prop_assume!(one != other);
             for text in [format!("{one}{rest}"), format!("{rest}{one}"), rest] {
