@@ -285,6 +285,18 @@ async fn an_api_server_that_fails_is_not_a_missing_key() {
     assert!(message.starts_with("Secret shop/openai can't be read: "), "{message}");
     assert!(message.contains("403"), "{message}");
     forbidden.revision().await.unwrap();
+
+    // For some seconds after its start an API server forbids what it allows.
+    forbidden.value().await;
+    sleep(KEEP).await;
+    forbidden.api.fail_nth(1, Fault::Status(403));
+    let refused = forbidden.credentials.credential(&key(), ONE).await;
+    assert!(matches!(refused, Err(ClusterError::Refused { .. })));
+    let before = forbidden.reads();
+    assert_eq!(
+        (forbidden.value().await.as_str(), forbidden.reads()),
+        ("sk-1", before + 1)
+    );
 }
 
 /// A Role with `get` alone: the key is used, and a changed one is noticed at a look after a minute.
