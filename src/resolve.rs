@@ -4,6 +4,7 @@ mod credential;
 pub(crate) mod customize;
 mod fingerprint;
 mod overridable;
+mod rate_limits;
 pub(crate) mod subject;
 
 use std::collections::BTreeMap;
@@ -14,9 +15,10 @@ use kube::core::{Selector, SelectorExt};
 
 pub use self::credential::{CredentialRef, Identity, KeyRef};
 pub(crate) use self::overridable::unknown_overridable;
+pub(crate) use self::rate_limits::rate_limits;
 use crate::api::{
-    ClusterRealtimeProvider, DEFAULT_EXPIRATION, Lifetime, Limits, Policy, RateLimit, RealtimeToken, RealtimeTokenSpec,
-    Reason, one_block_message,
+    ClusterRealtimeProvider, DEFAULT_EXPIRATION, Lifetime, Limits, Policy, RealtimeToken, RealtimeTokenSpec, Reason,
+    one_block_message,
 };
 use crate::mint::{Ask, EndpointPolicy};
 use crate::providers::{AccountMismatch, Block, Provider};
@@ -43,7 +45,6 @@ pub struct Resolved {
     pub credential: CredentialRef,
     /// Hash of what makes the token.
     pub fingerprint: String,
-    pub rate_limit: Option<RateLimit>,
     /// The ClusterRealtimeProvider that lends its credential.
     pub lent_by: Option<String>,
 }
@@ -125,7 +126,6 @@ pub fn resolve_for(
         ask,
         credential,
         fingerprint,
-        rate_limit: provider.and_then(|provider| provider.spec.rate_limit),
         lent_by: provider.map(ResourceExt::name_any),
     })
 }

@@ -12,6 +12,7 @@ mod people;
 mod providers_of_platform;
 mod refusals;
 mod requests;
+mod shared_key;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -122,8 +122,10 @@ impl Wake {
         changed_credentials: mpsc::UnboundedReceiver<CredentialRef>,
     ) {
         let (ctx, tokens, health) = (Arc::clone(&self.ctx), self.tokens.clone(), Arc::clone(&self.health));
+        let limits = Arc::clone(&self.ctx);
         let changes = watch::providers(&self.ctx.client, &self.ctx.resolver.scope)
             .reflect(writer)
+            .inspect(move |_| limits.issuer.follow_rate_limits(&limits.resolver))
             .touched_objects()
             .inspect_err(move |problem| health.wait_for_unless_ready(&format!("ClusterRealtimeProviders: {problem}")))
             .inspect_ok(move |provider| {

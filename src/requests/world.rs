@@ -100,7 +100,10 @@ impl World {
         let providers = watch::providers(client, scope)
             .reflect(writers.stores.cluster_providers)
             .inspect_err(|problem| report("ClusterRealtimeProviders", problem))
-            .for_each(|_| futures::future::ready(()));
+            .for_each(|_| {
+                self.issuer.follow_rate_limits(&self.resolver);
+                futures::future::ready(())
+            });
         let namespaces = watch::namespaces(client, scope)
             .reflect(writers.stores.namespaces)
             .inspect_err(|problem| report("Namespaces", problem))

@@ -39,6 +39,8 @@ pub(crate) struct Lifecycle {
     pub(super) unstored: Option<Box<UnstoredToken>>,
     /// When the last token was asked for. A mint that failed is spaced by its backoff instead.
     pub(super) last_mint: Option<Timestamp>,
+    /// When the last mint failed, also if that no longer stands: what is wanted was what the Secret holds, for a moment.
+    pub(super) last_failure: Option<Timestamp>,
     pub(super) mint_failures: Option<Box<MintFailures>>,
     pub(super) write_failures: Option<Box<WriteFailures>>,
     /// When to replace a token whose times were written by a clock that has been set back since.
@@ -163,7 +165,7 @@ impl Lifecycle {
         }
     }
 
-    /// Lets go of a stored token, and of a mint that holds back no other, when [`decide::MIN_INTERVAL`] is over.
+    /// Lets go of a stored token, and of mints that hold back no other, when [`decide::MIN_INTERVAL`] is over.
     pub(crate) fn release_stored(&mut self, now: Timestamp) {
         let over = |since: Timestamp| now.duration_since(since) >= decide::MIN_INTERVAL;
         // Where other writers keep changing the Secret, its token is needed for the next repair.
@@ -173,6 +175,7 @@ impl Lifecycle {
                 .take_if(|token| token.stored && over(token.minted.issued_at));
         }
         self.last_mint.take_if(|last| over(*last));
+        self.last_failure.take_if(|last| over(*last));
     }
 
     /// A status records failed mints, but not what they were made from: it is taken to be what is

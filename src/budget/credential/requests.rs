@@ -1,13 +1,12 @@
 //! Slots for requests, behind those for Secrets: none while a Secret waits, and only a part of what may be in flight and
 //! of the burst, so that Secrets that become due don't wait for requests to end.
 
-use std::hash::Hash;
-
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::pauses::Paused;
-use super::super::{Ending, Mint, NoSlot};
-use super::CredentialBudget;
+use super::super::waiting::Ticket;
+use super::super::{Claim, Ending, Mint, NoSlot, TokenName};
+use super::{Bucket, CredentialBudget};
 use crate::api::Reason;
 use crate::token::MintError;
 
@@ -22,7 +21,18 @@ pub(in super::super) enum RequestAdmission {
     No(NoSlot),
 }
 
-impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
+impl<K: TokenName> CredentialBudget<K> {
+    /// How many requests go before one for this token.
+    pub(in super::super) fn requests_ahead(&self, token: &K, claim: Claim, ticket: Option<&Ticket>) -> usize {
+        self.waiting
+            .ahead(claim, token.namespace(), ticket, &self.request_shares)
+    }
+
+    /// Has the request that is next look whether it may go.
+    pub(in super::super) fn wake_first_request(&self) {
+        self.waiting.wake_first(&self.request_shares);
+    }
+
     /// Takes a slot for a request that has so many requests ahead of it, with a key of this revision.
     pub(in super::super) fn acquire_for_request(
         &mut self,
@@ -33,7 +43,7 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
         now: Timestamp,
     ) -> RequestAdmission {
         self.settle(now);
-        self.expire_reservations(now);
+        self.distrust_future(now);
         match self.pauses.paused(token, revision, now) {
             Some(Paused::Rejected(error)) => return RequestAdmission::No(NoSlot::Rejected(error)),
             Some(Paused::Unavailable { until }) => return limited(until, Reason::ProviderUnavailable),
@@ -42,6 +52,7 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
         if ahead == 0 && self.take_for_request(now) {
             self.in_flight += 1;
             self.for_requests += 1;
+            self.request_shares.count(token.namespace(), now);
             self.pauses.began(token, now);
             return RequestAdmission::Go;
         }
@@ -56,11 +67,9 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
             };
         }
         let ahead = ahead + self.queue.len();
-        let by_rate = self.bucket.as_ref().map(|bucket| bucket.next_for_request());
-        let rate = self.bucket.as_ref().zip(by_rate).map(|(bucket, next)| {
-            let after = bucket.interval() * i32::try_from(ahead).unwrap_or(i32::MAX).min(10_000);
-            next.max(now).checked_add(after).unwrap_or(Timestamp::MAX)
-        });
+        let by_rate = self.bucket.map(|bucket| bucket.next_for_request());
+        let expected = |bucket: Bucket| bucket.expected(bucket.next_for_request(), ahead, now);
+        let rate = self.bucket.map(expected);
         if let Some(until) = self.outage.slot(ahead, now).filter(|slot| *slot > deadline) {
             return limited(until, Reason::ProviderUnavailable);
         }
@@ -124,6 +133,6 @@ const fn limited(until: Timestamp, reason: Reason) -> RequestAdmission {
 }
 
 /// Three quarters, so that the rest is there for Secrets, and at least one.
-pub(super) fn share(all: usize) -> usize {
+pub(in super::super) fn share(all: usize) -> usize {
     (all - all.div_ceil(4)).max(1)
 }

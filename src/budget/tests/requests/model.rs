@@ -127,8 +127,10 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let result: Result<(), TestCaseError> = runtime.block_on(async move {
-            let mut world = World::new(WINDOW);
-            world.limit = rpm.and_then(|(rpm, burst)| limit(rpm, burst));
+            let world = World::new(WINDOW);
+            if let Some((rpm, burst)) = rpm {
+                world.set_limit(limit(rpm, burst));
+            }
             let mut run = Run::default();
             for step in &steps {
                 run.apply(&world, step);
