@@ -24,6 +24,8 @@ const RESERVED_FOR: SignedDuration = SignedDuration::from_secs(5);
 const WORTH_REPORTING: SignedDuration = SignedDuration::from_secs(10);
 /// A renewal that must be stored within this time is near, and one that must be within the time that the queue needs.
 const NEAR: SignedDuration = SignedDuration::from_mins(1);
+/// While the next slot is a caller's, Secrets are looked at this often.
+const NEXT_LOOK: SignedDuration = SignedDuration::from_secs(1);
 /// No limit of a provider is longer. One that ends later was counted by a clock that has been set back since.
 const LONGEST_LIMIT: SignedDuration = SignedDuration::from_mins(10);
 
@@ -37,6 +39,8 @@ pub(super) struct CredentialBudget<K> {
     /// How many of these are for requests.
     for_requests: usize,
     pub(super) waiting: Waiting,
+    /// How many Secrets without need for haste have gone since the last request, while callers waited.
+    gone_before_callers: usize,
     pauses: Pauses<K>,
     /// Until when a slot is reserved for a token that was woken.
     reserved: HashMap<K, Timestamp>,
@@ -64,6 +68,7 @@ impl<K: TokenName> CredentialBudget<K> {
             in_flight: 0,
             for_requests: 0,
             waiting: Waiting::default(),
+            gone_before_callers: 0,
             pauses: Pauses::new(),
             reserved: HashMap::new(),
             window,
@@ -91,7 +96,8 @@ impl<K: TokenName> CredentialBudget<K> {
             return Admission::Go;
         }
         let before = self.queue.remove(token);
-        if self.queue.is_empty() && self.take(now) {
+        if self.queue.is_empty() && !self.yields_to_caller() && self.take(now) {
+            self.goes_before_callers();
             self.shares.count(token.namespace(), now);
             self.in_flight += 1;
             return Admission::Go;
@@ -225,9 +231,12 @@ impl<K: TokenName> CredentialBudget<K> {
         self.request_shares.forget_old(now);
         self.distrust_future(now);
         while let Some(next) = self.queue.next(&self.shares, self.near(now)) {
-            let token = next.token.clone();
-            if !self.take(now) {
+            let (token, is_urgent) = (next.token.clone(), next.is_urgent);
+            if !is_urgent && self.yields_to_caller() || !self.take(now) {
                 break;
+            }
+            if !is_urgent {
+                self.goes_before_callers();
             }
             self.queue.serve(&token);
             self.shares.count(token.namespace(), now);
@@ -259,6 +268,9 @@ impl<K: TokenName> CredentialBudget<K> {
         }
         if self.is_window_full() {
             return self.reserved.values().min().copied(); // a release polls anyway
+        }
+        if self.yields_to_caller() {
+            return Some(now + NEXT_LOOK); // a renewal may have become urgent
         }
         let by_rate = self.bucket.map(|bucket| bucket.next());
         by_rate

@@ -79,6 +79,10 @@ impl Waiting {
         }
     }
 
+    pub(super) fn has_callers(&self) -> bool {
+        !self.callers.is_empty()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.callers.is_empty() && self.refills.is_empty()
     }

@@ -1,5 +1,6 @@
-//! Slots for requests, behind those for Secrets: none while a Secret waits, and only a part of what may be in flight and
-//! of the burst, so that Secrets that become due don't wait for requests to end.
+//! Slots for requests, behind those for Secrets: while Secrets wait that need no haste, every fourth slot at most, and
+//! none before a renewal that is near. They may have only a part of what may be in flight and of the burst, so that
+//! Secrets that become due don't wait for requests to end.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,6 +10,9 @@ use super::super::{Claim, Ending, Mint, NoSlot, TokenName};
 use super::{Bucket, CredentialBudget};
 use crate::api::Reason;
 use crate::token::MintError;
+
+/// So many Secrets without need for haste go before a caller who waits.
+const SECRETS_BEFORE_CALLER: usize = 3;
 
 /// The answer to a request that asks for a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +56,7 @@ impl<K: TokenName> CredentialBudget<K> {
         if ahead == 0 && self.take_for_request(now) {
             self.in_flight += 1;
             self.for_requests += 1;
+            self.gone_before_callers = 0;
             self.request_shares.count(token.namespace(), now);
             self.pauses.began(token, now);
             return RequestAdmission::Go;
@@ -66,7 +71,8 @@ impl<K: TokenName> CredentialBudget<K> {
                 false => RequestAdmission::Wait(Some(until)),
             };
         }
-        let ahead = ahead + self.queue.len();
+        let secrets = (ahead + 1).saturating_mul(SECRETS_BEFORE_CALLER);
+        let ahead = ahead + secrets.min(self.queue.len());
         let by_rate = self.bucket.map(|bucket| bucket.next_for_request());
         let expected = |bucket: Bucket| bucket.expected(bucket.next_for_request(), ahead, now);
         let rate = self.bucket.map(expected);
@@ -114,9 +120,33 @@ impl<K: TokenName> CredentialBudget<K> {
         self.pauses.rejected(token, revision, error, now);
     }
 
+    /// Whether the next slot is a caller's, but for Secrets in need of haste. Otherwise one namespace that changes its
+    /// RealtimeTokens all the time would keep all callers from theirs.
+    pub(super) fn yields_to_caller(&self) -> bool {
+        self.gone_before_callers >= SECRETS_BEFORE_CALLER && self.waiting.has_callers() && self.has_room_for_request()
+    }
+
+    /// A Secret goes that needs no haste.
+    pub(super) fn goes_before_callers(&mut self) {
+        self.gone_before_callers = match self.waiting.has_callers() {
+            true => self.gone_before_callers.saturating_add(1),
+            false => 0,
+        };
+    }
+
+    fn has_room_for_request(&self) -> bool {
+        self.for_requests < share(self.window)
+    }
+
+    /// Whether no Secret goes before a request.
+    fn is_requests_turn(&self, now: Timestamp) -> bool {
+        let next = self.queue.next(&self.shares, self.near(now));
+        next.is_none_or(|next| !next.is_urgent && self.yields_to_caller())
+    }
+
     fn take_for_request(&mut self, now: Timestamp) -> bool {
-        let may = self.queue.is_empty()
-            && self.for_requests < share(self.window)
+        let may = self.is_requests_turn(now)
+            && self.has_room_for_request()
             && !self.is_window_full()
             && self.limited_until(now).is_none()
             && self.outage.next(now).is_none();

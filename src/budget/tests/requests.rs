@@ -2,6 +2,7 @@
 
 mod failures;
 mod model;
+mod shares;
 
 use std::collections::BTreeSet;
 use std::pin::Pin;

@@ -2,6 +2,7 @@
 
 mod life;
 mod outage;
+mod spacing;
 mod world;
 
 use serde_json::{Value, json};
