@@ -21,8 +21,15 @@ use tokio_util::sync::CancellationToken;
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match dispatch(cli.command) {
+    let name = std::env::args_os().next().unwrap_or_default();
+    let is_plugin = Path::new(&name)
+        .file_stem()
+        .is_some_and(|name| name == cli::kubectl::BINARY);
+    let result = match is_plugin {
+        true => kubectl(cli::kubectl::Plugin::parse()),
+        false => dispatch(Cli::parse().command),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let _ = writeln!(std::io::stderr(), "error: {failure}");
@@ -31,13 +38,27 @@ fn main() -> ExitCode {
     }
 }
 
-fn dispatch(command: Command) -> Result<(), Failure> {
+/// One thread: the work is mostly waiting, and with two a third of the CPU goes into waking each other. One thread
+/// serves several times the tokens that an API server can.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         return Err("a crypto provider is installed already".into());
     }
-    // One thread: the work is mostly waiting, and with two a third of the CPU goes into waking each other. One thread
-    // serves several times the tokens that an API server can.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+fn kubectl(plugin: cli::kubectl::Plugin) -> Result<(), Failure> {
+    let answer = runtime()?.block_on(cli::kubectl::run(plugin))?;
+    let colours = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
+    match colours {
+        true => print(&answer.text)?,
+        false => print(&anstream::adapter::strip_str(&answer.text).to_string())?,
+    }
+    answer.failure.map_or(Ok(()), |failure| Err(failure.into()))
+}
+
+fn dispatch(command: Command) -> Result<(), Failure> {
+    let runtime = runtime()?;
     match command {
         Command::Run(args) => runtime.block_on(run(args)),
         Command::Crd => print_crds(),

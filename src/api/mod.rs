@@ -91,6 +91,9 @@ pub const GROUP: &str = "realtime-token.dev";
 /// Annotation on a RealtimeToken: a new value asks for a new token now, whatever the schedule says.
 pub const RENEW_REQUESTED_AT: &str = "realtime-token.dev/renew-requested-at";
 
+/// Annotation on a CRD: the version of the operator that it is of.
+pub(crate) const CRD_VERSION: &str = "realtime-token.dev/version";
+
 /// The life to ask for, in seconds, where the provider lets us choose and the spec doesn't.
 pub(crate) const DEFAULT_EXPIRATION: i64 = 1800;
 
@@ -105,6 +108,8 @@ pub fn crds() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
     ]
     .into_iter()
     .map(|(mut crd, rules)| {
+        let version = (CRD_VERSION.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        crd.metadata.annotations.get_or_insert_default().extend([version]);
         for version in &mut crd.spec.versions {
             let schema = version.schema.as_mut();
             let schema = schema.and_then(|schema| schema.open_api_v3_schema.as_mut());

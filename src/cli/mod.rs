@@ -1,4 +1,5 @@
 //! Subcommands that need no controller.
 
 pub mod check;
+pub mod kubectl;
 pub mod mint;

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use kube::client::{Body, ClientBuilder};
+use kube::config::KubeConfigOptions;
 use kube::{Client, Config};
 use tower::timeout::TimeoutLayer;
 use tower::{BoxError, Layer, Service};
@@ -31,6 +32,23 @@ pub async fn connect(count: CountRequest) -> Result<Client, ClientError> {
         .map_err(|problem| ClientError::Config(first_line(&problem)))?;
     apply_no_proxy(&mut config, &Matcher::from_env());
     build(config, count)
+}
+
+/// Builds the client of a person: from a context of the kubeconfig, with its namespace.
+pub(crate) async fn connect_as_user(
+    context: Option<&str>,
+    count: CountRequest,
+) -> Result<(Client, String), ClientError> {
+    let options = KubeConfigOptions {
+        context: context.map(str::to_owned),
+        ..KubeConfigOptions::default()
+    };
+    let mut config = Config::from_kubeconfig(&options)
+        .await
+        .map_err(|problem| ClientError::Config(first_line(&problem)))?;
+    apply_no_proxy(&mut config, &Matcher::from_env());
+    let namespace = config.default_namespace.clone();
+    Ok((build(config, count)?, namespace))
 }
 
 /// Drops a proxy of the environment if NO_PROXY names the API server: kube 5 compares NO_PROXY with the proxy's own host

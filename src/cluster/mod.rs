@@ -9,6 +9,7 @@ pub mod client;
 pub(crate) mod credentials;
 mod error;
 pub(crate) mod events;
+pub(crate) mod inspect;
 pub mod lease;
 mod merged;
 mod missing_key;
@@ -44,7 +45,8 @@ const LEASE_TIMEOUT: Duration = Duration::from_secs(5);
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Name {
+/// Namespace and name of an object.
+pub struct Name {
     pub(crate) namespace: String,
     pub(crate) name: String,
 }

@@ -1,5 +1,6 @@
 //! The binary as people type it: what it prints where, and how it ends.
 
+mod kubectl;
 mod mint;
 
 use std::io::Write as _;

@@ -5,14 +5,13 @@ use std::{
     fmt::Write as _,
     fs::{self, File},
     path::{Path, PathBuf},
-    process::Command,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, anyhow, bail};
 use sha2::{Digest, Sha256};
 
-use crate::{cache, guard};
+use crate::{cache, go, guard};
 
 const OTHER_WAYS: &str = "set CLUSTER=<kubeconfig> to use a cluster you have, or KUBEBUILDER_ASSETS=<dir> \
                           to use an etcd and a kube-apiserver you have";
@@ -138,17 +137,14 @@ impl Source {
             other_ways,
             ..
         } = self.program;
-        let go = match Command::new("go").arg("version").output() {
-            Ok(it) => String::from_utf8_lossy(&it.stdout).trim().to_owned(),
-            Err(_) => bail!("{what} must be built and Go isn't on the PATH: install Go 1.26 or newer, {other_ways}"),
-        };
+        let go = go::go().with_context(|| format!("{what} must be built; {other_ways}"))?;
         cache::say(&format!(
             "building {what}: about {minutes} minutes on two cores, once per machine; kept in {}",
             output.ancestors().nth(2).unwrap_or(output).display()
         ));
         let log = output.with_extension("log");
         // Interrupted, it leaves neither a compiler at work nor half a binary behind.
-        let mut command = guard::command(Path::new("go"), output.parent());
+        let mut command = guard::command(&go, output.parent());
         command
             .args(["build", "-trimpath", "-ldflags", &self.ldflags, "-o"])
             .arg(output)
@@ -174,7 +170,8 @@ impl Source {
         if !status.success() {
             let said = fs::read_to_string(&log).unwrap_or_default();
             return Err(anyhow!(
-                "`go build` of {} failed ({status}) with {go}; it needs Go 1.26 or newer and the module proxy; {other_ways}.\n{}",
+                "`{} build` of {} failed ({status}); it needs the module proxy; {other_ways}.\n{}",
+                go.display(),
                 self.folder.display(),
                 said.trim()
             ));

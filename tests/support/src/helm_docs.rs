@@ -5,9 +5,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
-use crate::cache;
+use crate::{cache, go};
 
 const VERSION: &str = "1.14.2";
 
@@ -32,14 +32,13 @@ fn binary() -> Result<PathBuf> {
     let name = format!("helm-docs-{VERSION}");
     let entry = cache::entry(&name, &name, |folder| {
         cache::say(&format!("building {name} with Go"));
-        let output = Command::new("go")
+        let output = Command::new(go::go()?)
             .arg("install")
             .arg(format!("github.com/norwoodj/helm-docs/cmd/helm-docs@v{VERSION}"))
             .env("GOBIN", folder)
             .env("GOFLAGS", "-trimpath")
             .stdin(Stdio::null())
-            .output()
-            .context("no go on the PATH: install Go 1.26 or newer")?;
+            .output()?;
         ensure!(
             output.status.success(),
             "couldn't build {name}: {}",

@@ -30,6 +30,7 @@ pub mod cluster;
 pub mod conformance;
 pub mod fetch;
 pub mod front;
+pub mod go;
 pub mod guard;
 pub mod helm;
 pub mod helm_docs;

@@ -3,6 +3,7 @@
 use std::{
     io::Write,
     net::SocketAddr,
+    os::unix::fs::symlink,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -18,7 +19,7 @@ use testkit::{
 };
 
 use crate::{
-    image,
+    built, image,
     node::{self, Node},
 };
 
@@ -173,6 +174,15 @@ impl Setup {
     pub async fn kubectl(&self, args: &[&str]) -> Result<String> {
         let mut command = self.node.cluster().kubectl()?;
         command.args(args);
+        run(command, None).await
+    }
+
+    /// Runs `kubectl realtime-token`; what it prints.
+    pub async fn plugin(&self, args: &[&str]) -> Result<String> {
+        let folder = tempfile::tempdir()?;
+        symlink(built::operator()?, folder.path().join("kubectl-realtime_token"))?;
+        let mut command = self.node.cluster().kubectl()?;
+        command.arg("realtime-token").args(args).env("PATH", folder.path());
         run(command, None).await
     }
 

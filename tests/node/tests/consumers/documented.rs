@@ -107,7 +107,7 @@ func main() {
 async fn build(source: &str, folder: &Path) -> std::path::PathBuf {
     let (file, binary) = (folder.join("main.go"), folder.join("main"));
     fs::write(&file, source).unwrap();
-    let mut go = Command::new("go");
+    let mut go = Command::new(testkit::go::go().unwrap());
     go.args(["build", "-o"]).arg(&binary).arg(file).current_dir(folder);
     output(go).await.unwrap();
     binary

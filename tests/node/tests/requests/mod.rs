@@ -59,6 +59,7 @@ async fn story(setup: &Setup) -> Result<()> {
     let old = reader.ca().await?;
     ensure!(certificates(&old) == 1, "{old}");
     ask_in_a_pod(setup, "asker-before", replicas[0]).await?;
+    a_person_asks(setup).await?;
 
     // The bundle grows to two CAs, and shrinks to the new one. Nobody who reads the mounted file is ever turned away.
     let began = Instant::now();
@@ -104,6 +105,36 @@ async fn story(setup: &Setup) -> Result<()> {
     .await?;
     let complaints = setup.standin.complaints();
     ensure!(complaints.is_empty(), "{complaints:?}");
+    Ok(())
+}
+
+/// The plugin finds the installation, and asks through a port-forward as the application's ServiceAccount.
+async fn a_person_asks(setup: &Setup) -> Result<()> {
+    let checked = setup.plugin(&["check"]).await?;
+    let operator = checked.lines().last().unwrap_or_default().to_owned();
+    ensure!(operator.contains("2 ready") && operator.ends_with("  ok"), "{checked}");
+    let asked = [
+        "request",
+        TOKEN,
+        "-n",
+        NAMESPACE,
+        "--service-account",
+        "app",
+        "--subject",
+        "person",
+    ];
+    let token: Value = serde_json::from_str(&setup.plugin(&asked).await?)?;
+    ensure!(
+        token["provider"] == "openai" && token["token"].is_string(),
+        "not a token"
+    );
+    let other = ["request", TOKEN, "-n", NAMESPACE, "--service-account", "default"];
+    let refused = setup
+        .plugin(&other)
+        .await
+        .err()
+        .context("default has no right to ask")?;
+    ensure!(format!("{refused:#}").contains("answered 403 Forbidden"), "{refused:#}");
     Ok(())
 }
 

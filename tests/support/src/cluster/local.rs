@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use kube::Client;
 use tempfile::TempDir;
+use tokio::sync::Mutex;
 
 use super::{Options, audit, connect, crds, pki::Pki, server::Server};
 use crate::{build::ControlPlaneBinary, fetch, ports};
@@ -27,6 +28,10 @@ const SERVICE_RANGE: &str = "198.18.0.0/24";
 /// and the roles view, edit and admin take in what a chart adds to them.
 const CONTROLLERS: &str = "clusterrole-aggregation-controller,garbage-collector-controller,namespace-controller,\
                            serviceaccount-controller,serviceaccount-token-controller";
+
+/// API servers of one process start one after the other: each wants all cores for seconds, and gives up if its first roles
+/// aren't written half a minute later.
+static STARTING: Mutex<()> = Mutex::const_new(());
 
 /// Fields drop from top to bottom: servers first, and what they depend on last.
 pub(super) struct Local {
@@ -126,6 +131,7 @@ impl Local {
         if self.apiserver.is_some() {
             bail!("the API server runs already");
         }
+        let _alone = STARTING.lock().await;
         let file = |name: &str| self.folder.path().join(name);
         let mut flags = flags([
             ("etcd-servers", format!("http://{}", self.etcd_addr).into()),
