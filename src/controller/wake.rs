@@ -214,6 +214,7 @@ impl Wake {
                 .filter_map(of_provider)
                 .collect();
             self.ctx.issuer.budgets.retain_verdicts(|key| reported.contains(key));
+            self.ctx.resolver.terminating.tidy(now());
             self.ctx.issuer.tidy(now()).await;
         }
     }

@@ -43,9 +43,10 @@ fn with_platform(life: i64, rate_limit: Value) -> Fleet {
 }
 
 /// Twenty RealtimeTokens of another namespace get a new model twenty times a second, and half of the models are refused.
+/// Tokens of 200 s with a floor to suit are as those of 600 s: a minute is left for a renewal that is due.
 #[tokio::test(start_paused = true)]
 async fn edits_of_another_namespace_delay_no_renewal() {
-    let fleet = with_platform(600, json!({"requestsPerMinute": 60, "burst": 10}));
+    let fleet = with_platform(200, json!({"requestsPerMinute": 60, "burst": 10}));
     namespace(&fleet, HOSTILE);
     fleet
         .provider
@@ -56,11 +57,13 @@ async fn edits_of_another_namespace_delay_no_renewal() {
     }
     fleet.pass(30).await;
     let voices: Vec<_> = (0..10).map(|number| format!("voice-{number}")).collect();
+    let renewal = json!({"spec": {"renewal": {"minRemainingSeconds": 10, "propagationSeconds": 20}}});
     for name in &voices {
         token(&fleet, NAMESPACE, name, "openai");
+        fleet.edit(name, renewal.clone());
     }
     let began = now();
-    for edit in 1..=700 * 20 {
+    for edit in 1..=250 * 20 {
         let number = edit % 20;
         let patch = json!({"spec": {"openai": {"model": model(number, edit)}}});
         fleet.api.edit("realtimetokens", HOSTILE, &model(number, 0), &patch);
@@ -72,14 +75,11 @@ async fn edits_of_another_namespace_delay_no_renewal() {
     let seconds = now().duration_since(began).as_secs();
     assert_eq!(fleet.metric("realtime_token_freshness_violations_total"), 0.0);
     for name in &voices {
-        let (ready, reason) = fleet.condition(name, ConditionType::Ready);
-        assert_eq!(ready, "True", "{name}: {reason}");
-        let mints = i64::try_from(fleet.provider.count_of(name)).unwrap();
-        assert!(
-            (seconds / 340..=seconds / 290 + 1).contains(&mints),
-            "{name}: {mints} mints in {seconds} s"
-        );
+        fleet.assert_settled(name, "renewed in time");
+        assert_eq!(fleet.provider.count_of(name), 3, "{name}: mints in {seconds} s");
     }
+    let writes = fleet.api.count("patch", "realtimetokens");
+    eprintln!("{writes} status writes, {} calls", fleet.provider.count());
     let mut last = BTreeMap::new();
     for call in fleet.provider.calls() {
         let Some((resource, _)) = call
