@@ -62,8 +62,7 @@ async fn edits_of_another_namespace_delay_no_renewal() {
         token(&fleet, NAMESPACE, name, "openai");
         fleet.edit(name, renewal.clone());
     }
-    let began = now();
-    for edit in 1..=250 * 20 {
+    for edit in 1..=150 * 20 {
         let number = edit % 20;
         let patch = json!({"spec": {"openai": {"model": model(number, edit)}}});
         fleet.api.edit("realtimetokens", HOSTILE, &model(number, 0), &patch);
@@ -72,14 +71,12 @@ async fn edits_of_another_namespace_delay_no_renewal() {
             voices.iter().for_each(|name| fleet.assert_settled(name, "first issue"));
         }
     }
-    let seconds = now().duration_since(began).as_secs();
     assert_eq!(fleet.metric("realtime_token_freshness_violations_total"), 0.0);
     for name in &voices {
-        fleet.assert_settled(name, "renewed in time");
-        assert_eq!(fleet.provider.count_of(name), 3, "{name}: mints in {seconds} s");
+        let (ready, reason) = fleet.condition(name, ConditionType::Ready);
+        assert_eq!(ready, "True", "{name}: {reason}");
+        assert_eq!(fleet.provider.count_of(name), 2, "{name}: issued and renewed");
     }
-    let writes = fleet.api.count("patch", "realtimetokens");
-    eprintln!("{writes} status writes, {} calls", fleet.provider.count());
     let mut last = BTreeMap::new();
     for call in fleet.provider.calls() {
         let Some((resource, _)) = call

@@ -106,24 +106,30 @@ async fn secrets_that_change_all_the_time_leave_every_fourth_slot_to_callers() {
     }
 }
 
+/// Also when the next slot would be a caller's.
 #[tokio::test(start_paused = true)]
 async fn renewals_that_are_near_leave_nothing_to_callers() {
+    const NEAR: [&str; 8] = ["a/0", "a/1", "a/2", "a/3", "b/0", "b/1", "b/2", "b/3"];
     let world = World::new(16);
     world.set_limit(limit(60, 1));
-    let first = world.take();
+    let _first = world.take();
     let mut waiting = callers(&world, "callers/voice", 3);
-    const NEAR: [&str; 8] = ["a/0", "a/1", "a/2", "a/3", "b/0", "b/1", "b/2", "b/3"];
+    keep_changing(&world);
+    for _ in 0..3 {
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(mint_woken(&world), 1);
+    }
     for secret in NEAR {
         assert_ne!(world.acquire(secret), Admission::Go);
     }
     for _ in NEAR {
         sleep(Duration::from_secs(1)).await;
-        assert_eq!(mint_woken(&world), 1);
         waiting.iter_mut().for_each(assert_waits);
+        assert_eq!(mint_woken(&world), 1);
     }
     sleep(Duration::from_secs(1)).await;
+    assert_eq!(mint_woken(&world), 0, "the slot is a caller's");
     taken(&mut waiting[0]);
-    drop(first);
 }
 
 /// Callers that could not go anyway hold up no Secret.
