@@ -14,7 +14,9 @@ use super::terminating::Terminating;
 use crate::api::{ClusterRealtimeProvider, RateLimit, RealtimeToken, Reason};
 use crate::cluster::Scope;
 use crate::mint::EndpointPolicy;
-use crate::resolve::{CredentialRef, ResolveContext, Resolved, rate_limits, resolve_for, unknown_overridable};
+use crate::resolve::{
+    CredentialRef, MetadataPolicy, ResolveContext, Resolved, rate_limits, resolve_for, unknown_overridable,
+};
 use crate::token::Blocked;
 
 pub(crate) struct Resolver {
@@ -25,6 +27,8 @@ pub(crate) struct Resolver {
     /// Where ClusterRealtimeProviders' keys live.
     pub(crate) operator_namespace: String,
     pub(crate) endpoints: EndpointPolicy,
+    /// Which labels and annotations Secrets may be given.
+    pub(crate) metadata: MetadataPolicy,
     /// Namespaces that a refused write has shown to be under deletion, where they can't be watched.
     pub(crate) terminating: Terminating,
 }
@@ -36,7 +40,12 @@ pub(crate) struct Writers {
 }
 
 impl Resolver {
-    pub(crate) fn new(scope: Scope, operator_namespace: String, endpoints: EndpointPolicy) -> (Self, Writers) {
+    pub(crate) fn new(
+        scope: Scope,
+        operator_namespace: String,
+        endpoints: EndpointPolicy,
+        metadata: MetadataPolicy,
+    ) -> (Self, Writers) {
         let (cluster_providers, providers_writer) = reflector::store();
         let (namespaces, namespaces_writer) = reflector::store();
         let resolver = Self {
@@ -45,6 +54,7 @@ impl Resolver {
             scope,
             operator_namespace,
             endpoints,
+            metadata,
             terminating: Terminating::default(),
         };
         let writers = Writers {
@@ -108,6 +118,7 @@ impl Resolver {
                 namespace_labels: labels.unwrap_or(&BTreeMap::new()),
                 operator_namespace: &self.operator_namespace,
                 endpoints: &self.endpoints,
+                metadata: &self.metadata,
             },
         )
     }
