@@ -253,6 +253,7 @@ impl Lifecycle {
             pending,
             unstored,
             last_mint,
+            last_failure,
             mint_failures,
             write_failures,
             replace_at,
@@ -263,7 +264,7 @@ impl Lifecycle {
         } = self;
         let nothing_kept = pending.is_none() && unstored.is_none() && written_status.is_none();
         let nothing_failed = mint_failures.is_none() && write_failures.is_none() && *outdated_writes == 0;
-        let no_times = last_mint.is_none() && replace_at.is_none();
+        let no_times = last_mint.is_none() && last_failure.is_none() && replace_at.is_none();
         nothing_kept && nothing_failed && no_times && repeats.as_ref().is_none_or(|repeats| repeats.is_forgettable())
     }
 
