@@ -174,8 +174,8 @@ impl Lifecycle {
         }
     }
 
-    /// Lets go of a stored token, and of mints that hold back no other, when [`decide::MIN_INTERVAL`] is over; and of a
-    /// status that the watch should have shown by now.
+    /// Lets go of a stored token, and of mints that hold back no other, when [`decide::MIN_INTERVAL`] is over; and of
+    /// a status that the watch should have shown by now.
     pub(crate) fn release_stored(&mut self, now: Timestamp) {
         let over = |since: Timestamp| now.duration_since(since) >= decide::MIN_INTERVAL;
         // Where other writers keep changing the Secret, its token is needed for the next repair.
@@ -185,9 +185,9 @@ impl Lifecycle {
                 .take_if(|token| token.stored && over(token.minted.issued_at));
         }
         self.last_mint.take_if(|last| over(*last));
+        self.last_failure.take_if(|last| over(*last));
         self.written_status
             .take_if(|written| now.duration_since(written.at).abs() > SHOWN_WITHIN);
-        self.last_failure.take_if(|last| over(*last));
     }
 
     /// A status records failed mints, but not what they were made from: it is taken to be what is
