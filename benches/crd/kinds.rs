@@ -43,8 +43,18 @@ pub(crate) fn all() -> Result<Vec<Kind>> {
         kind("RealtimeToken", "realtimetokens", ours, token),
         kind("without CEL rules", "ruleless", without_rules.clone(), token),
         kind("without rules and without a schema of spec", "flats", flat, token),
-        kind("without rules, with an ExternalSecret's status", "small", without_rules, Shape::SmallStatus),
-        kind("of the shape of an ExternalSecret", "externals", external(), Shape::ExternalSecret),
+        kind(
+            "without rules, with an ExternalSecret's status",
+            "small",
+            without_rules,
+            Shape::SmallStatus,
+        ),
+        kind(
+            "of the shape of an ExternalSecret",
+            "externals",
+            external(),
+            Shape::ExternalSecret,
+        ),
     ])
 }
 
@@ -170,7 +180,11 @@ fn external() -> Value {
         "transform": object(json!({"template": text()})),
         "merge": object(json!({"into": text(), "strategy": text(), "conflictPolicy": text(), "priority": list(text())})),
     }));
-    let items = || list(object(json!({"key": text(), "templateAs": one_of(&["Values", "KeysAndValues"])})));
+    let items = || {
+        list(object(
+            json!({"key": text(), "templateAs": one_of(&["Values", "KeysAndValues"])}),
+        ))
+    };
     let from = || object(json!({"name": text(), "items": items()}));
     let template = object(json!({
         "data": texts(), "engineVersion": one_of(&["v2"]), "mergePolicy": one_of(&["Replace", "Merge"]), "type": text(),

@@ -133,9 +133,7 @@ struct Bench {
 impl Bench {
     async fn create(&self, kind: &Kind, names: &[String]) -> Result<Cost> {
         let path = kind.path(self.namespace.name());
-        let writes = names
-            .iter()
-            .map(|name| (Method::POST, path.clone(), kind.object(name)));
+        let writes = names.iter().map(|name| (Method::POST, path.clone(), kind.object(name)));
         self.write(writes.collect()).await
     }
 
@@ -173,7 +171,9 @@ impl Bench {
     async fn allocated(&self) -> Result<f64> {
         let request = Request::get("/metrics").body(Vec::new())?;
         let metrics = self.namespace.client().request_text(request).await?;
-        let line = metrics.lines().find_map(|line| line.strip_prefix("go_memstats_alloc_bytes_total "));
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("go_memstats_alloc_bytes_total "));
         Ok(line.context("the API server doesn't say what it allocates")?.parse()?)
     }
 

@@ -134,7 +134,10 @@ fn exchange(facts: &Facts) -> (String, String) {
         .exchanges
         .iter()
         .map(|exchange| format!(" || has({identity}.{exchange})"));
-    (format!("!has({identity}){}", taken.collect::<String>()), exchange_message())
+    (
+        format!("!has({identity}){}", taken.collect::<String>()),
+        exchange_message(),
+    )
 }
 
 /// The message about a block that doesn't take the access tokens of an exchange.

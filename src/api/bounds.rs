@@ -77,7 +77,10 @@ mod tests {
             r#"["\"",0,"\\",{"a\"":[]}]"#,
             "[[],[],[[[]]]]",
         ] {
-            let (counted, there) = (count_values(json.as_bytes()), in_truth(&serde_json::from_str(json).unwrap()));
+            let (counted, there) = (
+                count_values(json.as_bytes()),
+                in_truth(&serde_json::from_str(json).unwrap()),
+            );
             assert!((there..=2 * there).contains(&counted), "{json}: {counted} for {there}");
         }
     }
@@ -86,7 +89,10 @@ mod tests {
     fn text_and_values_are_bounded() {
         let long = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
         assert_eq!(check_size(&long(LONGEST_SPEC)), Ok(()));
-        assert_eq!(check_size(&long(LONGEST_SPEC + 1)), Err(TooLarge::Long(LONGEST_SPEC + 1)));
+        assert_eq!(
+            check_size(&long(LONGEST_SPEC + 1)),
+            Err(TooLarge::Long(LONGEST_SPEC + 1))
+        );
         let many = |count: usize| format!("[{}0]", "0,".repeat(count - 2));
         assert_eq!(check_size(&many(MOST_VALUES)), Ok(()));
         assert_eq!(check_size(&many(MOST_VALUES + 1)), Err(TooLarge::Many(MOST_VALUES + 1)));

@@ -166,7 +166,9 @@ impl Lifetime {
             Self::Chosen(limits) | Self::Offered(limits) => {
                 let Limits { of, min, max } = limits;
                 Some((
-                    format!("!has(self.expirationSeconds) || [self.expirationSeconds].all(s, s >= {min} && s <= {max})"),
+                    format!(
+                        "!has(self.expirationSeconds) || [self.expirationSeconds].all(s, s >= {min} && s <= {max})"
+                    ),
                     format!("expirationSeconds: {of} live {min} to {max} seconds"),
                 ))
             }

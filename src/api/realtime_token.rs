@@ -56,7 +56,7 @@ pub struct RealtimeTokenSpec {
     pub renewal: Renewal,
     /// Hand out tokens on request. Left out: none are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requests: Option<Requests>,
+    pub requests: Option<Box<Requests>>,
     /// The Secret to write.
     #[serde(default)]
     pub target: Target,

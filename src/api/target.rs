@@ -48,7 +48,7 @@ pub struct Target {
     pub deletion_policy: DeletionPolicy,
     /// Labels, annotations and further keys of the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template: Option<Template>,
+    pub template: Option<Box<Template>>,
 }
 
 /// How a reserved name begins, as a part of a regular expression.

@@ -19,9 +19,9 @@ pub(super) const WITHIN: Duration = Duration::from_secs(10);
 
 /// What a caller asks for. Has no `Debug`: it holds the subject.
 #[derive(Default)]
-pub(super) struct Asked {
-    pub(super) subject: Option<String>,
-    pub(super) overrides: Option<Map<String, Value>>,
+pub(crate) struct Asked {
+    pub(crate) subject: Option<String>,
+    pub(crate) overrides: Option<Map<String, Value>>,
 }
 
 /// Reads the body, bounded in length and time.
@@ -90,6 +90,12 @@ fn parse(bytes: &[u8]) -> Result<Asked, Problem> {
         }
     }
     Ok(asked)
+}
+
+/// What a body asks for, if it may be asked.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn asked_in(bytes: &[u8]) -> Option<Asked> {
+    parse(bytes).ok()
 }
 
 #[cfg(test)]

@@ -7,8 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use realtime_token_operator::api::{
-    exchange_message,
-    Lifetime, Limits, PROVIDER_FIELDS, PROVIDER_SUMMARIES, RealtimeTokenSpec, block_rules, crds,
+    Lifetime, Limits, PROVIDER_FIELDS, PROVIDER_SUMMARIES, RealtimeTokenSpec, block_rules, crds, exchange_message,
 };
 use realtime_token_operator::mint::Endpoint;
 use realtime_token_operator::resolve::{block_of, expiration};

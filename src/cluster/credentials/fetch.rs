@@ -34,7 +34,10 @@ pub(super) enum Fetched {
     },
     Absent,
     /// It is of this type, from which no keys are read.
-    OfType { version: String, type_: String },
+    OfType {
+        version: String,
+        type_: String,
+    },
     /// It is larger than a key Secret may be, or has more keys.
     TooBig,
 }

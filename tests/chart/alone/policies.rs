@@ -14,7 +14,9 @@ use super::tenant::{SOON, Tenant};
 /// With the rights of the operator's ServiceAccount, which include deleting here. Expects the Secret `openai`, a key, and
 /// a RealtimeToken `after`.
 pub async fn the_operator_writes_no_secrets_but_its_own(setup: &Setup, tenant: &Tenant, namespace: &str) {
-    let operator = setup.client_of(&format!("system:serviceaccount:{namespace}:{RELEASE}")).await;
+    let operator = setup
+        .client_of(&format!("system:serviceaccount:{namespace}:{RELEASE}"))
+        .await;
     let secrets: Api<Secret> = Api::namespaced(operator, &tenant.namespace);
     let secret = |name: &str, rest: Value| -> Secret {
         let mut secret = json!({"metadata": {"name": name}});
@@ -39,8 +41,14 @@ pub async fn the_operator_writes_no_secrets_but_its_own(setup: &Setup, tenant: &
         "the operator writes Secrets of RealtimeTokens only, and shop/sh.helm.release.v1.x.v1 is not one",
     );
     let ours = json!({"name": "typed", "labels": {"realtime-token.dev/name": "typed"}});
-    let typed = secret("typed", json!({"metadata": ours, "type": "bootstrap.kubernetes.io/token"}));
-    refused(create(&typed).await, "shop/typed has the type bootstrap.kubernetes.io/token");
+    let typed = secret(
+        "typed",
+        json!({"metadata": ours, "type": "bootstrap.kubernetes.io/token"}),
+    );
+    refused(
+        create(&typed).await,
+        "shop/typed has the type bootstrap.kubernetes.io/token",
+    );
     refused(patch("openai").await, "shop/openai is not one");
     let delete = async |name: &str| secrets.delete(name, &DeleteParams::default()).await.map(|_| ());
     refused(delete("openai").await, "shop/openai is not one");

@@ -13,8 +13,8 @@ use testkit::operator::Operator;
 use testkit::wait;
 
 use super::grants::{forbidden, granted, unused};
-use super::policies::{a_spec_has_a_bounded_length, the_operator_writes_no_secrets_but_its_own};
 use super::keyless::{CALLER, exchanges_tokens, says_which_right_is_missing};
+use super::policies::{a_spec_has_a_bounded_length, the_operator_writes_no_secrets_but_its_own};
 use super::setup::{PLATFORM_KEY, RELEASE, Setup, put_key};
 use super::tenant::{SOON, Tenant};
 

@@ -35,6 +35,8 @@ fn leaves_of(kind: Kind) -> Vec<Leaf> {
     found.retain(|leaf| leaf.path.get(1).is_none_or(|second| second != "workloadIdentity"));
     // With rows of its own in `requests`.
     found.retain(|leaf| leaf.path.join(".") != "requests.overridable");
+    // With rows of its own in `rules`.
+    found.retain(|leaf| leaf.path.join(".") != "policy.allowedFields");
     // Two providers stand for all here; each has rows of its own in `conformance`.
     found.retain(|leaf| {
         let first = leaf.path[0].as_str();

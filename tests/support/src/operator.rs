@@ -20,7 +20,7 @@ use crate::{fetch, guard, ports};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
-/// How to start an operator. Each [`start`](OperatorBuilder::start) makes a process of its own, on a port of its own.
+/// How to start an operator. Each [`start`](OperatorBuilder::start) makes a process of its own, on ports of its own.
 #[derive(Clone, Debug)]
 pub struct OperatorBuilder {
     binary: PathBuf,
@@ -60,14 +60,15 @@ impl OperatorBuilder {
         self
     }
 
-    /// Starts it, listening on a free loopback port. Doesn't wait: see [`Operator::wait_ready`].
+    /// Starts it, listening on free loopback ports. Doesn't wait: see [`Operator::wait_ready`].
     pub fn start(&self) -> Result<Operator> {
-        let addr = ports::free()?;
+        let (health, metrics) = (ports::free()?, ports::free()?);
         let mut command = guard::command(&self.binary, None);
         command
             .args(&self.args)
             .env_clear()
-            .env("LISTEN", addr.to_string())
+            .env("HEALTH_LISTEN", health.to_string())
+            .env("METRICS_LISTEN", metrics.to_string())
             .envs(["PATH", "HOME"].map(|name| (name, env::var_os(name).unwrap_or_default())))
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
@@ -96,7 +97,8 @@ impl OperatorBuilder {
         }
         Ok(Operator {
             process,
-            addr,
+            health,
+            metrics,
             logs,
             readers,
         })
@@ -106,7 +108,8 @@ impl OperatorBuilder {
 /// A running operator. Dropping it kills it.
 pub struct Operator {
     process: guard::Guarded,
-    addr: SocketAddr,
+    health: SocketAddr,
+    metrics: SocketAddr,
     logs: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
 }
@@ -128,9 +131,14 @@ impl Operator {
         self.process.pid()
     }
 
-    /// Where it serves `/readyz` and `/metrics`.
-    pub fn http_addr(&self) -> SocketAddr {
-        self.addr
+    /// Where it serves `/livez` and `/readyz`.
+    pub fn health_addr(&self) -> SocketAddr {
+        self.health
+    }
+
+    /// Where it serves `/metrics`.
+    pub fn metrics_addr(&self) -> SocketAddr {
+        self.metrics
     }
 
     /// What it has printed so far, both outputs in the order of arrival. Complete once [`Operator::wait_exit`] returned.
@@ -148,7 +156,7 @@ impl Operator {
                     self.log_tail()
                 );
             }
-            let Err(seen) = fetch::get(self.addr, "/readyz").await else {
+            let Err(seen) = fetch::get(self.health, "/readyz").await else {
                 return Ok(());
             };
             if started.elapsed() > READY_WITHIN {
@@ -163,7 +171,7 @@ impl Operator {
 
     /// The text of `/metrics`.
     pub async fn metrics(&self) -> Result<String> {
-        fetch::get(self.addr, "/metrics").await
+        fetch::get(self.metrics, "/metrics").await
     }
 
     /// Asks it to end, as the kubelet does. See [`Operator::wait_exit`].
@@ -321,7 +329,7 @@ mod tests {
         let status = operator.wait_exit(Duration::from_secs(10)).await?;
         assert!(status.success());
         let logs = operator.logs();
-        let listen = format!("LISTEN={}\n", operator.http_addr());
+        let listen = format!("HEALTH_LISTEN={}\n", operator.health_addr());
         for line in [
             "args run --flag\n",
             listen.as_str(),
