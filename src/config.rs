@@ -74,9 +74,15 @@ pub struct RunArgs {
     /// The operator's pod, named in Events and as the holder of the Lease.
     #[arg(long, env = "POD_NAME")]
     pub pod_name: Option<String>,
-    /// Where /livez, /readyz and /metrics are served.
-    #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
-    pub listen: SocketAddr,
+    /// Where /livez and /readyz are served, for the kubelet.
+    #[arg(long, env = "HEALTH_LISTEN", default_value = "0.0.0.0:8081")]
+    pub health_listen: SocketAddr,
+    /// Where /metrics is served, for Prometheus.
+    #[arg(long, env = "METRICS_LISTEN", default_value = "0.0.0.0:8080")]
+    pub metrics_listen: SocketAddr,
+    /// Serve /metrics over HTTPS, and only to those whom RBAC allows to `get` the nonResourceURL /metrics.
+    #[arg(long, env = "METRICS_AUTH")]
+    pub metrics_auth: bool,
     /// An origin that `endpoint` fields may name, with its scheme: https://gateway.example.com, http://127.0.0.1:8089.
     /// Repeat it, or separate several with commas. Without it only the providers' own hosts are called.
     #[arg(

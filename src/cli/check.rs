@@ -26,7 +26,7 @@ pub struct CheckArgs {
         long,
         env = "OPERATOR_URL",
         value_name = "URL",
-        default_value = "http://127.0.0.1:8080"
+        default_value = "http://127.0.0.1:8081"
     )]
     pub operator_url: String,
     /// Don't ask for ClusterRealtimeProviders, as the operator doesn't serve them.

@@ -15,6 +15,7 @@ mod providers_of_platform;
 mod refusals;
 mod requests;
 mod restored;
+mod transitions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +53,7 @@ struct Fleet {
     process: Option<(JoinHandle<()>, CancellationToken)>,
     /// What the operator knows of the server of tokens on request; `None` where there is none.
     connection: Option<watch::Receiver<Option<Connection>>>,
+    endpoints: EndpointPolicy,
     /// Of the process that was started last.
     metrics: Arc<Metrics>,
     issuer: Arc<Issuer>,
@@ -84,6 +86,7 @@ impl Fleet {
             provider,
             process: None,
             connection,
+            endpoints: EndpointPolicy::default(),
             metrics: Arc::new(Metrics::new(true)),
             health: Arc::default(),
         };
@@ -107,7 +110,7 @@ impl Fleet {
         Options {
             client: self.api.client(),
             issuer: Arc::clone(&self.issuer),
-            endpoints: EndpointPolicy::default(),
+            endpoints: self.endpoints.clone(),
             metadata: crate::resolve::MetadataPolicy::default(),
             operator_namespace: OPERATOR.to_owned(),
             scope: Scope {

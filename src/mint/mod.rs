@@ -6,6 +6,7 @@
 //! `failure` for the network. `exchange` gets access tokens for the tokens of ServiceAccounts, in place of a key.
 //! Knows HTTP and no Kubernetes.
 
+mod address;
 mod cause;
 pub(crate) mod claims;
 mod client;
@@ -22,8 +23,8 @@ pub(crate) mod refusal;
 pub(crate) mod reply;
 pub(crate) mod request;
 mod resolver;
-mod retry_after;
-mod scrub;
+pub(crate) mod retry_after;
+pub(crate) mod scrub;
 pub(crate) mod sign;
 mod step;
 pub(crate) mod wire;

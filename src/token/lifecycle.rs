@@ -34,6 +34,7 @@ const SHOWN_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 
 /// State kept for one RealtimeToken.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))] // a model goes on from one state in many ways
 pub(crate) struct Lifecycle {
     /// The RealtimeToken's uid: one created anew under the same name begins with nothing.
     uid: String,

@@ -1,6 +1,7 @@
 //! Single events; `life` has sequences of them.
 
 mod life;
+mod model;
 mod outage;
 mod world;
 

@@ -184,7 +184,14 @@ fn values(path: &str, schema: &Value) -> (Vec<Value>, Vec<(Value, String)>) {
                 outside,
             )
         }
-        "object" => (vec![json!({}), json!({"any": {"depth": [null]}})], vec![]),
+        "object" => {
+            let max = schema["maxProperties"].as_u64().unwrap();
+            let of = |count: u64| Value::Object((0..count).map(|n| (format!("k{n}"), json!({"v": [n]}))).collect());
+            (
+                vec![json!({}), json!({"any": {"depth": [null]}}), of(max)],
+                vec![(of(max + 1), format!("must have at most {max} items"))],
+            )
+        }
         other => panic!("{path}: {other}"),
     };
     let (other, said) = match kind {
