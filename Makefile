@@ -1,7 +1,16 @@
 # The commands of this repository. They call plain cargo; with CLUSTER=<kubeconfig>, demo and test use that cluster.
 
 N ?= 1000
+MINUTES ?= 10
+TOKENS ?= 2000
+RATE ?= 50
+PROFILE ?= bench
 CHART = charts/realtime-token-operator
+
+# How long each target is fuzzed, in seconds.
+SECONDS ?= 60
+# How much further the models go than in the unit tests.
+DEPTH ?= 1
 
 # A tool of .ci/run, built once per machine.
 DENY_VERSION = 0.20.2
@@ -17,7 +26,7 @@ CYCLONEDX = $(CYCLONEDX_ROOT)/bin/cargo-cyclonedx
 TARGET = $(shell cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 .DEFAULT_GOAL := help
-.PHONY: help check demo test test-node test-node-slow image image-reproducible sbom tools bench bench-requests crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo
+.PHONY: help check demo test test-node test-node-slow image image-reproducible tools bench bench-requests models seeded-bugs fuzz mutants crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo bench-crd sbom soak
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -78,6 +87,28 @@ bench: cargo ## Measure N tokens (N=1000, LIFE in seconds) beside a bare client 
 bench-requests: cargo ## Measure tokens on request beside TanStack's realtimeToken() calling the provider itself
 	@cargo build --quiet --workspace --bins && $(TARGET)/debug/control-plane build
 	cargo bench --bench requests
+
+models: cargo ## Explore the models of lifecycle, Lease and pool further than the unit tests do (minutes; DEPTH=2: hours)
+	MODEL_DEPTH=$(DEPTH) cargo test --lib model:: -- --nocapture --test-threads 1
+
+seeded-bugs: cargo ## Show that each bug in tests/seeded_bugs is caught by the test it names (BUGS="..." for some of them)
+	@tests/seeded_bugs/run $(BUGS)
+
+fuzz: cargo ## Fuzz the readers of what others wrote, SECONDS=60 each (TARGETS="..." for some of them); needs a C++ compiler
+	@fuzz/run $(SECONDS) $(TARGETS)
+
+mutants: cargo ## Let cargo-mutants change the pure core; MUTANTS="--file src/leader.rs" for a part, hours for all
+	cargo mutants --jobs 1 $(MUTANTS)
+
+bench-crd: cargo ## Measure what a write of a RealtimeToken costs the API server, beside kinds without rules
+	@cargo build --quiet --workspace --bins && $(TARGET)/debug/control-plane build
+	cargo bench --profile dev --bench crd
+
+# With PROFILE=dev what `make test` has built is used again; the figures of memory and CPU are those of such a build then.
+soak: modules cargo ## Run TOKENS=2000 and RATE=50 requests/s through fault after fault for MINUTES=10; FAULTS_SEED repeats a run
+	@cargo build --quiet --workspace --bins && $(TARGET)/debug/control-plane build
+	cargo bench -p realtime-token-operator -p testkit --profile $(PROFILE) --bench soak -- \
+		--minutes $(MINUTES) --tokens $(TOKENS) --rate $(RATE) $(if $(LIFE),--life $(LIFE))
 
 crds: binaries ## Write crds/*.yaml from the types, and the chart's copies
 	@$(TARGET)/debug/realtime-token-operator crd | awk ' \

@@ -68,7 +68,7 @@ pub struct RunArgs {
     /// The name of the Lease.
     #[arg(long, env = "LEASE_NAME", default_value = "realtime-token-operator")]
     pub lease_name: String,
-    /// For how long the Lease holds without being renewed. A leader that couldn't renew it for two thirds of this stops.
+    /// For how long the Lease holds without being renewed. A leader that couldn't renew it for 13/15 of this pauses.
     #[arg(long, env = "LEASE_DURATION_SECONDS", default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(3..=3600))]
     pub lease_duration_seconds: u16,
     /// The operator's pod, named in Events and as the holder of the Lease.

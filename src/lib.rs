@@ -44,6 +44,8 @@ pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod controller;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod health;
 pub mod issuer;
 pub mod leader;

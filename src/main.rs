@@ -12,7 +12,7 @@ use realtime_token_operator::cluster::lease::LeaseLock;
 use realtime_token_operator::config::{Cli, Command, RunArgs};
 use realtime_token_operator::health::Health;
 use realtime_token_operator::issuer::{self, Issuer};
-use realtime_token_operator::leader::{Candidate, Terms};
+use realtime_token_operator::leader::{Candidate, Leadership, Terms};
 use realtime_token_operator::metrics::Metrics;
 use realtime_token_operator::mint::{ClientConfig, EndpointPolicy, ProviderClient};
 use realtime_token_operator::requests::certificate::{self, Certificate};
@@ -183,37 +183,35 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
         metrics,
     };
     let led = lead(options, certificate.as_ref(), candidate, &shutdown);
-    let (led, served) = tokio::join!(led, serve_requests(requests, &shutdown));
-    led.and(served)?;
+    let ((), served) = tokio::join!(led, serve_requests(requests, &shutdown));
+    served?;
     tracing::info!("stopped");
     Ok(())
 }
 
 /// Runs the controller, with leader election only while this replica leads. Its end stops the requests' server, which
-/// is no longer ready and finishes what it has begun: another replica may lead by then, and these requests were accepted by this one.
+/// is no longer ready and finishes what it has begun: these requests were accepted by this replica, whichever leads.
 async fn lead(
     options: controller::Options,
     certificate: Option<&Certificate>,
     candidate: Option<Candidate>,
     shutdown: &CancellationToken,
-) -> Result<(), Failure> {
-    let controller = controller::run(options, shutdown.clone());
-    let keep = OptionFuture::from(certificate.map(Certificate::keep));
-    let work = async {
-        tokio::select! {
-            () = controller => {}
-            Some(()) = keep => {}
+) {
+    let work = |leadership: Leadership| {
+        let controller = controller::run(options.clone(), leadership.clone(), shutdown.clone());
+        async move {
+            let keep = certificate.map(|certificate| leadership.run_while_held(|| certificate.keep()));
+            tokio::select! {
+                () = controller => {}
+                Some(()) = OptionFuture::from(keep) => {}
+            }
         }
     };
-    let result = match candidate {
+    match candidate {
         Some(candidate) => candidate.lead(work, shutdown).await,
-        None => {
-            work.await;
-            Ok(())
-        }
-    };
+        None => work(Leadership::always()).await,
+    }
     shutdown.cancel();
-    Ok(result?)
 }
 
 /// Serves tokens on request, if that is enabled, until the shutdown. Its end stops the controller.

@@ -69,7 +69,7 @@ impl Resolved {
             Some(provider) => Blocked::new(
                 blocked.reason,
                 format!(
-                    "the key of ClusterRealtimeProvider {provider} is not there; its status says more to the platform \
+                    "the key of ClusterRealtimeProvider {provider} can't be used; its status says more to the platform \
                      team"
                 ),
             ),

@@ -109,11 +109,11 @@ impl Credentials {
         let current = last.as_ref().filter(|read| self.keys.is_current(&secret, &name, read));
         if !current.is_some_and(usable) {
             secret.begin_read();
-            *last = None;
             match fetch(&self.keys.client, &name).await {
                 Ok(fetched) => *last = Some(Read::new(fetched)),
-                // The right to read it is missing: that is for people to see.
-                Err(error @ ClusterError::Refused { .. }) => {
+                // Never before was it read: the right is missing, which is for people to see. Later it is tried again
+                // soon: an API server refuses for some seconds after its start.
+                Err(error @ ClusterError::Refused { .. }) if last.is_none() => {
                     return Ok(Err(Missing::Unreadable(error.to_string()).blocked(key)));
                 }
                 Err(error) => return Err(error),
@@ -137,6 +137,19 @@ impl Credentials {
                 read.release();
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Credentials {
+    /// Of how many Secrets values are in memory.
+    pub(crate) async fn kept_values(&self) -> usize {
+        let secrets = self.keys.known.lock().tidy();
+        let mut kept = 0;
+        for secret in secrets {
+            kept += usize::from(secret.read.lock().await.as_ref().is_some_and(Read::keeps_values));
+        }
+        kept
     }
 }
 

@@ -10,7 +10,7 @@
 
 mod activity;
 mod audit;
-mod body;
+pub(crate) mod body;
 pub mod certificate;
 mod connections;
 mod handed_out;

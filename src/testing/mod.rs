@@ -1,4 +1,5 @@
 //! Stand-ins for the two things the operator talks to, for tests in one process: the Kubernetes API and the providers.
+//! Beside them, what the models of the pure parts share.
 //!
 //! [`FakeApi`] keeps RealtimeTokens, ClusterRealtimeProviders, Secrets, Namespaces, ServiceAccounts, Events and Leases in
 //! memory and answers a [`kube::Client`] without a socket or a thread, so that it works under tokio's paused time.
@@ -16,6 +17,7 @@
 
 mod api;
 mod faults;
+mod models;
 mod objects;
 mod provider;
 mod request;
@@ -23,6 +25,7 @@ mod reviews;
 
 pub(crate) use self::api::{FakeApi, USER};
 pub(crate) use self::faults::Fault;
+pub(crate) use self::models::explore;
 pub(crate) use self::objects::Backup;
 pub(crate) use self::provider::{FakeProvider, MintFault};
 pub(crate) use self::request::Request;

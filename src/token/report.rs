@@ -118,10 +118,7 @@ pub(crate) fn unreadable(
     problem: &str,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let message = format!(
-        "the operator can't read this RealtimeToken: {problem}. Compare it with `kubectl explain realtimetoken.spec`, \
-         and make sure that the CRD in the cluster is of the operator's own version"
-    );
+    let message = format!("the operator can't read this RealtimeToken: {problem}");
     let condition = |type_, status| {
         let verdict = (status, Reason::InvalidSpec, message.clone());
         condition_of(prior, generation, type_, verdict, now)
@@ -237,7 +234,7 @@ fn renewing(findings: &Findings<'_>, schedule: Option<Schedule>) -> Verdict {
 /// Whether every reader always has minRemainingSeconds left, as far as the life of the token decides that.
 pub(crate) fn freshness(spec: &RealtimeTokenSpec, kind: &TokenKind, schedule: Option<Schedule>) -> Verdict {
     if spec.target.content == TargetContent::Connection {
-        return requests::freshness(spec.requests.as_ref());
+        return requests::freshness(spec.requests.as_deref());
     }
     let renewal = &spec.renewal;
     if let Some(message) = kind.single_use {

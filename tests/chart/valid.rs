@@ -67,6 +67,7 @@ pub fn combinations() -> Vec<(&'static str, Value)> {
                 "allowEndpoints": ["https://gateway.example.com:8443", "http://127.0.0.1:8089"],
             }),
         ),
+        ("admission policies", json!({"admissionPolicies": {"enabled": true}})),
         ("requests", json!({"requests": {"enabled": true}})),
         (
             "requests with everything",
@@ -83,6 +84,7 @@ pub fn combinations() -> Vec<(&'static str, Value)> {
                     "requestsFrom": [{"namespaceSelector": {"matchLabels": {"team": "shop"}}}],
                 },
                 "helmTest": {"realtimeToken": "shop/voice"},
+                "admissionPolicies": {"enabled": true},
             }),
         ),
         (

@@ -12,6 +12,7 @@ async fn live_with_a_death(fleet: &mut Fleet, nth: usize, fault: Fault) {
         api: fleet.api.clone(),
         provider: fleet.provider.clone(),
         process: None,
+        endpoints: EndpointPolicy::default(),
         connection: fleet.connection.clone(),
         metrics: Arc::clone(&fleet.metrics),
         issuer: Arc::clone(&fleet.issuer),

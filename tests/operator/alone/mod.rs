@@ -8,6 +8,7 @@ mod connection;
 mod cost;
 mod keyless;
 mod keys;
+mod large;
 mod leaders;
 mod meddled;
 mod metrics;

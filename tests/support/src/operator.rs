@@ -201,6 +201,11 @@ impl Operator {
         Ok(())
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.exited()?.is_some())
+    }
+
     /// Waits for it to end by itself, or by [`Operator::sigterm`].
     pub async fn wait_exit(&mut self, timeout: Duration) -> Result<ExitStatus> {
         let started = Instant::now();
@@ -217,28 +222,26 @@ impl Operator {
 
     /// The processor time it has used, of user and system.
     pub fn cpu_time(&self) -> Result<Duration> {
-        let stat = self.proc("stat")?;
-        // The second field is the program's name in parentheses, which may hold spaces; user and system time are
-        // the 14th and 15th.
-        let (_, rest) = stat.rsplit_once(')').context("a stat without a name")?;
-        let ticks: u64 = rest
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .map(|field| field.parse::<u64>())
-            .sum::<Result<u64, _>>()?;
-        let per_second = rustix::param::clock_ticks_per_second();
-        Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
+        cpu_time_of(self.pid())
     }
 
     /// The memory it holds now (RSS).
     pub fn rss_bytes(&self) -> Result<u64> {
-        let status = self.proc("status")?;
+        self.memory("VmRSS:")
+    }
+
+    /// The most memory that it has held at a time.
+    pub fn peak_rss_bytes(&self) -> Result<u64> {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, field: &str) -> Result<u64> {
+        let status = proc(self.pid(), "status")?;
         let kilobytes: u64 = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .find_map(|line| line.strip_prefix(field))
             .and_then(|value| value.trim().strip_suffix(" kB"))
-            .context("no VmRSS: has the operator ended?")?
+            .with_context(|| format!("no {field} has the operator ended?"))?
             .parse()?;
         Ok(kilobytes * 1024)
     }
@@ -248,11 +251,6 @@ impl Operator {
         let folder = format!("/proc/{}/fd", self.pid());
         let files = fs::read_dir(&folder).with_context(|| format!("read {folder}: has the operator ended?"))?;
         Ok(files.count())
-    }
-
-    fn proc(&self, file: &str) -> Result<String> {
-        let file = format!("/proc/{}/{file}", self.pid());
-        fs::read_to_string(&file).with_context(|| format!("read {file}: has the operator ended?"))
     }
 
     fn exited(&mut self) -> Result<Option<ExitStatus>> {
@@ -275,6 +273,27 @@ impl Operator {
         let from = lines.len().saturating_sub(30);
         format!("The end of its log:\n{}", lines[from..].join("\n"))
     }
+}
+
+/// The processor time that a process has used, of user and system.
+pub fn cpu_time_of(pid: u32) -> Result<Duration> {
+    let stat = proc(pid, "stat")?;
+    // The second field is the program's name in parentheses, which may hold spaces; user and system time are the 14th
+    // and 15th.
+    let (_, rest) = stat.rsplit_once(')').context("a stat without a name")?;
+    let ticks: u64 = rest
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|field| field.parse::<u64>())
+        .sum::<Result<u64, _>>()?;
+    let per_second = rustix::param::clock_ticks_per_second();
+    Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
+}
+
+fn proc(pid: u32, file: &str) -> Result<String> {
+    let file = format!("/proc/{pid}/{file}");
+    fs::read_to_string(&file).with_context(|| format!("read {file}: has the process ended?"))
 }
 
 /// Appends the lines of `output` to `logs`, and to `file` where there is one, until the process closes it.
