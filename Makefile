@@ -7,16 +7,26 @@ RATE ?= 50
 PROFILE ?= bench
 CHART = charts/realtime-token-operator
 
+# How long each target is fuzzed, in seconds.
+SECONDS ?= 60
+# How much further the models go than in the unit tests.
+DEPTH ?= 1
+
 # A tool of .ci/run, built once per machine.
 DENY_VERSION = 0.20.2
 DENY_ROOT = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/realtime-token-operator/tools/cargo-deny-$(DENY_VERSION)
 DENY = $(DENY_ROOT)/bin/cargo-deny
 
+# A tool of a release, built once per machine.
+CYCLONEDX_VERSION = 0.5.9
+CYCLONEDX_ROOT = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/realtime-token-operator/tools/cargo-cyclonedx-$(CYCLONEDX_VERSION)
+CYCLONEDX = $(CYCLONEDX_ROOT)/bin/cargo-cyclonedx
+
 # Asked of cargo: CARGO_TARGET_DIR or a configuration file can move the folder.
 TARGET = $(shell cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 .DEFAULT_GOAL := help
-.PHONY: help check demo test test-node test-node-slow image image-reproducible tools bench bench-requests soak crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo
+.PHONY: help check demo test test-node test-node-slow image image-reproducible tools bench bench-requests soak models seeded-bugs fuzz mutants crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo bench-crd sbom
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -48,6 +58,12 @@ image: ## Build the container image with buildah: target/image/*.tar
 image-reproducible: image ## Build it again elsewhere, from a clone of the last commit, and compare (minutes)
 	@image/reproduce
 
+sbom: $(CYCLONEDX) ## Write what is in the image of `make image` as CycloneDX: target/image/*.cdx.json
+	@CYCLONEDX=$(CYCLONEDX) image/sbom
+
+$(CYCLONEDX): | cargo
+	env -u CARGO_TARGET_DIR cargo install --quiet cargo-cyclonedx --version $(CYCLONEDX_VERSION) --locked --root $(CYCLONEDX_ROOT)
+
 # The programs that `make test-node` runs beside the operator, from Debian. Needs root. A program that is installed
 # already is kept: Debian's containerd would replace Docker's.
 DEBIAN = ca-certificates openssl chromium prometheus
@@ -77,6 +93,22 @@ soak: modules cargo ## Run TOKENS=2000 and RATE=50 requests/s through fault afte
 	@cargo build --quiet --workspace --bins && $(TARGET)/debug/control-plane build
 	cargo bench -p realtime-token-operator -p testkit --profile $(PROFILE) --bench soak -- \
 		--minutes $(MINUTES) --tokens $(TOKENS) --rate $(RATE) $(if $(LIFE),--life $(LIFE))
+
+models: cargo ## Explore the models of lifecycle, Lease and pool further than the unit tests do (minutes; DEPTH=2: hours)
+	MODEL_DEPTH=$(DEPTH) cargo test --lib model:: -- --nocapture --test-threads 1
+
+seeded-bugs: cargo ## Show that each bug in tests/seeded_bugs is caught by the test it names (BUGS="..." for some of them)
+	@tests/seeded_bugs/run $(BUGS)
+
+fuzz: cargo ## Fuzz the readers of what others wrote, SECONDS=60 each (TARGETS="..." for some of them); needs a C++ compiler
+	@fuzz/run $(SECONDS) $(TARGETS)
+
+mutants: cargo ## Let cargo-mutants change the pure core; MUTANTS="--file src/leader.rs" for a part, hours for all
+	cargo mutants --jobs 1 $(MUTANTS)
+
+bench-crd: cargo ## Measure what a write of a RealtimeToken costs the API server, beside kinds without rules
+	@cargo build --quiet --workspace --bins && $(TARGET)/debug/control-plane build
+	cargo bench --profile dev --bench crd
 
 crds: binaries ## Write crds/*.yaml from the types, and the chart's copies
 	@$(TARGET)/debug/realtime-token-operator crd | awk ' \

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use self::requests::{Requests, RequestsArgs};
 use crate::cli::check::CheckArgs;
 use crate::cli::mint::MintArgs;
+use crate::resolve::MetadataPolicy;
 
 /// cert-manager for realtime AI tokens: mints the ephemeral tokens of OpenAI Realtime, ElevenLabs and others into
 /// Kubernetes Secrets and renews them before they become useless.
@@ -67,15 +68,21 @@ pub struct RunArgs {
     /// The name of the Lease.
     #[arg(long, env = "LEASE_NAME", default_value = "realtime-token-operator")]
     pub lease_name: String,
-    /// For how long the Lease holds without being renewed. A leader that couldn't renew it for two thirds of this stops.
+    /// For how long the Lease holds without being renewed. A leader that couldn't renew it for 13/15 of this pauses.
     #[arg(long, env = "LEASE_DURATION_SECONDS", default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(3..=3600))]
     pub lease_duration_seconds: u16,
     /// The operator's pod, named in Events and as the holder of the Lease.
     #[arg(long, env = "POD_NAME")]
     pub pod_name: Option<String>,
-    /// Where /livez, /readyz and /metrics are served.
-    #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
-    pub listen: SocketAddr,
+    /// Where /livez and /readyz are served, for the kubelet.
+    #[arg(long, env = "HEALTH_LISTEN", default_value = "0.0.0.0:8081")]
+    pub health_listen: SocketAddr,
+    /// Where /metrics is served, for Prometheus.
+    #[arg(long, env = "METRICS_LISTEN", default_value = "0.0.0.0:8080")]
+    pub metrics_listen: SocketAddr,
+    /// Serve /metrics over HTTPS, and only to those whom RBAC allows to `get` the nonResourceURL /metrics.
+    #[arg(long, env = "METRICS_AUTH")]
+    pub metrics_auth: bool,
     /// An origin that `endpoint` fields may name, with its scheme: https://gateway.example.com, http://127.0.0.1:8089.
     /// Repeat it, or separate several with commas. Without it only the providers' own hosts are called.
     #[arg(
@@ -85,6 +92,17 @@ pub struct RunArgs {
         value_name = "ORIGIN"
     )]
     pub allow_endpoints: Vec<String>,
+    /// A label or annotation that RealtimeTokens may give their Secrets: a key such as example.com/team, or each key of a
+    /// domain, example.com/*. Repeat it, or separate several with commas. Other controllers trust Secrets by these:
+    /// list none by which one here chooses what to read.
+    #[arg(
+        long = "allow-secret-metadata",
+        env = "ALLOW_SECRET_METADATA",
+        value_delimiter = ',',
+        default_values = MetadataPolicy::COMMON,
+        value_name = "KEY"
+    )]
+    pub allow_secret_metadata: Vec<String>,
     /// A file of PEM certificates to trust beside the system's, for a proxy or gateway with a private CA.
     #[arg(long, env = "CA_BUNDLE", value_name = "FILE")]
     pub ca_bundle: Option<PathBuf>,

@@ -1,9 +1,14 @@
-//! The state behind /livez and /readyz: when the scheduler last made progress, and what the start still waits for.
+//! The state behind /livez and /readyz: when the scheduler last made progress, what the start still waits for, and which
+//! watches on the API server work.
 
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
+
+/// A watch that works is opened anew more often than this. One that was not may have missed objects and edits.
+const UNSEEN_AFTER: Duration = Duration::from_secs(60);
 
 /// Shared between the controller, the leader election, the requests' server and the server of the probes.
 #[derive(Debug)]
@@ -14,6 +19,8 @@ pub struct Health {
     requests_waiting_for: Mutex<Option<String>>,
     /// What its serving certificate still waits for.
     certificate_waiting_for: Mutex<Option<String>>,
+    /// Those that are followed.
+    watches: Mutex<Vec<Weak<WatchHealth>>>,
 }
 
 impl Default for Health {
@@ -23,6 +30,7 @@ impl Default for Health {
             waiting_for: Mutex::new(Some("the API server".to_owned())),
             requests_waiting_for: Mutex::default(),
             certificate_waiting_for: Mutex::default(),
+            watches: Mutex::default(),
         }
     }
 }
@@ -47,15 +55,7 @@ impl Health {
         *self.requests_waiting_for.lock() = what;
     }
 
-    /// A watch of the requests' server failed. That changes readiness only until all objects were listed once.
-    pub(crate) fn requests_wait_for_unless_ready(&self, what: &str) {
-        if let Some(waiting_for) = &mut *self.requests_waiting_for.lock() {
-            tracing::warn!("requests are waiting for {what}");
-            what.clone_into(waiting_for);
-        }
-    }
-
-    /// A watch failed. That changes readiness only until all objects were listed once.
+    /// A request that the start needs has failed. That changes readiness only until the start is over.
     pub(crate) fn wait_for_unless_ready(&self, what: &str) {
         let mut waiting_for = self.waiting_for.lock();
         if waiting_for.is_some() {
@@ -74,10 +74,140 @@ impl Health {
         self.waiting_for.lock().clone()
     }
 
-    /// What the start of the controller or of the requests' server waits for.
+    /// Adds a watch on what `title` names. Readiness depends on it until the result is dropped.
+    pub(crate) fn follow(&self, title: String) -> Arc<WatchHealth> {
+        let watch = Arc::new(WatchHealth {
+            title,
+            seen: Mutex::new(Seen {
+                answered_at: Instant::now(),
+                listed: false,
+                problem: None,
+            }),
+        });
+        self.watches.lock().push(Arc::downgrade(&watch));
+        watch
+    }
+
+    /// What the start of the controller or of the requests' server waits for, or which watch has stopped working since.
     pub(crate) fn unready(&self) -> Option<String> {
         let certificate = || self.certificate_waiting_for.lock().clone();
         let requests = || self.requests_waiting_for.lock().clone();
-        self.waiting_for().or_else(certificate).or_else(requests)
+        let watches = self.watches();
+        match self.waiting_for().or_else(certificate).or_else(requests) {
+            Some(what) => Some(watches.iter().find_map(|watch| watch.unlisted()).unwrap_or(what)),
+            None => watches.iter().find_map(|watch| watch.unseen()),
+        }
+    }
+
+    fn watches(&self) -> Vec<Arc<WatchHealth>> {
+        let mut watches = self.watches.lock();
+        watches.retain(|watch| watch.strong_count() > 0);
+        watches.iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+/// Whether one watch works, by the answers of the API server: a watch without events says nothing by itself.
+#[derive(Debug)]
+pub(crate) struct WatchHealth {
+    title: String,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    /// When the API server last accepted a request of the watch, or sent an event.
+    answered_at: Instant,
+    /// Everything was listed once.
+    listed: bool,
+    /// What went wrong since the last answer.
+    problem: Option<String>,
+}
+
+impl WatchHealth {
+    /// The API server has accepted a list or a watch, or has sent an event.
+    pub(crate) fn answered(&self) {
+        let mut seen = self.seen.lock();
+        seen.answered_at = Instant::now();
+        if seen.problem.take().is_some() {
+            tracing::info!(watch = self.title, "the watch works again");
+        }
+    }
+
+    pub(crate) fn answered_at(&self) -> Instant {
+        self.seen.lock().answered_at
+    }
+
+    pub(crate) fn listed(&self) {
+        self.seen.lock().listed = true;
+    }
+
+    /// A list or a watch has failed. It will be tried again.
+    pub(crate) fn failed(&self, problem: String) {
+        let mut seen = self.seen.lock();
+        if seen.problem.is_none() {
+            tracing::warn!(watch = self.title, problem, "the watch fails and is tried again");
+        }
+        seen.problem = Some(problem);
+    }
+
+    /// Why nothing was listed yet.
+    fn unlisted(&self) -> Option<String> {
+        let seen = self.seen.lock();
+        let problem = seen.problem.as_ref().filter(|_| !seen.listed)?;
+        Some(format!("{}: {problem}", self.title))
+    }
+
+    /// That objects and edits may have been missed, and why.
+    fn unseen(&self) -> Option<String> {
+        let seen = self.seen.lock();
+        let since = seen.answered_at.elapsed();
+        if since < UNSEEN_AFTER {
+            return None;
+        }
+        let problem = seen.problem.as_deref().unwrap_or("no answer from the API server");
+        Some(format!("{}, not seen for {} s: {problem}", self.title, since.as_secs()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_is_not_answered_makes_the_replica_unready_until_it_is() {
+        let health = Health::default();
+        health.wait_for(None);
+        let watch = health.follow("Secrets".to_owned());
+        tokio::time::advance(UNSEEN_AFTER - Duration::from_secs(1)).await;
+        assert_eq!(health.unready(), None);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let silent = "Secrets, not seen for 60 s: no answer from the API server";
+        assert_eq!(health.unready().as_deref(), Some(silent));
+        watch.failed("connection refused".to_owned());
+        let broken = "Secrets, not seen for 60 s: connection refused";
+        assert_eq!(health.unready().as_deref(), Some(broken));
+        watch.answered();
+        assert_eq!(health.unready(), None);
+        tokio::time::advance(UNSEEN_AFTER).await;
+        assert!(health.unready().is_some());
+        // A replica that leads no longer follows nothing.
+        drop(watch);
+        assert_eq!(health.unready(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_start_names_the_watch_that_it_waits_for() {
+        let health = Health::default();
+        let (listed, other) = (
+            health.follow("Secrets".to_owned()),
+            health.follow("Namespaces".to_owned()),
+        );
+        listed.listed();
+        listed.failed("reset".to_owned());
+        assert_eq!(health.unready().as_deref(), Some("the API server"));
+        other.failed("403".to_owned());
+        assert_eq!(health.unready().as_deref(), Some("Namespaces: 403"));
+        health.wait_for(None);
+        assert_eq!(health.unready(), None, "it works, or has not been broken for long");
     }
 }

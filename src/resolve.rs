@@ -3,7 +3,9 @@
 mod credential;
 pub(crate) mod customize;
 mod fingerprint;
+mod metadata;
 mod overridable;
+mod policy;
 pub(crate) mod subject;
 
 use std::collections::BTreeMap;
@@ -13,10 +15,11 @@ use kube::ResourceExt;
 use kube::core::{Selector, SelectorExt};
 
 pub use self::credential::{CredentialRef, Identity, KeyRef};
+pub use self::metadata::{InvalidKey, MetadataPolicy};
 pub(crate) use self::overridable::unknown_overridable;
 use crate::api::{
-    ClusterRealtimeProvider, DEFAULT_EXPIRATION, Lifetime, Limits, Policy, RateLimit, RealtimeToken, RealtimeTokenSpec,
-    Reason, one_block_message,
+    ClusterRealtimeProvider, DEFAULT_EXPIRATION, Lifetime, Limits, OF_HELM, Policy, RESERVED, RESERVED_SECRETS,
+    RateLimit, RealtimeToken, RealtimeTokenSpec, Reason, TemplateMetadata, one_block_message,
 };
 use crate::mint::{Ask, EndpointPolicy};
 use crate::providers::{AccountMismatch, Block, Provider};
@@ -35,6 +38,8 @@ pub struct ResolveContext<'a> {
     /// Where ClusterRealtimeProviders' keys live.
     pub operator_namespace: &'a str,
     pub endpoints: &'a EndpointPolicy,
+    /// Which labels and annotations Secrets may be given.
+    pub metadata: &'a MetadataPolicy,
 }
 
 #[derive(Clone, Debug)]
@@ -64,7 +69,7 @@ impl Resolved {
             Some(provider) => Blocked::new(
                 blocked.reason,
                 format!(
-                    "the key of ClusterRealtimeProvider {provider} is not there; its status says more to the platform \
+                    "the key of ClusterRealtimeProvider {provider} can't be used; its status says more to the platform \
                      team"
                 ),
             ),
@@ -85,6 +90,7 @@ pub fn resolve_for(
     context: &ResolveContext<'_>,
 ) -> Result<Resolved, Blocked> {
     let spec = &token.spec;
+    admit_target(token, context)?;
     let mut block = block_of(spec)?;
     let provider = lent_by(token, context)?;
     if let Some(provider) = provider {
@@ -96,9 +102,9 @@ pub fn resolve_for(
         .ok_or_else(|| invalid(ONE_CREDENTIAL))?;
     let policy = provider.and_then(|provider| provider.spec.policy.as_ref());
     let expiration = expiration(spec, &block, policy)?;
-    if let Some(allowed) = policy.and_then(|policy| policy.allowed_models.as_ref()) {
-        let model = adapter.policy_subject().ok_or_else(|| unbound(adapter.title()))?;
-        admit_model(model, allowed)?;
+    if let Some(policy) = policy {
+        let namespace = token.metadata.namespace.as_deref().unwrap_or_default();
+        policy::check(&block, policy, namespace, subject::named(spec, subject))?;
     }
     adapter.validate().map_err(|problem| invalid(problem.to_string()))?;
     subject::check(spec, adapter, subject).map_err(invalid)?;
@@ -117,6 +123,7 @@ pub fn resolve_for(
     let ask = Ask {
         block,
         expiration,
+        namespace: token.namespace().unwrap_or_default(),
         subject: subject.map(str::to_owned),
         of_caller: subject.is_some(),
     };
@@ -146,6 +153,24 @@ pub(crate) fn is_requested_with(
     provider_of(spec).and_then(of_token).as_ref() == Some(credential)
 }
 
+/// Whether a Secret of this name and metadata may be written. The CRD refuses the names, too.
+fn admit_target(token: &RealtimeToken, context: &ResolveContext<'_>) -> Result<(), Blocked> {
+    let name = token.target_name();
+    if RESERVED_SECRETS.iter().any(|prefix| name.starts_with(prefix)) {
+        return Err(Blocked::new(Reason::TargetNotAllowed, RESERVED));
+    }
+    let metadata = token
+        .spec
+        .target
+        .template
+        .as_ref()
+        .and_then(|template| template.metadata.as_ref());
+    if metadata.is_some_and(TemplateMetadata::is_of_helm) {
+        return Err(Blocked::new(Reason::TargetNotAllowed, OF_HELM));
+    }
+    context.metadata.check(&token.spec.target)
+}
+
 /// The ClusterRealtimeProvider that lends its account, if the spec names one.
 fn lent_by<'a>(
     token: &RealtimeToken,
@@ -158,16 +183,18 @@ fn lent_by<'a>(
         Some(reference) if !own => reference,
         Some(_) => return Err(invalid(ONE_CREDENTIAL)),
     };
-    let provider = context.provider.ok_or_else(|| {
+    let selected = |provider: &&ClusterRealtimeProvider| selects(provider, context.namespace_labels);
+    let provider = context.provider.filter(selected).ok_or_else(|| {
+        let namespace = token.namespace().unwrap_or_default();
         Blocked::new(
             Reason::ProviderNotFound,
             format!(
-                "there is no ClusterRealtimeProvider {}; see `kubectl get clusterrealtimeproviders`",
+                "namespace {namespace} has no ClusterRealtimeProvider {}: there is none, or its namespaceSelector does not \
+                 select the namespace; ask the platform team",
                 reference.name
             ),
         )
     })?;
-    admit_namespace(token, provider, context)?;
     Ok(Some(provider))
 }
 
@@ -184,10 +211,16 @@ pub fn expiration(spec: &RealtimeTokenSpec, block: &Block, policy: Option<&Polic
     let maximum = policy.and_then(|policy| policy.max_expiration_seconds);
     let not_allowed = |message: String| Blocked::new(Reason::ExpirationNotAllowed, message);
     let name = block.provider().name();
+    let further = block.provider().further_seconds();
     let within = |seconds: i64| match maximum {
         Some(maximum) if seconds > maximum => Err(not_allowed(format!(
             "expirationSeconds {seconds} exceeds the ClusterRealtimeProvider's \
              policy.maxExpirationSeconds {maximum}; ask for less"
+        ))),
+        Some(maximum) if seconds.saturating_add(further) > maximum => Err(not_allowed(format!(
+            "a session that starts after expirationSeconds, {seconds}, goes on for {field}.sessionSeconds, {further}: together \
+             they exceed the ClusterRealtimeProvider's policy.maxExpirationSeconds {maximum}; set both, to less",
+            field = block.field()
         ))),
         _ => Ok(SignedDuration::from_secs(seconds)),
     };
@@ -223,31 +256,13 @@ pub fn expiration(spec: &RealtimeTokenSpec, block: &Block, policy: Option<&Polic
     }
 }
 
-fn admit_namespace(
-    token: &RealtimeToken,
-    provider: &ClusterRealtimeProvider,
-    context: &ResolveContext<'_>,
-) -> Result<(), Blocked> {
-    let name = provider.name_any();
-    let namespace = token.namespace().unwrap_or_default();
-    let denied = |why: String| Blocked::new(Reason::NamespaceNotAllowed, why);
-    let Some(selector) = provider.spec.namespace_selector.clone() else {
-        return Err(denied(format!(
-            "ClusterRealtimeProvider {name} has no namespaceSelector, so no namespace may use it; ask the platform team"
-        )));
-    };
-    let selector = Selector::try_from(selector).map_err(|problem| {
-        denied(format!(
-            "the namespaceSelector of ClusterRealtimeProvider {name} is wrong: {problem}"
-        ))
-    })?;
-    if selector.matches(context.namespace_labels) {
-        return Ok(());
-    }
-    Err(denied(format!(
-        "ClusterRealtimeProvider {name} does not select namespace {namespace}: its labels don't match {selector}; ask \
-         the platform team"
-    )))
+/// Whether a namespace with these labels may use it. One that may not is told the same as if there were none, so that
+/// tenants can't find out what others use.
+fn selects(provider: &ClusterRealtimeProvider, labels: &BTreeMap<String, String>) -> bool {
+    let selector = provider.spec.namespace_selector.clone();
+    // One that can't be read selects nobody; the provider's own status says so.
+    let selector = selector.and_then(|selector| Selector::try_from(selector).ok());
+    selector.is_some_and(|selector| selector.matches(labels))
 }
 
 fn adopt_account(block: &mut Block, provider: &ClusterRealtimeProvider) -> Result<(), Blocked> {
@@ -261,31 +276,6 @@ fn adopt_account(block: &mut Block, provider: &ClusterRealtimeProvider) -> Resul
             ),
         })
     })
-}
-
-fn unbound(title: &str) -> Blocked {
-    Blocked::new(
-        Reason::ModelNotAllowed,
-        format!(
-            "such a token of {title} is bound to no model, so the ClusterRealtimeProvider's policy.allowedModels can't \
-             be kept; ask the platform team for a ClusterRealtimeProvider without it"
-        ),
-    )
-}
-
-fn admit_model(model: &str, allowed: &[String]) -> Result<(), Blocked> {
-    // `?` is an ordinary character here; a type parameter of WildMatchPattern turns its special meaning off.
-    let matches = |pattern: &String| wildmatch::WildMatchPattern::<'*', '\0'>::new(pattern).matches(model);
-    if allowed.iter().any(matches) {
-        return Ok(());
-    }
-    Err(Blocked::new(
-        Reason::ModelNotAllowed,
-        format!(
-            "{model} is not among the ClusterRealtimeProvider's policy.allowedModels: {}",
-            allowed.join(", ")
-        ),
-    ))
 }
 
 fn invalid(message: impl Into<String>) -> Blocked {

@@ -2,9 +2,10 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::facts::OF_ROOMS;
 use super::shapes::words;
 use super::subject::SubjectField;
-use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField};
+use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField};
 
 /// The visible characters that Agora takes in no name of a channel or user.
 const REFUSED: &str = "\"'*/\\`";
@@ -34,11 +35,23 @@ impl ProviderBlock for Agora {
             SecretField::named("AGORA_APP_CERTIFICATE"),
             SecretField::named("AGORA_APP_ID"),
         ],
+        fields: &[&[
+            ("rtc.channel", FieldUse::Room),
+            ("rtc.uid", FieldUse::Identity),
+            ("rtc.account", FieldUse::Identity),
+            ("rtc.role", FieldUse::Free),
+            (
+                "rtm",
+                FieldUse::Guarded("signalling reaches every channel and user of the project"),
+            ),
+            ("rtm.userId", FieldUse::Identity),
+        ]],
         subject: Some(
             "`rtc.account`, or `rtc.uid` where the spec has one, and `rtm.userId`, at most 64 characters with `rtm`",
         ),
         ..Facts::DEFAULT
     };
+    const ACCOUNT_RULES: &'static [(&'static str, &'static str)] = &[OF_ROOMS];
     const RULES: &'static [(&'static str, &'static str)] = &[(
         "has(self.agora.rtc) || has(self.agora.rtm)",
         "agora: set rtc, rtm or both; without either the token opens nothing",

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::shapes::{account, regions, words};
-use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
+use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// AssemblyAI temporary tokens. Kind `Product` is the API of all products (`POST /v1/token` of `token.assemblyai.com`):
 /// a token opens any number of sessions until it ends. The kinds `Streaming` (`GET /v3/token`) and `VoiceAgent`
@@ -66,6 +66,12 @@ impl ProviderBlock for AssemblyAi {
             AssemblyAiRegion::EU.token_origin(),
             Self::VOICE_AGENT,
         ],
+        fields: &[&[
+            ("kind", FieldUse::Free),
+            ("product", FieldUse::Free),
+            ("access", FieldUse::FreeBelow),
+            ("maxSessionDurationSeconds", FieldUse::Free),
+        ]],
         ..Facts::DEFAULT
     };
     const RULES: &'static [(&'static str, &'static str)] = &[(

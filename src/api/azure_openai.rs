@@ -2,7 +2,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{AzureExchange, Facts, Lifetime, Limits, OpenAi, OpenAiKind, ProviderBlock, SecretField, rules};
+use super::{AzureExchange, Facts, FieldUse, Lifetime, Limits, OpenAi, OpenAiKind, ProviderBlock, SecretField, rules};
 
 /// Azure OpenAI (Microsoft Foundry) Realtime client secrets (`POST /openai/v1/realtime/client_secrets`, the generally
 /// available path). The life is always asked for (`expires_after`), within OpenAI's limits, for Microsoft's reference
@@ -57,6 +57,10 @@ impl ProviderBlock for AzureOpenAi {
         secret_prefixes: &["ek-", "ek_"],
         config_has_model: true,
         exchanges: &["azure"],
+        fields: &[
+            &[("kind", FieldUse::Free), ("deployment", FieldUse::Model)],
+            OpenAi::SESSION,
+        ],
         ..Facts::DEFAULT
     };
     const RULES: &'static [(&'static str, &'static str)] = &[

@@ -3,7 +3,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::shapes::account;
-use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField};
+use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField};
 
 /// Cartesia access tokens (`POST /access-token`). They live at most 3600 seconds and may be used any number of times
 /// until they expire.
@@ -25,6 +25,7 @@ impl ProviderBlock for Cartesia {
         secret_fields: &[SecretField::api_key("CARTESIA_API_KEY")],
         origins: &["https://api.cartesia.ai"],
         secret_prefixes: &["sk_car"],
+        fields: &[&[("grants", FieldUse::FreeBelow)]],
         ..Facts::DEFAULT
     };
 }

@@ -64,19 +64,46 @@ pub struct ClusterRealtimeProviderSpec {
     pub rate_limit: Option<RateLimit>,
 }
 
+/// `{{ namespace }}` is written so, once, and stands apart from what a namespace's name could go on with.
+const PATTERNS: &str = "self.all(p, !p.contains('{{') || p.matches('^([^{]*[^-a-z0-9*{}])?[{][{] namespace [}][}]([^-a-z0-9*{}][^{]*)?$'))";
+const PATTERNS_MESSAGE: &str = "a pattern has {{ namespace }} once at most, spelt so, with nothing or a character such as _ . / or : before and \
+     after it: in {{ namespace }}-* the namespace shop would pass for shop-b";
+
 /// What tokens of this provider may ask for.
-#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Policy {
     /// The longest life a token may have, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 10, max = 2592000))]
     pub max_expiration_seconds: Option<i64>,
-    /// What tokens may be bound to: models, deployments, agents, rooms or channels, `*` standing for any text. A token
-    /// that is bound to none is refused then. Left out: all.
+    /// The models, deployments and agents that tokens may name, wherever they stand: a session's transcription has a
+    /// model of its own. `*` stands for any text without `/` and `:`. A token that is bound to none is refused then.
+    /// Left out: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 128)))]
+    #[x_kube(validation = Rule::new(PATTERNS).message(PATTERNS_MESSAGE))]
     pub allowed_models: Option<Vec<String>>,
+    /// The rooms and channels that tokens may open, such as `{{ namespace }}_*`, likewise. `{{ namespace }}` is the
+    /// RealtimeToken's, so that tenants who share the account open their own rooms only. Left out: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 128)))]
+    #[x_kube(validation = Rule::new(PATTERNS).message(PATTERNS_MESSAGE))]
+    pub allowed_rooms: Option<Vec<String>>,
+    /// Who tokens may be for, such as `{{ namespace }}_*`, likewise: the fields into which the subject of a request goes.
+    /// Left out: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 128)))]
+    #[x_kube(validation = Rule::new(PATTERNS).message(PATTERNS_MESSAGE))]
+    pub allowed_identities: Option<Vec<String>>,
+    /// Fields of the provider block, such as `openai.session.tools`, each with all that is below it, that tokens may set
+    /// although they reach beyond what the token is for, or the operator doesn't know what they do. Where there is a
+    /// policy, all such fields are refused that are not listed here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
+    #[x_kube(validation = Rule::new("self.all(f, f.matches('^[a-zA-Z0-9]+([.][^.[:space:]]+)+$'))")
+        .message("policy.allowedFields: a field of the provider block, such as openai.session.tools or livekit.roomConfig.agents"))]
+    pub allowed_fields: Vec<String>,
 }
 
 /// A token bucket shared by every RealtimeToken of the credential.

@@ -3,9 +3,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::facts::OF_ROOMS;
 use super::shapes::words;
 use super::subject::SubjectField;
-use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
+use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// Daily meeting tokens for one room, from Daily (`POST /v1/meeting-tokens`) or, with `domainId`, signed in the
 /// operator. They may be used any number of times until they expire. Daily's own default is a token for every room that
@@ -70,9 +71,34 @@ impl ProviderBlock for Daily {
         lifetime: Lifetime::Chosen(Limits::new("Daily meeting tokens", 60, 86_400)),
         secret_fields: &[SecretField::api_key("DAILY_API_KEY")],
         origins: &["https://api.daily.co"],
+        fields: &[&[
+            ("roomName", FieldUse::Room),
+            ("userName", FieldUse::Free),
+            ("userId", FieldUse::Identity),
+            ("isOwner", FieldUse::Free),
+            ("notBefore", FieldUse::Free),
+            ("ejectAtTokenExp", FieldUse::Free),
+            ("ejectAfterElapsedSeconds", FieldUse::Free),
+            ("enableScreenshare", FieldUse::Free),
+            ("startVideoOff", FieldUse::Free),
+            ("startAudioOff", FieldUse::Free),
+            (
+                "startCloudRecording",
+                FieldUse::Guarded("recordings cost, and are kept in the account"),
+            ),
+            (
+                "enableRecording",
+                FieldUse::Guarded("recordings cost, and are kept in the account"),
+            ),
+            ("permissions.hasPresence", FieldUse::Free),
+            ("permissions.canSend", FieldUse::Free),
+            ("permissions.canReceive", FieldUse::FreeBelow),
+            ("permissions.canAdmin", FieldUse::Free),
+        ]],
         subject: Some("`userId`, at most 36 characters"),
         ..Facts::DEFAULT
     };
+    const ACCOUNT_RULES: &'static [(&'static str, &'static str)] = &[OF_ROOMS];
     const RULES: &'static [(&'static str, &'static str)] = &[(
         "!(has(self.daily.domainId) && has(self.daily.endpoint))",
         "daily.endpoint: with domainId the token is signed in the operator and nothing is sent; remove one of them",

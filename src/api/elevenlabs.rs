@@ -2,7 +2,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::shapes::{account, regions, words};
-use super::{Facts, Lifetime, ProviderBlock, SecretField};
+use super::{Facts, FieldUse, Lifetime, ProviderBlock, SecretField};
 
 /// ElevenLabs: agents, and single-use tokens for speech. A signed URL of an agent must be opened within 15 minutes of
 /// being issued and serves any number of sessions; a conversation token (WebRTC) serves one. The kinds RealtimeScribe,
@@ -83,6 +83,18 @@ impl ProviderBlock for ElevenLabs {
         secret_fields: &[SecretField::api_key("ELEVENLABS_API_KEY")],
         origins: ElevenLabsRegion::ORIGINS,
         secret_prefixes: &["sk_", "xi-", "xi_", "cvtkn_", "sutkn_"],
+        fields: &[&[
+            ("kind", FieldUse::Free),
+            ("agentId", FieldUse::Model),
+            ("participantName", FieldUse::Identity),
+            ("branchId", FieldUse::Free),
+            ("versionId", FieldUse::Free),
+            ("environment", FieldUse::Free),
+            ("voice", FieldUse::Free),
+            ("instructions", FieldUse::Free),
+            ("firstMessage", FieldUse::Free),
+            ("language", FieldUse::Free),
+        ]],
         subject: Some("`participantName` of kind `ConversationToken`; the other kinds have no place for it"),
         ..Facts::DEFAULT
     };

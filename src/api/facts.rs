@@ -3,6 +3,8 @@
 
 use jiff::SignedDuration;
 
+use super::FieldUses;
+
 /// What a provider block states about its provider, and what it asks of `spec`. Rules on the block alone stand on its
 /// type.
 pub trait ProviderBlock {
@@ -19,6 +21,11 @@ pub trait ProviderBlock {
         Self::FACTS.lifetime
     }
 
+    /// How much longer a token works than it starts sessions, in seconds, where fields of the block say so.
+    fn further_seconds(&self) -> i64 {
+        0
+    }
+
     /// Puts the subject of a request into the block's field for the end user, in place of what the spec has there. Does
     /// nothing where there is no such field.
     ///
@@ -28,6 +35,12 @@ pub trait ProviderBlock {
         Ok(())
     }
 }
+
+/// What a ClusterRealtimeProvider's policy can't be about where tokens are bound to rooms.
+pub(super) const OF_ROOMS: (&str, &str) = (
+    "!has(self.policy) || !has(self.policy.allowedModels)",
+    "policy.allowedModels: tokens of this provider are bound to rooms and not to models; use policy.allowedRooms",
+);
 
 /// What never changes about a provider.
 #[derive(Debug)]
@@ -50,6 +63,8 @@ pub struct Facts {
     pub wrong_key_is_400: bool,
     /// The exchanges of `credentials.workloadIdentity` whose access tokens it takes in place of a key, by their fields.
     pub exchanges: &'static [&'static str],
+    /// What its fields mean to a policy, in one or several lists.
+    pub fields: &'static [FieldUses],
     /// Where the subject of a request goes, as the documentation says it. `None`: the provider has no place for it.
     pub subject: Option<&'static str>,
 }
@@ -66,6 +81,7 @@ impl Facts {
         config_has_model: false,
         wrong_key_is_400: false,
         exchanges: &[],
+        fields: &[],
         subject: None,
     };
 }
@@ -151,7 +167,7 @@ impl Lifetime {
                 let Limits { of, min, max } = limits;
                 Some((
                     format!(
-                        "!has(self.expirationSeconds) || (self.expirationSeconds >= {min} && self.expirationSeconds <= {max})"
+                        "!has(self.expirationSeconds) || [self.expirationSeconds].all(s, s >= {min} && s <= {max})"
                     ),
                     format!("expirationSeconds: {of} live {min} to {max} seconds"),
                 ))

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::shapes::account;
-use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
+use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// Gemini Live tokens (`POST /v1alpha/auth_tokens` of the Gemini Developer API; Vertex AI has none). The token starts
 /// sessions for `expirationSeconds`; a session that has started goes on for `sessionSeconds` after that. Google wants
@@ -63,6 +63,39 @@ impl ProviderBlock for Gemini {
         config_has_model: true,
         wrong_key_is_400: true,
         exchanges: &[],
+        // https://ai.google.dev/api/live#BidiGenerateContentSetup. Tools but functions run at Google.
+        fields: &[&[
+            ("model", FieldUse::Model),
+            ("fieldMask", FieldUse::Free),
+            ("uses", FieldUse::Free),
+            ("sessionSeconds", FieldUse::Free),
+            ("setup.generationConfig.candidateCount", FieldUse::Free),
+            ("setup.generationConfig.maxOutputTokens", FieldUse::Free),
+            ("setup.generationConfig.temperature", FieldUse::Free),
+            ("setup.generationConfig.topP", FieldUse::Free),
+            ("setup.generationConfig.topK", FieldUse::Free),
+            ("setup.generationConfig.presencePenalty", FieldUse::Free),
+            ("setup.generationConfig.frequencyPenalty", FieldUse::Free),
+            ("setup.generationConfig.seed", FieldUse::Free),
+            ("setup.generationConfig.responseModalities", FieldUse::Free),
+            ("setup.generationConfig.mediaResolution", FieldUse::Free),
+            ("setup.generationConfig.thinkingConfig", FieldUse::FreeBelow),
+            ("setup.generationConfig.enableAffectiveDialog", FieldUse::Free),
+            ("setup.generationConfig.speechConfig.languageCode", FieldUse::Free),
+            (
+                "setup.generationConfig.speechConfig.voiceConfig.prebuiltVoiceConfig",
+                FieldUse::FreeBelow,
+            ),
+            ("setup.systemInstruction.role", FieldUse::Free),
+            ("setup.systemInstruction.parts.text", FieldUse::Free),
+            ("setup.tools.functionDeclarations", FieldUse::FreeBelow),
+            ("setup.realtimeInputConfig", FieldUse::FreeBelow),
+            ("setup.sessionResumption", FieldUse::FreeBelow),
+            ("setup.contextWindowCompression", FieldUse::FreeBelow),
+            ("setup.inputAudioTranscription", FieldUse::FreeBelow),
+            ("setup.outputAudioTranscription", FieldUse::FreeBelow),
+            ("setup.proactivity", FieldUse::FreeBelow),
+        ]],
         subject: None,
     };
     const RULES: &'static [(&'static str, &'static str)] = &[(
@@ -70,6 +103,10 @@ impl ProviderBlock for Gemini {
          (has(self.gemini.sessionSeconds) ? self.gemini.sessionSeconds : 1800) <= 71700",
         Self::TOO_FAR,
     )];
+
+    fn further_seconds(&self) -> i64 {
+        self.session_seconds.unwrap_or(Self::SESSION_SECONDS)
+    }
 }
 
 account! {

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::shapes::words;
-use super::{Exchange, Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
+use super::{Exchange, Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// Any provider that is asked over HTTP and has no block of its own: one request, one reply, both described here. With
 /// a ClusterRealtimeProvider the description is the platform team's, and a RealtimeToken fills in its `params`.
 ///
 /// Texts of the request may hold placeholders, each with a value of a type: `{{ ttlSeconds }}`, `{{ now }}` and
 /// `{{ expires }}` (seconds of the epoch), `{{ nowMillis }}` and `{{ expiresMillis }}`, `{{ nowRfc3339 }}` and
-/// `{{ expiresRfc3339 }}`, `{{ uuid }}`, `{{ subject }}` (who a token on request is for), `{{ credential }}` and `{{ keyId }}` (`api-key` and `key-id` of the key
+/// `{{ expiresRfc3339 }}`, `{{ uuid }}`, `{{ subject }}` (who a token on request is for), `{{ namespace }}` (the RealtimeToken's), `{{ credential }}` and `{{ keyId }}` (`api-key` and `key-id` of the key
 /// Secret), `{{ params.NAME }}`, and `{{ base64(…) }}` of any of them. Expressions of MiniJinja work too, as in
 /// target.template: `{{ now + 300 }}`. In JSON a text that is one placeholder and nothing else becomes the value itself,
 /// such as a number.
@@ -38,6 +38,12 @@ impl ProviderBlock for Http {
         secret_fields: &[SecretField::api_key("API_KEY")],
         config_has_model: true,
         exchanges: Exchange::FIELDS,
+        fields: &[&[
+            ("params.model", FieldUse::Model),
+            ("params.room", FieldUse::Room),
+            ("params.identity", FieldUse::Identity),
+            ("params", FieldUse::FreeBelow),
+        ]],
         subject: Some("the texts of `request` that have `{{ subject }}`"),
         ..Facts::DEFAULT
     };
@@ -123,7 +129,7 @@ pub struct HttpRequest {
     pub auth: HttpAuth,
     /// A body of JSON. Without json and form a POST is sent empty, with `Content-Length: 0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "object")]
+    #[schemars(schema_with = "rules::any_object")]
     pub json: Option<Map<String, Value>>,
     /// A body that is a form; names are fixed, values may hold placeholders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -256,11 +262,6 @@ fn week() -> i64 {
 /// Values of any scalar type, by name.
 pub(super) fn params(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "maxProperties": 32, "additionalProperties": {"x-kubernetes-preserve-unknown-fields": true}})
-}
-
-/// A JSON object, passed through.
-pub(super) fn object(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }
 
 fn texts(_: &mut SchemaGenerator) -> Schema {

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shapes::words;
 use super::subject::SubjectField;
-use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
+use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// Credentials for TURN servers: of Cloudflare, of Twilio (Network Traversal), or for a coturn of one's own, signed in
 /// the operator (TURN REST API). `token` is the list of ICE servers as JSON; `username` and `credential` stand beside it
@@ -40,6 +40,7 @@ impl ProviderBlock for IceServers {
             SecretField::named("TURN_KEY_ID"),
         ],
         origins: &["https://rtc.live.cloudflare.com", "https://api.twilio.com"],
+        fields: &[&[("user", FieldUse::Identity)]],
         subject: Some(
             "`user` of kind `Coturn`, which takes no `:`, and `customIdentifier` of the request to Cloudflare; Twilio has no place for it",
         ),

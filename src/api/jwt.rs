@@ -2,16 +2,16 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::http::{object, params};
+use super::http::params;
 use super::shapes::words;
-use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
+use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// Any provider whose tokens are JWTs that its customers sign and that has no block of its own. Signed in the operator
 /// with the key of the Secret; nothing is sent. Each token ends: `exp` is always set, and can't be set by hand. With a
 /// ClusterRealtimeProvider the claims are the platform team's, and a RealtimeToken fills in its `params`.
 ///
 /// Texts of claims and header may hold placeholders, each with a value of a type: `{{ keyId }}` (`key-id` of the key
-/// Secret), `{{ subject }}` (who a token on request is for), `{{ uuid }}`, `{{ ttlSeconds }}`, `{{ now }}` and `{{ expires }}` (seconds of the epoch),
+/// Secret), `{{ subject }}` (who a token on request is for), `{{ namespace }}` (the RealtimeToken's), `{{ uuid }}`, `{{ ttlSeconds }}`, `{{ now }}` and `{{ expires }}` (seconds of the epoch),
 /// `{{ nowMillis }}` and `{{ expiresMillis }}`, `{{ nowRfc3339 }}` and `{{ expiresRfc3339 }}`, `{{ params.NAME }}`,
 /// and `{{ base64(…) }}` of any of them. Expressions of MiniJinja work too, as in target.template: `{{ now + 300 }}`. A
 /// text that is one placeholder and nothing else becomes the value itself, such as a number.
@@ -38,6 +38,12 @@ impl ProviderBlock for Jwt {
             env: "SIGNING_KEY",
         }],
         config_has_model: true,
+        fields: &[&[
+            ("params.model", FieldUse::Model),
+            ("params.room", FieldUse::Room),
+            ("params.identity", FieldUse::Identity),
+            ("params", FieldUse::FreeBelow),
+        ]],
         subject: Some("the texts of `claims` and `header` that have `{{ subject }}`"),
         ..Facts::DEFAULT
     };
@@ -69,14 +75,14 @@ pub struct JwtAccount {
     pub key_encoding: Option<JwtKeyEncoding>,
     /// Fields of the header beside `alg` and `typ`, such as `kid`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "object")]
+    #[schemars(schema_with = "rules::any_object")]
     pub header: Option<Map<String, Value>>,
     /// Whether the header has `"typ": "JWT"`. Default: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub typ: Option<bool>,
     /// The claims but `exp`, `iat` and `nbf`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "object")]
+    #[schemars(schema_with = "rules::any_object")]
     pub claims: Option<Map<String, Value>>,
     /// Whether there is `iat`, now less skewSeconds. Default: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
+use super::facts::OF_ROOMS;
+use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// LiveKit access tokens, signed in the operator with the API secret; LiveKit is not asked. They may be used any number
 /// of times until they expire, but two participants of one identity push each other out of a room.
@@ -87,9 +88,70 @@ impl ProviderBlock for LiveKit {
             SecretField::named("LIVEKIT_API_SECRET"),
             SecretField::named("LIVEKIT_API_KEY"),
         ],
+        fields: &[&[
+            ("identity", FieldUse::Identity),
+            ("name", FieldUse::Free),
+            ("metadata", FieldUse::Free),
+            ("attributes", FieldUse::FreeBelow),
+            (
+                "kind",
+                FieldUse::Only(
+                    &["standard"],
+                    "other participants are the server's own, which clients treat otherwise",
+                ),
+            ),
+            ("video.room", FieldUse::Room),
+            ("video.roomJoin", FieldUse::Free),
+            ("video.roomAdmin", FieldUse::Free),
+            ("video.canPublish", FieldUse::Free),
+            ("video.canSubscribe", FieldUse::Free),
+            ("video.canPublishData", FieldUse::Free),
+            ("video.canPublishSources", FieldUse::Free),
+            ("video.canUpdateOwnMetadata", FieldUse::Free),
+            ("video.canSubscribeMetrics", FieldUse::Free),
+            ("video.hidden", FieldUse::Free),
+            ("video.roomCreate", FieldUse::Guarded("it reaches beyond the room")),
+            ("video.roomList", FieldUse::Guarded("it reaches beyond the room")),
+            ("video.roomRecord", FieldUse::Guarded("it reaches beyond the room")),
+            ("video.ingressAdmin", FieldUse::Guarded("it reaches beyond the room")),
+            ("video.recorder", FieldUse::Guarded("it reaches beyond the room")),
+            ("video.agent", FieldUse::Guarded("it reaches beyond the room")),
+            (
+                "video.canManageAgentSession",
+                FieldUse::Guarded("it reaches beyond the room"),
+            ),
+            ("video.destinationRoom", FieldUse::Guarded("it reaches beyond the room")),
+            ("sip", FieldUse::Guarded("calls cost, and are the project's")),
+            ("inference", FieldUse::Guarded("models cost")),
+            ("agent", FieldUse::Guarded("it administers the agents of the project")),
+            (
+                "observability",
+                FieldUse::Guarded("it writes into the project's records"),
+            ),
+            ("agentEndpoint", FieldUse::Guarded("it calls agents of the project")),
+            ("agentThread", FieldUse::Guarded("threads of agents are the project's")),
+            (
+                "sha256",
+                FieldUse::Guarded("a server that receives LiveKit's webhooks would take the message for LiveKit's"),
+            ),
+            (
+                "roomPreset",
+                FieldUse::Guarded("a preset can start agents and recordings"),
+            ),
+            ("roomConfig.emptyTimeout", FieldUse::Free),
+            ("roomConfig.departureTimeout", FieldUse::Free),
+            ("roomConfig.maxParticipants", FieldUse::Free),
+            ("roomConfig.metadata", FieldUse::Free),
+            (
+                "roomConfig.egress",
+                FieldUse::Guarded("recordings and streams cost, and go where the spec says"),
+            ),
+            ("roomConfig.agents", FieldUse::Guarded("agents cost")),
+        ]],
         subject: Some("`identity`"),
         ..Facts::DEFAULT
     };
+    const ACCOUNT_RULES: &'static [(&'static str, &'static str)] = &[OF_ROOMS];
 
     fn name_subject(&mut self, subject: &str) -> Result<(), String> {
         self.identity = Some(subject.to_owned());

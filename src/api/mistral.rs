@@ -2,7 +2,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::shapes::{account, regions};
-use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField};
+use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField};
 
 /// Mistral realtime transcription client secrets (`POST /v1/client/sessions`). They serve one model, any number of
 /// times until they expire; how long they live is Mistral's to decide (about 900 seconds by its guide), and
@@ -28,6 +28,7 @@ impl ProviderBlock for Mistral {
         origins: MistralRegion::ORIGINS,
         secret_prefixes: &["rt_"],
         config_has_model: true,
+        fields: &[&[("model", FieldUse::Model)]],
         ..Facts::DEFAULT
     };
 }

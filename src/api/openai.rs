@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shapes::{regions, words};
 use super::subject::SubjectField;
-use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
+use super::{Facts, FieldUse, FieldUses, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// OpenAI Realtime client secrets (`POST /v1/realtime/client_secrets`). They live 10 to 7200 seconds. OpenAI's reference
 /// says that one starts any number of sessions until then; since about August 2026 several projects report that the
@@ -25,7 +25,7 @@ pub struct OpenAi {
     /// 48 KiB as JSON. `type` and `model` are filled in. `authorization` and `headers` of tools are refused: what a
     /// client secret carries, its holder can read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "session")]
+    #[schemars(schema_with = "rules::any_object")]
     pub session: Option<serde_json::Map<String, serde_json::Value>>,
     /// Sent as `OpenAI-Safety-Identifier`: a stable identifier of the end user that reveals nothing about them. The
     /// subject of a request takes its place.
@@ -41,6 +41,48 @@ pub struct OpenAi {
 impl OpenAi {
     /// How long client secrets live, at OpenAI and at Azure OpenAI.
     pub(crate) const LIMITS: Limits = Limits::new("OpenAI client secrets", 10, 7200);
+    /// What the fields of a session mean to a policy, at OpenAI and at Azure OpenAI:
+    /// https://platform.openai.com/docs/api-reference/realtime-sessions/create-realtime-client-secret
+    pub(crate) const SESSION: FieldUses = &[
+        ("session.type", FieldUse::Free),
+        ("session.model", FieldUse::Model),
+        ("session.instructions", FieldUse::Free),
+        ("session.audio.input.format", FieldUse::FreeBelow),
+        ("session.audio.input.noise_reduction", FieldUse::FreeBelow),
+        ("session.audio.input.transcription.model", FieldUse::Model),
+        ("session.audio.input.transcription.language", FieldUse::Free),
+        ("session.audio.input.transcription.prompt", FieldUse::Free),
+        ("session.audio.input.turn_detection", FieldUse::FreeBelow),
+        ("session.audio.output.format", FieldUse::FreeBelow),
+        ("session.audio.output.voice", FieldUse::Free),
+        ("session.audio.output.speed", FieldUse::Free),
+        ("session.audio.output.language", FieldUse::Free),
+        ("session.include", FieldUse::Free),
+        ("session.max_output_tokens", FieldUse::Free),
+        ("session.output_modalities", FieldUse::Free),
+        ("session.parallel_tool_calls", FieldUse::Free),
+        ("session.reasoning", FieldUse::FreeBelow),
+        ("session.truncation", FieldUse::FreeBelow),
+        ("session.tool_choice", FieldUse::FreeBelow),
+        (
+            "session.tools.type",
+            FieldUse::Only(
+                &["function"],
+                "the provider itself connects to tools of other types, such as MCP servers",
+            ),
+        ),
+        ("session.tools.name", FieldUse::Free),
+        ("session.tools.description", FieldUse::Free),
+        ("session.tools.parameters", FieldUse::FreeBelow),
+        (
+            "session.prompt",
+            FieldUse::Guarded("a prompt that is stored in the account may bring tools and settings of its own"),
+        ),
+        (
+            "session.tracing",
+            FieldUse::Guarded("traces are stored in the account, where others read them"),
+        ),
+    ];
     /// The message about a model of the Live family.
     pub(crate) const LIVE: &'static str = "openai.model: models of the Live family (gpt-live-…) have no client secrets; OpenAI serves them at \
          /v1/live/sessions, asked with the API key. Choose a model of the Realtime API, such as gpt-realtime-2.1; \
@@ -57,6 +99,14 @@ impl ProviderBlock for OpenAi {
         secret_prefixes: &["sk-", "sk_", "ek-", "ek_"],
         config_has_model: true,
         exchanges: &["openai"],
+        fields: &[
+            &[
+                ("kind", FieldUse::Free),
+                ("model", FieldUse::Model),
+                ("safetyIdentifier", FieldUse::Identity),
+            ],
+            Self::SESSION,
+        ],
         subject: Some("`safetyIdentifier`, at most 64 characters"),
         ..Facts::DEFAULT
     };
@@ -115,8 +165,4 @@ regions! {
         Global "https://api.openai.com",
         US "https://us.api.openai.com",
         EU "https://eu.api.openai.com"
-}
-
-fn session(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }

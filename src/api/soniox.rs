@@ -2,7 +2,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::shapes::{account, regions, words};
-use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField};
+use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField};
 
 /// Soniox temporary API keys (`POST /v1/auth/temporary-api-key`). They live 1 to 3600 seconds and open any number of
 /// streams until they expire, unless `singleUse` is set. The API key needs the permission "Temporary API keys" and
@@ -37,6 +37,12 @@ impl ProviderBlock for Soniox {
         secret_fields: &[SecretField::api_key("SONIOX_API_KEY")],
         origins: SonioxRegion::ORIGINS,
         secret_prefixes: &["temp:"],
+        fields: &[&[
+            ("kind", FieldUse::Free),
+            ("singleUse", FieldUse::Free),
+            ("clientReferenceId", FieldUse::Identity),
+            ("maxSessionDurationSeconds", FieldUse::Free),
+        ]],
         subject: Some("`clientReferenceId`, which Soniox' usage logs have"),
         ..Facts::DEFAULT
     };

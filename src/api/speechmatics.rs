@@ -2,7 +2,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::shapes::{account, words};
-use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField};
+use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField};
 
 /// Speechmatics temporary keys (`POST /v1/api_keys`). They live 60 to 86400 seconds, may be used any number of times
 /// until they expire, and can't be revoked. Enterprise customers must ask Speechmatics' support before using them.
@@ -31,6 +31,7 @@ impl ProviderBlock for Speechmatics {
         lifetime: Lifetime::Chosen(Limits::new("Speechmatics temporary keys", 60, 86_400)),
         secret_fields: &[SecretField::api_key("SPEECHMATICS_API_KEY")],
         origins: &["https://mp.speechmatics.com"],
+        fields: &[&[("kind", FieldUse::Free), ("clientRef", FieldUse::Identity)]],
         subject: Some("`clientRef` of kind `Batch`; the other kinds have no place for it"),
         ..Facts::DEFAULT
     };

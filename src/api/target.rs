@@ -12,11 +12,27 @@ pub const OWN_KEYS: [&str; 4] = ["token.json", "token", "expires-at", "provider"
 /// The keys that a Secret has beside them, or instead, where tokens are handed out on request.
 pub const CONNECTION_KEYS: [&str; 2] = ["request-url", "request-ca.crt"];
 
+/// The type of the Secrets that the operator writes, so that no controller takes one for its own.
+pub const TARGET_TYPE: &str = "realtime-token.dev/token";
+
+/// How names of Secrets begin that Helm and the API server read by their name.
+pub const RESERVED_SECRETS: [&str; 2] = ["sh.helm.release.", "bootstrap-token-"];
+
+/// The message about a Secret of such a name.
+pub const RESERVED: &str = "target.name, or the RealtimeToken's name if that isn't set: Helm takes Secrets named sh.helm.release.… for its own, \
+     and the API server those named bootstrap-token-…; choose another";
+
+/// The message about labels that make the Secret one of Helm's releases.
+pub const OF_HELM: &str = "target.template.metadata.labels: with owner=helm Helm would take the Secret for one of its releases; \
+     choose another value";
+
 /// The Secret that holds the token.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.content != 'Connection' || !has(self.template) || !has(self.template.data) || size(self.template.data) == 0")
     .message("target.template.data is rendered with a token, and with content Connection the Secret holds none; remove it, or set content to Token"))]
+#[x_kube(validation = Rule::new("!has(self.name) || !has(oldSelf.name) || self.name == oldSelf.name").message(Target::IMMUTABLE))]
+#[x_kube(validation = Rule::new(format!("!has(self.name) || !self.name.matches('^({})')", reserved_in_cel())).message(RESERVED))]
 pub struct Target {
     /// Name of the Secret. Default: the name of the RealtimeToken. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,7 +48,19 @@ pub struct Target {
     pub deletion_policy: DeletionPolicy,
     /// Labels, annotations and further keys of the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template: Option<Template>,
+    pub template: Option<Box<Template>>,
+}
+
+/// How a reserved name begins, as a part of a regular expression.
+pub(super) fn reserved_in_cel() -> String {
+    RESERVED_SECRETS.map(|prefix| prefix.replace('.', "[.]")).join("|")
+}
+
+impl Target {
+    /// The message about another name. Two rules have it: only the object's own root knows the name that stands for one
+    /// left out, and looks from there are dear.
+    pub(crate) const IMMUTABLE: &'static str =
+        "target.name is immutable: to write to another Secret, delete the RealtimeToken and create it anew";
 }
 
 /// What the Secret holds: `Token` renews a token in it, `Connection` has only `request-url` and `request-ca.crt`.
@@ -87,6 +115,7 @@ pub struct TemplateMetadata {
     /// Labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "label_map")]
+    #[x_kube(validation = Rule::new("!('owner' in self) || self['owner'] != 'helm'").message(OF_HELM))]
     #[x_kube(validation = Rule::new("self.all(k, !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|realtime-token[.]dev)/'))")
         .message("target.template.metadata.labels: keys below kubernetes.io, k8s.io and realtime-token.dev are reserved"))]
     #[x_kube(validation = Rule::new("self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))")
@@ -100,6 +129,14 @@ pub struct TemplateMetadata {
     #[x_kube(validation = Rule::new("self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))")
         .message("target.template.metadata.annotations: a key has letters, digits, '-', '_' and '.', begins and ends with a letter or digit, and may have a domain and '/' before it"))]
     pub annotations: BTreeMap<String, String>,
+}
+
+impl TemplateMetadata {
+    /// As the CRD's rule.
+    #[must_use]
+    pub fn is_of_helm(&self) -> bool {
+        self.labels.get("owner").is_some_and(|owner| owner == "helm")
+    }
 }
 
 /// A Secret of the same namespace, by name.

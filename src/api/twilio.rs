@@ -3,8 +3,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::facts::OF_ROOMS;
 use super::subject::SubjectField;
-use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField, rules};
+use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
 /// Twilio AccessTokens, signed in the operator with the secret of a Main or Standard API key; Twilio is not asked. They
 /// may be used any number of times until they expire, at most 24 hours.
@@ -62,9 +63,23 @@ impl ProviderBlock for Twilio {
             SecretField::named("TWILIO_API_KEY"),
             SecretField::named("TWILIO_ACCOUNT_SID"),
         ],
+        fields: &[&[
+            ("identity", FieldUse::Identity),
+            ("video", FieldUse::Free),
+            ("video.room", FieldUse::Room),
+            ("voice", FieldUse::Guarded("calls cost, and are the account's")),
+            ("chat", FieldUse::Guarded("conversations are the account's")),
+            ("dataSync", FieldUse::Guarded("its documents are the account's")),
+            (
+                "taskRouter",
+                FieldUse::Guarded("its workers and tasks are the account's"),
+            ),
+            ("player", FieldUse::Guarded("it is another token of the account")),
+        ]],
         subject: Some("`identity`, at most 121 characters"),
         ..Facts::DEFAULT
     };
+    const ACCOUNT_RULES: &'static [(&'static str, &'static str)] = &[OF_ROOMS];
 
     fn name_subject(&mut self, subject: &str) -> Result<(), String> {
         let refused = match self.voice {

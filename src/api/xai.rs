@@ -3,7 +3,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::shapes::account;
-use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField};
+use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField};
 
 /// xAI Grok voice client secrets (`POST /v1/realtime/client_secrets`). They live at most 3600 seconds by xAI's
 /// documentation, which doesn't say how often one may be used: any number of times until it expires, as far as known.
@@ -38,6 +38,11 @@ impl ProviderBlock for Xai {
         config_has_model: true,
         wrong_key_is_400: true,
         exchanges: &[],
+        fields: &[&[
+            ("model", FieldUse::Model),
+            ("session.model", FieldUse::Model),
+            ("session.reasoning", FieldUse::FreeBelow),
+        ]],
         subject: None,
     };
 }

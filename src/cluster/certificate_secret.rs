@@ -3,16 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Client;
 use kube::core::PartialObjectMeta;
-use kube::{Api, Client};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{ClusterError, Name, write};
+use crate::health::Health;
 use crate::token::secret::annotations::MANAGER;
 
 /// How the operator knows a Secret of its own. It is not the label of target Secrets, whose watch must not see it.
@@ -82,9 +84,11 @@ impl CertificateSecret {
     }
 
     /// The Secret at each change, `None` while it doesn't exist. Errors are retried; the stream never ends.
-    pub(crate) fn watch(&self) -> impl Stream<Item = Result<Option<SeenSecret>, String>> + Send + use<> {
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.name.namespace);
-        super::watch::one(api, &self.name.name).map(|event| {
+    pub(crate) fn watch(
+        &self,
+        health: &Arc<Health>,
+    ) -> impl Stream<Item = Result<Option<SeenSecret>, String>> + Send + use<> {
+        super::watch::secret(&self.client, &self.name, health).map(|event| {
             event
                 .map(|secret| secret.map(SeenSecret::from))
                 .map_err(|problem| problem.to_string())

@@ -14,6 +14,7 @@ use tower::{BoxError, Layer, Service};
 
 use super::HEAD_TIMEOUT;
 use super::connections::Connections;
+use super::retry_after::RetryAfterLayer;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -81,6 +82,7 @@ pub(crate) fn build(mut config: Config, count: CountRequest) -> Result<Client, C
         Ok(builder.build())
     };
     Ok(ClientBuilder::new(Connections::new(make)?, namespace)
+        .with_layer(&RetryAfterLayer)
         .with_layer(&TimeoutLayer::new(HEAD_TIMEOUT))
         .with_layer(&CountLayer(count))
         .build())

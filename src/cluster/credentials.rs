@@ -1,83 +1,72 @@
 //! The key Secrets, the only ones that are read with their data.
 //!
-//! Each is watched by name, as metadata. Its data is read when a mint needs it, once for all tokens of the credential, and
-//! kept for a minute; after that only hashes remain, by which a changed key is noticed.
+//! A key Secret is read by name when a mint needs it, once for all tokens of the credential. Its values are kept for a
+//! minute; after that only hashes remain, by which a changed key is noticed. One watch for all of them, on the metadata
+//! of Secrets, says when one is to be read again: what a tenant refers to costs no connection.
 
-use std::collections::{BTreeMap, HashMap};
-use std::pin::pin;
-use std::sync::Arc;
+mod fetch;
+mod known;
+mod read;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Client};
+use kube::Client;
 use parking_lot::Mutex;
-use secrecy::SecretString;
-use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use self::fetch::fetch;
+use self::known::Known;
+use self::read::Read;
 use super::missing_key::Missing;
-use super::{ClusterError, Name, bounded};
+use super::watch::{self, Part, Scope};
+use super::{ClusterError, Name};
 use crate::api::SecretField;
+use crate::health::Health;
 use crate::mint::Credential;
 use crate::resolve::KeyRef;
-use crate::token::{Blocked, hash};
+use crate::token::Blocked;
 
-/// How long a key's value may stay in memory.
-const KEEP_VALUES: Duration = Duration::from_secs(60);
-/// How long a Secret is watched after its last use. Every RealtimeToken uses its own at least every five minutes.
-const IDLE: Duration = Duration::from_secs(15 * 60);
+/// How long a key's value may stay in memory, and a read be relied on that the watch can't confirm.
+const KEEP: Duration = Duration::from_secs(60);
 
 pub(crate) struct Credentials {
+    keys: Arc<Keys>,
+    /// Runs from the first use on: a replica that mints nothing watches nothing.
+    watch: OnceLock<AbortOnDropHandle<()>>,
+}
+
+struct Keys {
     client: Client,
-    secrets: Mutex<HashMap<Name, Arc<KeySecret>>>,
-    changed: Changed,
-}
-
-/// For the names of key Secrets that change; none while no controller follows them.
-type Changed = Arc<Mutex<Option<mpsc::UnboundedSender<Name>>>>;
-
-struct KeySecret {
-    state: watch::Receiver<State>,
-    read: tokio::sync::Mutex<Option<Read>>,
-    used_at: Mutex<Instant>,
-    _watch: AbortOnDropHandle<()>,
-}
-
-/// What the watch has shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum State {
-    Unknown,
-    Absent,
-    Present {
-        version: String,
-    },
-    /// Nothing yet, since the watch fails.
-    Unreadable(String),
-}
-
-struct Read {
-    version: String,
-    at: Instant,
-    /// Dropped after a minute.
-    values: Option<BTreeMap<String, SecretString>>,
-    hashes: BTreeMap<String, String>,
+    /// What the watch covers.
+    parts: BTreeSet<Part>,
+    health: Arc<Health>,
+    known: Mutex<Known>,
+    /// For the names of key Secrets that change; none while no controller follows them.
+    changed: Mutex<Option<mpsc::UnboundedSender<Name>>>,
 }
 
 impl Credentials {
-    pub(crate) fn new(client: Client) -> Self {
+    pub(crate) fn new(client: Client, scope: &Scope, operator_namespace: &str, health: Arc<Health>) -> Self {
         Self {
-            client,
-            secrets: Mutex::default(),
-            changed: Changed::default(),
+            keys: Arc::new(Keys {
+                client,
+                parts: scope.parts_with_keys(operator_namespace),
+                health,
+                known: Mutex::default(),
+                changed: Mutex::default(),
+            }),
+            watch: OnceLock::new(),
         }
     }
 
     /// The receiver gets the name of each key Secret that changes, in place of an earlier receiver.
     pub(crate) fn subscribe(&self) -> mpsc::UnboundedReceiver<Name> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        *self.changed.lock() = Some(sender);
+        *self.keys.changed.lock() = Some(sender);
         receiver
     }
 
@@ -99,8 +88,7 @@ impl Credentials {
         key: &KeyRef,
         secret_fields: &'static [SecretField],
     ) -> Result<Result<(Credential, String), Blocked>, ClusterError> {
-        let has_values = |read: &Read| read.values.is_some() && read.at.elapsed() < KEEP_VALUES;
-        self.with_read(key, has_values, |read| read.credential(key, secret_fields))
+        self.with_read(key, Read::has_values, |read| read.credential(key, secret_fields))
             .await
     }
 
@@ -111,157 +99,82 @@ impl Credentials {
         usable: impl FnOnce(&Read) -> bool,
         work: impl FnOnce(&Read) -> Result<T, Missing>,
     ) -> Result<Result<T, Blocked>, ClusterError> {
-        let secret = self.watched(&Name::new(&key.namespace, &key.name));
-        let version = match secret.version().await {
-            Ok(version) => version,
-            Err(missing) => return Ok(Err(missing.blocked(key))),
-        };
+        self.watch.get_or_init(|| {
+            let keys = Arc::clone(&self.keys);
+            AbortOnDropHandle::new(tokio::spawn(async move { keys.follow().await }))
+        });
+        let name = Name::new(&key.namespace, &key.name);
+        let secret = self.keys.known.lock().used(&name);
         let mut last = secret.read.lock().await;
-        if !last
-            .as_ref()
-            .is_some_and(|read| read.version == version && usable(read))
-        {
-            *last = match self.read(key).await {
-                Ok(fresh) => Some(fresh),
-                Err(ClusterError::NotFound) => None,
+        let current = last.as_ref().filter(|read| self.keys.is_current(&secret, &name, read));
+        if !current.is_some_and(usable) {
+            secret.begin_read();
+            *last = None;
+            match fetch(&self.keys.client, &name).await {
+                Ok(fetched) => *last = Some(Read::new(fetched)),
+                // The right to read it is missing: that is for people to see.
+                Err(error @ ClusterError::Refused { .. }) => {
+                    return Ok(Err(Missing::Unreadable(error.to_string()).blocked(key)));
+                }
                 Err(error) => return Err(error),
-            };
+            }
+            secret.end_read(last.as_ref().and_then(Read::version));
         }
-        let result = last.as_ref().ok_or(Missing::Secret).and_then(work);
+        let Some(read) = last.as_mut() else {
+            return Ok(Err(Missing::Secret.blocked(key)));
+        };
+        let result = work(read);
+        read.release();
         Ok(result.map_err(|missing| missing.blocked(key)))
     }
 
-    /// Drops values after their minute, and watches of Secrets that are no longer used. To be called every few seconds.
+    /// Drops values after their minute, and what is known of Secrets that are no longer used. To be called every few
+    /// seconds.
     pub(crate) async fn tidy(&self) {
-        let secrets: Vec<Arc<KeySecret>> = {
-            let mut secrets = self.secrets.lock();
-            secrets.retain(|_, secret| secret.used_at.lock().elapsed() < IDLE);
-            secrets.values().cloned().collect()
-        };
+        let secrets = self.keys.known.lock().tidy();
         for secret in secrets {
-            if let Some(read) = secret.read.lock().await.as_mut()
-                && read.at.elapsed() >= KEEP_VALUES
-            {
-                read.values = None;
+            if let Some(read) = secret.read.lock().await.as_mut() {
+                read.release();
             }
         }
     }
-
-    fn watched(&self, name: &Name) -> Arc<KeySecret> {
-        let mut secrets = self.secrets.lock();
-        let secret = secrets.entry(name.clone()).or_insert_with(|| {
-            let (sender, state) = watch::channel(State::Unknown);
-            let follow = follow(self.client.clone(), name.clone(), sender, Arc::clone(&self.changed));
-            Arc::new(KeySecret {
-                state,
-                read: tokio::sync::Mutex::default(),
-                used_at: Mutex::new(Instant::now()),
-                _watch: AbortOnDropHandle::new(tokio::spawn(follow)),
-            })
-        });
-        *secret.used_at.lock() = Instant::now();
-        Arc::clone(secret)
-    }
-
-    async fn read(&self, key: &KeyRef) -> Result<Read, ClusterError> {
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), &key.namespace);
-        Ok(Read::new(bounded(api.get(&key.name)).await?))
-    }
 }
 
-impl KeySecret {
-    /// The Secret's resourceVersion, once the watch has shown the Secret or its absence.
-    async fn version(&self) -> Result<String, Missing> {
-        let mut state = self.state.clone();
-        let settled = state.wait_for(|state| *state != State::Unknown);
-        match tokio::time::timeout(super::REQUEST_TIMEOUT, settled).await {
-            Ok(Ok(state)) => match &*state {
-                State::Present { version } => Ok(version.clone()),
-                State::Absent => Err(Missing::Secret),
-                State::Unreadable(problem) => Err(Missing::Unreadable(problem.clone())),
-                State::Unknown => Err(Missing::Unreadable("not listed yet".to_owned())),
-            },
-            Ok(Err(_)) | Err(_) => Err(Missing::Unreadable("the API server does not answer".to_owned())),
+#[cfg(test)]
+impl Credentials {
+    /// Of how many Secrets values are in memory.
+    pub(crate) async fn kept_values(&self) -> usize {
+        let secrets = self.keys.known.lock().tidy();
+        let mut kept = 0;
+        for secret in secrets {
+            kept += usize::from(secret.read.lock().await.as_ref().is_some_and(Read::keeps_values));
         }
+        kept
     }
 }
 
-impl Read {
-    fn new(secret: Secret) -> Self {
-        let values: BTreeMap<String, SecretString> = secret
-            .data
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|(name, bytes)| {
-                let text = String::from_utf8(bytes.0).ok()?;
-                let value = text.trim();
-                (!value.is_empty()).then(|| (name, SecretString::from(value)))
-            })
-            .collect();
-        let hashes = values
-            .iter()
-            .map(|(name, value)| (name.clone(), hash::credential_revision([value].into_iter())));
-        Self {
-            version: secret.metadata.resource_version.unwrap_or_default(),
-            at: Instant::now(),
-            hashes: hashes.collect(),
-            values: Some(values),
-        }
+impl Keys {
+    /// Whether a read still says how the Secret is.
+    fn is_current(&self, secret: &known::KeySecret, name: &Name, read: &Read) -> bool {
+        // The watch leaves out some Secrets: that one doesn't exist is not to be relied on for long.
+        let confirmed = read.version().is_some() && self.known.lock().is_listed(name);
+        !secret.is_outdated() && (confirmed || read.age() < KEEP)
     }
 
-    fn revision(&self, key: &KeyRef, secret_fields: &[SecretField]) -> Result<String, Missing> {
-        let hashes: Result<Vec<&str>, Missing> = keys(key, secret_fields)
-            .map(|(_, name)| {
-                let hash = self.hashes.get(name).map(String::as_str);
-                hash.ok_or_else(|| self.missing(name))
-            })
-            .collect();
-        Ok(hashes?.join("-"))
-    }
-
-    fn credential(&self, key: &KeyRef, secret_fields: &'static [SecretField]) -> Result<(Credential, String), Missing> {
-        let revision = self.revision(key, secret_fields)?;
-        let values = keys(key, secret_fields)
-            .filter_map(|(field, name)| Some((field.key, self.values.as_ref()?.get(name)?.clone())));
-        Ok((Credential::new(values), revision))
-    }
-
-    fn missing(&self, name: &str) -> Missing {
-        let others: Vec<&str> = self.hashes.keys().map(String::as_str).take(20).collect();
-        Missing::Key {
-            name: name.to_owned(),
-            others: others.join(", "),
-        }
-    }
-}
-
-/// The key of the Secret for each field: the first one's can be chosen, the others have their SDK's names.
-fn keys<'a>(key: &'a KeyRef, secret_fields: &'a [SecretField]) -> impl Iterator<Item = (&'a SecretField, &'a str)> {
-    let fields = secret_fields.iter().enumerate();
-    fields.map(|(n, field)| (field, if n == 0 { key.key.as_str() } else { field.key }))
-}
-
-/// Follows one Secret by name, and sends its name at each change.
-async fn follow(client: Client, name: Name, state: watch::Sender<State>, changed: Changed) {
-    let mut events = pin!(super::watch::secret(&client, &name));
-    while let Some(event) = events.next().await {
-        let new = match event {
-            Ok(Some(secret)) => State::Present {
-                version: secret.metadata.resource_version.unwrap_or_default(),
-            },
-            Ok(None) => State::Absent,
-            // While the watch is broken, what it showed before still holds. If it showed nothing, nothing need wait.
-            Err(problem) if *state.borrow() == State::Unknown => State::Unreadable(problem.to_string()),
-            Err(_) => continue,
-        };
-        let differs = state.send_if_modified(|old| {
-            let differs = *old != new;
-            *old = new;
-            differs
-        });
-        if differs && let Some(changed) = changed.lock().as_ref() {
-            // Fails only after the controller has stopped.
-            let _ = changed.send(name.clone());
+    /// Never ends.
+    async fn follow(&self) {
+        let mut events = watch::key_secrets(&self.client, self.parts.clone(), &self.health);
+        while let Some((part, event)) = events.next().await {
+            let Ok(event) = event else {
+                continue; // it is tried again
+            };
+            let changed = self.known.lock().apply_event(&part, event);
+            if let Some(sender) = self.changed.lock().as_ref() {
+                for name in changed {
+                    // Fails only after the controller has stopped.
+                    let _ = sender.send(name);
+                }
+            }
         }
     }
 }

@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
+use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use futures::{Stream, StreamExt};
 use kube::ResourceExt;
 use kube::runtime::watcher::{Error, Event};
 
@@ -14,17 +14,24 @@ use super::Name;
 
 /// Each object is kept, so that its deletion can be reported if a later list lacks it.
 pub(super) fn merged<K: ResourceExt + Clone + Send + 'static>(
-    watches: Vec<BoxStream<'static, Result<Event<K>, Error>>>,
-) -> impl Stream<Item = Result<Event<K>, Error>> + Send + 'static {
+    mut watches: Vec<BoxStream<'static, Result<Event<K>, Error>>>,
+) -> BoxStream<'static, Result<Event<K>, Error>> {
+    if watches.len() == 1
+        && let Some(only) = watches.pop()
+    {
+        return only;
+    }
     let mut merge = Merge::new(watches.len());
     let watches = watches.into_iter().enumerate();
     let numbered = watches.map(|(number, watch)| watch.map(move |event| (number, event)));
-    stream::select_all(numbered).flat_map(move |(number, event)| {
-        stream::iter(match event {
-            Ok(event) => merge.take(number, event).into_iter().map(Ok).collect(),
-            Err(problem) => vec![Err(problem)],
+    stream::select_all(numbered)
+        .flat_map(move |(number, event)| {
+            stream::iter(match event {
+                Ok(event) => merge.take(number, event).into_iter().map(Ok).collect(),
+                Err(problem) => vec![Err(problem)],
+            })
         })
-    })
+        .boxed()
 }
 
 struct Merge<K> {

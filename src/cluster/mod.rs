@@ -15,8 +15,10 @@ pub mod lease;
 mod merged;
 mod missing_key;
 mod refusal;
+pub(crate) mod retry_after;
 pub(crate) mod review;
 mod secret_meta;
+mod secret_version;
 pub(crate) mod served;
 pub(crate) mod service_account;
 pub(crate) mod status;
@@ -28,6 +30,7 @@ pub(crate) use self::cached::{Cached, Unreadable};
 pub(crate) use self::error::ClusterError;
 pub use self::refusal::Refusal;
 pub(crate) use self::secret_meta::SecretMeta;
+pub(crate) use self::secret_version::SecretVersion;
 pub use self::watch::Scope;
 
 use std::time::Duration;
@@ -40,8 +43,6 @@ use serde::de::DeserializeOwned;
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that one request may take, body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-/// For a request about the Lease: that the API server does not answer must be noticed well before the Lease ends.
-const LEASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Has the API server answer a write with the object's metadata instead of the whole object.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 

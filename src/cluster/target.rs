@@ -14,8 +14,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::target_cache::TargetCache;
+use super::watch::Part;
 use super::{ClusterError, Name, SecretMeta, bounded, write};
-use crate::api::TargetContent;
+use crate::api::{TARGET_TYPE, TargetContent};
 use crate::token::secret::annotations::{CONNECTION_MANAGER, MANAGER};
 use crate::token::secret::{self, Content, SecretMetadata, SecretView, annotations};
 
@@ -66,7 +67,7 @@ impl Targets {
                 ..ObjectMeta::default()
             },
             data: Some(data),
-            type_: Some("Opaque".to_owned()),
+            type_: Some(TARGET_TYPE.to_owned()),
             ..Secret::default()
         };
         self.write(name, http::Method::POST, "application/json", "?", MANAGER, &secret)
@@ -164,10 +165,10 @@ impl Targets {
             .await
     }
 
-    /// Applies an event of the watch on the operator's Secrets. Returns the RealtimeTokens whose Secret is now another
-    /// than our own last write.
-    pub(crate) fn apply_event(&self, event: Event<SecretMeta>) -> Vec<Name> {
-        self.cache.apply_event(event)
+    /// Applies an event of the watch on the operator's Secrets in `part`. Returns the RealtimeTokens whose Secret is now
+    /// another than our own last write.
+    pub(crate) fn apply_event(&self, part: &Part, event: Event<SecretMeta>) -> Vec<Name> {
+        self.cache.apply_event(part, event)
     }
 
     async fn get(&self, name: &Name) -> Result<Option<ObjectMeta>, ClusterError> {
@@ -209,8 +210,10 @@ impl Targets {
                 Ok(secret.view)
             }
             Err(error) => {
-                // What is known may be wrong now: a write without an answer may have been applied.
-                self.cache.forget(name);
+                // What is known may be wrong now: a write without an answer may have been applied. A refused one wasn't.
+                if !matches!(error, ClusterError::Refused { .. }) {
+                    self.cache.forget(name);
+                }
                 Err(error)
             }
         }

@@ -1,13 +1,16 @@
 //! What is known of the target Secrets: what the watch shows, overlaid with our own writes.
 //!
-//! The newer resourceVersion wins, so that a decision never rests on a state older than our last write.
+//! Between a change and another the newer resourceVersion wins, so that a decision never rests on a state older than our
+//! last write. A list says what there is, in whatever version: an API server whose data was restored from a backup goes
+//! back to old ones. Only a write that was answered after the list began may be newer than the list.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use kube::runtime::watcher::Event;
 use parking_lot::Mutex;
 
+use super::watch::Part;
 use super::{Name, SecretMeta};
 use crate::token::resource_version::at_least_as_new;
 use crate::token::secret::SecretView;
@@ -17,14 +20,25 @@ pub(super) struct TargetCache(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
-    secrets: HashMap<Name, Arc<SecretView>>,
-    /// The names that the watch has listed since it began to list anew.
-    listed: HashSet<Name>,
+    secrets: HashMap<Name, Target>,
+    /// The lists under way, by what they cover: when each began.
+    lists: HashMap<Part, u64>,
+    /// Counts the writes and the lists, to tell their order.
+    clock: u64,
+}
+
+struct Target {
+    view: Arc<SecretView>,
+    /// When our last write was answered; 0 if there was none.
+    written: u64,
+    /// When the last list began that the Secret was in; 0 if there was none.
+    listed: u64,
 }
 
 impl TargetCache {
     pub(super) fn get(&self, name: &Name) -> Option<Arc<SecretView>> {
-        self.0.lock().secrets.get(name).cloned()
+        let known = self.0.lock();
+        known.secrets.get(name).map(|target| Arc::clone(&target.view))
     }
 
     /// Has the next look at a Secret be live.
@@ -33,49 +47,77 @@ impl TargetCache {
     }
 
     pub(super) fn insert_written(&self, name: &Name, view: &Arc<SecretView>) {
-        self.0.lock().upsert(name, Arc::clone(view));
+        let mut known = self.0.lock();
+        let now = known.tick();
+        known.upsert(name, view).written = now;
     }
 
-    pub(super) fn apply_event(&self, event: Event<SecretMeta>) -> Vec<Name> {
+    /// Applies an event of the watch on `part`.
+    pub(super) fn apply_event(&self, part: &Part, event: Event<SecretMeta>) -> Vec<Name> {
         let mut known = self.0.lock();
         match event {
             Event::Init => {
-                known.listed.clear();
+                let now = known.tick();
+                known.lists.insert(part.clone(), now);
                 Vec::new()
             }
-            Event::InitApply(secret) => {
-                let name = secret.name();
-                let changed = known.observe(&name, secret.view);
-                known.listed.insert(name);
-                changed.into_iter().collect()
-            }
-            Event::Apply(secret) => known.observe(&secret.name(), secret.view).into_iter().collect(),
+            Event::InitApply(secret) => known.list(part, &secret).into_iter().collect(),
+            Event::Apply(secret) => known.change(&secret).into_iter().collect(),
             Event::Delete(secret) => known.remove(&secret).into_iter().collect(),
-            Event::InitDone => known.remove_unlisted(),
+            Event::InitDone => known.remove_unlisted(part),
         }
     }
 }
 
 impl Known {
-    /// Whether the view was news.
-    fn upsert(&mut self, name: &Name, view: Arc<SecretView>) -> bool {
-        let known = self.secrets.get(name);
-        if known.is_some_and(|known| at_least_as_new(known.resource_version(), view.resource_version())) {
-            return false;
-        }
-        self.secrets.insert(name.clone(), view);
-        true
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
     }
 
-    fn observe(&mut self, name: &Name, view: Arc<SecretView>) -> Option<Name> {
-        let token = token_of(name, &view);
-        self.upsert(name, view).then_some(token)?
+    fn upsert(&mut self, name: &Name, view: &Arc<SecretView>) -> &mut Target {
+        let target = self.secrets.entry(name.clone()).or_insert_with(|| Target {
+            view: Arc::clone(view),
+            written: 0,
+            listed: 0,
+        });
+        if !at_least_as_new(target.view.resource_version(), view.resource_version()) {
+            target.view = Arc::clone(view);
+        }
+        target
+    }
+
+    /// Returns the RealtimeToken if the Secret is now another.
+    fn change(&mut self, secret: &SecretMeta) -> Option<Name> {
+        let (name, view) = (secret.name(), &secret.view);
+        let before = self.version(&name);
+        let after = self.upsert(&name, view).view.resource_version();
+        let differs = before.as_deref() != Some(after);
+        token_of(&name, view).filter(|_| differs)
+    }
+
+    fn list(&mut self, part: &Part, secret: &SecretMeta) -> Option<Name> {
+        let (name, view) = (secret.name(), &secret.view);
+        let began = self.lists.get(part).copied().unwrap_or_default();
+        let before = self.version(&name);
+        let target = self.upsert(&name, view);
+        target.listed = began;
+        if target.written <= began {
+            target.view = Arc::clone(view);
+        }
+        let differs = before.as_deref() != Some(target.view.resource_version());
+        token_of(&name, view).filter(|_| differs)
+    }
+
+    fn version(&self, name: &Name) -> Option<String> {
+        let known = self.secrets.get(name)?;
+        Some(known.view.resource_version().to_owned())
     }
 
     fn remove(&mut self, secret: &SecretMeta) -> Option<Name> {
         let (name, last) = (secret.name(), &secret.view);
         // If we created it anew before the deletion of its predecessor came through the watch, it stays.
-        let known = self.secrets.get(&name);
+        let known = self.secrets.get(&name).map(|target| &target.view);
         if known.is_some_and(|known| !at_least_as_new(last.resource_version(), known.resource_version())) {
             return None;
         }
@@ -84,10 +126,14 @@ impl Known {
     }
 
     /// What was not listed is gone, or was created after the list: the next look is live and shows which.
-    fn remove_unlisted(&mut self) -> Vec<Name> {
-        let listed = std::mem::take(&mut self.listed);
-        let gone = self.secrets.extract_if(|name, _| !listed.contains(name));
-        gone.filter_map(|(name, view)| token_of(&name, &view)).collect()
+    fn remove_unlisted(&mut self, part: &Part) -> Vec<Name> {
+        let began = self.lists.remove(part).unwrap_or_default();
+        let covers = |name: &Name| part.as_deref().is_none_or(|namespace| *namespace == name.namespace);
+        let gone = self
+            .secrets
+            .extract_if(|name, target| covers(name) && target.listed != began);
+        gone.filter_map(|(name, target)| token_of(&name, &target.view))
+            .collect()
     }
 }
 
@@ -95,3 +141,6 @@ impl Known {
 fn token_of(secret: &Name, view: &SecretView) -> Option<Name> {
     view.token_name().map(|token| Name::new(&secret.namespace, token))
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,7 +49,9 @@ async fn write_status(look: &mut Look<'_>, situation: &Situation, ctx: &Context)
     if new == *prior {
         return Ok(());
     }
-    let version = status::of_token(&ctx.client, &look.name, prior, &new).await?;
+    let written = status::of_token(&ctx.client, &look.name, prior, &new).await;
+    ctx.note_write(&look.name, &written);
+    let version = written?;
     if let Some(failure) = new_failure(prior, &new) {
         let message = failure.message.clone();
         ctx.events.warning(token.object_ref(&()), &failure.reason, message);
@@ -59,6 +61,7 @@ async fn write_status(look: &mut Look<'_>, situation: &Situation, ctx: &Context)
         version,
         status: new,
         renew_request: token.annotations().get(RENEW_REQUESTED_AT).cloned(),
+        at: look.seen.now,
     };
     let uid = look.seen.uid();
     ctx.lifecycles

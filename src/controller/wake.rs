@@ -44,12 +44,11 @@ pub(super) fn tokens(
     health: Arc<Health>,
 ) -> impl Stream<Item = Result<Cached, watcher::Error>> + Send + 'static {
     let echoes = Arc::clone(&ctx);
-    watch::tokens(&ctx.client, &ctx.resolver.scope)
+    watch::tokens(&ctx.client, &ctx.resolver.scope, &health)
         .inspect(move |event| match event {
             Ok(Event::Delete(token)) => ctx.forget(&Name::of(token)),
             Ok(Event::InitDone) => health.wait_for(None),
-            Err(problem) => health.wait_for_unless_ready(&format!("RealtimeTokens: {problem}")),
-            Ok(_) => {}
+            _ => {}
         })
         .reflect(writer)
         .try_filter_map(move |event| ready(Ok(without_own_echo(event, &echoes.lifecycles))))
@@ -76,42 +75,40 @@ impl Wake {
 
     /// Target Secrets wake their RealtimeToken, unless the change is our own write.
     pub(super) async fn secrets(&self) {
-        let mut events = watch::target_secrets(&self.ctx.client, &self.ctx.resolver.scope);
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => {
-                    let done = matches!(event, Event::InitDone);
-                    for name in self.ctx.targets.apply_event(event) {
-                        self.ctx.nudge(&name);
-                    }
-                    if done {
-                        self.secrets_listed.notify_one();
-                    }
-                }
-                Err(problem) => self.health.wait_for_unless_ready(&format!("Secrets: {problem}")),
+        let scope = &self.ctx.resolver.scope;
+        let mut events = watch::target_secrets(&self.ctx.client, scope, &self.health);
+        let mut unlisted = scope.parts();
+        while let Some((part, event)) = events.next().await {
+            let Ok(event) = event else {
+                continue; // it is tried again
+            };
+            let listed = matches!(event, Event::InitDone) && unlisted.remove(&part);
+            for name in self.ctx.targets.apply_event(&part, event) {
+                self.ctx.nudge(&name);
+            }
+            if listed && unlisted.is_empty() {
+                self.secrets_listed.notify_one();
             }
         }
     }
 
     /// Namespaces whose labels changed wake their RealtimeTokens that refer to a ClusterRealtimeProvider.
     pub(super) async fn namespaces(&self, writer: Writer<PartialObjectMeta<Namespace>>) {
-        let changes = watch::namespaces(&self.ctx.client, &self.ctx.resolver.scope)
+        let changes = watch::namespaces(&self.ctx.client, &self.ctx.resolver.scope, &self.health)
             .reflect(writer)
             .touched_objects()
             .predicate_filter(predicates::labels, Default::default());
         let mut changes = changes.boxed();
         while let Some(change) = changes.next().await {
-            match change {
-                Ok(namespace) => {
-                    let name = namespace.name_any();
-                    wake(&self.ctx, &self.tokens, |token| {
-                        let credentials = credentials(token);
-                        credentials.is_some_and(|credentials| credentials.provider_ref.is_some())
-                            && token.meta().namespace.as_ref() == Some(&name)
-                    });
-                }
-                Err(problem) => self.health.wait_for_unless_ready(&format!("namespaces: {problem}")),
-            }
+            let Ok(namespace) = change else {
+                continue; // it is tried again
+            };
+            let name = namespace.name_any();
+            wake(&self.ctx, &self.tokens, |token| {
+                let credentials = credentials(token);
+                credentials.is_some_and(|credentials| credentials.provider_ref.is_some())
+                    && token.meta().namespace.as_ref() == Some(&name)
+            });
         }
     }
 
@@ -121,11 +118,10 @@ impl Wake {
         writer: Writer<ClusterRealtimeProvider>,
         changed_credentials: mpsc::UnboundedReceiver<CredentialRef>,
     ) {
-        let (ctx, tokens, health) = (Arc::clone(&self.ctx), self.tokens.clone(), Arc::clone(&self.health));
-        let changes = watch::providers(&self.ctx.client, &self.ctx.resolver.scope)
+        let (ctx, tokens) = (Arc::clone(&self.ctx), self.tokens.clone());
+        let changes = watch::providers(&self.ctx.client, &self.ctx.resolver.scope, &self.health)
             .reflect(writer)
             .touched_objects()
-            .inspect_err(move |problem| health.wait_for_unless_ready(&format!("ClusterRealtimeProviders: {problem}")))
             .inspect_ok(move |provider| {
                 let name = provider.name_any();
                 wake(&ctx, &tokens, |token| refers_to(token, &name));

@@ -21,8 +21,9 @@ pub(crate) use self::issue::NotIssued;
 pub(crate) use self::resolver::{Resolver, Writers};
 use crate::budget::Budgets;
 pub(crate) use crate::budget::Claim;
-use crate::cluster::Name;
 use crate::cluster::credentials::Credentials;
+use crate::cluster::{Name, Scope};
+use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::mint::Minter;
 use crate::resolve::CredentialRef;
@@ -35,12 +36,32 @@ pub struct Issuer {
     metrics: Arc<Metrics>,
 }
 
+pub struct Options {
+    pub client: Client,
+    pub providers: Arc<dyn Minter>,
+    /// Mints in flight for each credential.
+    pub mints_per_credential: u16,
+    pub scope: Scope,
+    /// Where ClusterRealtimeProviders' keys live.
+    pub operator_namespace: String,
+    pub health: Arc<Health>,
+    pub metrics: Arc<Metrics>,
+}
+
 impl Issuer {
-    /// With so many mints in flight for each credential.
-    pub fn new(client: Client, providers: Arc<dyn Minter>, mints_per_credential: u16, metrics: Arc<Metrics>) -> Self {
+    pub fn new(options: Options) -> Self {
+        let Options {
+            client,
+            providers,
+            mints_per_credential,
+            scope,
+            operator_namespace,
+            health,
+            metrics,
+        } = options;
         Self {
             budgets: Arc::new(Budgets::new(usize::from(mints_per_credential))),
-            credentials: Credentials::new(client.clone()),
+            credentials: Credentials::new(client.clone(), &scope, &operator_namespace, health),
             access_tokens: AccessTokens::new(client, Arc::clone(&providers)),
             providers,
             metrics,

@@ -14,7 +14,7 @@ use super::terminating::Terminating;
 use crate::api::{ClusterRealtimeProvider, RealtimeToken, Reason};
 use crate::cluster::Scope;
 use crate::mint::EndpointPolicy;
-use crate::resolve::{ResolveContext, Resolved, resolve_for, unknown_overridable};
+use crate::resolve::{MetadataPolicy, ResolveContext, Resolved, resolve_for, unknown_overridable};
 use crate::token::Blocked;
 
 pub(crate) struct Resolver {
@@ -25,6 +25,8 @@ pub(crate) struct Resolver {
     /// Where ClusterRealtimeProviders' keys live.
     pub(crate) operator_namespace: String,
     pub(crate) endpoints: EndpointPolicy,
+    /// Which labels and annotations Secrets may be given.
+    pub(crate) metadata: MetadataPolicy,
     /// Namespaces that a refused write has shown to be under deletion, where they can't be watched.
     pub(crate) terminating: Terminating,
 }
@@ -36,7 +38,12 @@ pub(crate) struct Writers {
 }
 
 impl Resolver {
-    pub(crate) fn new(scope: Scope, operator_namespace: String, endpoints: EndpointPolicy) -> (Self, Writers) {
+    pub(crate) fn new(
+        scope: Scope,
+        operator_namespace: String,
+        endpoints: EndpointPolicy,
+        metadata: MetadataPolicy,
+    ) -> (Self, Writers) {
         let (cluster_providers, providers_writer) = reflector::store();
         let (namespaces, namespaces_writer) = reflector::store();
         let resolver = Self {
@@ -45,6 +52,7 @@ impl Resolver {
             scope,
             operator_namespace,
             endpoints,
+            metadata,
             terminating: Terminating::default(),
         };
         let writers = Writers {
@@ -102,6 +110,7 @@ impl Resolver {
                 namespace_labels: labels.unwrap_or(&BTreeMap::new()),
                 operator_namespace: &self.operator_namespace,
                 endpoints: &self.endpoints,
+                metadata: &self.metadata,
             },
         )
     }

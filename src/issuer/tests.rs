@@ -13,7 +13,7 @@ use super::*;
 use crate::api::{ClusterRealtimeProvider, Reason};
 use crate::clock::now;
 use crate::mint::EndpointPolicy;
-use crate::resolve::{ResolveContext, Resolved, resolve};
+use crate::resolve::{MetadataPolicy, ResolveContext, Resolved, resolve};
 use crate::testing::{FakeApi, FakeProvider, Fault, MintFault};
 use crate::token::{MintError, Minted};
 
@@ -71,10 +71,7 @@ impl Fixture {
 const FIRST: Duration = Duration::from_millis(15);
 
 fn name(resolved: &Resolved) -> Name {
-    Name::new(
-        "shop",
-        resolved.ask.block.provider().policy_subject().unwrap_or_default(),
-    )
+    Name::new("shop", resolved.ask.block.provider().bound_model().unwrap_or_default())
 }
 
 fn spec(model: &str) -> Resolved {
@@ -92,6 +89,7 @@ fn resolved(model: &str, credentials: Value, provider: Option<&ClusterRealtimePr
         namespace_labels: &BTreeMap::new(),
         operator_namespace: "operator",
         endpoints: &EndpointPolicy::default(),
+        metadata: &MetadataPolicy::default(),
     };
     resolve(&serde_json::from_value(token).unwrap(), &context).unwrap()
 }
@@ -317,7 +315,12 @@ fn a_mistake_in_what_callers_may_override_stops_requests_only() {
         namespaces: Vec::new(),
         cluster_providers: true,
     };
-    let (resolver, _writers) = Resolver::new(scope, "operator".to_owned(), EndpointPolicy::default());
+    let (resolver, _writers) = Resolver::new(
+        scope,
+        "operator".to_owned(),
+        EndpointPolicy::default(),
+        MetadataPolicy::default(),
+    );
     let token = |field: &str| {
         serde_json::from_value(json!({
             "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",

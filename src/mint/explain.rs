@@ -39,6 +39,7 @@ pub(crate) fn explain(
     let mint = Mint {
         expiration: ask.expiration,
         credential,
+        namespace: &ask.namespace,
         subject: ask.subject.as_deref(),
         ask: Some(ask),
         now,
@@ -213,6 +214,7 @@ mod tests {
         Ask {
             block,
             expiration: SignedDuration::from_secs(600),
+            namespace: "apps".to_owned(),
             subject: None,
             of_caller: false,
         }

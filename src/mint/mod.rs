@@ -6,6 +6,7 @@
 //! `failure` for the network. `exchange` gets access tokens for the tokens of ServiceAccounts, in place of a key.
 //! Knows HTTP and no Kubernetes.
 
+mod address;
 mod cause;
 pub(crate) mod claims;
 mod client;
@@ -22,8 +23,8 @@ pub(crate) mod refusal;
 pub(crate) mod reply;
 pub(crate) mod request;
 mod resolver;
-mod retry_after;
-mod scrub;
+pub(crate) mod retry_after;
+pub(crate) mod scrub;
 pub(crate) mod sign;
 mod step;
 pub(crate) mod wire;
@@ -54,6 +55,8 @@ pub struct Ask {
     pub block: Block,
     /// The life to ask for, where the provider lets us choose.
     pub expiration: SignedDuration,
+    /// The namespace of the RealtimeToken.
+    pub namespace: String,
     /// Who the token is for, where somebody asked for it on request and said so. It is in the block too, where the
     /// provider has a field for it.
     pub subject: Option<String>,

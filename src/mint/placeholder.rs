@@ -38,7 +38,12 @@ pub(crate) const KEY_ID: SecretField = SecretField {
 /// Who a token on request is for.
 pub(crate) const SUBJECT: &str = "subject";
 
-const VARIABLES: [&str; 11] = [
+/// Whose token it is. What stands beside it in a text is checked: [`Text::parse`].
+const NAMESPACE: &str = "namespace";
+/// Stands for a namespace where a block is checked; none is longer.
+const ANY_NAMESPACE: &str = "namespace-of-a-tenant-whose-name-is-as-long-as-names-can-be-123";
+
+const VARIABLES: [&str; 12] = [
     "ttlSeconds",
     "now",
     "nowMillis",
@@ -50,11 +55,13 @@ const VARIABLES: [&str; 11] = [
     "credential",
     "keyId",
     SUBJECT,
+    NAMESPACE,
 ];
 
 static LANGUAGE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let encode = |value: minijinja::Value| scalar(&value).map(|value| BASE64.encode(text_of(value)));
     let mut environment = environment();
+    environment.remove_global(NAMESPACE); // MiniJinja's function of that name
     environment.add_function("base64", encode);
     environment.add_filter("base64", encode);
     environment
@@ -103,7 +110,13 @@ impl Placeholder {
                 "there is no placeholder {unknown:?}; there are {known}, params.NAME, and base64(…) of them"
             ));
         }
-        Ok(Self { expression, names })
+        let placeholder = Self { expression, names };
+        if placeholder.uses(NAMESPACE) && placeholder.is_chosen() {
+            return Err(
+                "{{ namespace }} is a placeholder of its own where a tenant chooses the rest of the text".to_owned(),
+            );
+        }
+        Ok(placeholder)
     }
 
     /// Whether it depends on the life that is asked for.
@@ -123,6 +136,11 @@ impl Placeholder {
 
     pub(crate) fn uses(&self, name: &str) -> bool {
         self.names.contains(name)
+    }
+
+    /// Whether a tenant chooses what it becomes.
+    fn is_chosen(&self) -> bool {
+        self.uses(SUBJECT) || self.params().next().is_some()
     }
 
     fn params(&self) -> impl Iterator<Item = &str> {
@@ -163,7 +181,35 @@ impl Text {
             pieces.push(Piece::Literal(rest.to_owned()));
         }
         let place = place.to_owned();
-        Ok(Self { place, pieces })
+        let text = Self { place, pieces };
+        match text.sets_namespace_apart() {
+            true => Ok(text),
+            false => Err(refuse(
+                "{{ namespace }} needs a character such as _ . / or : beside it, which no name of a namespace has: in \
+                 {{ namespace }}-{{ params.room }} the namespace shop would pass for shop-b",
+            )),
+        }
+    }
+
+    /// Whether no tenant can choose its part of the text so that the namespace reads as another one.
+    fn sets_namespace_apart(&self) -> bool {
+        let goes_on = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        let fits = |beside: Option<&Piece>, end: fn(&str) -> Option<char>| match beside {
+            None => true,
+            Some(Piece::Literal(text)) => !goes_on(end(text)),
+            Some(Piece::Placeholder(_)) => false,
+        };
+        if !self.placeholders().any(Placeholder::is_chosen) {
+            return true;
+        }
+        self.pieces.iter().enumerate().all(|(at, piece)| match piece {
+            Piece::Placeholder(placeholder) if placeholder.uses(NAMESPACE) => {
+                let before = at.checked_sub(1).and_then(|at| self.pieces.get(at));
+                fits(before, |text| text.chars().next_back())
+                    && fits(self.pieces.get(at + 1), |text| text.chars().next())
+            }
+            _ => true,
+        })
     }
 
     pub(crate) fn placeholders(&self) -> impl Iterator<Item = &Placeholder> + Clone {
@@ -251,6 +297,7 @@ impl Values<'_> {
             "uuid" => self.mint.uuid().into(),
             "credential" => secret(self.key)?,
             "keyId" => secret(&KEY_ID)?,
+            NAMESPACE => self.mint.namespace.into(),
             SUBJECT => {
                 let no_subject = "{{ subject }} is known of a token on request only, whose caller names the subject";
                 self.mint.subject.ok_or_else(|| InvalidBlock(no_subject.into()))?.into()
@@ -298,9 +345,9 @@ pub(crate) fn check_params(field: &str, params: &Map<String, Value>, texts: &[Te
     }
 }
 
-/// The param that a policy's allowedModels is compared with.
-pub(crate) fn model(params: &Map<String, Value>) -> Option<&str> {
-    params.get("model")?.as_str()
+/// A param that a list of a policy is held against.
+pub(crate) fn param<'p>(params: &'p Map<String, Value>, name: &str) -> Option<&'p str> {
+    params.get(name)?.as_str()
 }
 
 /// Fills a block in with a key and a life that are made up, to find before a mint what would fail in it. The subject is
@@ -315,6 +362,7 @@ pub(crate) fn rehearse<T>(
     let mint = Mint {
         expiration: life,
         credential: &credential,
+        namespace: ANY_NAMESPACE,
         // A text that is a number too, for blocks that make one of it.
         subject: subject.or(Some("1")),
         ask: None,

@@ -15,6 +15,8 @@ pub struct Mint<'a> {
     /// The life to ask for, or the one that the provider always gives; zero if the provider decides.
     pub expiration: SignedDuration,
     pub credential: &'a Credential,
+    /// The namespace of the RealtimeToken.
+    pub namespace: &'a str,
     /// Who the token is for, as [`Ask::subject`](super::Ask::subject) has it.
     pub subject: Option<&'a str>,
     /// What is asked for, which a provider's message may repeat. `None`: nothing that was made up by others.

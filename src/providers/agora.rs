@@ -20,10 +20,15 @@ const PUBLISHER: &[u16] = &[1, 2, 3, 4];
 const JOIN: &[u16] = &[1];
 
 impl Provider for Agora {
-    /// The channel, if that is all the token opens.
-    fn policy_subject(&self) -> Option<&str> {
-        let channel = self.rtc.as_ref()?.channel.as_str();
-        self.rtm.is_none().then_some(channel)
+    fn bound_room(&self) -> Option<&str> {
+        self.rtc.as_ref().map(|rtc| rtc.channel.as_str())
+    }
+
+    /// A channel without a user takes any.
+    fn is_for_anyone(&self) -> bool {
+        self.rtc
+            .as_ref()
+            .is_some_and(|rtc| rtc.uid.is_none() && rtc.account.is_none())
     }
 
     fn endpoint(&self) -> Endpoint<'_> {

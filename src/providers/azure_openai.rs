@@ -31,7 +31,7 @@ impl Provider for AzureOpenAi {
         self.account.entra.is_some().then_some(AzureOpenAi::ONE_SIGN_IN.1)
     }
 
-    fn policy_subject(&self) -> Option<&str> {
+    fn bound_model(&self) -> Option<&str> {
         Some(&self.deployment)
     }
 

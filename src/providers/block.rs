@@ -68,6 +68,23 @@ macro_rules! blocks {
                 }
             }
 
+            /// The fields beside the account side.
+            pub(crate) fn tenant_fields(&self) -> serde_json::Map<String, serde_json::Value> {
+                // Maps with string keys, numbers and strings: serde_json can't fail on them.
+                let fields = |value| match value {
+                    Ok(serde_json::Value::Object(fields)) => fields,
+                    _ => serde_json::Map::new(),
+                };
+                match self {
+                    $(Self::$Block(block) => {
+                        let account = fields(serde_json::to_value(&block.account));
+                        let mut all = fields(serde_json::to_value(block));
+                        all.retain(|name, _| !account.contains_key(name));
+                        all
+                    })*
+                }
+            }
+
             /// Takes the account side from a ClusterRealtimeProvider.
             pub(crate) fn adopt(&mut self, accounts: &Accounts) -> Result<(), AccountMismatch> {
                 let own = self.has_account();

@@ -52,6 +52,7 @@ fn ask_for(spec: &Value, subject: Option<&str>) -> Ask {
     Ask {
         block,
         expiration,
+        namespace: "apps".to_owned(),
         subject: subject.map(str::to_owned),
         of_caller: false,
     }
@@ -71,6 +72,7 @@ fn mint<'a>(ask: &'a Ask, credential: &'a Credential, now: i64) -> Mint<'a> {
     Mint {
         expiration: ask.expiration,
         credential,
+        namespace: &ask.namespace,
         subject: ask.subject.as_deref(),
         ask: None,
         now: Timestamp::from_second(now).unwrap(),

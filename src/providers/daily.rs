@@ -12,7 +12,7 @@ use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, U
 use crate::token::MintError;
 
 impl Provider for Daily {
-    fn policy_subject(&self) -> Option<&str> {
+    fn bound_room(&self) -> Option<&str> {
         Some(&self.room_name)
     }
 

@@ -10,7 +10,7 @@ use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, U
 use crate::token::MintError;
 
 impl Provider for ElevenLabs {
-    fn policy_subject(&self) -> Option<&str> {
+    fn bound_model(&self) -> Option<&str> {
         self.agent_id.as_deref()
     }
 

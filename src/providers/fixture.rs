@@ -9,6 +9,7 @@ fn mint(expiration: i64, credential: &Credential) -> Mint<'_> {
     Mint {
         expiration: SignedDuration::from_secs(expiration),
         credential,
+        namespace: "apps",
         subject: None,
         ask: None,
         now: Timestamp::UNIX_EPOCH,

@@ -17,7 +17,7 @@ use crate::token::MintError;
 
 impl Provider for Gemini {
     /// The model, if the token is locked to it: with a field mask only what is in the mask is.
-    fn policy_subject(&self) -> Option<&str> {
+    fn bound_model(&self) -> Option<&str> {
         let mask = self.field_mask.as_deref();
         let locked = mask.is_none_or(|mask| mask.iter().any(|field| field == "model"));
         self.model.as_deref().filter(|_| locked)
@@ -62,14 +62,14 @@ impl Provider for Gemini {
     fn start(&self, mint: &Mint<'_>) -> Result<Step, MintError> {
         let life = mint
             .expiration
-            .saturating_add(SignedDuration::from_secs(self.session_seconds()));
+            .saturating_add(SignedDuration::from_secs(ProviderBlock::further_seconds(self)));
         if life.as_secs() > Gemini::FURTHEST {
             return Err(InvalidBlock(Gemini::TOO_FAR.into()).into());
         }
         let last_start = last_start(mint);
         let mut body = json!({
             "uses": self.uses.unwrap_or_default(),
-            "expireTime": ahead(last_start, self.session_seconds()).to_string(),
+            "expireTime": ahead(last_start, ProviderBlock::further_seconds(self)).to_string(),
             "newSessionExpireTime": last_start.to_string(),
         });
         if self.model.is_some() || self.setup.is_some() {
@@ -92,12 +92,6 @@ impl Provider for Gemini {
         // Never later than `expireTime`, which lies further ahead.
         let expiry = Expiry::At(last_start(mint));
         Ok(Step::Done(Answer::new(name, expiry, self.config())))
-    }
-}
-
-impl Gemini {
-    fn session_seconds(&self) -> i64 {
-        self.session_seconds.unwrap_or(Self::SESSION_SECONDS)
     }
 }
 

@@ -14,7 +14,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::Provider;
 use crate::api::{Http, HttpAuthKind, HttpFormat, HttpMethod, HttpRequest, HttpReuse, ProviderBlock, SecretField};
-use crate::mint::placeholder::{KEY_ID, LARGEST, SUBJECT, Text, Values, filled, model};
+use crate::mint::placeholder::{KEY_ID, LARGEST, SUBJECT, Text, Values, filled, param};
 use crate::mint::request::component;
 use crate::mint::wire::credential_header;
 use crate::mint::{Class, Endpoint, InvalidBlock, Mint, Request, Step, UnusableReply};
@@ -175,8 +175,12 @@ impl Provider for Http {
         )
     }
 
-    fn policy_subject(&self) -> Option<&str> {
-        model(&self.params)
+    fn bound_model(&self) -> Option<&str> {
+        param(&self.params, "model")
+    }
+
+    fn bound_room(&self) -> Option<&str> {
+        param(&self.params, "room")
     }
 
     fn single_use(&self) -> Option<&'static str> {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::Provider;
 use crate::api::{Jwt, JwtAccount, JwtAlgorithm, JwtKeyEncoding, ProviderBlock, SecretField};
-use crate::mint::placeholder::{KEY_ID, LARGEST, SUBJECT, Text, Values, check_params, filled, model, rehearse, texts};
+use crate::mint::placeholder::{KEY_ID, LARGEST, SUBJECT, Text, Values, check_params, filled, param, rehearse, texts};
 use crate::mint::sign::{Algorithm, jwt};
 use crate::mint::wire::secret;
 use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Step};
@@ -138,8 +138,12 @@ impl Provider for Jwt {
         if uses_id { WITH_ID } else { Self::FACTS.secret_fields }
     }
 
-    fn policy_subject(&self) -> Option<&str> {
-        model(&self.params)
+    fn bound_model(&self) -> Option<&str> {
+        param(&self.params, "model")
+    }
+
+    fn bound_room(&self) -> Option<&str> {
+        param(&self.params, "room")
     }
 
     fn endpoint(&self) -> Endpoint<'_> {

@@ -11,17 +11,8 @@ use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Step};
 use crate::token::MintError;
 
 impl Provider for LiveKit {
-    /// The room, if that is all the token opens.
-    fn policy_subject(&self) -> Option<&str> {
-        let further = [&self.sip, &self.inference, &self.agent, &self.observability];
-        let beyond = self
-            .video
-            .iter()
-            .flatten()
-            .any(|(grant, value)| !VIDEO.contains(&(grant, true)) && *value != Value::Bool(false));
-        let agents = self.agent_endpoint.is_some() || self.agent_thread.is_some();
-        let only = !beyond && !agents && further.into_iter().all(Option::is_none);
-        self.room().filter(|_| only)
+    fn bound_room(&self) -> Option<&str> {
+        self.room().filter(|room| !room.is_empty())
     }
 
     fn one_reader(&self) -> Option<&'static str> {
@@ -49,10 +40,9 @@ impl Provider for LiveKit {
                 "livekit.video.room: without it the token opens every room; name the room".into(),
             ));
         }
-        let known: Vec<&str> = VIDEO.iter().map(|(grant, _)| *grant).collect();
         let mut grants = self.video.iter().flatten().map(|(grant, _)| grant.as_str());
-        if let Some(unknown) = grants.find(|grant| !known.contains(grant)) {
-            let known = known.join(", ");
+        if let Some(unknown) = grants.find(|grant| !VIDEO.contains(grant)) {
+            let known = VIDEO.join(", ");
             let message = format!("livekit.video: LiveKit knows no grant {unknown:?}; it knows {known}");
             return Err(InvalidBlock(message));
         }
@@ -127,7 +117,7 @@ impl LiveKit {
         ] {
             for (grant, value) in grants.iter().flatten() {
                 // Named as unknown below.
-                if place == "video" && VIDEO.iter().all(|(known, _)| known != grant) {
+                if place == "video" && !VIDEO.contains(&grant.as_str()) {
                     continue;
                 }
                 let (fits, what) = match grant.as_str() {
@@ -151,27 +141,26 @@ impl LiveKit {
     }
 }
 
-/// What LiveKit's SDK can write into the video grant, and whether it reaches no further than the room that the grant
-/// names. A misspelt one would be no grant at all.
-const VIDEO: &[(&str, bool)] = &[
-    ("roomCreate", false),
-    ("roomList", false),
-    ("roomRecord", false),
-    ("roomAdmin", true),
-    ("roomJoin", true),
-    ("room", true),
-    ("canPublish", true),
-    ("canSubscribe", true),
-    ("canPublishData", true),
-    ("canPublishSources", true),
-    ("canUpdateOwnMetadata", true),
-    ("ingressAdmin", false),
-    ("hidden", true),
-    ("recorder", false),
-    ("agent", false),
-    ("canSubscribeMetrics", true),
-    ("canManageAgentSession", false),
-    ("destinationRoom", false),
+/// What LiveKit's SDK can write into the video grant. A misspelt one would be no grant at all.
+const VIDEO: &[&str] = &[
+    "roomCreate",
+    "roomList",
+    "roomRecord",
+    "roomAdmin",
+    "roomJoin",
+    "room",
+    "canPublish",
+    "canSubscribe",
+    "canPublishData",
+    "canPublishSources",
+    "canUpdateOwnMetadata",
+    "ingressAdmin",
+    "hidden",
+    "recorder",
+    "agent",
+    "canSubscribeMetrics",
+    "canManageAgentSession",
+    "destinationRoom",
 ];
 
 /// What LiveKit lets a participant publish.

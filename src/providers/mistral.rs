@@ -9,7 +9,7 @@ use crate::mint::{Answer, Endpoint, Expiry, Mint, Request, Step, UnusableReply};
 use crate::token::MintError;
 
 impl Provider for Mistral {
-    fn policy_subject(&self) -> Option<&str> {
+    fn bound_model(&self) -> Option<&str> {
         Some(&self.model)
     }
 

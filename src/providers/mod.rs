@@ -47,6 +47,9 @@ pub trait Described {
 
     /// How long a token of this block lives.
     fn lifetime(&self) -> Lifetime;
+
+    /// How much longer it works than it starts sessions, in seconds.
+    fn further_seconds(&self) -> i64;
 }
 
 impl<B: ProviderBlock> Described for B {
@@ -56,6 +59,10 @@ impl<B: ProviderBlock> Described for B {
 
     fn lifetime(&self) -> Lifetime {
         ProviderBlock::lifetime(self)
+    }
+
+    fn further_seconds(&self) -> i64 {
+        ProviderBlock::further_seconds(self)
     }
 }
 
@@ -90,15 +97,25 @@ pub trait Provider: Described + Send + Sync {
         None
     }
 
-    /// What `policy.allowedModels` is compared with: the model, the agent, the room. `None` if the token is bound to
-    /// none; a policy with allowedModels then refuses it.
-    fn policy_subject(&self) -> Option<&str> {
+    /// The model, deployment or agent that the token is bound to. `None` if it opens any; a policy with allowedModels
+    /// then refuses it.
+    fn bound_model(&self) -> Option<&str> {
         None
+    }
+
+    /// The room or channel that the token is bound to, as with [`Self::bound_model`].
+    fn bound_room(&self) -> Option<&str> {
+        None
+    }
+
+    /// Whether the token lets its holder be anyone, though it may name an identity for some of what it opens.
+    fn is_for_anyone(&self) -> bool {
+        false
     }
 
     /// TanStack's `config`, as published unless the reply has more.
     fn config(&self) -> Map<String, Value> {
-        let model = self.policy_subject().filter(|_| self.facts().config_has_model);
+        let model = self.bound_model().filter(|_| self.facts().config_has_model);
         given([("model", model.map(Value::from))])
     }
 

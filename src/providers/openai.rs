@@ -15,7 +15,7 @@ use crate::token::MintError;
 const SAFETY_IDENTIFIER: &str = "openai-safety-identifier";
 
 impl Provider for OpenAi {
-    fn policy_subject(&self) -> Option<&str> {
+    fn bound_model(&self) -> Option<&str> {
         Some(&self.model)
     }
 

@@ -10,7 +10,7 @@
 
 mod activity;
 mod audit;
-mod body;
+pub(crate) mod body;
 pub mod certificate;
 mod connections;
 mod handed_out;
@@ -49,6 +49,7 @@ use crate::health::Health;
 use crate::issuer::Issuer;
 use crate::metrics::Metrics;
 use crate::mint::EndpointPolicy;
+use crate::resolve::MetadataPolicy;
 
 /// The audience of the bearer tokens.
 pub(crate) const AUDIENCE: &str = "realtime-token.dev";
@@ -61,6 +62,8 @@ pub struct Options {
     /// The controller's, so that a credential has one budget.
     pub issuer: Arc<Issuer>,
     pub endpoints: EndpointPolicy,
+    /// Which labels and annotations Secrets may be given.
+    pub metadata: MetadataPolicy,
     /// Where ClusterRealtimeProviders' keys live.
     pub operator_namespace: String,
     pub scope: Scope,
@@ -109,6 +112,7 @@ fn prepare(options: Options, shutdown: CancellationToken) -> (Arc<Handler>, impl
         options.scope,
         options.operator_namespace,
         options.endpoints,
+        options.metadata,
     );
     let world = Arc::new(world);
     let pools = Pools::new(Arc::clone(&world), Arc::clone(&metrics), shutdown.clone());

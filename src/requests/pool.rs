@@ -24,6 +24,7 @@ const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(10);
 
 /// A token in the pool.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Ready<T> {
     pub(super) value: T,
     pub(super) issued_at: Timestamp,
@@ -83,6 +84,7 @@ pub(super) enum Next {
 }
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))] // a model goes on from one state in many ways
 pub(super) struct Pool<T> {
     /// The oldest first.
     tokens: VecDeque<Ready<T>>,

@@ -30,6 +30,7 @@ use crate::health::Health;
 use crate::issuer::Issuer;
 use crate::metrics::Metrics;
 use crate::mint::EndpointPolicy;
+use crate::resolve::MetadataPolicy;
 use crate::testing::{FakeApi, FakeProvider};
 
 const PATH: &str = "/v1alpha1/namespaces/shop/realtimetokens/voice/token";
@@ -171,12 +172,13 @@ fn cluster(requests: Value) -> FakeApi {
 
 fn options(api: &FakeApi, provider: &FakeProvider, metrics: &Arc<Metrics>, health: &Arc<Health>) -> Options {
     let client = api.client();
-    let issuer = Issuer::new(client.clone(), Arc::new(provider.clone()), 4, Arc::clone(metrics));
+    let issuer = Issuer::of_process(client.clone(), provider, metrics, health);
     Options {
         listen: (Ipv4Addr::LOCALHOST, 0).into(),
         client,
-        issuer: Arc::new(issuer),
+        issuer,
         endpoints: EndpointPolicy::default(),
+        metadata: MetadataPolicy::default(),
         operator_namespace: "operator".to_owned(),
         scope: Scope {
             namespaces: Vec::new(),

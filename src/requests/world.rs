@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use jiff::SignedDuration;
 use kube::Client;
 use kube::runtime::WatchStreamExt;
@@ -17,7 +17,7 @@ use crate::cluster::{Cached, Name, Scope, watch};
 use crate::health::Health;
 use crate::issuer::{Issuer, Resolver, Writers};
 use crate::mint::EndpointPolicy;
-use crate::resolve::Resolved;
+use crate::resolve::{MetadataPolicy, Resolved};
 use crate::token::{Blocked, hash};
 
 pub(super) struct World {
@@ -50,9 +50,10 @@ impl World {
         scope: Scope,
         operator_namespace: String,
         endpoints: EndpointPolicy,
+        metadata: MetadataPolicy,
     ) -> (Self, WorldWriters) {
         let (tokens, tokens_writer) = reflector::store();
-        let (resolver, writers) = Resolver::new(scope, operator_namespace, endpoints);
+        let (resolver, writers) = Resolver::new(scope, operator_namespace, endpoints, metadata);
         let world = Self {
             tokens,
             resolver,
@@ -80,30 +81,24 @@ impl World {
         &self,
         client: &Client,
         writers: WorldWriters,
-        health: &Health,
+        health: &Arc<Health>,
         changed: impl Fn(&Name),
     ) {
         let scope = &self.resolver.scope;
-        let report = |what: &str, problem: &dyn std::fmt::Display| {
-            health.requests_wait_for_unless_ready(&format!("{what}: {problem}"));
-        };
-        let tokens = watch::requested_tokens(client, scope)
+        let tokens = watch::requested_tokens(client, scope, health)
             .reflect(writers.tokens)
             .touched_objects()
-            .inspect_err(|problem| report("RealtimeTokens", problem))
             .for_each(|event| {
                 if let Ok(token) = event {
                     changed(&Name::of(&token));
                 }
                 futures::future::ready(())
             });
-        let providers = watch::providers(client, scope)
+        let providers = watch::providers(client, scope, health)
             .reflect(writers.stores.cluster_providers)
-            .inspect_err(|problem| report("ClusterRealtimeProviders", problem))
             .for_each(|_| futures::future::ready(()));
-        let namespaces = watch::namespaces(client, scope)
+        let namespaces = watch::namespaces(client, scope, health)
             .reflect(writers.stores.namespaces)
-            .inspect_err(|problem| report("Namespaces", problem))
             .for_each(|_| futures::future::ready(()));
         tokio::join!(tokens, providers, namespaces);
     }

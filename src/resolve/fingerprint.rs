@@ -48,6 +48,7 @@ mod tests {
             namespace_labels: &BTreeMap::new(),
             operator_namespace: "operator",
             endpoints: &crate::mint::EndpointPolicy::parse(["https://gateway.example.com"]).unwrap(),
+            metadata: &crate::resolve::MetadataPolicy::parse(["a"]).unwrap(),
         };
         let token = serde_json::from_value(token).unwrap();
         crate::resolve::resolve(&token, &around).unwrap().fingerprint

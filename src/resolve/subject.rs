@@ -3,6 +3,7 @@
 //! Some blocks have a field for it, which [`Block::name_subject`] fills in. `http` and `jwt` have `{{ subject }}`, which
 //! is filled in when the token is minted.
 
+use super::policy::Named;
 use crate::api::{RealtimeTokenSpec, SubjectUse, TargetContent};
 use crate::providers::{Block, Provider};
 
@@ -34,6 +35,15 @@ pub(super) fn name(spec: &RealtimeTokenSpec, block: &mut Block, subject: Option<
         Some(subject) => block.name_subject(subject),
         None if is_always_named(spec) => block.name_subject(STAND_IN),
         None => Ok(()),
+    }
+}
+
+/// Who says who the token is for.
+pub(super) fn named<'a>(spec: &RealtimeTokenSpec, subject: Option<&'a str>) -> Named<'a> {
+    match subject {
+        Some(subject) => Named::ByCaller(subject),
+        None if is_always_named(spec) => Named::Later,
+        None => Named::BySpec,
     }
 }
 

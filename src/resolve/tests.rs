@@ -4,7 +4,9 @@ mod customized;
 mod described;
 mod identities;
 mod limits;
+mod policies;
 mod subjects;
+mod targets;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -70,6 +72,7 @@ fn resolved(spec: &Value, provider_spec: Option<&Value>) -> Result<Resolved, Blo
             namespace_labels: &BTreeMap::from([("team".to_owned(), "voice".to_owned())]),
             operator_namespace: "operator",
             endpoints: &EndpointPolicy::parse(["https://gateway.example.com"]).unwrap(),
+            metadata: &MetadataPolicy::default(),
         },
     )
 }
@@ -111,26 +114,28 @@ fn namespaces_are_shut_out_by_default() {
     ] {
         assert_eq!(admitted(&selector), Ok(()), "{selector}");
     }
-    for (selector, why) in [
-        (json!(null), "has no namespaceSelector"),
-        (
-            json!({"matchLabels": {"team": "chat"}}),
-            "does not select namespace apps",
-        ),
-        (
-            json!({"matchLabels": {"team": "voice", "stage": "prod"}}),
-            "does not select",
-        ),
-        (expression("team", "In", &["chat"]), "does not select"),
-        (expression("team", "NotIn", &["voice"]), "does not select"),
-        (expression("team", "DoesNotExist", &[]), "does not select"),
-        (expression("stage", "Exists", &[]), "does not select"),
-        (expression("team", "Equals", &["voice"]), "is wrong"),
-        (expression("team", "in", &["voice"]), "is wrong"),
+    // What exists for others can't be told from what doesn't.
+    let missing = resolved(&borrowing(&openai()), None).unwrap_err();
+    assert_eq!(missing.reason, Reason::ProviderNotFound);
+    assert!(
+        missing
+            .message
+            .contains("namespace apps has no ClusterRealtimeProvider platform"),
+        "{}",
+        missing.message
+    );
+    for selector in [
+        json!(null),
+        json!({"matchLabels": {"team": "chat"}}),
+        json!({"matchLabels": {"team": "voice", "stage": "prod"}}),
+        expression("team", "In", &["chat"]),
+        expression("team", "NotIn", &["voice"]),
+        expression("team", "DoesNotExist", &[]),
+        expression("stage", "Exists", &[]),
+        expression("team", "Equals", &["voice"]),
+        expression("team", "in", &["voice"]),
     ] {
-        let blocked = admitted(&selector).unwrap_err();
-        assert_eq!(blocked.reason, Reason::NamespaceNotAllowed, "{selector}");
-        assert!(blocked.message.contains(why), "{}", blocked.message);
+        assert_eq!(admitted(&selector), Err(missing.clone()), "{selector}");
     }
 }
 
@@ -264,6 +269,7 @@ proptest! {
             namespace_labels: &BTreeMap::new(),
             operator_namespace: &operator,
             endpoints: &EndpointPolicy::default(),
+            metadata: &MetadataPolicy::default(),
         };
         let mut own = openai();
         own["credentials"] = json!({"secretRef": reference});

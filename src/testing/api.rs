@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use http::header::RETRY_AFTER;
 use http::{Response, StatusCode};
 use kube::Client;
 use parking_lot::Mutex;
@@ -18,10 +19,11 @@ use tower::timeout::TimeoutLayer;
 use tower::{BoxError, Layer};
 
 use super::faults::{Fault, Faults};
-use super::objects::{Key, Objects, Refusal};
+use super::objects::{Backup, Key, Objects, Refusal};
 use super::request::{Kind, Request};
 use super::reviews::Reviews;
 use crate::cluster::HEAD_TIMEOUT;
+use crate::cluster::retry_after::RetryAfterLayer;
 
 /// The field manager of what tests write.
 pub(crate) const USER: &str = "kubectl";
@@ -46,6 +48,8 @@ struct State {
     paused: HashSet<&'static str>,
     /// Of each kind: how often its watches were broken.
     breaks: HashMap<&'static str, u64>,
+    /// Of each kind: how often its watches died silently.
+    silences: HashMap<&'static str, u64>,
     /// Of each kind: the version from which on watches can begin.
     oldest: HashMap<&'static str, u64>,
     reviews: Reviews,
@@ -57,11 +61,12 @@ impl FakeApi {
         Self::default()
     }
 
-    /// A client of this API, with the operator's own limit on answers. To be called within a runtime.
+    /// A client of this API, with the operator's own limit on answers and its reading of Retry-After. To be called within a runtime.
     pub(crate) fn client(&self) -> Client {
         let api = self.clone();
         let service = tower::service_fn(move |request| api.clone().answer(request));
-        Client::new(TimeoutLayer::new(HEAD_TIMEOUT).layer(service), "default")
+        let service = TimeoutLayer::new(HEAD_TIMEOUT).layer(RetryAfterLayer.layer(service));
+        Client::new(service, "default")
     }
 
     /// Creates an object as a user; its kind and namespace are its own.
@@ -143,6 +148,11 @@ impl FakeApi {
         self.0.state.lock().faults.plan(Box::new(filter), nth, fault);
     }
 
+    /// Has every request that matches fail, until [`Self::recover`] or the next call.
+    pub(crate) fn break_down(&self, filter: impl Fn(&Request) -> bool + Send + 'static, fault: Fault) {
+        self.0.state.lock().faults.break_down(Box::new(filter), fault);
+    }
+
     /// Resolves when the next fault happens: with [`Fault::HangAfter`] and a controller that is dropped then, that is a
     /// process that dies between its write and the answer. To be called before the fault can happen.
     pub(crate) fn next_fault(&self) -> impl Future<Output = ()> + use<> {
@@ -207,6 +217,23 @@ impl FakeApi {
         self.break_watches(resource);
     }
 
+    /// The connections of the watches of a kind die, and nobody says so: nothing comes any more, and no end. Those that
+    /// begin later work.
+    pub(crate) fn silence_watches(&self, resource: &'static str) {
+        *self.0.state.lock().silences.entry(resource).or_default() += 1;
+        self.0.changed.send_replace(());
+    }
+
+    pub(crate) fn back_up(&self) -> Backup {
+        self.0.state.lock().objects.back_up()
+    }
+
+    /// Replaces everything by a backup, as that of etcd is restored: while the API server is away ([`Self::go_away`]).
+    /// A watch that goes on from a version which the backup has not reached shows nothing until it has.
+    pub(crate) fn restore(&self, backup: &Backup) {
+        self.0.state.lock().objects.restore(backup);
+    }
+
     /// Has a bearer token be this user's, for these audiences.
     pub(crate) fn add_bearer_token(&self, token: &str, username: &str, audiences: &[&str]) {
         self.0.state.lock().reviews.add_token(token, username, audiences);
@@ -250,6 +277,11 @@ impl FakeApi {
             }
         }
         match fault {
+            Some(Fault::Throttled(seconds)) => {
+                let too_many = Body::from("Too many requests, please try again later.\n");
+                let response = Response::builder().status(StatusCode::TOO_MANY_REQUESTS);
+                Ok(response.header(RETRY_AFTER, seconds).body(too_many)?)
+            }
             Some(Fault::Status(code)) => Ok(refused(&Refusal::of_code(code))),
             Some(Fault::ResetBefore | Fault::ResetAfter | Fault::Slow(_)) | None => {
                 Err(io::Error::new(io::ErrorKind::ConnectionReset, "connection reset by the test").into())

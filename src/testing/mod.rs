@@ -1,4 +1,5 @@
 //! Stand-ins for the two things the operator talks to, for tests in one process: the Kubernetes API and the providers.
+//! Beside them, what the models of the pure parts share.
 //!
 //! [`FakeApi`] keeps RealtimeTokens, ClusterRealtimeProviders, Secrets, Namespaces, ServiceAccounts, Events and Leases in
 //! memory and answers a [`kube::Client`] without a socket or a thread, so that it works under tokio's paused time.
@@ -16,6 +17,7 @@
 
 mod api;
 mod faults;
+mod models;
 mod objects;
 mod provider;
 mod request;
@@ -23,19 +25,46 @@ mod reviews;
 
 pub(crate) use self::api::{FakeApi, USER};
 pub(crate) use self::faults::Fault;
+pub(crate) use self::models::explore;
+pub(crate) use self::objects::Backup;
 pub(crate) use self::provider::{FakeProvider, MintFault};
 pub(crate) use self::request::Request;
 
 use std::sync::Arc;
 
-use crate::issuer::Issuer;
+use kube::Client;
+
+use crate::cluster::Scope;
+use crate::health::Health;
+use crate::issuer::{self, Issuer};
 use crate::metrics::Metrics;
 
 impl Issuer {
     /// Asks this provider with keys of this API, at most four times at once for each.
     pub(crate) fn with_fakes(api: &FakeApi, provider: &FakeProvider) -> Arc<Self> {
         let metrics = Arc::new(Metrics::new(true));
-        Arc::new(Self::new(api.client(), Arc::new(provider.clone()), 4, metrics))
+        Self::of_process(api.client(), provider, &metrics, &Arc::default())
+    }
+
+    /// The same, of a process with these metrics and probes.
+    pub(crate) fn of_process(
+        client: Client,
+        provider: &FakeProvider,
+        metrics: &Arc<Metrics>,
+        health: &Arc<Health>,
+    ) -> Arc<Self> {
+        Arc::new(Self::new(issuer::Options {
+            client,
+            providers: Arc::new(provider.clone()),
+            mints_per_credential: 4,
+            scope: Scope {
+                namespaces: Vec::new(),
+                cluster_providers: true,
+            },
+            operator_namespace: "operator".to_owned(),
+            health: Arc::clone(health),
+            metrics: Arc::clone(metrics),
+        }))
     }
 }
 

@@ -108,6 +108,13 @@ pub(super) struct Objects {
     pub(super) rewrites: Vec<Rewrite>,
 }
 
+/// A copy of everything at a time.
+pub(crate) struct Backup {
+    version: u64,
+    all: BTreeMap<Key, Value>,
+    owners: BTreeMap<Key, BTreeMap<Field, String>>,
+}
+
 pub(super) type Rewrite = Box<dyn Fn(&mut Value) + Send>;
 
 /// `data`, `labels` or `annotations`, and the key in it.
@@ -116,6 +123,22 @@ type Field = (&'static str, String);
 impl Objects {
     pub(super) const fn version(&self) -> u64 {
         self.version
+    }
+
+    pub(super) fn back_up(&self) -> Backup {
+        Backup {
+            version: self.version,
+            all: self.all.clone(),
+            owners: self.owners.clone(),
+        }
+    }
+
+    /// Goes back, versions included. New uids are others than those that were given since.
+    pub(super) fn restore(&mut self, backup: &Backup) {
+        self.version = backup.version;
+        self.all = backup.all.clone();
+        self.owners = backup.owners.clone();
+        self.history.clear();
     }
 
     pub(super) fn get(&self, key: &Key) -> Result<&Value, Refusal> {

@@ -180,7 +180,7 @@ impl FakeProvider {
         let mut state = self.0.lock();
         let key = credential.values().next().map(ExposeSecret::expose_secret);
         let call = MintCall {
-            subject: ask.block.provider().policy_subject().unwrap_or_default().to_owned(),
+            subject: ask.block.provider().bound_model().unwrap_or_default().to_owned(),
             at,
             key: key.unwrap_or_default().to_owned(),
             of_caller: ask.of_caller,

@@ -90,19 +90,31 @@ pub(crate) struct Request {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Selector {
     namespace: String,
-    labels: Vec<(String, String)>,
-    name: Option<String>,
+    labels: Vec<Requirement>,
+    fields: Vec<Requirement>,
+}
+
+/// That a label or a field has this value, or that it doesn't.
+#[derive(Clone, Debug)]
+struct Requirement {
+    key: String,
+    equals: bool,
+    value: String,
+}
+
+impl Requirement {
+    fn is_met(&self, found: &Value) -> bool {
+        (*found == *self.value) == self.equals
+    }
 }
 
 impl Selector {
     pub(super) fn matches(&self, object: &Value) -> bool {
         let meta = &object["metadata"];
+        let field = |key: &str| key.split('.').fold(object, |at, part| &at[part]).clone();
         (self.namespace.is_empty() || meta["namespace"] == *self.namespace)
-            && self.name.as_ref().is_none_or(|name| meta["name"] == **name)
-            && self
-                .labels
-                .iter()
-                .all(|(label, value)| meta["labels"][label] == **value)
+            && self.fields.iter().all(|it| it.is_met(&field(&it.key)))
+            && self.labels.iter().all(|it| it.is_met(&meta["labels"][&it.key]))
     }
 }
 
@@ -148,10 +160,8 @@ impl Request {
             body,
             selector: Selector {
                 namespace: namespace.to_owned(),
-                labels: equalities(&of_query("labelSelector")),
-                name: equalities(&of_query("fieldSelector"))
-                    .into_iter()
-                    .find_map(|(field, value)| (field == "metadata.name").then_some(value)),
+                labels: requirements(&of_query("labelSelector")),
+                fields: requirements(&of_query("fieldSelector")),
             },
             version: of_query("resourceVersion").parse().unwrap_or(0),
             seconds: of_query("timeoutSeconds").parse().unwrap_or(300),
@@ -171,10 +181,14 @@ fn query(text: &str) -> HashMap<String, String> {
         .collect()
 }
 
-/// `a=b,c=d`; other operators are not supported.
-fn equalities(text: &str) -> Vec<(String, String)> {
-    text.split(',')
-        .filter_map(|pair| pair.split_once('='))
-        .map(|(key, value)| (key.to_owned(), value.trim_start_matches('=').to_owned()))
+/// `a=b,c!=d`; other operators are not supported.
+fn requirements(text: &str) -> Vec<Requirement> {
+    let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
+    pairs
+        .map(|(key, value)| Requirement {
+            key: key.trim_end_matches('!').to_owned(),
+            equals: !key.ends_with('!'),
+            value: value.trim_start_matches('=').to_owned(),
+        })
         .collect()
 }

@@ -310,6 +310,7 @@ async fn the_provider_counts_its_mints_and_fails_on_demand() {
         let ask = Ask {
             block: Block::only(&block).unwrap(),
             expiration: SignedDuration::from_mins(30),
+            namespace: "apps".to_owned(),
             subject: None,
             of_caller: false,
         };

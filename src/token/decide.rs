@@ -320,7 +320,9 @@ fn can_be_stored(seen: &Observation<'_>, token: &UnstoredToken, inputs: &MintInp
     let schedule = seen.schedule_of(minted.issued_at, minted.usable_until);
     // One that was never stored is worth storing to its end: the provider was asked for it.
     let in_time = schedule.renewal_time > seen.now || token.revision.is_none() && minted.usable_until > seen.now;
-    token.inputs.satisfies(inputs) && !superseded && in_time
+    // After a clock was set back, nothing is known of the end of one that was stored before.
+    let believable = token.revision.is_none() || is_believable(minted.issued_at, seen.now);
+    token.inputs.satisfies(inputs) && !superseded && in_time && believable
 }
 
 /// When the last token was asked for, as far as is known.
@@ -381,7 +383,9 @@ pub(super) fn next_look(seen: &Observation<'_>, until: Timestamp) -> Timestamp {
     let (Some(issued), Some(schedule)) = (seen.issued(), seen.schedule()) else {
         return until;
     };
-    let changes = [schedule.floor_time, issued.usable_until];
+    // At the floor itself minRemainingSeconds are left yet.
+    let below_floor = schedule.floor_time + SignedDuration::from_millis(1);
+    let changes = [below_floor, issued.usable_until];
     let next = changes.into_iter().filter(|change| *change > seen.now).min();
     next.map_or(until, |change| until.min(change))
 }

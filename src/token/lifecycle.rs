@@ -28,8 +28,13 @@ use crate::api::{RENEW_REQUESTED_AT, RealtimeToken, RealtimeTokenStatus, Reason}
 /// created anew, where namespaces can't be watched.
 const UNWATCHED_RECHECK: SignedDuration = SignedDuration::from_secs(30);
 
+/// A watch that works shows a write within this time. If it doesn't, an API server that was restored from a backup has
+/// gone back behind the write.
+const SHOWN_WITHIN: SignedDuration = SignedDuration::from_secs(60);
+
 /// State kept for one RealtimeToken.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))] // a model goes on from one state in many ways
 pub(crate) struct Lifecycle {
     /// The RealtimeToken's uid: one created anew under the same name begins with nothing.
     uid: String,
@@ -78,6 +83,10 @@ impl Lifecycle {
             Event::MintEnded { end, slot, now } => self.mint_ended(end, slot, now),
             Event::SlotCame { now } => {
                 self.slot_came(now);
+                Step::of(Effect::Nothing)
+            }
+            Event::ApiAnswered { now } => {
+                self.api_answered(now);
                 Step::of(Effect::Nothing)
             }
             Event::WriteEnded { seen, order, end } => self.write_ended(seen, &order, end),
@@ -163,7 +172,8 @@ impl Lifecycle {
         }
     }
 
-    /// Lets go of a stored token, and of a mint that holds back no other, when [`decide::MIN_INTERVAL`] is over.
+    /// Lets go of a stored token, and of a mint that holds back no other, when [`decide::MIN_INTERVAL`] is over; and of
+    /// a status that the watch should have shown by now.
     pub(crate) fn release_stored(&mut self, now: Timestamp) {
         let over = |since: Timestamp| now.duration_since(since) >= decide::MIN_INTERVAL;
         // Where other writers keep changing the Secret, its token is needed for the next repair.
@@ -173,6 +183,8 @@ impl Lifecycle {
                 .take_if(|token| token.stored && over(token.minted.issued_at));
         }
         self.last_mint.take_if(|last| over(*last));
+        self.written_status
+            .take_if(|written| now.duration_since(written.at).abs() > SHOWN_WITHIN);
     }
 
     /// A status records failed mints, but not what they were made from: it is taken to be what is
@@ -229,6 +241,27 @@ impl Lifecycle {
             self.echoed_version = Some(echo.version.as_str().into());
         }
         echo.is_some()
+    }
+
+    /// Whether all that is remembered can be restored from the status and the Secret.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let Self {
+            uid: _,
+            pending,
+            unstored,
+            last_mint,
+            mint_failures,
+            write_failures,
+            replace_at,
+            written_status,
+            echoed_version: _,
+            repeats,
+            outdated_writes,
+        } = self;
+        let nothing_kept = pending.is_none() && unstored.is_none() && written_status.is_none();
+        let nothing_failed = mint_failures.is_none() && write_failures.is_none() && *outdated_writes == 0;
+        let no_times = last_mint.is_none() && replace_at.is_none();
+        nothing_kept && nothing_failed && no_times && repeats.as_ref().is_none_or(|repeats| repeats.is_forgettable())
     }
 
     pub(crate) fn uid(&self) -> &str {

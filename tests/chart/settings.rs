@@ -8,6 +8,7 @@ use crate::chart::{Objects, render};
 fn the_operators_settings_arrive() {
     let objects = render(json!({
         "allowEndpoints": ["https://a.example.com", "http://b.example.com:8080"],
+        "allowSecretMetadata": ["team", "reloader.stakater.com/*"],
         "caBundle": {"configMap": "corporate", "key": "bundle.pem"},
         "log": {"level": "debug", "format": "text"},
         "concurrency": 8,
@@ -21,6 +22,7 @@ fn the_operators_settings_arrive() {
     for arg in [
         "--allow-endpoint=https://a.example.com",
         "--allow-endpoint=http://b.example.com:8080",
+        "--allow-secret-metadata=team,reloader.stakater.com/*",
         "--ca-bundle=/etc/realtime-token-operator/ca/bundle.pem",
         "--log=debug",
         "--log-format=text",

@@ -34,6 +34,7 @@ fn a_misspelt_key_is_refused_wherever_it_is() {
         "serviceAccount",
         "rbac",
         "service",
+        "health",
         "networkPolicy",
         "metrics",
         "resources",
@@ -75,6 +76,12 @@ fn a_wrong_value_is_refused_with_its_place() {
         json!({"allowEndpoints": ["gateway.example.com"]}),
         &["at '/allowEndpoints/0'"],
     );
+    for wrong in ["*", "a b", "x/y/z"] {
+        refuses(
+            json!({"allowSecretMetadata": [wrong]}),
+            &["at '/allowSecretMetadata/0'"],
+        );
+    }
     refuses(
         json!({"leaderElection": {"leaseDurationSeconds": 2}}),
         &["at '/leaderElection/leaseDurationSeconds'"],

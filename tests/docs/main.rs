@@ -15,6 +15,7 @@ mod layers;
 mod links;
 mod one_file;
 mod providers;
+mod seeded_bugs;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -65,7 +65,7 @@ async fn what_does_not_change_the_token_never_mints() {
     );
 
     // The template's labels and annotations reach the Secret, and leave it again, beside the same token.
-    let template = |value: &str| json!({"spec": {"target": {"template": {"metadata": {"labels": {"app": value}, "annotations": {"a/b": value}}}}}});
+    let template = |value: &str| json!({"spec": {"target": {"template": {"metadata": {"labels": {"app": value}, "annotations": {"team": value}}}}}});
     case.patch("voice", template("one")).await;
     let labelled = case
         .secret_when("voice", |s| s.labels().get("app").is_some_and(|app| app == "one"))
@@ -75,7 +75,7 @@ async fn what_does_not_change_the_token_never_mints() {
         .await;
     let plain = case.secret_when("voice", |s| !s.labels().contains_key("app")).await;
     assert_eq!(plain.data, first.data);
-    assert!(!plain.metadata.annotations.unwrap().contains_key("a/b"));
+    assert!(!plain.metadata.annotations.unwrap().contains_key("team"));
     case.settle().await;
     assert_eq!(case.calls().len(), 1, "one mint through all of it");
 }

@@ -82,6 +82,7 @@ async fn nothing_leaks() {
                 let mint = Mint {
                     expiration: ask.expiration,
                     credential: &credential,
+                    namespace: &ask.namespace,
                     subject: ask.subject.as_deref(),
                     ask: None,
                     now: Timestamp::now(),

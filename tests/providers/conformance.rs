@@ -32,6 +32,7 @@ fn ask(file: &Conformance, standin: &StandIn) -> (Ask, Credential) {
         Ask {
             block,
             expiration,
+            namespace: "apps".to_owned(),
             subject: None,
             of_caller: false,
         },

@@ -51,6 +51,7 @@ fn openai(standin: &StandIn, fields: Value) -> Ask {
     Ask {
         block: Block::OpenAi(serde_json::from_value(block).unwrap()),
         expiration: SignedDuration::from_secs(1800),
+        namespace: "apps".to_owned(),
         subject: None,
         of_caller: false,
     }
@@ -61,6 +62,7 @@ fn elevenlabs(standin: &StandIn, fields: Value) -> Ask {
     Ask {
         block: Block::ElevenLabs(serde_json::from_value(block).unwrap()),
         expiration: SignedDuration::from_secs(900),
+        namespace: "apps".to_owned(),
         subject: None,
         of_caller: false,
     }

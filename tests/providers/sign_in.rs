@@ -24,6 +24,7 @@ async fn mint(standin: &StandIn, authority: &str, client_secret: &str) -> Result
     let ask = Ask {
         block: Block::AzureOpenAi(Box::new(block)),
         expiration: SignedDuration::from_secs(1800),
+        namespace: "apps".to_owned(),
         subject: None,
         of_caller: false,
     };

@@ -44,6 +44,7 @@ async fn verified_with(check: &str, spec: Value, secret: Value, key: &str) -> Va
             &Ask {
                 block,
                 expiration,
+                namespace: "apps".to_owned(),
                 subject: None,
                 of_caller: false,
             },

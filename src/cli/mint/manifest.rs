@@ -4,7 +4,7 @@ use kube::Resource;
 use serde_json::Value;
 
 use crate::admission::{Refusal, admit};
-use crate::api::{RealtimeToken, RealtimeTokenSpec};
+use crate::api::RealtimeToken;
 use crate::mint::Ask;
 use crate::resolve;
 use crate::token::secret::template;
@@ -29,7 +29,8 @@ pub(super) fn parse(text: &str, name: Option<&str>) -> Result<RealtimeToken, Str
 
 /// What the spec asks for, or what the operator would say in the condition of an InvalidSpec. A cluster's
 /// ClusterRealtimeProviders and their policies are not known here.
-pub(super) fn ask(spec: &RealtimeTokenSpec, subject: Option<&str>) -> Result<Ask, String> {
+pub(super) fn ask(token: &RealtimeToken, subject: Option<&str>) -> Result<Ask, String> {
+    let spec = &token.spec;
     let mut block = resolve::block_of(spec).map_err(|blocked| blocked.to_string())?;
     let expiration = resolve::expiration(spec, &block, None).map_err(|blocked| blocked.to_string())?;
     if let Some(subject) = subject {
@@ -55,6 +56,8 @@ pub(super) fn ask(spec: &RealtimeTokenSpec, subject: Option<&str>) -> Result<Ask
     Ok(Ask {
         block,
         expiration,
+        // As kubectl has it.
+        namespace: token.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
         subject: subject.map(str::to_owned),
         of_caller: false,
     })
@@ -135,7 +138,7 @@ mod tests {
 
     fn asked(spec: &str) -> Result<Ask, String> {
         let manifest = format!("{HEAD}spec:\n  credentials: {{secretRef: {{name: key}}}}\n{spec}");
-        ask(&parse(&manifest, None)?.spec, None)
+        ask(&parse(&manifest, None)?, None)
     }
 
     fn refused(spec: &str) -> String {
@@ -151,7 +154,7 @@ mod tests {
         let json = r#"{"apiVersion":"realtime-token.dev/v1alpha1","kind":"RealtimeToken","metadata":{"name":"voice"},
             "spec":{"credentials":{"secretRef":{"name":"key"}},"expirationSeconds":600,"openai":{"model":"gpt-realtime-2.1",
             "session":{"instructions":"Be brief.\n","audio":{"output":{"voice":"marin","speed":1.25}},"tools":[]}}}}"#;
-        let json = ask(&parse(json, None).unwrap().spec, None);
+        let json = ask(&parse(json, None).unwrap(), None);
         let (yaml, json) = (yaml.unwrap(), json.unwrap());
         assert_eq!(yaml.expiration, SignedDuration::from_secs(600));
         let block = |ask: &Ask| serde_json::to_string(&ask.block).unwrap();
@@ -291,7 +294,7 @@ mod tests {
              [{{from: Ttl}}]}}}}"
         );
         let manifest = format!("{HEAD}spec: {{credentials: {{workloadIdentity: {identity}}}, http: {http}}}\n");
-        let refused = ask(&parse(&manifest, None).unwrap().spec, None).unwrap_err();
+        let refused = ask(&parse(&manifest, None).unwrap(), None).unwrap_err();
         assert!(refused.contains("auth.kind Basic"), "{refused}");
     }
 

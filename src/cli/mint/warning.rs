@@ -57,7 +57,7 @@ mod tests {
             object["spec"][field] = value.clone();
         }
         let token = manifest::parse(&object.to_string(), None).unwrap();
-        of_ask(&token, &manifest::ask(&token.spec, None).unwrap())
+        of_ask(&token, &manifest::ask(&token, None).unwrap())
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 use tokio::time::{advance, sleep};
 
+use super::known::PER_NAMESPACE;
 use super::*;
 use crate::api::Reason;
+use crate::cluster::Scope;
 use crate::testing::{FakeApi, Fault};
 
 const FIELDS: &[SecretField] = &[
@@ -21,14 +23,18 @@ const ONE: &[SecretField] = FIELDS.split_at(1).0;
 
 struct Fixture {
     api: FakeApi,
-    credentials: Arc<Credentials>,
+    credentials: Credentials,
     changed: mpsc::UnboundedReceiver<Name>,
 }
 
 impl Fixture {
     fn new() -> Self {
         let api = FakeApi::new();
-        let credentials = Arc::new(Credentials::new(api.client()));
+        let scope = Scope {
+            namespaces: Vec::new(),
+            cluster_providers: true,
+        };
+        let credentials = Credentials::new(api.client(), &scope, "operator", Arc::default());
         let changed = credentials.subscribe();
         Self {
             api,
@@ -58,6 +64,11 @@ impl Fixture {
         secrecy::ExposeSecret::expose_secret(credential.get(&ONE[0]).unwrap()).to_owned()
     }
 
+    /// What is known of how many Secrets.
+    fn known(&self) -> usize {
+        self.credentials.keys.known.lock().len()
+    }
+
     async fn problem(&self, fields: &[SecretField]) -> String {
         let blocked = self.credentials.revision(&key(), fields).await.unwrap().unwrap_err();
         assert_eq!(blocked.reason, Reason::CredentialNotFound);
@@ -84,6 +95,7 @@ async fn many_tokens_share_one_read_and_one_watch() {
     let revisions = futures::future::join_all((0..50).map(|_| fixture.revision())).await;
     assert!(revisions.iter().all(|revision| *revision == revisions[0]));
     assert_eq!(fixture.value().await, "sk-1", "without the newline at the end");
+    sleep(Duration::from_secs(1)).await; // the watch has begun
     let (watches, lists) = (
         fixture.api.count("watch", "secrets"),
         fixture.api.count("list", "secrets"),
@@ -99,13 +111,13 @@ async fn many_tokens_share_one_read_and_one_watch() {
 async fn the_value_is_dropped_after_a_minute_and_its_hash_stays() {
     let fixture = Fixture::with(&json!({"api-key": "c2stMQ=="}));
     fixture.value().await;
-    advance(KEEP_VALUES - Duration::from_secs(1)).await;
+    advance(KEEP - Duration::from_secs(1)).await;
     fixture.value().await;
     assert_eq!(fixture.reads(), 1);
     advance(Duration::from_secs(1)).await;
     fixture.credentials.tidy().await;
-    let secrets: Vec<_> = fixture.credentials.secrets.lock().values().cloned().collect();
-    assert!(secrets[0].read.lock().await.as_ref().unwrap().values.is_none());
+    let secrets = fixture.credentials.keys.known.lock().tidy();
+    assert!(!secrets[0].read.lock().await.as_ref().unwrap().has_values());
     fixture.revision().await.unwrap();
     assert_eq!(fixture.reads(), 1);
     assert_eq!((fixture.value().await.as_str(), fixture.reads()), ("sk-1", 2));
@@ -115,11 +127,8 @@ async fn the_value_is_dropped_after_a_minute_and_its_hash_stays() {
 async fn a_changed_key_is_noticed_and_a_changed_label_is_not_a_new_key() {
     let mut fixture = Fixture::with(&json!({"api-key": "c2stMQ=="}));
     let first = fixture.revision().await.unwrap();
-    assert_eq!(
-        fixture.changed.recv().await,
-        Some(Name::new("shop", "openai")),
-        "it is there"
-    );
+    sleep(Duration::from_secs(1)).await; // the watch has listed
+    while fixture.changed.try_recv().is_ok() {}
     let labels = json!({"metadata": {"labels": {"team": "a"}}});
     fixture.api.edit("secrets", "shop", "openai", &labels);
     fixture.changed.recv().await.unwrap();
@@ -165,11 +174,55 @@ async fn what_is_missing_is_named() {
     );
 }
 
+/// Whoever may create a RealtimeToken would have it sent, or tokens signed with it.
 #[tokio::test(start_paused = true)]
-async fn a_secret_that_vanishes_between_watch_and_read_is_missing() {
+async fn only_secrets_for_keys_are_read_as_such() {
+    let of = async |type_: Option<&str>, label: Option<&str>| {
+        let fixture = Fixture::new();
+        let labels = label.map(|value| json!({"realtime-token.dev/credentials": value}));
+        fixture.api.create(json!({
+            "kind": "Secret", "metadata": {"name": "openai", "namespace": "shop", "labels": labels}, "type": type_,
+            "data": {"api-key": "c2stMQ==", "other": "eA=="},
+        }));
+        let revision = fixture.credentials.revision(&key(), ONE).await.unwrap();
+        let whole = fixture.credentials.credential(&key(), ONE).await.unwrap();
+        assert_eq!(whole.map(|(_, revision)| revision), revision);
+        let held = fixture.credentials.keys.known.lock().tidy();
+        let kept = held[0].read.lock().await.as_ref().unwrap().keeps_values();
+        assert_eq!(kept, revision.is_ok(), "nothing of another Secret is kept");
+        revision
+    };
+    for type_ in [None, Some("Opaque"), Some("realtime-token.dev/credentials")] {
+        assert!(of(type_, None).await.is_ok(), "{type_:?}");
+    }
+    for type_ in [
+        "kubernetes.io/service-account-token",
+        "kubernetes.io/tls",
+        "kubernetes.io/dockerconfigjson",
+        "kubernetes.io/basic-auth",
+        "bootstrap.kubernetes.io/token",
+        "helm.sh/release.v1",
+        crate::api::TARGET_TYPE,
+    ] {
+        let refused = of(Some(type_), None).await.unwrap_err();
+        assert_eq!(refused.reason, Reason::CredentialNotAllowed);
+        let label = "kubectl label secret openai -n shop realtime-token.dev/credentials=true";
+        assert!(
+            refused.message.contains(type_) && refused.message.contains(label),
+            "{}",
+            refused.message
+        );
+        assert!(!refused.message.contains("api-key"), "{}", refused.message);
+        assert!(of(Some(type_), Some("false")).await.is_err());
+        assert!(of(Some(type_), Some("true")).await.is_ok(), "{type_}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_vanishes_unseen_is_missing_at_the_next_read() {
     let fixture = Fixture::with(&json!({"api-key": "c2stMQ=="}));
     fixture.value().await;
-    advance(KEEP_VALUES).await;
+    sleep(KEEP).await;
     fixture.api.pause_watches("secrets");
     fixture.api.delete("secrets", "shop", "openai");
     let gone = fixture.credentials.credential(&key(), ONE).await.unwrap();
@@ -180,6 +233,38 @@ async fn a_secret_that_vanishes_between_watch_and_read_is_missing() {
     );
 }
 
+/// The watch breaks, the Secret is deleted, and the watch lists anew.
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_the_watch_has_missed_is_noticed() {
+    let mut fixture = Fixture::with(&json!({"api-key": "c2stMQ=="}));
+    fixture.revision().await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    while fixture.changed.try_recv().is_ok() {}
+    fixture.api.pause_watches("secrets");
+    fixture.api.delete("secrets", "shop", "openai");
+    fixture.api.expire_watches("secrets");
+    assert_eq!(fixture.changed.recv().await, Some(Name::new("shop", "openai")));
+    assert!(fixture.revision().await.is_err());
+}
+
+/// With older versions than were read.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_a_restored_backup_brings_back_is_noticed() {
+    let fixture = Fixture::with(&json!({"api-key": "c2stMQ=="}));
+    let first = fixture.revision().await.unwrap();
+    let backup = fixture.api.back_up();
+    let second = json!({"data": {"api-key": "c2stMg=="}});
+    fixture.api.edit("secrets", "shop", "openai", &second);
+    sleep(Duration::from_secs(1)).await;
+    assert_ne!(fixture.revision().await.unwrap(), first);
+    fixture.api.go_away();
+    sleep(Duration::from_secs(10)).await;
+    fixture.api.restore(&backup);
+    fixture.api.recover();
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(fixture.revision().await.unwrap(), first);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_api_server_that_fails_is_not_a_missing_key() {
     let fixture = Fixture::with(&json!({"api-key": "c2stMQ=="}));
@@ -188,26 +273,148 @@ async fn an_api_server_that_fails_is_not_a_missing_key() {
     assert!(matches!(failed, Err(ClusterError::Unavailable(_))));
     fixture.revision().await.unwrap();
 
-    let unlisted = Fixture::with(&json!({"api-key": "c2stMQ=="}));
-    unlisted
-        .api
-        .fail_nth_of(|request| request.verb == "list", 1, Fault::Status(403));
-    let message = unlisted.problem(ONE).await;
+    let forbidden = Fixture::with(&json!({"api-key": "c2stMQ=="}));
+    forbidden.api.fail_nth(1, Fault::Status(403));
+    let message = forbidden.problem(ONE).await;
     assert!(message.starts_with("Secret shop/openai can't be read: "), "{message}");
-    sleep(Duration::from_secs(1)).await; // the watch tries again
-    unlisted.revision().await.unwrap();
+    assert!(message.contains("403"), "{message}");
+    forbidden.revision().await.unwrap();
+}
+
+/// A Role with `get` alone: the key is used, and a changed one is noticed at a look after a minute.
+#[tokio::test(start_paused = true)]
+async fn without_the_watch_a_read_is_good_for_a_minute() {
+    let fixture = Fixture::with(&json!({"api-key": "c2stMQ=="}));
+    for nth in 1..100 {
+        let is_list = |request: &crate::testing::Request| request.verb == "list";
+        fixture.api.fail_nth_of(is_list, nth, Fault::Status(403));
+    }
+    let first = fixture.revision().await.unwrap();
+    let second = json!({"data": {"api-key": "c2stMg=="}});
+    fixture.api.edit("secrets", "shop", "openai", &second);
+    assert_eq!((fixture.revision().await.unwrap(), fixture.reads()), (first.clone(), 1));
+    sleep(KEEP).await;
+    assert_ne!(fixture.revision().await.unwrap(), first);
+    let reason = fixture.credentials.keys.health.unready().unwrap();
+    assert!(
+        reason.starts_with("key Secrets: ") && reason.contains("403"),
+        "{reason}"
+    );
+}
+
+/// The watch leaves out the operator's own Secrets and Helm's releases.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_the_watch_does_not_show_is_found_within_a_minute() {
+    let fixture = Fixture::new();
+    assert!(fixture.revision().await.is_err());
+    fixture.api.create(json!({
+        "kind": "Secret", "data": {"api-key": "c2stMQ=="},
+        "metadata": {"name": "openai", "namespace": "shop", "labels": {"app.kubernetes.io/managed-by": "realtime-token-operator"}},
+    }));
+    assert!(fixture.revision().await.is_err());
+    sleep(KEEP).await;
+    fixture.revision().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_ends_when_no_token_has_looked_for_long() {
-    let fixture = Fixture::with(&json!({"api-key": "c2stMQ=="}));
+async fn references_that_change_without_end_leave_nothing_behind() {
+    let fixture = Fixture::new();
+    let reference = |n: usize| KeyRef {
+        name: format!("key-{n}"),
+        ..key()
+    };
+    for n in 0..2 * PER_NAMESPACE {
+        let missing = fixture.credentials.revision(&reference(n), ONE).await.unwrap();
+        assert!(missing.is_err());
+        assert!(fixture.known() <= PER_NAMESPACE);
+    }
+    assert_eq!(
+        (
+            fixture.api.count("list", "secrets"),
+            fixture.api.count("watch", "secrets")
+        ),
+        (1, 1)
+    );
+    // One that is in use stays known among those that no longer are.
+    fixture.create(&json!({"api-key": "c2stMQ=="}));
     fixture.revision().await.unwrap();
-    advance(IDLE - Duration::from_secs(1)).await;
-    fixture.credentials.tidy().await;
-    assert_eq!(fixture.credentials.secrets.lock().len(), 1);
-    advance(Duration::from_secs(1)).await;
-    fixture.credentials.tidy().await;
-    assert!(fixture.credentials.secrets.lock().is_empty());
+    let reads = fixture.reads();
+    for n in 0..2 * PER_NAMESPACE {
+        fixture
+            .credentials
+            .revision(&reference(n), ONE)
+            .await
+            .unwrap()
+            .unwrap_err();
+        if n % 100 == 0 {
+            fixture.revision().await.unwrap();
+        }
+    }
+    assert_eq!(
+        fixture.reads() - reads,
+        2 * PER_NAMESPACE,
+        "each once, the one in use never again"
+    );
+    sleep(Duration::from_secs(300)).await;
     fixture.revision().await.unwrap();
-    assert_eq!(fixture.reads(), 2);
+    sleep(Duration::from_secs(100)).await;
+    fixture.credentials.tidy().await;
+    assert_eq!(fixture.known(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_namespaces_share_one_watch() {
+    let mut fixture = Fixture::new();
+    let of_namespace = |n: usize| KeyRef {
+        namespace: format!("ns-{n}"),
+        ..key()
+    };
+    let secret = |n: usize| {
+        let metadata = json!({"name": "openai", "namespace": format!("ns-{n}")});
+        json!({"kind": "Secret", "metadata": metadata, "data": {"api-key": "c2stMQ=="}})
+    };
+    for n in 0..10_000 {
+        fixture.api.create(secret(n));
+        fixture
+            .credentials
+            .revision(&of_namespace(n), ONE)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    let watches = fixture
+        .api
+        .requests()
+        .into_iter()
+        .filter(|request| request.verb == "watch")
+        .count();
+    let lists = fixture.api.count("list", "secrets");
+    assert!(watches <= 2 && lists == 1, "{watches} watches, {lists} lists");
+    while fixture.changed.try_recv().is_ok() {}
+    let changed = json!({"data": {"api-key": "c2stMg=="}});
+    fixture.api.edit("secrets", "ns-7777", "openai", &changed);
+    assert_eq!(fixture.changed.recv().await, Some(Name::new("ns-7777", "openai")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_is_too_big_is_refused_and_values_that_are_many_are_not_kept() {
+    let too_big = Fixture::with(&json!({"api-key": "c2stMQ==", "big": "eHh4".repeat(70_000)}));
+    let message = too_big.problem(ONE).await;
+    assert!(
+        message.contains("Secret shop/openai is too big to be a key Secret"),
+        "{message}"
+    );
+    let mut many = json!({"api-key": "c2stMQ=="});
+    for n in 0..64 {
+        many[format!("key-{n}")] = json!("eA==");
+    }
+    let message = Fixture::with(&many).problem(ONE).await;
+    assert!(message.contains("it may have 64 keys"), "{message}");
+
+    let large = Fixture::with(&json!({"api-key": "c2stMQ==", "large": "eHh4".repeat(3_000)}));
+    for reads in 1..3 {
+        assert_eq!((large.value().await.as_str(), large.reads()), ("sk-1", reads));
+    }
+    large.revision().await.unwrap();
+    assert_eq!(large.reads(), 2);
 }

@@ -29,11 +29,11 @@ impl Fixture {
             cluster_providers: false,
         };
         let woken = Arc::<Mutex<Vec<String>>>::default();
-        let mut events = watch::target_secrets(&api.client(), &scope);
+        let mut events = watch::target_secrets(&api.client(), &scope, &Arc::default());
         let (known, list) = (Arc::clone(&targets), Arc::clone(&woken));
         tokio::spawn(async move {
-            while let Some(event) = futures::StreamExt::next(&mut events).await {
-                let names = event.map(|event| known.apply_event(event)).unwrap_or_default();
+            while let Some((part, event)) = futures::StreamExt::next(&mut events).await {
+                let names = event.map(|event| known.apply_event(&part, event)).unwrap_or_default();
                 list.lock().extend(names.iter().map(ToString::to_string));
             }
         });
@@ -116,6 +116,15 @@ async fn our_own_write_counts_before_the_watch_shows_it_and_is_no_news_then() {
     assert_eq!((fixture.woken(), fixture.api.count("get", "secrets")), (vec![], 0));
 }
 
+/// So that no controller takes it for one of its own kind.
+#[tokio::test(start_paused = true)]
+async fn a_secret_is_of_our_own_type() {
+    let fixture = Fixture::new().await;
+    fixture.create("1").await.unwrap();
+    let secret = fixture.api.get("secrets", "shop", "voice").unwrap();
+    assert_eq!(secret["type"], "realtime-token.dev/token");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_others_change_wakes_the_token() {
     let fixture = Fixture::new().await;
@@ -176,6 +185,24 @@ async fn a_list_without_the_secret_is_its_deletion() {
         (fixture.woken(), fixture.version().await),
         (vec!["shop/token".to_owned()], None)
     );
+}
+
+/// It brings back an older version than the one that is known.
+#[tokio::test(start_paused = true)]
+async fn a_backup_that_is_restored_replaces_what_is_known() {
+    let fixture = Fixture::new().await;
+    let first = fixture.create("1").await.unwrap();
+    let backup = fixture.api.back_up();
+    fixture.targets.update(&name(), &first, content("2")).await.unwrap();
+    fixture.settle().await;
+    fixture.api.go_away();
+    fixture.settle().await;
+    fixture.api.restore(&backup);
+    fixture.api.recover();
+    fixture.settle().await;
+    assert_eq!(fixture.version().await.as_deref(), Some(first.resource_version()));
+    assert_eq!(fixture.woken(), ["shop/token"]);
+    assert_eq!(fixture.api.count("get", "secrets"), 0, "the list has shown it");
 }
 
 #[tokio::test(start_paused = true)]

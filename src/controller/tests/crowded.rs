@@ -23,6 +23,7 @@ fn resolved(name: &str) -> Resolved {
         namespace_labels: &std::collections::BTreeMap::new(),
         operator_namespace: OPERATOR,
         endpoints: &EndpointPolicy::default(),
+        metadata: &crate::resolve::MetadataPolicy::default(),
     };
     resolve(&serde_json::from_value(token).unwrap(), &context).unwrap()
 }

@@ -12,9 +12,11 @@ async fn live_with_a_death(fleet: &mut Fleet, nth: usize, fault: Fault) {
         api: fleet.api.clone(),
         provider: fleet.provider.clone(),
         process: None,
+        endpoints: EndpointPolicy::default(),
         connection: fleet.connection.clone(),
         metrics: Arc::clone(&fleet.metrics),
         issuer: Arc::clone(&fleet.issuer),
+        health: Arc::clone(&fleet.health),
     };
     tokio::join!(life(&other), async {
         if tokio::time::timeout(Duration::from_secs(300), death).await.is_ok() {

@@ -30,6 +30,7 @@ fn openai(fields: Value) -> Ask {
     Ask {
         block: Block::OpenAi(serde_json::from_value(block).unwrap()),
         expiration: SignedDuration::from_secs(1800),
+        namespace: "apps".to_owned(),
         subject: None,
         of_caller: false,
     }
@@ -39,6 +40,7 @@ fn elevenlabs() -> Ask {
     Ask {
         block: Block::ElevenLabs(serde_json::from_value(json!({"agentId": "agent_1"})).unwrap()),
         expiration: SignedDuration::from_secs(900),
+        namespace: "apps".to_owned(),
         subject: None,
         of_caller: false,
     }
@@ -66,6 +68,7 @@ fn answer(ask: &Ask, status: u16, headers: &[(&'static str, &'static str)], body
     let mint = Mint {
         expiration: ask.expiration,
         credential: &credential,
+        namespace: "apps",
         subject: None,
         ask: Some(ask),
         now: sent,

@@ -148,7 +148,7 @@ fn what_is_for_no_agent_serves_one_use_and_has_nothing_of_an_agent() {
         let plain = block(json!({}));
         assert_eq!(plain.validate(), Ok(()));
         assert!(plain.single_use().is_some(), "{kind}");
-        assert_eq!(plain.policy_subject(), None, "{kind}");
+        assert_eq!(plain.bound_model(), None, "{kind}");
         assert_eq!(plain.config(), Map::new(), "{kind}");
         assert_eq!(ProviderBlock::lifetime(&plain), Lifetime::Fixed(900));
         let agent = block(json!({"agentId": "a"})).validate().unwrap_err();

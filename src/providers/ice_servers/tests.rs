@@ -16,6 +16,7 @@ fn coturn_at(now: Timestamp, block: Value, ttl: i64) -> Answer {
     let mint = Mint {
         expiration: SignedDuration::from_secs(ttl),
         credential: &credential,
+        namespace: "apps",
         subject: None,
         ask: None,
         now,

@@ -21,6 +21,7 @@ fn signed(provider: &dyn Provider, key: &str, now: i64, life: i64) -> Result<Str
     let mint = Mint {
         expiration: SignedDuration::from_secs(life),
         credential: &credential,
+        namespace: "apps",
         subject: None,
         ask: None,
         now: Timestamp::from_second(now).unwrap(),

@@ -38,7 +38,7 @@ pub(super) struct Follower {
 impl Follower {
     /// Never ends.
     pub(super) async fn run(self) {
-        let mut events = pin!(self.secret.watch());
+        let mut events = pin!(self.secret.watch(&self.health));
         let mut fails = false;
         while let Some(event) = events.next().await {
             let failed_before = std::mem::replace(&mut fails, event.is_err());

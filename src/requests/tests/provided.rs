@@ -131,3 +131,40 @@ async fn tokens_that_are_signed_here_differ_too() {
     assert!(began.elapsed() < Duration::from_secs(2));
     assert_eq!(world.metric("request_pool_ready{"), 0.0, "a signature takes no time");
 }
+
+/// The policy holds for what a caller overrides, and nothing is minted to find out.
+#[tokio::test(start_paused = true)]
+async fn no_caller_has_a_room_of_another_tenant() {
+    let requests = json!({"subject": "Optional", "overridable": ["livekit.video.room"]});
+    let api = cluster(requests);
+    api.create(json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "livekit", "namespace": "operator"},
+        "data": {"LIVEKIT_API_SECRET": "c2VjcmV0", "LIVEKIT_API_KEY": "QVBJa2V5"},
+    }));
+    api.create(json!({
+        "apiVersion": "realtime-token.dev/v1alpha1", "kind": "ClusterRealtimeProvider", "metadata": {"name": "livekit"},
+        "spec": {
+            "livekit": {}, "credentials": {"secretRef": {"name": "livekit", "key": "LIVEKIT_API_SECRET"}},
+            "namespaceSelector": {}, "policy": {"allowedRooms": ["{{ namespace }}_*"]},
+        },
+    }));
+    let lent = json!({
+        "openai": null, "livekit": {"identity": "kiosk", "video": {"roomJoin": true, "room": "shop_lobby"}},
+        "credentials": {"secretRef": null, "providerRef": {"name": "livekit"}},
+    });
+    api.edit("realtimetokens", "shop", "voice", &json!({"spec": lent}));
+    let world = World::start(api, FakeProvider::new(SignedDuration::from_secs(600)));
+    while world.health.unready().is_some() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let in_room = async |room: &str| {
+        let overrides = json!({"livekit": {"video": {"room": room}}});
+        world.ask(json!({"overrides": overrides})).await
+    };
+    assert_eq!(world.ask(Value::Null).await.status, 201);
+    assert_eq!(in_room("shop_office").await.status, 201);
+    for room in ["shop-b_lobby", "other_lobby", "shop", ""] {
+        assert_eq!(in_room(room).await.problem(), (422, "FieldNotAllowed"), "{room}");
+    }
+    assert_eq!(world.provider.count(), 2);
+}

@@ -130,7 +130,7 @@ fn the_policy_of_a_lent_account_holds() {
     lent["policy"] = json!({"allowedModels": ["gpt-realtime-*"], "maxExpirationSeconds": 900});
     let asked = |overrides: Value| resolve_customized(&own, Some(&lent), &overrides);
     let found = asked(json!({"openai": {"model": "gpt-realtime-mini"}, "expirationSeconds": 900})).unwrap();
-    assert_eq!(found.ask.block.provider().policy_subject(), Some("gpt-realtime-mini"));
+    assert_eq!(found.ask.block.provider().bound_model(), Some("gpt-realtime-mini"));
     assert_eq!(found.ask.expiration, SignedDuration::from_secs(900));
     let answer = asked(json!({"openai": {"model": "gpt-5-realtime"}}));
     assert_eq!(refused(answer, "allowedModels"), Reason::ModelNotAllowed);

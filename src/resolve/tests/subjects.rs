@@ -16,6 +16,7 @@ fn resolved_for(spec: &Value, provider_spec: Option<&Value>, subject: Option<&st
         namespace_labels: &BTreeMap::new(),
         operator_namespace: "operator",
         endpoints: &EndpointPolicy::parse(["https://gateway.example.com"]).unwrap(),
+        metadata: &MetadataPolicy::default(),
     };
     resolve_for(&token(spec), subject, &context)
 }

@@ -22,6 +22,7 @@ impl FakeApi {
                 .history
                 .partition_point(|change| change.version <= request.version),
             breaks: state.breaks.get(request.resource).copied().unwrap_or(0),
+            silences: state.silences.get(request.resource).copied().unwrap_or(0),
             ends: Instant::now() + Duration::from_secs(request.seconds),
             changed: self.0.changed.subscribe(),
             api: self.clone(),
@@ -43,6 +44,7 @@ struct Watch {
     /// The next change in the history.
     position: usize,
     breaks: u64,
+    silences: u64,
     ends: Instant,
     changed: watch::Receiver<()>,
     /// It has been said that the history is gone.
@@ -52,6 +54,9 @@ struct Watch {
 impl Watch {
     async fn next(&mut self) -> Option<Value> {
         loop {
+            if self.is_silent() {
+                std::future::pending::<()>().await;
+            }
             if let Some(result) = self.step() {
                 return result;
             }
@@ -60,6 +65,11 @@ impl Watch {
                 () = tokio::time::sleep_until(self.ends) => return None,
             }
         }
+    }
+
+    fn is_silent(&self) -> bool {
+        let state = self.api.0.state.lock();
+        state.silences.get(self.request.resource).copied().unwrap_or(0) != self.silences
     }
 
     /// An event, or `Some(None)` at the end of the stream, or `None` while there is nothing new.
@@ -83,7 +93,9 @@ impl Watch {
         }
         while let Some(change) = state.objects.history.get(self.position) {
             self.position += 1;
-            if let Some(event) = event(change, &self.request) {
+            if change.version > self.request.version
+                && let Some(event) = event(change, &self.request)
+            {
                 return Some(Some(event));
             }
         }

@@ -304,6 +304,19 @@ fn a_clock_that_was_set_back_neither_blocks_nor_mints_twice() {
 }
 
 /// A status that was restored from a backup, or written by a leader whose clock was ahead.
+/// Set back by minutes right after a mint, while the token is still in memory.
+#[test]
+fn a_token_at_hand_from_the_future_is_not_stored_again() {
+    let mut sight = fresh();
+    sight.target = TargetState::Absent;
+    sight.unstored = Some(unstored(at(300), 1800, Some(1)));
+    (sight.now, sight.last_mint) = (at(0), None);
+    assert_eq!(sight.decide(), Decision::Mint(Trigger::SecretDeleted));
+    // Ten seconds are the difference between two clocks.
+    sight.now = at(290);
+    assert_eq!(sight.decide(), Decision::Store(Trigger::SecretDeleted));
+}
+
 #[test]
 fn a_restored_write_failure_holds_for_a_backoff_at_most() {
     let mut sight = fresh();
@@ -326,8 +339,9 @@ fn waits_end_when_a_condition_will_change() {
     let mut sight = fresh();
     sight.suspended = true;
     sight.now = at(1700); // the floor is at 1710
-    assert_eq!(waits(&sight.decide(), WaitReason::Suspended), at(1710));
-    sight.now = at(1710);
+    let below = at(1710) + SignedDuration::from_millis(1);
+    assert_eq!(waits(&sight.decide(), WaitReason::Suspended), below);
+    sight.now = below;
     assert_eq!(waits(&sight.decide(), WaitReason::Suspended), at(1800));
     sight.now = at(1800);
     assert_eq!(waits(&sight.decide(), WaitReason::Suspended), at(1800) + MAX_WAIT);

@@ -65,6 +65,8 @@ fn accepted() -> Vec<Value> {
         template(
             json!({"labels": {"app": "", "example.com/team": "a_b.c-d", "my-k8s.io/x": "1", "k8s.io.example/x": "1"}}),
         ),
+        template(json!({"labels": {"owner": "shop"}, "annotations": {"owner": "helm"}})),
+        json!({"target": {"name": "my.sh.helm.release.v1"}}),
         template(json!({"annotations": {"note": "any text\nwith lines", "realtime-token.dev.example/x": ""}})),
         data(json!({".env": "", "LIVEKIT_TOKEN": "{{ token }}", "token.txt": "", "a..b": ""})),
         json!({"openai": {"session": {"any": [{"thing": null}]}}}),
@@ -200,6 +202,7 @@ fn refused() -> Vec<Refusal> {
             ANNOTATION_RESERVED,
         ));
     }
+    rows.push((template(json!({"labels": {"owner": "helm"}})), labels, LABEL_OF_HELM));
     let long = "a".repeat(64);
     for key in ["a b", "-a", "a/b/c", "Example.com/x", "/x", "x/", long.as_str()] {
         rows.push((template(json!({"labels": {key: "v"}})), labels, LABEL_KEY));
@@ -233,12 +236,15 @@ fn accepted_providers() -> Vec<Value> {
         selector(json!({"key": "team", "operator": "DoesNotExist"})),
         selector(json!({"key": "team", "operator": "Exists", "values": []})),
         json!({"policy": {"allowedModels": ["gpt-realtime-*"], "maxExpirationSeconds": 600}}),
+        json!({"policy": {"allowedModels": ["{{ namespace }}", "{{ namespace }}_*", "*/{{ namespace }}", "a:{{ namespace }}.b", "a{b}"]}}),
+        json!({"policy": {"allowedIdentities": ["*"], "allowedFields": ["openai.session.tools", "openai.session"]}}),
+        json!({"openai": null, "livekit": {}, "policy": {"allowedRooms": ["{{ namespace }}_*"]}}),
     ]
 }
 
 fn refused_providers() -> Vec<Refusal> {
     let secret = |change: Value| json!({"credentials": {"secretRef": change}});
-    vec![
+    let mut rows = vec![
         (json!({"openai": null}), "spec", ONE_BLOCK.as_str()),
         (json!({"elevenlabs": {}}), "spec", ONE_BLOCK.as_str()),
         (
@@ -279,7 +285,42 @@ fn refused_providers() -> Vec<Refusal> {
             "spec.namespaceSelector",
             SELECTOR,
         ),
-    ]
+    ];
+    for pattern in [
+        "{{ namespace }}-*",
+        "{{ namespace }}*",
+        "*{{ namespace }}",
+        "x{{ namespace }}",
+        "{{ namespace }}1",
+        "{{namespace}}_*",
+        "{{ name }}_*",
+        "{{ namespace }}_{{ namespace }}",
+        "a{{",
+    ] {
+        for (list, field) in [
+            ("allowedModels", "spec.policy.allowedModels"),
+            ("allowedRooms", "spec.policy.allowedRooms"),
+            ("allowedIdentities", "spec.policy.allowedIdentities"),
+        ] {
+            rows.push((json!({"policy": {list: ["a", pattern]}}), field, PATTERN));
+        }
+    }
+    for field in [
+        "openai",
+        "openai.",
+        ".session",
+        "openai.session tools",
+        "openai..tools",
+        "open-ai.session",
+    ] {
+        let policy = json!({"policy": {"allowedFields": [field]}});
+        rows.push((policy, "spec.policy.allowedFields", ALLOWED_FIELD));
+    }
+    for field in ["livekit", "twilio", "daily", "agora"] {
+        let account = json!({"openai": null, field: {}, "policy": {"allowedModels": ["a"]}});
+        rows.push((account, "spec", OF_ROOMS));
+    }
+    rows
 }
 
 #[tokio::test]
@@ -310,6 +351,22 @@ async fn a_name_must_fit_into_a_label() {
         .admit_named(Kind::Provider, &long, &Kind::Provider.spec())
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn no_secret_is_named_as_helm_or_the_api_server_name_theirs() {
+    let server = ApiServer::new().await;
+    let spec = Kind::Token.spec();
+    for reserved in ["sh.helm.release.v1.shop.v1", "bootstrap-token-07401b"] {
+        let elsewhere = merge(&spec, &json!({"target": {"name": "voice"}}));
+        server.admit_named(Kind::Token, reserved, &elsewhere).await.unwrap();
+        let there = merge(&spec, &json!({"target": {"name": reserved}}));
+        for (name, spec) in [(reserved, &spec), ("voice", &there)] {
+            let complaints = server.admit_named(Kind::Token, name, spec).await.unwrap_err();
+            assert!(complaints[0].text.ends_with(RESERVED), "{complaints:?}");
+        }
+    }
+    server.admit_named(Kind::Token, "sh.helm", &spec).await.unwrap();
 }
 
 #[tokio::test]
@@ -361,6 +418,6 @@ fn every_rule_is_tested() {
     tested.extend(super::conformance::messages());
     tested.extend(super::identities::messages());
     tested.extend(super::requests::messages());
-    tested.extend([LONG_NAME, KEY_SECRET, IMMUTABLE].map(str::to_owned));
+    tested.extend([LONG_NAME, KEY_SECRET, IMMUTABLE, RESERVED].map(str::to_owned));
     assert_eq!(rules, tested);
 }

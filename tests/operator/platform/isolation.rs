@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use realtime_token_operator::api::{ClusterRealtimeProvider, RealtimeToken, Reason};
 use realtime_token_operator::mint::EndpointPolicy;
-use realtime_token_operator::resolve::{CredentialRef, ResolveContext, resolve};
+use realtime_token_operator::resolve::{CredentialRef, MetadataPolicy, ResolveContext, resolve};
 use serde_json::{Value, json};
 
 use crate::world::{put_secret, world};
@@ -166,6 +166,7 @@ fn the_core_refuses_what_admission_would() {
             namespace_labels: &BTreeMap::new(),
             operator_namespace: "platform",
             endpoints: &allowed,
+            metadata: &MetadataPolicy::default(),
         };
         let token = |block: &Value| -> RealtimeToken {
             object(

@@ -6,6 +6,7 @@ mod account;
 mod isolation;
 mod policy;
 mod status;
+mod tenants;
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::Api;

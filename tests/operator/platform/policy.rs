@@ -47,7 +47,10 @@ async fn models_by_pattern() {
     for (n, model) in denied.iter().enumerate() {
         let status = case.not_issued(&format!("denied-{n}"), "ModelNotAllowed").await;
         let text = message(&status, "Ready");
-        assert!(text.starts_with(&format!("{model} is not among")), "{text}");
+        assert!(
+            text.starts_with(&format!("openai.model: {model} is not among")),
+            "{text}"
+        );
         assert!(text.contains("gpt-realtime-2*, exact, what?, [ab]c, *-mini"), "{text}");
     }
     for n in 0..allowed.len() {

@@ -8,6 +8,7 @@ fn block(name: &str, block: Value) -> Ask {
     Ask {
         block: crate::resolve::block_of(&spec).unwrap(),
         expiration: SignedDuration::from_secs(600),
+        namespace: "apps".to_owned(),
         subject: None,
         of_caller: false,
     }

@@ -17,6 +17,7 @@ fn with_key(key: &str, status: u16, headers: HeaderMap, body: &str) -> Option<St
     let mint = Mint {
         expiration: ask.expiration,
         credential: &credential,
+        namespace: "apps",
         subject: None,
         ask: None,
         now: sent,

@@ -240,6 +240,7 @@ impl World {
             version,
             status: new,
             renew_request: None,
+            at: self.now,
         })));
         Ok(())
     }

@@ -24,6 +24,13 @@ pub(super) const LABEL_VALUE: &str =
     "a label's value has letters, digits, '-', '_' and '.', and begins and ends with a letter or digit";
 pub(super) const LABEL_RESERVED: &str =
     "target.template.metadata.labels: keys below kubernetes.io, k8s.io and realtime-token.dev are reserved";
+pub(super) const LABEL_OF_HELM: &str = "target.template.metadata.labels: with owner=helm Helm would take the Secret for one of its releases; choose another value";
+pub(super) const RESERVED: &str = "target.name, or the RealtimeToken's name if that isn't set: Helm takes Secrets named sh.helm.release.… for its own, and the API server those named bootstrap-token-…; choose another";
+pub(super) const PATTERN: &str = "a pattern has {{ namespace }} once at most, spelt so, with nothing or a character such as _ . / or : before and after it: in {{ namespace }}-* the namespace shop would pass for shop-b";
+pub(super) const ALLOWED_FIELD: &str =
+    "policy.allowedFields: a field of the provider block, such as openai.session.tools or livekit.roomConfig.agents";
+pub(super) const OF_ROOMS: &str =
+    "policy.allowedModels: tokens of this provider are bound to rooms and not to models; use policy.allowedRooms";
 pub(super) const ANNOTATION_KEY: &str = "target.template.metadata.annotations: a key has letters, digits, '-', '_' and '.', begins and ends with a letter or digit, and may have a domain and '/' before it";
 pub(super) const ANNOTATION_RESERVED: &str =
     "target.template.metadata.annotations: keys below kubernetes.io, k8s.io and realtime-token.dev are reserved";

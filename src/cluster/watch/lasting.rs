@@ -1,0 +1,142 @@
+//! One watch, taken up again after whatever breaks it, and reported to [`WatchHealth`].
+//!
+//! The API server ends a watch after [`REOPEN_AFTER`], so that one that works is opened anew that often: an answer shows
+//! that it works though nothing changes. A connection that dies silently sends neither events nor that end, which kube
+//! notices five seconds later. So whatever was missed is seen within a minute, though some attempts to open it anew meet
+//! other dead connections.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::ExponentialBuilder;
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt};
+use kube::runtime::watcher::{Config, Error, Event, ExponentialBackoff, watcher};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use super::Events;
+use crate::health::WatchHealth;
+
+/// A request of each watch in this time is next to nothing for the API server.
+const REOPEN_AFTER: Duration = Duration::from_secs(30);
+/// After an outage of this length everything is listed anew: while the API server was away, its data may have been
+/// replaced by a backup. A watch that goes on from a version that the backup has not reached shows nothing.
+const LIST_ANEW_AFTER: Duration = Duration::from_secs(3);
+
+/// How many objects one answer to a list has. A page is in memory as a whole, twice while it arrives, and a tenant may
+/// make each object as large as etcd takes it, 1.5 MiB. The price is a few requests more at a start.
+const PAGE: u32 = 20;
+
+/// The events of a watch. `api` gets the client to ask with.
+pub(super) fn lasting<K>(
+    client: &Client,
+    api: impl FnOnce(Client) -> Api<K>,
+    config: Config,
+    health: Arc<WatchHealth>,
+) -> Events<K>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let api = api(noting_answers(client.clone(), Arc::clone(&health)));
+    let seconds = u32::try_from(REOPEN_AFTER.as_secs()).unwrap_or(u32::MAX);
+    let config = config.timeout(seconds).page_size(PAGE);
+    let begin = Box::new(move || watcher(api.clone(), config.clone()).boxed());
+    let lasting = Lasting {
+        events: begin(),
+        begin,
+        health,
+        outage: None,
+        failed: false,
+    };
+    stream::unfold(lasting, |mut lasting| async move {
+        let event = lasting.next().await?;
+        Some((event, lasting))
+    })
+    .boxed()
+}
+
+/// A client whose answers are reported.
+fn noting_answers(client: Client, health: Arc<WatchHealth>) -> Client {
+    let namespace = client.default_namespace().to_owned();
+    let service = tower::service_fn(move |request| {
+        let (client, health) = (client.clone(), Arc::clone(&health));
+        async move {
+            let answer = client.send(request).await?;
+            if answer.status().is_success() {
+                health.answered();
+            }
+            Ok::<_, kube::Error>(answer)
+        }
+        .boxed()
+    });
+    Client::new(service, namespace)
+}
+
+struct Lasting<K> {
+    begin: Box<dyn Fn() -> Events<K> + Send>,
+    events: BoxStream<'static, Result<Event<K>, Error>>,
+    health: Arc<WatchHealth>,
+    /// Since the last answer.
+    outage: Option<Outage>,
+    /// The last event was an error.
+    failed: bool,
+}
+
+struct Outage {
+    since: Instant,
+    delays: ExponentialBackoff,
+}
+
+impl<K: Resource> Lasting<K> {
+    /// kube's watcher never ends.
+    async fn next(&mut self) -> Option<Result<Event<K>, Error>> {
+        if std::mem::take(&mut self.failed)
+            && let Some(outage) = &mut self.outage
+        {
+            tokio::time::sleep(outage.delays.next().unwrap_or_default()).await;
+            if outage.since.elapsed() >= LIST_ANEW_AFTER {
+                self.events = (self.begin)();
+            }
+        }
+        let event = self.events.next().await?;
+        match &event {
+            Err(problem) => {
+                let answered_at = self.health.answered_at();
+                self.health.failed(problem.to_string());
+                self.failed = true;
+                if self.outage.as_ref().is_none_or(|outage| outage.since < answered_at) {
+                    self.outage = Some(Outage::begin());
+                }
+            }
+            // Says nothing about the API server: kube is about to ask it.
+            Ok(Event::Init) => {}
+            Ok(event) => {
+                self.outage = None;
+                self.health.answered();
+                if matches!(event, Event::InitDone) {
+                    self.health.listed();
+                }
+            }
+        }
+        Some(event)
+    }
+}
+
+impl Outage {
+    fn begin() -> Self {
+        Self {
+            since: Instant::now(),
+            // kube's default grows to 30 s and more, during which the operator would see nothing new after the API
+            // server has come back.
+            delays: ExponentialBuilder::default()
+                .with_min_delay(Duration::from_millis(500))
+                .with_max_delay(Duration::from_secs(5))
+                .with_factor(2.0)
+                .without_max_times()
+                .into(),
+        }
+    }
+}

@@ -1,0 +1,537 @@
+//! What is stored, what the process knows of it, and the steps of both.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::*;
+use crate::api::{RENEW_REQUESTED_AT, RealtimeToken, RealtimeTokenStatus};
+use crate::clock::whole_second;
+use crate::token::fixtures::{inputs, issued, minted, realtime_token, stored};
+use crate::token::lifecycle::{MintEnd, Order, Pending, Step, WriteEnd, WrittenStatus};
+use crate::token::report::{Findings, TokenKind, status};
+use crate::token::secret::{Issued, RequestsEndpoint, Stored, TargetState};
+use crate::token::{Effect, Event, Lifecycle, MintInputs, Observation};
+
+/// The metadata that the Secret should have.
+const METADATA: &str = "desired";
+
+/// What the API server has.
+#[derive(Clone, Debug)]
+pub(super) struct Store {
+    pub version: u64,
+    pub token: Arc<RealtimeToken>,
+    pub secret: Option<Stored>,
+}
+
+impl Store {
+    pub fn next_version(&mut self) -> String {
+        self.version += 1;
+        self.version.to_string()
+    }
+
+    pub fn edit_token(&mut self) -> &mut RealtimeToken {
+        Arc::make_mut(&mut self.token)
+    }
+
+    /// A write of the RealtimeToken: its version grows.
+    pub fn touch_token(&mut self) {
+        let version = self.next_version();
+        self.edit_token().metadata.resource_version = Some(version);
+    }
+
+    pub fn touch_secret(&mut self, change: impl FnOnce(&mut Stored)) {
+        let version = self.next_version();
+        if let Some(secret) = &mut self.secret {
+            change(secret);
+            secret.resource_version = version;
+        }
+    }
+
+    pub fn secret_version(&self) -> Option<u64> {
+        self.secret.as_ref()?.resource_version.parse().ok()
+    }
+}
+
+/// What a reconcile has seen.
+#[derive(Clone)]
+pub(super) struct Seen {
+    token: Arc<RealtimeToken>,
+    prior: RealtimeTokenStatus,
+    secret: Option<Stored>,
+    inputs: MintInputs,
+    now: Timestamp,
+}
+
+/// What tells two of them apart.
+impl fmt::Debug for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let meta = &self.token.metadata;
+        let object = (&meta.resource_version, meta.generation, &self.inputs);
+        write!(f, "{object:?} {} {:?} {}", brief(&self.prior), self.secret, self.now)
+    }
+}
+
+/// A status without what follows from the rest: messages, and when a condition changed.
+pub(super) fn brief(status: &RealtimeTokenStatus) -> String {
+    let conditions = status.conditions.iter().map(|it| (&it.status, &it.reason));
+    let conditions: Vec<_> = conditions.collect();
+    let attempts = (
+        status.failed_mint_attempts,
+        status.failed_write_attempts,
+        &status.next_attempt_time,
+    );
+    let token = (
+        status.revision,
+        &status.usable_until,
+        &status.last_handled_renew_request,
+    );
+    format!("{:?} {conditions:?} {attempts:?} {token:?}", status.observed_generation)
+}
+
+impl Seen {
+    fn observation(&self) -> Observation<'_> {
+        Observation {
+            token: &self.token,
+            prior: self.prior.clone(),
+            target: match &self.secret {
+                Some(secret) => TargetState::Ours(Box::new(secret.clone())),
+                None => TargetState::Absent,
+            },
+            metadata_hash: METADATA.to_owned(),
+            endpoint: RequestsEndpoint::default(),
+            inputs: Ok(self.inputs.clone()),
+            now: self.now,
+        }
+    }
+}
+
+/// An effect that is yet to be performed.
+#[derive(Clone, Debug)]
+pub(super) enum Next {
+    Nothing,
+    Wait(Timestamp),
+    Mint {
+        pending: Box<Pending>,
+        /// Whether it is minted for no other reason than that the token is due.
+        due: bool,
+    },
+    Write(Order),
+}
+
+/// Where a reconcile stands.
+#[derive(Clone, Debug)]
+pub(super) enum Work {
+    Idle,
+    Begun(Arc<RealtimeToken>),
+    /// The status is to be written, then the effect performed.
+    Reporting(Box<(Seen, RealtimeTokenStatus, Next)>),
+    Acting(Box<(Seen, Next)>),
+}
+
+/// The process, and what it knows.
+#[derive(Clone, Debug)]
+pub(super) struct Process {
+    pub lifecycle: Lifecycle,
+    /// The RealtimeToken as the watch has shown it.
+    pub shown: Arc<RealtimeToken>,
+    pub shown_has_gone_back: bool,
+    /// The Secret as the watch or an own write has shown it; looked up if there is none.
+    pub cached: Option<Stored>,
+    /// The version of the Secret that the watch has shown last.
+    pub delivered: Option<u64>,
+    pub look_at: Timestamp,
+    pub work: Work,
+    /// When the mint was sent that is under way.
+    pub minting: Option<Timestamp>,
+}
+
+impl Process {
+    /// A process starts: its watches list what is there.
+    pub fn start(store: &Store, now: Timestamp) -> Self {
+        Self {
+            lifecycle: Lifecycle::restore(&store.token),
+            shown: store.token.clone(),
+            shown_has_gone_back: false,
+            cached: store.secret.clone(),
+            delivered: store.secret_version(),
+            look_at: now,
+            work: Work::Idle,
+            minting: None,
+        }
+    }
+}
+
+/// What only the properties look at.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ghost {
+    /// Each token that the Secret has held.
+    pub held: Vec<(i64, Timestamp)>,
+    pub needless_mint: Option<String>,
+    pub hasty_mint: Option<String>,
+    pub false_claim: Option<String>,
+    /// The last mint of this process, unless the clock was set since.
+    pub last_mint: Option<Timestamp>,
+    pub due: bool,
+    pub lost_token: bool,
+    pub outdated_write: bool,
+    pub landed_late: bool,
+    pub rolled_back: bool,
+    /// Counted anew when it is left in peace.
+    pub mints: u32,
+    pub secret_writes: u32,
+    pub status_writes: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub now: Timestamp,
+    pub store: Store,
+    /// What the store is rolled back to.
+    pub backup: Store,
+    /// The number of the key.
+    pub key: u32,
+    pub process: Process,
+    /// A write that a process sent before it died.
+    pub in_flight: Option<Box<(Seen, Order)>>,
+    /// So many disturbances are left.
+    pub left: u8,
+    /// Whether it is known already that it settles, since the state before does, by way of this one.
+    pub known_to_settle: bool,
+    pub ghost: Ghost,
+}
+
+impl State {
+    /// A RealtimeToken that was just created.
+    pub fn new(left: u8) -> Self {
+        let mut token = realtime_token();
+        token.status = None;
+        token.metadata.resource_version = Some("8".to_owned()); // soon with a digit more
+        let store = Store {
+            version: 8,
+            token: Arc::new(token),
+            secret: None,
+        };
+        Self {
+            now: at(0),
+            process: Process::start(&store, at(0)),
+            backup: store.clone(),
+            store,
+            key: 0,
+            in_flight: None,
+            left,
+            known_to_settle: false,
+            ghost: Ghost::default(),
+        }
+    }
+
+    /// One whose first token was stored a minute ago.
+    pub fn with_token(left: u8) -> Self {
+        let mut state = Self::new(0);
+        while let Some(action) = state.own_actions().next().filter(|action| *action != Action::Sleep) {
+            state.act(action);
+        }
+        state.now = at(60);
+        (state.left, state.backup) = (left, state.store.clone());
+        state
+    }
+
+    pub fn revision(&self) -> Option<i64> {
+        Some(self.store.secret.as_ref()?.issued.as_ref()?.revision)
+    }
+
+    /// What goes on without a disturbance, in no order. Time passes only when all else is done.
+    pub fn own_actions(&self) -> impl Iterator<Item = Action> + use<> {
+        let process = &self.process;
+        let idle = matches!(process.work, Work::Idle);
+        let late = self.in_flight.is_some().then_some(Action::LandLate);
+        let work = match &process.work {
+            // A mint under way: the reconcile ends before it has looked.
+            Work::Idle if process.minting.is_some() => Some(Action::EndMint),
+            Work::Idle if process.look_at <= self.now => Some(Action::Begin),
+            Work::Idle => None,
+            Work::Begun(_) => Some(Action::Look),
+            Work::Reporting(_) => Some(Action::WriteStatus),
+            Work::Acting(acting) => match acting.1 {
+                Next::Mint { .. } => Some(Action::StartMint),
+                _ => Some(Action::WriteSecret),
+            },
+        };
+        let token_lags = process.shown.metadata.resource_version != self.store.token.metadata.resource_version;
+        let token = token_lags.then_some(Action::ShowToken);
+        let secret = (process.delivered != self.store.secret_version()).then_some(Action::ShowSecret);
+        let all_done = idle && work.is_none() && late.is_none() && token.is_none() && secret.is_none();
+        let sleep = all_done.then_some(Action::Sleep);
+        [late, work, token, secret, sleep].into_iter().flatten()
+    }
+
+    pub fn act(&mut self, action: Action) {
+        match action {
+            Action::Begin => self.process.work = Work::Begun(Arc::clone(&self.process.shown)),
+            Action::Look => self.look(),
+            Action::WriteStatus => self.write_status(true, true),
+            Action::StartMint => self.start_mint(),
+            Action::EndMint => self.end_mint(None),
+            Action::WriteSecret => self.write_secret(true, true),
+            Action::ShowToken => self.show_token(),
+            Action::ShowSecret => self.show_secret(),
+            Action::LandLate => {
+                if let Some(sent) = self.in_flight.take() {
+                    self.ghost.landed_late |= self.land(&sent.0, &sent.1);
+                }
+            }
+            Action::Sleep => self.now = self.now.max(self.process.look_at),
+            Action::Disturb(_) => {}
+        }
+    }
+
+    fn look(&mut self) {
+        let Work::Begun(token) = std::mem::replace(&mut self.process.work, Work::Idle) else {
+            return;
+        };
+        let renew_request = token.metadata.annotations.as_ref();
+        let renew_request = renew_request.and_then(|all| all.get(RENEW_REQUESTED_AT)).cloned();
+        let spec = format!("spec-{}", token.metadata.generation.unwrap_or(0));
+        let seen = Seen {
+            prior: self.process.lifecycle.known_status(&token),
+            secret: self.process.cached.clone().or_else(|| self.store.secret.clone()),
+            inputs: inputs(&spec, &self.key_revision(), renew_request.as_deref()),
+            now: self.now,
+            token,
+        };
+        let step = self.process.lifecycle.step(Event::Looked(&seen.observation()));
+        if let Effect::Mint { trigger, .. } = &step.effect
+            && let Some(token) = self.will_do(&seen)
+        {
+            self.ghost.needless_mint = Some(format!("{trigger:?} at {}, but there is one of {token}", self.now));
+        }
+        self.take(seen, step);
+    }
+
+    pub fn key_revision(&self) -> String {
+        format!("key-{}", self.key)
+    }
+
+    /// A token in the Secret, as far as that can be known, or in memory that is what is wanted, and isn't due. One from
+    /// the future is due.
+    fn will_do(&self, seen: &Seen) -> Option<Timestamp> {
+        let stored = seen.secret.as_ref().filter(|secret| secret.intact);
+        let stored = stored.and_then(|secret| secret.issued.as_ref());
+        let stored = stored.map(|issued| (&issued.inputs, issued.issued_at));
+        let unstored = self.process.lifecycle.unstored.as_deref();
+        let unstored = unstored.map(|token| (&token.inputs, token.minted.issued_at));
+        let will_do = |(inputs, issued_at): (&MintInputs, Timestamp)| {
+            let due = crate::token::fixtures::renewal(issued_at, LIFE);
+            let soon = self.now + SignedDuration::from_secs(10);
+            (inputs.satisfies(&seen.inputs) && due > self.now && issued_at <= soon).then_some(issued_at)
+        };
+        stored.and_then(will_do).or_else(|| unstored.and_then(will_do))
+    }
+
+    /// Takes in a step: the status is written if it differs, then the effect is performed.
+    fn take(&mut self, seen: Seen, step: Step) {
+        let next = match step.effect {
+            Effect::Nothing => Next::Nothing,
+            Effect::Wait(until) => Next::Wait(until),
+            Effect::Mint { pending, trigger, .. } => Next::Mint {
+                pending,
+                due: trigger == crate::token::Trigger::Due,
+            },
+            Effect::Write(order) => Next::Write(order),
+        };
+        let new = step.situation.as_ref().map(|situation| {
+            status(&Findings {
+                seen: &seen.observation(),
+                situation,
+                provider: Some("openai".into()),
+                kind: TokenKind::default(),
+                health: None,
+                unknown_overridable: None,
+            })
+        });
+        match new.filter(|new| *new != seen.prior) {
+            Some(new) => self.process.work = Work::Reporting(Box::new((seen, new, next))),
+            None => self.go_on(seen, next),
+        }
+    }
+
+    fn go_on(&mut self, seen: Seen, next: Next) {
+        self.process.work = Work::Idle;
+        match next {
+            Next::Nothing => self.process.look_at = at(HORIZON * 2),
+            // As `requeue_at` does it: the clock may have been set since the look.
+            Next::Wait(until) => self.process.look_at = until.min(self.now + crate::token::decide::MAX_WAIT),
+            next @ (Next::Mint { .. } | Next::Write(_)) => self.process.work = Work::Acting(Box::new((seen, next))),
+        }
+    }
+
+    /// A reconcile that fails is tried again.
+    fn fail(&mut self) {
+        self.process.work = Work::Idle;
+        self.process.look_at = self.now + SignedDuration::from_secs(1);
+    }
+
+    pub fn write_status(&mut self, lands: bool, answered: bool) {
+        let Work::Reporting(reporting) = std::mem::replace(&mut self.process.work, Work::Idle) else {
+            return;
+        };
+        let (mut seen, new, next) = *reporting;
+        if lands {
+            self.check_claim(&new, seen.now);
+            self.ghost.status_writes += 1;
+            self.store.touch_token();
+            self.store.edit_token().status = Some(new.clone());
+        }
+        if !lands || !answered {
+            return self.fail();
+        }
+        seen.prior = new.clone();
+        let version = self.store.token.metadata.resource_version.clone().unwrap_or_default();
+        self.process
+            .lifecycle
+            .step(Event::StatusWritten(Box::new(WrittenStatus {
+                version,
+                status: new,
+                renew_request: seen.inputs.renew_request.clone(),
+                at: seen.now,
+            })));
+        self.go_on(seen, next);
+    }
+
+    /// What is said of the token was true of the Secret at some time, and the token hasn't ended.
+    fn check_claim(&mut self, new: &RealtimeTokenStatus, seen: Timestamp) {
+        let ready = new.conditions.first().is_some_and(|ready| ready.status == "True");
+        let claim = (new.revision, new.usable_until.as_ref().map(|until| until.0));
+        let is_held = |held: &(i64, Timestamp)| (Some(held.0), Some(whole_second(held.1))) == claim;
+        let is_alive = claim.1.is_some_and(|until| until > seen);
+        if ready && !(self.ghost.held.iter().any(is_held) && is_alive) {
+            self.ghost.false_claim = Some(format!("{claim:?} of {:?} seen at {seen}", self.ghost.held));
+        }
+    }
+
+    fn start_mint(&mut self) {
+        let Work::Acting(acting) = std::mem::replace(&mut self.process.work, Work::Idle) else {
+            return;
+        };
+        let Next::Mint { pending, due } = acting.1 else { return };
+        self.process.lifecycle.step(Event::MintStarted(pending));
+        let hasty = |last: Timestamp| self.now.duration_since(last) < SignedDuration::from_secs(10);
+        if self.ghost.last_mint.is_some_and(hasty) {
+            self.ghost.hasty_mint = Some(format!("{:?}, then {}", self.ghost.last_mint, self.now));
+        }
+        self.ghost.mints += 1;
+        self.ghost.due |= due;
+        (self.ghost.last_mint, self.process.minting) = (Some(self.now), Some(self.now));
+        self.process.look_at = at(HORIZON * 2); // its end has the RealtimeToken reconciled
+    }
+
+    pub fn end_mint(&mut self, error: Option<crate::token::MintError>) {
+        let Some(sent) = self.process.minting.take() else {
+            return;
+        };
+        let end = match error {
+            Some(error) => {
+                self.ghost.last_mint = None; // a failure has a backoff of its own
+                MintEnd::Failed(error)
+            }
+            None => MintEnd::Minted {
+                minted: minted(sent, LIFE),
+                credential_revision: self.key_revision(),
+            },
+        };
+        let now = self.now;
+        self.process.lifecycle.step(Event::MintEnded { end, slot: None, now });
+        self.process.look_at = now;
+    }
+
+    /// `lands`: the API server gets it. `answered`: the process gets the answer.
+    pub fn write_secret(&mut self, lands: bool, answered: bool) {
+        let Work::Acting(acting) = std::mem::replace(&mut self.process.work, Work::Idle) else {
+            return;
+        };
+        let (mut seen, next) = *acting;
+        let Next::Write(order) = next else { return };
+        let landed = lands && self.land(&seen, &order);
+        seen.now = self.now;
+        let end = if !lands || !answered {
+            let message = "no answer".to_owned();
+            WriteEnd::Unavailable { message }
+        } else if landed {
+            WriteEnd::Written
+        } else {
+            self.ghost.outdated_write = true;
+            WriteEnd::Outdated
+        };
+        if end == WriteEnd::Written {
+            seen.secret = self.store.secret.clone();
+            self.process.cached = self.store.secret.clone();
+        } else {
+            self.process.cached = None;
+        }
+        let event = Event::WriteEnded {
+            seen: &seen.observation(),
+            order,
+            end,
+        };
+        let step = self.process.lifecycle.step(event);
+        self.take(seen, step);
+    }
+
+    /// Whether the API server applies a write: the Secret must be as it was seen.
+    fn land(&mut self, seen: &Seen, order: &Order) -> bool {
+        let version = |secret: &Option<Stored>| secret.as_ref().map(|secret| secret.resource_version.clone());
+        if version(&seen.secret) != version(&self.store.secret) {
+            return false;
+        }
+        self.ghost.secret_writes += 1;
+        let resource_version = self.store.next_version();
+        match order {
+            Order::Store(order) => {
+                let issued_at = order.token.minted.issued_at;
+                let before = self.store.secret.take();
+                self.store.secret = Some(Stored {
+                    resource_version,
+                    issued: Some(Issued {
+                        revision: order.revision,
+                        inputs: order.token.inputs.clone(),
+                        ..issued(issued_at, LIFE)
+                    }),
+                    renewal_time: Some(order.renewal_time),
+                    metadata_hash: before.map_or(Some(METADATA.to_owned()), |before| before.metadata_hash),
+                    ..stored(issued_at, LIFE)
+                });
+                self.ghost
+                    .held
+                    .push((order.revision, issued_at + SignedDuration::from_secs(LIFE)));
+            }
+            Order::Relabel { renewal_time, .. } => {
+                if let Some(secret) = &mut self.store.secret {
+                    secret.resource_version = resource_version;
+                    secret.metadata_hash = Some(METADATA.to_owned());
+                    secret.renewal_time = *renewal_time;
+                }
+            }
+        }
+        true
+    }
+
+    fn show_token(&mut self) {
+        let version = |token: &RealtimeToken| token.metadata.resource_version.as_ref()?.parse::<u64>().ok();
+        self.process.shown_has_gone_back = version(&self.store.token) < version(&self.process.shown);
+        self.process.shown = self.store.token.clone();
+        if !self.process.lifecycle.take_echo(&*self.process.shown) {
+            self.wake();
+        }
+    }
+
+    fn show_secret(&mut self) {
+        self.process.delivered = self.store.secret_version();
+        if self.process.cached != self.store.secret {
+            self.process.cached = self.store.secret.clone();
+            self.wake();
+        }
+    }
+
+    fn wake(&mut self) {
+        self.process.look_at = self.process.look_at.min(self.now);
+    }
+}
