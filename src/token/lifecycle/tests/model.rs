@@ -134,7 +134,7 @@ impl State {
                 ),
                 (
                     &self.process.lifecycle,
-                    self.process.look_at,
+                    (self.process.look_at, self.process.woken),
                     &self.process.work,
                     self.process.minting
                 ),
