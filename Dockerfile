@@ -17,6 +17,6 @@ COPY target/image/linux/${TARGETARCH}/ /
 
 # A number, so that the kubelet can check runAsNonRoot.
 USER 65532:65532
-EXPOSE 8080
+EXPOSE 8080 8081
 ENTRYPOINT ["/realtime-token-operator"]
 CMD ["run"]

@@ -13,11 +13,16 @@ DENY_VERSION = 0.20.2
 DENY_ROOT = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/realtime-token-operator/tools/cargo-deny-$(DENY_VERSION)
 DENY = $(DENY_ROOT)/bin/cargo-deny
 
+# A tool of a release, built once per machine.
+CYCLONEDX_VERSION = 0.5.9
+CYCLONEDX_ROOT = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/realtime-token-operator/tools/cargo-cyclonedx-$(CYCLONEDX_VERSION)
+CYCLONEDX = $(CYCLONEDX_ROOT)/bin/cargo-cyclonedx
+
 # Asked of cargo: CARGO_TARGET_DIR or a configuration file can move the folder.
 TARGET = $(shell cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 .DEFAULT_GOAL := help
-.PHONY: help check demo test test-node test-node-slow image image-reproducible tools bench bench-requests models seeded-bugs fuzz mutants crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo
+.PHONY: help check demo test test-node test-node-slow image image-reproducible tools bench bench-requests models seeded-bugs fuzz mutants crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo bench-crd sbom
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -48,6 +53,12 @@ image: ## Build the container image with buildah: target/image/*.tar
 
 image-reproducible: image ## Build it again elsewhere, from a clone of the last commit, and compare (minutes)
 	@image/reproduce
+
+sbom: $(CYCLONEDX) ## Write what is in the image of `make image` as CycloneDX: target/image/*.cdx.json
+	@CYCLONEDX=$(CYCLONEDX) image/sbom
+
+$(CYCLONEDX): | cargo
+	env -u CARGO_TARGET_DIR cargo install --quiet cargo-cyclonedx --version $(CYCLONEDX_VERSION) --locked --root $(CYCLONEDX_ROOT)
 
 # The programs that `make test-node` runs beside the operator, from Debian. Needs root. A program that is installed
 # already is kept: Debian's containerd would replace Docker's.
@@ -84,6 +95,10 @@ fuzz: cargo ## Fuzz the readers of what others wrote, SECONDS=60 each (TARGETS="
 
 mutants: cargo ## Let cargo-mutants change the pure core; MUTANTS="--file src/leader.rs" for a part, hours for all
 	cargo mutants --jobs 1 $(MUTANTS)
+
+bench-crd: cargo ## Measure what a write of a RealtimeToken costs the API server, beside kinds without rules
+	@cargo build --quiet --workspace --bins && $(TARGET)/debug/control-plane build
+	cargo bench --profile dev --bench crd
 
 crds: binaries ## Write crds/*.yaml from the types, and the chart's copies
 	@$(TARGET)/debug/realtime-token-operator crd | awk ' \

@@ -68,15 +68,21 @@ pub struct RunArgs {
     /// The name of the Lease.
     #[arg(long, env = "LEASE_NAME", default_value = "realtime-token-operator")]
     pub lease_name: String,
-    /// For how long the Lease holds without being renewed. A leader that couldn't renew it for two thirds of this stops.
+    /// For how long the Lease holds without being renewed. A leader that couldn't renew it for 13/15 of this pauses.
     #[arg(long, env = "LEASE_DURATION_SECONDS", default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(3..=3600))]
     pub lease_duration_seconds: u16,
     /// The operator's pod, named in Events and as the holder of the Lease.
     #[arg(long, env = "POD_NAME")]
     pub pod_name: Option<String>,
-    /// Where /livez, /readyz and /metrics are served.
-    #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
-    pub listen: SocketAddr,
+    /// Where /livez and /readyz are served, for the kubelet.
+    #[arg(long, env = "HEALTH_LISTEN", default_value = "0.0.0.0:8081")]
+    pub health_listen: SocketAddr,
+    /// Where /metrics is served, for Prometheus.
+    #[arg(long, env = "METRICS_LISTEN", default_value = "0.0.0.0:8080")]
+    pub metrics_listen: SocketAddr,
+    /// Serve /metrics over HTTPS, and only to those whom RBAC allows to `get` the nonResourceURL /metrics.
+    #[arg(long, env = "METRICS_AUTH")]
+    pub metrics_auth: bool,
     /// An origin that `endpoint` fields may name, with its scheme: https://gateway.example.com, http://127.0.0.1:8089.
     /// Repeat it, or separate several with commas. Without it only the providers' own hosts are called.
     #[arg(

@@ -1,26 +1,34 @@
 //! Leader election: of several replicas only the holder of the Lease works.
 //!
 //! [`step`] decides from the Lease and from how long it has not changed, measured by this process's monotonic clock:
-//! timestamps of other machines are not trusted (client-go's rule). The holder renews the Lease. If it can't for two
-//! thirds of the Lease's duration, it stops before another replica may take over, and its process ends.
+//! timestamps of other machines are not trusted (client-go's rule). The holder renews the Lease. If it can't in time, or
+//! another replica took it, its work pauses before another may take over ([`Leadership`]). If it gets the Lease again, the
+//! work goes on with all that it remembers; if another replica leads, the work is dropped and this one stands by.
 //!
 //! Providers know no fencing token, so at most one replica writes Secrets, but two may mint: a write that a frozen
 //! leader sends after its time carries an outdated resourceVersion and gets a 409.
 
+mod leadership;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::coordination::v1::Lease;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use self::leadership::Leadership;
+pub(crate) use self::leadership::Switch;
 use crate::clock::now;
 use crate::cluster::ClusterError;
-use crate::cluster::lease::LeaseLock;
+use crate::cluster::lease::{LEASE_TIMEOUT, LeaseLock};
 use crate::health::Health;
 use crate::metrics::Metrics;
 
-/// How long a Lease holds, and the times derived from it in client-go's proportions: 15 s, 10 s, 2 s.
+/// How long a Lease holds, and the times derived from it. Those of the default, 15 s, are in brackets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
     seconds: u16,
@@ -36,14 +44,23 @@ impl Terms {
         Duration::from_secs(self.seconds as u64)
     }
 
-    /// The holder stops if it couldn't renew the Lease for this time.
+    /// The holder pauses if it couldn't renew the Lease for this time (13 s). It counts from the time at which the last
+    /// renewal was sent, so what is left to the Lease's end is for clocks of different speed alone. client-go counts from
+    /// the answer and leaves a third; with an answer that takes longer than that, two of its replicas lead.
     fn deadline(self) -> Duration {
-        self.duration() * 2 / 3
+        self.duration() * 13 / 15
     }
 
-    /// Between two reads or renewals.
+    /// Between two reads or renewals (2 s).
     fn retry(self) -> Duration {
         self.duration() * 2 / 15
+    }
+
+    /// The longest that is waited for one answer alone (6.5 s). A renewal that has none by then goes on, and another is
+    /// sent beside it: a request that hangs does not cost the Lease. A read that takes longer is given up, since a Lease
+    /// can't be kept either if all answers take so long.
+    fn patience(self) -> Duration {
+        self.deadline() / 2
     }
 }
 
@@ -84,9 +101,9 @@ pub(crate) fn step(lease: Option<View<'_>>, me: &str) -> Step {
     }
 }
 
-/// Leadership was lost. Another replica continues, so this process must end.
+/// Why the Lease was lost.
 #[derive(Debug, thiserror::Error)]
-pub enum Lost {
+enum Lost {
     #[error("lost the Lease {lease} to {holder}")]
     Taken { lease: String, holder: String },
     /// The Lease was edited.
@@ -117,29 +134,78 @@ struct Seen {
     since: Instant,
 }
 
+/// What came of an attempt to acquire the Lease.
+enum Claim {
+    Held(Seen),
+    /// Another replica holds it.
+    StandBy,
+    /// Another writer was faster, which may be a person who edits a label.
+    Outpaced,
+    /// The answer took longer than the Lease may go without a renewal.
+    Late,
+}
+
 impl Candidate {
-    /// Acquires the Lease, runs `work` while holding it, and releases it when `work` has ended.
-    /// If the Lease is lost, `work` is dropped before its end, and the process should end too.
-    pub async fn lead(self, work: impl Future<Output = ()>, stop: &CancellationToken) -> Result<(), Lost> {
-        let mut held = tokio::select! {
-            held = self.acquire() => held,
-            () = stop.cancelled() => return Ok(()),
-        };
-        tracing::info!(lease = self.lock.name(), me = self.me, "leading");
-        self.metrics.leading(true);
-        self.health.wait_for(Some("the API server".to_owned()));
-        tokio::select! {
-            biased; // after the process was frozen: first find out whether that was too long
-            lost = self.renew_until_lost(&mut held) => {
-                self.metrics.leading(false);
-                Err(lost)
-            }
-            () = work => {
-                if let Err(problem) = self.release(held.lease).await {
-                    tracing::warn!(%problem, "the Lease was not released; the next leader waits for its end");
+    /// Stands by until the Lease can be acquired, runs `work` while holding it, and releases it when `work` has ended.
+    ///
+    /// Work is told by its [`Leadership`] to pause while the Lease is lost, and dropped when another replica leads; it is
+    /// begun anew when this one leads again. Ends when `work` does, or when it is stopped while it doesn't lead.
+    pub async fn lead<W: Future<Output = ()>>(self, work: impl Fn(Leadership) -> W, stop: &CancellationToken) {
+        let stopped = || stop.cancelled();
+        loop {
+            let mut held = tokio::select! {
+                biased;
+                () = stopped() => return,
+                held = self.acquire() => Some(held),
+            };
+            self.health.wait_for(Some("the API server".to_owned()));
+            let (switch, leadership) = Switch::new();
+            tokio::select! {
+                biased; // after the process was frozen: first find out whether that was too long
+                () = self.keep(&mut held, &switch, stop) => {}
+                () = work(leadership) => {
+                    if let Some(held) = held
+                        && let Err(problem) = self.release(held.lease).await
+                    {
+                        tracing::warn!(%problem, "the Lease was not released; the next leader waits for its end");
+                    }
+                    return;
                 }
-                Ok(())
             }
+        }
+    }
+
+    /// Keeps the Lease, and gets it back when it was lost, for as long as no other replica holds it. `held` is `None`
+    /// while it is lost.
+    async fn keep(&self, held: &mut Option<Seen>, switch: &Switch, stop: &CancellationToken) {
+        while let Some(seen) = held {
+            tracing::info!(lease = self.lock.name(), me = self.me, "leading");
+            self.metrics.leading(true);
+            switch.set(true);
+            let lost = self.renew_until_lost(seen).await;
+            switch.set(false);
+            self.metrics.leading(false);
+            *held = None;
+            tracing::warn!("{lost}; pausing until the Lease is held again");
+            *held = tokio::select! {
+                () = stop.cancelled() => None,
+                again = self.regain() => again,
+            };
+        }
+    }
+
+    /// Acquires the Lease again after it was lost; `None` if another replica holds it now.
+    async fn regain(&self) -> Option<Seen> {
+        let mut seen = None;
+        loop {
+            self.health.beat();
+            match self.try_acquire(&mut seen).await {
+                Ok(Claim::Held(held)) => return Some(held),
+                Ok(Claim::StandBy) => return None,
+                Ok(Claim::Outpaced | Claim::Late) => {}
+                Err(problem) => tracing::debug!(%problem, "the Lease can't be acquired"),
+            }
+            tokio::time::sleep(self.terms.retry()).await;
         }
     }
 
@@ -150,7 +216,7 @@ impl Candidate {
             Err(ClusterError::Conflict) => {}
             answer => return answer,
         }
-        match self.lock.read().await? {
+        match self.lock.read(LEASE_TIMEOUT).await? {
             Some(lease) if holder(&lease) == Some(&*self.me) => self.lock.release(lease, now()).await,
             _ => Ok(()),
         }
@@ -163,8 +229,8 @@ impl Candidate {
         loop {
             self.health.beat();
             match self.try_acquire(&mut seen).await {
-                Ok(Some(held)) => return held,
-                Ok(None) => {
+                Ok(Claim::Held(held)) => return held,
+                Ok(Claim::StandBy | Claim::Outpaced | Claim::Late) => {
                     let holder = seen.as_ref().and_then(|seen| holder(&seen.lease));
                     if logged.as_deref() != holder {
                         logged = holder.map(str::to_owned);
@@ -181,8 +247,8 @@ impl Candidate {
     }
 
     /// Reads the Lease and claims it if [`step`] says so.
-    async fn try_acquire(&self, seen: &mut Option<Seen>) -> Result<Option<Seen>, ClusterError> {
-        let lease = self.lock.read().await?;
+    async fn try_acquire(&self, seen: &mut Option<Seen>) -> Result<Claim, ClusterError> {
+        let lease = self.lock.read(self.terms.patience()).await?;
         *seen = lease.map(|lease| match seen.take() {
             Some(before) if version(&before.lease) == version(&lease) => before,
             _ => Seen {
@@ -196,53 +262,65 @@ impl Candidate {
             unchanged_for: seen.since.elapsed(),
         });
         match step(view, &self.me) {
-            Step::StandBy => Ok(None),
-            Step::Acquire | Step::Renew => {
-                let before = seen.as_ref().map(|seen| seen.lease.clone());
-                let since = Instant::now();
-                match self.hold(before).await {
-                    Ok(lease) => Ok(Some(Seen { lease, since })),
-                    Err(ClusterError::Conflict) => Ok(None), // another replica was faster
-                    Err(problem) => Err(problem),
-                }
-            }
+            Step::StandBy => Ok(Claim::StandBy),
+            Step::Acquire | Step::Renew => match self.hold(seen.as_ref().map(|seen| seen.lease.clone())).await {
+                Ok(held) if held.since.elapsed() < self.terms.deadline() => Ok(Claim::Held(held)),
+                Ok(_) => Ok(Claim::Late),
+                Err(ClusterError::Conflict) => Ok(Claim::Outpaced),
+                Err(problem) => Err(problem),
+            },
         }
     }
 
-    /// Renews the Lease until it is lost. The time of a renewal is the time at which it was sent.
+    /// Renews the Lease until it is lost.
     async fn renew_until_lost(&self, held: &mut Seen) -> Lost {
         let mut problem = "no answer".to_owned();
-        let mut sent = held.since;
+        let mut attempts = FuturesUnordered::<Attempt<'_>>::new();
+        let mut next = held.since + self.terms.retry();
         loop {
             let until = held.since + self.terms.deadline();
-            // Counted from the last request, not from its answer: a slow API server must not cost the Lease.
-            tokio::time::sleep_until((sent + self.terms.retry()).min(until)).await;
-            let since = held.since.elapsed();
-            if since >= self.terms.deadline() {
-                let lease = self.lock.name().to_owned();
-                return Lost::NotRenewed { lease, since, problem };
-            }
-            sent = Instant::now();
-            match tokio::time::timeout_at(until, self.renew(&held.lease)).await {
-                Ok(Ok(Some(lease))) => *held = Seen { lease, since: sent },
-                Ok(Err(Unrenewed::Lost(lost))) => return lost,
-                Ok(Err(Unrenewed::Failed(error))) => {
-                    tracing::warn!(%error, "the Lease was not renewed");
-                    problem = error.to_string();
+            tokio::select! {
+                biased; // what is answered after its time is of no use
+                () = tokio::time::sleep_until(until) => {
+                    let (lease, since) = (self.lock.name().to_owned(), held.since.elapsed());
+                    return Lost::NotRenewed { lease, since, problem };
                 }
-                Ok(Ok(None)) | Err(_) => {}
+                Some((sent, renewal)) = attempts.next() => {
+                    // Counted from the request, not from its answer: a slow API server must not cost the Lease.
+                    next = next.min(sent + self.terms.retry());
+                    match renewal {
+                        Ok(Some(renewed)) => {
+                            attempts.clear();
+                            next = renewed.since + self.terms.retry();
+                            *held = renewed;
+                        }
+                        Ok(None) => {} // another writer was faster
+                        Err(Unrenewed::Lost(lost)) => return lost,
+                        Err(Unrenewed::Failed(error)) => {
+                            tracing::warn!(%error, "the Lease was not renewed");
+                            problem = error.to_string();
+                        }
+                    }
+                }
+                () = tokio::time::sleep_until(next) => {
+                    let (sent, renewal) = (Instant::now(), self.renew(held.lease.clone()));
+                    attempts.push(async move { (sent, renewal.await) }.boxed());
+                    next = sent + self.terms.patience();
+                }
             }
         }
     }
 
-    /// Renews once. After a conflict it reads who holds the Lease now: the other write may have been an edit of a label.
-    async fn renew(&self, held: &Lease) -> Result<Option<Lease>, Unrenewed> {
-        match self.hold(Some(held.clone())).await {
-            Ok(lease) => return Ok(Some(lease)),
+    /// Renews once. After a conflict it reads who holds the Lease now: the other write may have been an edit of a label,
+    /// or a renewal of our own that got no answer.
+    async fn renew(&self, held: Lease) -> Result<Option<Seen>, Unrenewed> {
+        match self.hold(Some(held)).await {
+            Ok(renewed) => return Ok(Some(renewed)),
             Err(ClusterError::Conflict | ClusterError::NotFound) => {}
             Err(problem) => return Err(Unrenewed::Failed(problem)),
         }
-        let now = self.lock.read().await.map_err(Unrenewed::Failed)?;
+        let limit = self.terms.deadline();
+        let now = self.lock.read(limit).await.map_err(Unrenewed::Failed)?;
         let lease = self.lock.name().to_owned();
         match now.as_ref().map(holder) {
             Some(Some(holder)) if holder != self.me => {
@@ -251,18 +329,24 @@ impl Candidate {
             }
             Some(None) => Err(Unrenewed::Lost(Lost::Removed { lease })),
             Some(Some(_)) | None => match self.hold(now).await {
-                Ok(lease) => Ok(Some(lease)),
+                Ok(renewed) => Ok(Some(renewed)),
                 Err(ClusterError::Conflict) => Ok(None),
                 Err(problem) => Err(Unrenewed::Failed(problem)),
             },
         }
     }
 
-    async fn hold(&self, seen: Option<Lease>) -> Result<Lease, ClusterError> {
-        let seconds = i32::from(self.terms.seconds);
-        self.lock.hold(seen, &self.me, seconds, now()).await
+    /// Writes the Lease. Its time is the time at which the write was sent.
+    async fn hold(&self, seen: Option<Lease>) -> Result<Seen, ClusterError> {
+        let (seconds, since) = (i32::from(self.terms.seconds), Instant::now());
+        let limit = self.terms.deadline();
+        let lease = self.lock.hold(seen, &self.me, seconds, now(), limit).await?;
+        Ok(Seen { lease, since })
     }
 }
+
+/// A renewal under way: when it was sent, and what came of it.
+type Attempt<'a> = BoxFuture<'a, (Instant, Result<Option<Seen>, Unrenewed>)>;
 
 enum Unrenewed {
     Lost(Lost),

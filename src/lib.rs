@@ -18,8 +18,10 @@
 //! | [`leader`] | of several replicas one works: a pure step on the Lease, and its loop |
 //! | [`metrics`], [`server`], [`health`], [`telemetry`] | what Prometheus, probes and people see |
 //! | [`admission`] | what the API server would say of an object, by the CRDs themselves |
+//! | [`memory`] | keeps other processes from reading ours |
 //! | [`config`], [`cli`] | the command line, validated; the subcommands without a controller |
 //! | [`clock`] | the only reader of the wall clock |
+//! | `text` | what others wrote, escaped for messages |
 //! | `template` | MiniJinja as `target.template`, `http` and `jwt` use it |
 //!
 //! The way of the data, for one RealtimeToken:
@@ -47,6 +49,7 @@ pub mod fuzz;
 pub mod health;
 pub mod issuer;
 pub mod leader;
+pub mod memory;
 pub mod metrics;
 pub mod mint;
 pub mod providers;
@@ -57,4 +60,5 @@ pub mod telemetry;
 mod template;
 #[cfg(test)]
 mod testing;
+pub mod text;
 pub mod token;

@@ -1,5 +1,6 @@
 //! The binary: parses the arguments, runs the subcommand, and turns its result into an exit code.
 
+use std::alloc::System;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,17 +12,27 @@ use realtime_token_operator::cluster::lease::LeaseLock;
 use realtime_token_operator::config::{Cli, Command, RunArgs};
 use realtime_token_operator::health::Health;
 use realtime_token_operator::issuer::{self, Issuer};
-use realtime_token_operator::leader::{Candidate, Terms};
+use realtime_token_operator::leader::{Candidate, Leadership, Terms};
 use realtime_token_operator::metrics::Metrics;
 use realtime_token_operator::mint::{ClientConfig, EndpointPolicy, ProviderClient};
 use realtime_token_operator::requests::certificate::{self, Certificate};
 use realtime_token_operator::resolve::MetadataPolicy;
-use realtime_token_operator::{api, cli, clock, cluster, controller, requests, server, telemetry};
+use realtime_token_operator::text::escaped_lines;
+use realtime_token_operator::{api, cli, clock, cluster, controller, memory, requests, server, telemetry};
 use tokio_util::sync::CancellationToken;
+use zeroizing_alloc::ZeroAlloc;
 
 type Failure = Box<dyn std::error::Error>;
 
+/// Overwrites each block of memory that is freed. Keys and tokens are copied by libraries that know nothing of secrets:
+/// HTTP, JSON, base64. With this none of those copies outlives its use.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+
 fn main() -> ExitCode {
+    if let Err(problem) = memory::keep_private() {
+        let _ = writeln!(std::io::stderr(), "warning: core dumps can't be turned off: {problem}");
+    }
     let name = std::env::args_os().next().unwrap_or_default();
     let is_plugin = Path::new(&name)
         .file_stem()
@@ -33,7 +44,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            let _ = writeln!(std::io::stderr(), "error: {failure}");
+            let _ = writeln!(std::io::stderr(), "error: {}", escaped_lines(&failure.to_string()));
             ExitCode::FAILURE
         }
     }
@@ -65,7 +76,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Crd => print_crds(),
         Command::Check(args) => {
             let report = runtime.block_on(cli::check::check(args))?;
-            print(&format!("{report}\n"))
+            print(&format!("{}\n", escaped_lines(&report)))
         }
         Command::Mint(args) => {
             let token = runtime.block_on(cli::mint::mint(args))?;
@@ -91,7 +102,8 @@ fn print(text: &str) -> Result<(), Failure> {
 
 async fn run(args: RunArgs) -> Result<(), Failure> {
     telemetry::start(args.log_format, &args.log)?;
-    let requests = args.requests.validate(&args.namespace, args.listen)?;
+    let ports = [args.health_listen, args.metrics_listen];
+    let requests = args.requests.validate(&args.namespace, &ports)?;
     let endpoints =
         EndpointPolicy::parse(&args.allow_endpoints).map_err(|problem| format!("--allow-endpoint: {problem}"))?;
     let metadata = MetadataPolicy::parse(&args.allow_secret_metadata)
@@ -108,8 +120,13 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
     let client = cluster::client::connect(Arc::new(count)).await?;
     let shutdown = CancellationToken::new();
     tokio::spawn(stop_on_signal(shutdown.clone()));
-    // Runs until the controller has ended, so that probes and metrics are answered during the shutdown.
-    let server = server::serve(args.listen, Arc::clone(&health), Arc::clone(&metrics));
+    server::start(server::Options {
+        health_listen: args.health_listen,
+        health: Arc::clone(&health),
+        metrics_listen: args.metrics_listen,
+        metrics: Arc::clone(&metrics),
+        metrics_readers: args.metrics_auth.then(|| client.clone()),
+    })?;
     let candidate = args.leader_elect.then(|| Candidate {
         lock: LeaseLock::new(client.clone(), &args.namespace, args.lease_name.clone()),
         me: identity(args.pod_name.as_deref()),
@@ -152,7 +169,6 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
             health: Arc::clone(&health),
             metrics: Arc::clone(&metrics),
         });
-    let listen = args.listen;
     let options = controller::Options {
         issuer,
         client,
@@ -167,40 +183,35 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
         metrics,
     };
     let led = lead(options, certificate.as_ref(), candidate, &shutdown);
-    let all = async { tokio::join!(led, serve_requests(requests, &shutdown)) };
-    tokio::select! {
-        result = server => result.map_err(|problem| format!("--listen {listen}: {problem}"))?,
-        (led, served) = all => led.and(served)?,
-    }
+    let ((), served) = tokio::join!(led, serve_requests(requests, &shutdown));
+    served?;
     tracing::info!("stopped");
     Ok(())
 }
 
 /// Runs the controller, with leader election only while this replica leads. Its end stops the requests' server, which
-/// is no longer ready and finishes what it has begun: another replica may lead by then, and these requests were accepted by this one.
+/// is no longer ready and finishes what it has begun: these requests were accepted by this replica, whichever leads.
 async fn lead(
     options: controller::Options,
     certificate: Option<&Certificate>,
     candidate: Option<Candidate>,
     shutdown: &CancellationToken,
-) -> Result<(), Failure> {
-    let controller = controller::run(options, shutdown.clone());
-    let keep = OptionFuture::from(certificate.map(Certificate::keep));
-    let work = async {
-        tokio::select! {
-            () = controller => {}
-            Some(()) = keep => {}
+) {
+    let work = |leadership: Leadership| {
+        let controller = controller::run(options.clone(), leadership.clone(), shutdown.clone());
+        async move {
+            let keep = certificate.map(|certificate| leadership.run_while_held(|| certificate.keep()));
+            tokio::select! {
+                () = controller => {}
+                Some(()) = OptionFuture::from(keep) => {}
+            }
         }
     };
-    let result = match candidate {
+    match candidate {
         Some(candidate) => candidate.lead(work, shutdown).await,
-        None => {
-            work.await;
-            Ok(())
-        }
-    };
+        None => work(Leadership::always()).await,
+    }
     shutdown.cancel();
-    Ok(result?)
 }
 
 /// Serves tokens on request, if that is enabled, until the shutdown. Its end stops the controller.

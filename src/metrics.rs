@@ -8,8 +8,8 @@ mod process;
 mod requests;
 mod tokens;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -59,7 +59,7 @@ pub struct Metrics {
     leader: Gauge,
     certificate: certificate::NotAfter,
     requests: RequestMetrics,
-    tokens: Arc<OnceLock<TokenStore>>,
+    tokens: tokens::Slot,
     last_length: AtomicUsize,
 }
 
@@ -108,7 +108,7 @@ impl Metrics {
             leader: Gauge::default(),
             certificate: certificate::NotAfter::default(),
             requests: RequestMetrics::new(per_object),
-            tokens: Arc::default(),
+            tokens: tokens::Slot::default(),
             last_length: AtomicUsize::new(0),
         };
         metrics.register(per_object);
@@ -151,10 +151,9 @@ impl Metrics {
         }));
     }
 
-    /// Shows the RealtimeTokens in this cache at each scrape.
-    pub(crate) fn observe_store(&self, tokens: TokenStore) {
-        // Never set before: a process runs the controller at most once.
-        let _ = self.tokens.set(tokens);
+    /// Shows the RealtimeTokens in this cache at each scrape, until the result is dropped.
+    pub(crate) fn observe_store(&self, tokens: TokenStore) -> tokens::Shown {
+        tokens::Shown::new(&self.tokens, tokens)
     }
 
     /// All metrics as OpenMetrics text, see [`CONTENT_TYPE`].

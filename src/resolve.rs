@@ -69,7 +69,7 @@ impl Resolved {
             Some(provider) => Blocked::new(
                 blocked.reason,
                 format!(
-                    "the key of ClusterRealtimeProvider {provider} is not there; its status says more to the platform \
+                    "the key of ClusterRealtimeProvider {provider} can't be used; its status says more to the platform \
                      team"
                 ),
             ),
@@ -183,16 +183,18 @@ fn lent_by<'a>(
         Some(reference) if !own => reference,
         Some(_) => return Err(invalid(ONE_CREDENTIAL)),
     };
-    let provider = context.provider.ok_or_else(|| {
+    let selected = |provider: &&ClusterRealtimeProvider| selects(provider, context.namespace_labels);
+    let provider = context.provider.filter(selected).ok_or_else(|| {
+        let namespace = token.namespace().unwrap_or_default();
         Blocked::new(
             Reason::ProviderNotFound,
             format!(
-                "there is no ClusterRealtimeProvider {}; see `kubectl get clusterrealtimeproviders`",
+                "namespace {namespace} has no ClusterRealtimeProvider {}: there is none, or its namespaceSelector does not \
+                 select the namespace; ask the platform team",
                 reference.name
             ),
         )
     })?;
-    admit_namespace(token, provider, context)?;
     Ok(Some(provider))
 }
 
@@ -254,31 +256,13 @@ pub fn expiration(spec: &RealtimeTokenSpec, block: &Block, policy: Option<&Polic
     }
 }
 
-fn admit_namespace(
-    token: &RealtimeToken,
-    provider: &ClusterRealtimeProvider,
-    context: &ResolveContext<'_>,
-) -> Result<(), Blocked> {
-    let name = provider.name_any();
-    let namespace = token.namespace().unwrap_or_default();
-    let denied = |why: String| Blocked::new(Reason::NamespaceNotAllowed, why);
-    let Some(selector) = provider.spec.namespace_selector.clone() else {
-        return Err(denied(format!(
-            "ClusterRealtimeProvider {name} has no namespaceSelector, so no namespace may use it; ask the platform team"
-        )));
-    };
-    let selector = Selector::try_from(selector).map_err(|problem| {
-        denied(format!(
-            "the namespaceSelector of ClusterRealtimeProvider {name} is wrong: {problem}"
-        ))
-    })?;
-    if selector.matches(context.namespace_labels) {
-        return Ok(());
-    }
-    Err(denied(format!(
-        "ClusterRealtimeProvider {name} does not select namespace {namespace}: its labels don't match {selector}; ask \
-         the platform team"
-    )))
+/// Whether a namespace with these labels may use it. One that may not is told the same as if there were none, so that
+/// tenants can't find out what others use.
+fn selects(provider: &ClusterRealtimeProvider, labels: &BTreeMap<String, String>) -> bool {
+    let selector = provider.spec.namespace_selector.clone();
+    // One that can't be read selects nobody; the provider's own status says so.
+    let selector = selector.and_then(|selector| Selector::try_from(selector).ok());
+    selector.is_some_and(|selector| selector.matches(labels))
 }
 
 fn adopt_account(block: &mut Block, provider: &ClusterRealtimeProvider) -> Result<(), Blocked> {

@@ -1,5 +1,7 @@
 //! Logs to stderr, as text or JSON.
 
+use std::io::{self, Write};
+
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
@@ -7,12 +9,13 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 use crate::config::LogFormat;
+use crate::text::escaped;
 
 /// Starts logging. `filter` is a level, or levels by module such as `info,realtime_token_operator::leader=debug`. The
 /// error says what is wrong with the filter.
 pub fn start(format: LogFormat, filter: &str) -> Result<(), String> {
     let filter = levels(filter)?;
-    let layer = fmt::layer().with_writer(std::io::stderr);
+    let layer = fmt::layer().with_writer(|| Lines(std::io::stderr()));
     let layer = match format {
         LogFormat::Text => layer.boxed(),
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
@@ -23,6 +26,23 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), String> {
         .with(layer)
         .init();
     Ok(())
+}
+
+/// Writes each record as one line that says what it says and does nothing to a terminal: fields may hold text of specs.
+struct Lines<W>(W);
+
+impl<W: Write> Write for Lines<W> {
+    /// Takes a record, which the layer hands over as a whole.
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(record);
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        self.0.write_all(format!("{}\n", escaped(line)).as_bytes())?;
+        Ok(record.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Parses `info`, or `info,a::module=debug`. Empty parts are dropped, as in `LOG=info,$MORE` with an empty `MORE`: the
@@ -57,6 +77,15 @@ fn may_be_logged(metadata: &Metadata<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_is_one_line_of_visible_text() {
+        let mut written = Vec::new();
+        let record = b"INFO token=shop/voice \x1b[2J says: a\nERROR forged\n";
+        assert_eq!(Lines(&mut written).write(record).unwrap(), record.len());
+        let expected = "INFO token=shop/voice \\u001b[2J says: a\\nERROR forged\n";
+        assert_eq!(String::from_utf8(written).unwrap(), expected);
+    }
 
     #[test]
     fn levels_are_parsed_and_empty_parts_dropped() {

@@ -1,14 +1,18 @@
 //! The CEL rules of `spec` that are about provider blocks.
+//!
+//! The API server evaluates every rule of an object at each write of its status, whatever has changed, and each look at
+//! a field of `spec` copies the schemas of all its fields (`Structural.Properties` in k8s.io/apiextensions-apiserver):
+//! the looks at `spec` are the price of a rule. So the rules look at as few fields as they can, each once.
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaProps, ValidationRule};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::Value;
 
 use super::{
-    DEFAULT_EXPIRATION, Lifetime, Limits, PROVIDER_FIELDS, ProviderBlock, account_rules, block_rules, facts_by_field,
-    request_rules,
+    DEFAULT_EXPIRATION, Facts, Lifetime, Limits, PROVIDER_FIELDS, ProviderBlock, account_rules, block_rules,
+    facts_by_field, request_rules,
 };
 
 /// All that one block asks of `spec`.
@@ -18,15 +22,17 @@ pub struct BlockRules {
     pub field: &'static str,
     /// What must hold where it is set, each with its message.
     pub rules: Vec<(String, String)>,
+    /// What must also hold unless the key is in a Secret that the object names: evaluated only where it isn't.
+    pub without_own_key: Vec<(String, String)>,
 }
 
 impl BlockRules {
     pub(super) fn of_block<B: ProviderBlock, A: JsonSchema>(field: &'static str) -> Self {
         let lifetime = B::FACTS.lifetime.rule(B::FACTS.title).into_iter();
-        let rules = lifetime.chain(owned(B::RULES)).chain(account::<A>(field));
         Self {
             field,
-            rules: rules.collect(),
+            rules: lifetime.chain(owned(B::RULES)).collect(),
+            without_own_key: account::<A>(field).into_iter().chain([exchange(B::FACTS)]).collect(),
         }
     }
 
@@ -34,6 +40,7 @@ impl BlockRules {
         Self {
             field,
             rules: owned(B::ACCOUNT_RULES).collect(),
+            without_own_key: vec![exchange(B::FACTS)],
         }
     }
 
@@ -48,19 +55,27 @@ impl BlockRules {
         Self {
             field,
             rules: rules.into_iter().flatten().collect(),
+            without_own_key: Vec::new(),
         }
     }
 
     /// CEL that holds if all of the rules do.
     fn all_hold(&self) -> String {
-        let rules = self.rules.iter();
-        let rules: Vec<_> = rules.map(|(rule, _)| format!("({rule})")).collect();
-        rules.join(" && ")
+        let all = |rules: &[(String, String)]| {
+            let rules: Vec<_> = rules.iter().map(|(rule, _)| format!("({rule})")).collect();
+            rules.join(" && ")
+        };
+        let own_key = "has(self.credentials.secretRef)";
+        match (self.rules.as_slice(), self.without_own_key.as_slice()) {
+            (rules, []) => all(rules),
+            ([], others) => format!("{own_key} || {}", all(others)),
+            (rules, others) => format!("{} && ({own_key} || {})", all(rules), all(others)),
+        }
     }
 
     /// CEL for the message of the first rule that doesn't.
     fn message(&self) -> String {
-        let mut rules = self.rules.iter().rev();
+        let mut rules = self.rules.iter().chain(&self.without_own_key).rev();
         let mut cel = rules.next().map(|(_, message)| text(message));
         for (rule, message) in rules {
             cel = cel.map(|rest| format!("!({rule}) ? {} : {rest}", text(message)));
@@ -76,47 +91,53 @@ pub fn one_block_message() -> String {
 }
 
 /// The rules of a RealtimeToken's spec about its provider blocks.
-pub(super) fn of_token() -> Vec<ValidationRule> {
-    vec![one_block(), by_block(&block_rules()), exchanges(), requests()]
+pub(super) fn of_token(spec: &JSONSchemaProps) -> Vec<ValidationRule> {
+    vec![blocks(spec, &block_rules()), requests()]
 }
 
 /// The rules of a ClusterRealtimeProvider's spec about its accounts.
-pub(super) fn of_provider() -> Vec<ValidationRule> {
-    vec![one_block(), by_block(&account_rules()), exchanges()]
+pub(super) fn of_provider(spec: &JSONSchemaProps) -> Vec<ValidationRule> {
+    vec![blocks(spec, &account_rules())]
 }
 
-fn one_block() -> ValidationRule {
-    let set: Vec<_> = PROVIDER_FIELDS
+/// Exactly one block, and what it asks.
+fn blocks(spec: &JSONSchemaProps, rules: &[BlockRules]) -> ValidationRule {
+    let one = one_block(spec);
+    let by_block = by_block(rules);
+    let messages = by_block.message_expression.unwrap_or_default();
+    ValidationRule {
+        rule: format!("{one} && ({})", by_block.rule),
+        message_expression: Some(format!("!({one}) ? {} : {messages}", text(&one_block_message()))),
+        ..ValidationRule::default()
+    }
+}
+
+/// Counts fields, which costs no look at any: those that are always there, required or by default, those that may be
+/// there beside a block, and one.
+fn one_block(spec: &JSONSchemaProps) -> String {
+    let required = spec.required.as_deref().unwrap_or_default();
+    let beside = spec.properties.iter().flatten();
+    let beside = beside.filter(|(name, _)| !PROVIDER_FIELDS.contains(&name.as_str()));
+    let (always, sometimes): (Vec<_>, Vec<_>) =
+        beside.partition(|(name, schema)| required.contains(name) || schema.default.is_some());
+    let sometimes: String = sometimes
         .iter()
-        .map(|field| format!("has(self.{field})"))
+        .map(|(name, _)| format!(" + (has(self.{name}) ? 1 : 0)"))
         .collect();
-    ValidationRule {
-        rule: format!("[{}].exists_one(x, x)", set.join(", ")),
-        message: Some(one_block_message()),
-        ..ValidationRule::default()
-    }
+    format!("size(dyn(self)) == {}{sometimes}", always.len() + 1)
 }
 
-/// Which blocks take the access tokens of which exchange.
-fn exchanges() -> ValidationRule {
+/// Which access tokens a block takes in place of a stored key.
+fn exchange(facts: &Facts) -> (String, String) {
     let identity = "self.credentials.workloadIdentity";
-    let taking = facts_by_field()
-        .into_iter()
-        .filter(|(_, facts)| !facts.exchanges.is_empty());
-    let allowed: Vec<_> = taking
-        .map(|(field, facts)| {
-            let set = facts
-                .exchanges
-                .iter()
-                .map(|exchange| format!("has({identity}.{exchange})"));
-            format!("has(self.{field}) && ({})", set.collect::<Vec<_>>().join(" || "))
-        })
-        .collect();
-    ValidationRule {
-        rule: format!("!has({identity}) || {}", allowed.join(" || ")),
-        message: Some(exchange_message()),
-        ..ValidationRule::default()
-    }
+    let taken = facts
+        .exchanges
+        .iter()
+        .map(|exchange| format!(" || has({identity}.{exchange})"));
+    (
+        format!("!has({identity}){}", taken.collect::<String>()),
+        exchange_message(),
+    )
 }
 
 /// The message about a block that doesn't take the access tokens of an exchange.
@@ -139,13 +160,12 @@ pub fn exchange_message() -> String {
     )
 }
 
-/// One rule for all blocks. With one for each, CEL took a sixth of the API server's work for a rotation: every write of
-/// a status brings every rule to look at `spec` again, and each look at one of its fields copies the schemas of all
-/// (`Structural.Properties` in k8s.io/apiextensions-apiserver).
+/// One rule for all blocks, which stops at the one that is set.
 fn by_block(blocks: &[BlockRules]) -> ValidationRule {
     let choose = |what: fn(&BlockRules) -> String, otherwise: &str| {
         let mut cel = String::new();
-        for block in blocks.iter().filter(|block| !block.rules.is_empty()) {
+        let asking = |block: &&BlockRules| !block.rules.is_empty() || !block.without_own_key.is_empty();
+        for block in blocks.iter().filter(asking) {
             cel += &format!("has(self.{}) ? ({}) : ", block.field, what(block));
         }
         cel + otherwise

@@ -69,7 +69,6 @@ reasons! {
     RateLimited,
     QuotaExhausted,
     ProviderNotFound,
-    NamespaceNotAllowed,
     CredentialNotFound,
     CredentialRejected,
     CredentialFound,

@@ -17,7 +17,7 @@ pub struct Credentials {
     pub provider_ref: Option<ProviderRef>,
     /// A ServiceAccount of this namespace, whose token is exchanged for an access token of the provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub workload_identity: Option<WorkloadIdentity>,
+    pub workload_identity: Option<Box<WorkloadIdentity>>,
 }
 
 /// A key of a Secret. The namespace is never chosen here: it is the RealtimeToken's own, or the operator's for a
@@ -58,5 +58,5 @@ pub struct PlatformCredentials {
     pub secret_ref: Option<SecretKeyRef>,
     /// A ServiceAccount in the operator's own namespace, whose token is exchanged for an access token of the provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub workload_identity: Option<WorkloadIdentity>,
+    pub workload_identity: Option<Box<WorkloadIdentity>>,
 }

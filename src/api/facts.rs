@@ -167,7 +167,7 @@ impl Lifetime {
                 let Limits { of, min, max } = limits;
                 Some((
                     format!(
-                        "!has(self.expirationSeconds) || (self.expirationSeconds >= {min} && self.expirationSeconds <= {max})"
+                        "!has(self.expirationSeconds) || [self.expirationSeconds].all(s, s >= {min} && s <= {max})"
                     ),
                     format!("expirationSeconds: {of} live {min} to {max} seconds"),
                 ))

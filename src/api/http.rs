@@ -129,7 +129,7 @@ pub struct HttpRequest {
     pub auth: HttpAuth,
     /// A body of JSON. Without json and form a POST is sent empty, with `Content-Length: 0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "object")]
+    #[schemars(schema_with = "rules::any_object")]
     pub json: Option<Map<String, Value>>,
     /// A body that is a form; names are fixed, values may hold placeholders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -262,11 +262,6 @@ fn week() -> i64 {
 /// Values of any scalar type, by name.
 pub(super) fn params(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "maxProperties": 32, "additionalProperties": {"x-kubernetes-preserve-unknown-fields": true}})
-}
-
-/// A JSON object, passed through.
-pub(super) fn object(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }
 
 fn texts(_: &mut SchemaGenerator) -> Schema {

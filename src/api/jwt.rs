@@ -2,7 +2,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::http::{object, params};
+use super::http::params;
 use super::shapes::words;
 use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField, rules};
 
@@ -75,14 +75,14 @@ pub struct JwtAccount {
     pub key_encoding: Option<JwtKeyEncoding>,
     /// Fields of the header beside `alg` and `typ`, such as `kid`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "object")]
+    #[schemars(schema_with = "rules::any_object")]
     pub header: Option<Map<String, Value>>,
     /// Whether the header has `"typ": "JWT"`. Default: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub typ: Option<bool>,
     /// The claims but `exp`, `iat` and `nbf`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "object")]
+    #[schemars(schema_with = "rules::any_object")]
     pub claims: Option<Map<String, Value>>,
     /// Whether there is `iat`, now less skewSeconds. Default: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]

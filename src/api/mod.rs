@@ -11,6 +11,7 @@ mod azure_openai;
 mod azure_speech;
 mod block_rules;
 mod blocks;
+mod bounds;
 mod cartesia;
 mod cluster_realtime_provider;
 mod condition;
@@ -48,6 +49,7 @@ pub use azure_speech::{AzureSpeech, AzureSpeechAccount};
 pub use block_rules::{BlockRules, exchange_message, one_block_message};
 pub use blocks::{Accounts, Blocks, PROVIDER_FIELDS, PROVIDER_SUMMARIES, account_rules, block_rules, request_rules};
 pub(crate) use blocks::{every_provider, facts_by_field};
+pub use bounds::{LONGEST_SPEC, MOST_VALUES, TooLarge, check_size, count_values};
 pub use cartesia::{Cartesia, CartesiaAccount, CartesiaGrants};
 pub use cluster_realtime_provider::{
     ClusterRealtimeProvider, ClusterRealtimeProviderSpec, ClusterRealtimeProviderStatus, Policy, RateLimit,
@@ -84,7 +86,9 @@ pub use twilio::{Twilio, TwilioAccount, TwilioChat, TwilioSync, TwilioTaskRouter
 pub use workload_identity::{AzureExchange, Exchange, GoogleExchange, OpenAiExchange, WorkloadIdentity};
 pub use xai::{Xai, XaiAccount, XaiReasoning, XaiSession};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, ValidationRule,
+};
 use kube::CustomResourceExt;
 use serde_json::Value;
 
@@ -105,12 +109,12 @@ pub(crate) const DEFAULT_EXPIRATION: i64 = 1800;
 /// # Errors
 /// Only if a type's schema can't be written as JSON, which a test rules out.
 pub fn crds() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
-    [
-        (RealtimeToken::crd(), block_rules::of_token()),
-        (ClusterRealtimeProvider::crd(), block_rules::of_provider()),
-    ]
-    .into_iter()
-    .map(|(mut crd, rules)| {
+    type Rules = fn(&JSONSchemaProps) -> Vec<ValidationRule>;
+    let kinds: [(_, Rules); 2] = [
+        (RealtimeToken::crd(), block_rules::of_token),
+        (ClusterRealtimeProvider::crd(), block_rules::of_provider),
+    ];
+    let complete = |(mut crd, rules): (CustomResourceDefinition, Rules)| {
         let version = (CRD_VERSION.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
         crd.metadata.annotations.get_or_insert_default().extend([version]);
         for version in &mut crd.spec.versions {
@@ -118,14 +122,13 @@ pub fn crds() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
             let schema = schema.and_then(|schema| schema.open_api_v3_schema.as_mut());
             let properties = schema.and_then(|schema| schema.properties.as_mut());
             if let Some(spec) = properties.and_then(|properties| properties.get_mut("spec")) {
-                spec.x_kubernetes_validations
-                    .get_or_insert_default()
-                    .extend(rules.clone());
+                let rules = rules(spec);
+                spec.x_kubernetes_validations.get_or_insert_default().extend(rules);
             }
         }
         without_null(crd)
-    })
-    .collect()
+    };
+    kinds.into_iter().map(complete).collect()
 }
 
 /// Both CRDs as one YAML stream, as `realtime-token-operator crd` prints it.

@@ -25,7 +25,7 @@ pub struct OpenAi {
     /// 48 KiB as JSON. `type` and `model` are filled in. `authorization` and `headers` of tools are refused: what a
     /// client secret carries, its holder can read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "session")]
+    #[schemars(schema_with = "rules::any_object")]
     pub session: Option<serde_json::Map<String, serde_json::Value>>,
     /// Sent as `OpenAI-Safety-Identifier`: a stable identifier of the end user that reveals nothing about them. The
     /// subject of a request takes its place.
@@ -165,8 +165,4 @@ regions! {
         Global "https://api.openai.com",
         US "https://us.api.openai.com",
         EU "https://eu.api.openai.com"
-}
-
-fn session(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }

@@ -2,7 +2,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema, ResourceExt};
 use serde::{Deserialize, Serialize};
 
-use super::{Blocks, Credentials, RESERVED, RESERVED_SECRETS, Renewal, Requests, SecretName, Target};
+use super::target::reserved_in_cel;
+use super::{Blocks, Credentials, RESERVED, Renewal, Requests, SecretName, Target};
 
 /// A realtime token, minted at a provider, kept fresh in a Secret.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
@@ -31,12 +32,12 @@ use super::{Blocks, Credentials, RESERVED, RESERVED_SECRETS, Renewal, Requests, 
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = "1"),
     validation = Rule::new("size(self.metadata.name) <= 63")
         .message("metadata.name: at most 63 characters, since it becomes a label of the Secret"),
-    validation = Rule::new(format!("!((has(self.spec.target) && has(self.spec.target.name) ? self.spec.target.name : self.metadata.name).matches('^({})'))", reserved_in_cel()))
+    validation = Rule::new(format!("!self.metadata.name.matches('^({})') || has(self.spec.target.name)", reserved_in_cel()))
         .message(RESERVED),
-    validation = Rule::new("!has(self.spec.credentials.secretRef) || self.spec.credentials.secretRef.name != (has(self.spec.target) && has(self.spec.target.name) ? self.spec.target.name : self.metadata.name)")
+    validation = Rule::new("!has(self.spec.credentials.secretRef) || self.spec.credentials.secretRef.name != (has(self.spec.target.name) ? self.spec.target.name : self.metadata.name)")
         .message("the token can't go into the Secret that holds the key: set target.name, or name the RealtimeToken otherwise"),
-    validation = Rule::new("(has(self.spec.target) && has(self.spec.target.name) ? self.spec.target.name : self.metadata.name) == (has(oldSelf.spec.target) && has(oldSelf.spec.target.name) ? oldSelf.spec.target.name : oldSelf.metadata.name)")
-        .message("target.name is immutable: to write to another Secret, delete the RealtimeToken and create it anew"),
+    validation = Rule::new("has(self.spec.target.name) == has(oldSelf.spec.target.name) || (has(self.spec.target.name) ? self.spec.target.name : oldSelf.spec.target.name) == self.metadata.name")
+        .message(Target::IMMUTABLE),
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RealtimeTokenSpec {
@@ -55,7 +56,7 @@ pub struct RealtimeTokenSpec {
     pub renewal: Renewal,
     /// Hand out tokens on request. Left out: none are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requests: Option<Requests>,
+    pub requests: Option<Box<Requests>>,
     /// The Secret to write.
     #[serde(default)]
     pub target: Target,
@@ -112,10 +113,6 @@ pub struct RealtimeTokenStatus {
     /// The last value of the annotation realtime-token.dev/renew-requested-at that was obeyed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_renew_request: Option<String>,
-}
-
-fn reserved_in_cel() -> String {
-    RESERVED_SECRETS.map(|prefix| prefix.replace('.', "[.]")).join("|")
 }
 
 impl RealtimeToken {

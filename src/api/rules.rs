@@ -41,9 +41,9 @@ pub(super) fn instant(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     })
 }
 
-/// An object in the provider's own words, whose size the operator bounds.
+/// An object in the provider's own words. The API server can count its fields only; its size the operator bounds.
 pub(super) fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+    schemars::json_schema!({"type": "object", "maxProperties": 256, "x-kubernetes-preserve-unknown-fields": true})
 }
 
 /// An origin in place of the provider's own.

@@ -31,6 +31,8 @@ pub const OF_HELM: &str = "target.template.metadata.labels: with owner=helm Helm
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.content != 'Connection' || !has(self.template) || !has(self.template.data) || size(self.template.data) == 0")
     .message("target.template.data is rendered with a token, and with content Connection the Secret holds none; remove it, or set content to Token"))]
+#[x_kube(validation = Rule::new("!has(self.name) || !has(oldSelf.name) || self.name == oldSelf.name").message(Target::IMMUTABLE))]
+#[x_kube(validation = Rule::new(format!("!has(self.name) || !self.name.matches('^({})')", reserved_in_cel())).message(RESERVED))]
 pub struct Target {
     /// Name of the Secret. Default: the name of the RealtimeToken. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,7 +48,19 @@ pub struct Target {
     pub deletion_policy: DeletionPolicy,
     /// Labels, annotations and further keys of the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template: Option<Template>,
+    pub template: Option<Box<Template>>,
+}
+
+/// How a reserved name begins, as a part of a regular expression.
+pub(super) fn reserved_in_cel() -> String {
+    RESERVED_SECRETS.map(|prefix| prefix.replace('.', "[.]")).join("|")
+}
+
+impl Target {
+    /// The message about another name. Two rules have it: only the object's own root knows the name that stands for one
+    /// left out, and looks from there are dear.
+    pub(crate) const IMMUTABLE: &'static str =
+        "target.name is immutable: to write to another Secret, delete the RealtimeToken and create it anew";
 }
 
 /// What the Secret holds: `Token` renews a token in it, `Connection` has only `request-url` and `request-ca.crt`.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use self::requests::{RequestsArgs, RequestsError, tokens_are_handed_out};
 use crate::cluster::client::{self, ClientError};
-use crate::cluster::lease::LeaseLock;
+use crate::cluster::lease::{LEASE_TIMEOUT, LeaseLock};
 use crate::cluster::{ClusterError, served};
 use crate::mint::innermost;
 
@@ -26,7 +26,7 @@ pub struct CheckArgs {
         long,
         env = "OPERATOR_URL",
         value_name = "URL",
-        default_value = "http://127.0.0.1:8080"
+        default_value = "http://127.0.0.1:8081"
     )]
     pub operator_url: String,
     /// Don't ask for ClusterRealtimeProviders, as the operator doesn't serve them.
@@ -136,7 +136,7 @@ async fn is_ready(http: &reqwest::Client, operator: &str) -> Result<String, Chec
 /// A Lease that changed between two reads has a live leader. Comparing its times with our clock would depend on skew.
 async fn lease_is_renewed(lock: &LeaseLock, first: &mut Option<String>) -> Result<String, CheckError> {
     let no_leader = || CheckError::NoLeader(lock.name().to_owned());
-    let lease = lock.read().await?.ok_or_else(no_leader)?;
+    let lease = lock.read(LEASE_TIMEOUT).await?.ok_or_else(no_leader)?;
     let holder = lease.spec.and_then(|spec| spec.holder_identity);
     let holder = holder.filter(|holder| !holder.is_empty()).ok_or_else(no_leader)?;
     let version = lease.metadata.resource_version;

@@ -23,6 +23,7 @@ use crate::api::RealtimeToken;
 use crate::mint::{
     Ask, ClientConfig, ClientError, EndpointError, EndpointPolicy, ProviderClient, explain, placeholders,
 };
+use crate::text::escaped_lines;
 use crate::token::MintError;
 use crate::token::secret::{data, token_json};
 
@@ -123,7 +124,7 @@ pub async fn mint(args: MintArgs) -> Result<Option<String>, MintCliError> {
             explained => explained?,
         };
         warning::of_ask(&token, &ask).iter().for_each(|text| warn(text));
-        return Ok(Some(explanation.trim_end().to_owned()));
+        return Ok(Some(escaped_lines(explanation.trim_end()).into_owned()));
     }
     let ca_bundle = args.ca_bundle.as_deref().map(read).transpose()?;
     let client = ProviderClient::new(&ClientConfig {
@@ -186,5 +187,5 @@ fn warn(text: &str) {
 /// Standard output belongs to token.json.
 #[allow(clippy::print_stderr, reason = "a command line talks to its user")]
 fn say(line: &str) {
-    eprintln!("{line}");
+    eprintln!("{}", escaped_lines(line));
 }

@@ -13,6 +13,7 @@ use tower::timeout::TimeoutLayer;
 use tower::{BoxError, Layer, Service};
 
 use super::HEAD_TIMEOUT;
+use super::retry_after::RetryAfterLayer;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -75,6 +76,7 @@ pub(crate) fn build(mut config: Config, count: CountRequest) -> Result<Client, C
     config.default_retry = false;
     let builder = ClientBuilder::try_from(config).map_err(|problem| ClientError::Build(problem.to_string()))?;
     Ok(builder
+        .with_layer(&RetryAfterLayer)
         .with_layer(&TimeoutLayer::new(HEAD_TIMEOUT))
         .with_layer(&CountLayer(count))
         .build())

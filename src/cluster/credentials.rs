@@ -140,6 +140,19 @@ impl Credentials {
     }
 }
 
+#[cfg(test)]
+impl Credentials {
+    /// Of how many Secrets values are in memory.
+    pub(crate) async fn kept_values(&self) -> usize {
+        let secrets = self.keys.known.lock().tidy();
+        let mut kept = 0;
+        for secret in secrets {
+            kept += usize::from(secret.read.lock().await.as_ref().is_some_and(Read::keeps_values));
+        }
+        kept
+    }
+}
+
 impl Keys {
     /// Whether a read still says how the Secret is.
     fn is_current(&self, secret: &known::KeySecret, name: &Name, read: &Read) -> bool {

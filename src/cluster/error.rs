@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use kube::core::Status;
+
 use super::Refusal;
 
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +24,22 @@ pub enum ClusterError {
     },
     #[error("no answer from the API server within {0:?}")]
     Timeout(Duration),
+    /// The API server has too many requests, and says when to come back.
+    #[error("the API server has too many requests and asks to wait for {} s", .0.as_secs())]
+    Throttled(Duration),
     /// The API server fails or can't be reached.
     #[error("the API server is unavailable: {0}")]
     Unavailable(String),
+}
+
+impl ClusterError {
+    /// Whether the API server as a whole may be in trouble, and not this request.
+    pub(crate) const fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Timeout(_) | Self::Throttled(_) | Self::Unavailable(_) => true,
+            Self::Conflict | Self::NotFound | Self::Refused { .. } => false,
+        }
+    }
 }
 
 impl From<kube::Error> for ClusterError {
@@ -39,11 +54,17 @@ impl From<kube::Error> for ClusterError {
                     message: cut(&status.message),
                     reason: status.reason,
                 },
+                429 | 503 if retry_after(&status) > Duration::ZERO => Self::Throttled(retry_after(&status)),
                 code => Self::Unavailable(format!("{code} {}: {}", status.reason, cut(&status.message))),
             },
             other => Self::Unavailable(cut(&other.to_string())),
         }
     }
+}
+
+fn retry_after(status: &Status) -> Duration {
+    let details = status.details.as_ref();
+    Duration::from_secs(details.map_or(0, |details| details.retry_after_seconds).into())
 }
 
 /// Messages of the API server may quote whole objects.

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::text::escaped;
 use crate::token::secret::annotations::MANAGER;
 
 /// How many warnings, and how many normal Events, may wait in one namespace.
@@ -66,7 +67,7 @@ impl Events {
         let event = Event {
             type_,
             reason: reason.to_owned(),
-            note: Some(note),
+            note: Some(escaped(&note).into_owned()),
             action: "Mint".to_owned(),
             secondary: None,
         };

@@ -1,12 +1,17 @@
 //! Reads and writes the Lease by which replicas elect their leader. `leader.rs` decides what to write.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::PostParams;
 use kube::{Api, Client};
 
-use super::{ClusterError, LEASE_TIMEOUT, within};
+use super::{ClusterError, within};
+
+/// For a request by one that doesn't lead, or no longer.
+pub(crate) const LEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One Lease by name. Every write carries the resourceVersion that was read, so that of two claims one gets a 409.
 pub struct LeaseLock {
@@ -27,8 +32,8 @@ impl LeaseLock {
         &self.name
     }
 
-    pub(crate) async fn read(&self) -> Result<Option<Lease>, ClusterError> {
-        within(LEASE_TIMEOUT, self.api.get_opt(&self.name)).await
+    pub(crate) async fn read(&self, limit: Duration) -> Result<Option<Lease>, ClusterError> {
+        within(limit, self.api.get_opt(&self.name)).await
     }
 
     /// Acquires or renews the Lease for `seconds`. A [`ClusterError::Conflict`] means that it is no longer as `seen`.
@@ -38,6 +43,7 @@ impl LeaseLock {
         me: &str,
         seconds: i32,
         now: Timestamp,
+        limit: Duration,
     ) -> Result<Lease, ClusterError> {
         let exists = seen.is_some();
         let mut lease = seen.unwrap_or_default();
@@ -51,10 +57,10 @@ impl LeaseLock {
         spec.lease_duration_seconds = Some(seconds);
         spec.renew_time = Some(MicroTime(now));
         if exists {
-            return self.replace(&lease).await;
+            return self.replace(&lease, limit).await;
         }
         lease.metadata.name = Some(self.name.clone());
-        within(LEASE_TIMEOUT, self.api.create(&PostParams::default(), &lease)).await
+        within(limit, self.api.create(&PostParams::default(), &lease)).await
     }
 
     /// Clears the holder, so that the next leader need not wait for the end of the Lease.
@@ -63,14 +69,10 @@ impl LeaseLock {
         spec.holder_identity = Some(String::new());
         spec.lease_duration_seconds = Some(1);
         spec.renew_time = Some(MicroTime(now));
-        self.replace(&lease).await.map(|_| ())
+        self.replace(&lease, LEASE_TIMEOUT).await.map(|_| ())
     }
 
-    async fn replace(&self, lease: &Lease) -> Result<Lease, ClusterError> {
-        within(
-            LEASE_TIMEOUT,
-            self.api.replace(&self.name, &PostParams::default(), lease),
-        )
-        .await
+    async fn replace(&self, lease: &Lease, limit: Duration) -> Result<Lease, ClusterError> {
+        within(limit, self.api.replace(&self.name, &PostParams::default(), lease)).await
     }
 }

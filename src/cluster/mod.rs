@@ -14,6 +14,7 @@ pub mod lease;
 mod merged;
 mod missing_key;
 mod refusal;
+pub(crate) mod retry_after;
 pub(crate) mod review;
 mod secret_meta;
 mod secret_version;
@@ -41,8 +42,6 @@ use serde::de::DeserializeOwned;
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that one request may take, body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-/// For a request about the Lease: that the API server does not answer must be noticed well before the Lease ends.
-const LEASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Has the API server answer a write with the object's metadata instead of the whole object.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 

@@ -1,5 +1,5 @@
-//! Who a bearer token belongs to (TokenReview), and whether they may have tokens of a RealtimeToken
-//! (SubjectAccessReview). Nothing is cached here.
+//! Who a bearer token belongs to (TokenReview), and whether they may do something (SubjectAccessReview): have tokens of a
+//! RealtimeToken, read metrics. Nothing is cached here.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,19 +36,28 @@ impl Caller {
     }
 }
 
-/// Whose token it is; `None` if it is not valid for the audience.
+/// What somebody wants to do.
+pub(crate) enum Attributes<'a> {
+    /// `create` on `realtimetokens/token` of this name.
+    Token(&'a Name),
+    /// A verb on a URL that is no resource.
+    NonResource { verb: &'static str, path: &'static str },
+}
+
+/// Whose token it is; `None` if it is not valid for the audience, or without one for the API server itself.
 pub(crate) async fn authenticate(
     client: &Client,
     token: &SecretString,
-    audience: &str,
+    audience: Option<&str>,
 ) -> Result<Option<Caller>, ClusterError> {
+    let audiences: Vec<&str> = audience.into_iter().collect();
     let review = json!({
         "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
-        "spec": {"token": token.expose_secret(), "audiences": [audience]},
+        "spec": {"token": token.expose_secret(), "audiences": audiences},
     });
     let status: TokenReviewStatus = create(client, "/apis/authentication.k8s.io/v1/tokenreviews", &review).await?;
     // An authenticator that doesn't know audiences states none: its answer says nothing of ours.
-    let is_for_us = status.audiences.iter().flatten().any(|of_token| of_token == audience);
+    let is_for_us = audience.is_none_or(|audience| status.audiences.iter().flatten().any(|own| own == audience));
     if status.authenticated != Some(true) || !is_for_us {
         return Ok(None);
     }
@@ -62,19 +71,28 @@ pub(crate) async fn authenticate(
     }))
 }
 
-/// Whether the caller may `create` on `realtimetokens/token` of this name.
-pub(crate) async fn authorize(client: &Client, caller: &Caller, token: &Name) -> Result<bool, ClusterError> {
-    let review = json!({
+/// Whether the caller may do it.
+pub(crate) async fn authorize(
+    client: &Client,
+    caller: &Caller,
+    attributes: Attributes<'_>,
+) -> Result<bool, ClusterError> {
+    let mut review = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
-        "spec": {
-            "user": caller.username, "uid": caller.uid, "groups": caller.groups, "extra": caller.extra,
-            "resourceAttributes": {
+        "spec": {"user": caller.username, "uid": caller.uid, "groups": caller.groups, "extra": caller.extra},
+    });
+    match attributes {
+        Attributes::Token(token) => {
+            review["spec"]["resourceAttributes"] = json!({
                 "verb": "create", "group": "realtime-token.dev", "version": "v1alpha1",
                 "resource": "realtimetokens", "subresource": "token",
                 "namespace": token.namespace, "name": token.name,
-            },
-        },
-    });
+            });
+        }
+        Attributes::NonResource { verb, path } => {
+            review["spec"]["nonResourceAttributes"] = json!({"verb": verb, "path": path});
+        }
+    }
     let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
     let status: SubjectAccessReviewStatus = create(client, path, &review).await?;
     Ok(status.allowed && status.denied != Some(true))

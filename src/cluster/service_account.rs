@@ -62,7 +62,10 @@ fn failed(identity: &Identity, problem: ClusterError) -> MintError {
         ClusterError::Refused { .. } => MintError::NoCredential {
             message: format!("the API server gives no token of ServiceAccount {namespace}/{name}: {problem}"),
         },
-        ClusterError::Conflict | ClusterError::Timeout(_) | ClusterError::Unavailable(_) => {
+        ClusterError::Conflict
+        | ClusterError::Timeout(_)
+        | ClusterError::Throttled(_)
+        | ClusterError::Unavailable(_) => {
             MintError::internal(format!("no token of ServiceAccount {namespace}/{name}: {problem}"))
         }
     }

@@ -1,13 +1,11 @@
 //! Writes of a status, as merge patches: a field of the prior status that the new one lacks is set to null.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::core::{ApiResource, DynamicObject};
-use kube::{Api, Client};
+use kube::Client;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{ClusterError, Name, bounded, write};
-use crate::api::RealtimeToken;
+use super::{ClusterError, Name, write};
 use crate::token::secret::annotations::MANAGER;
 
 /// Writes the status of a RealtimeToken. Returns its new resourceVersion.
@@ -34,15 +32,6 @@ pub(crate) async fn of_provider<S: Serialize>(
     let path =
         format!("/apis/realtime-token.dev/v1alpha1/clusterrealtimeproviders/{name}/status?fieldManager={MANAGER}");
     patch(client, path, prior, new).await
-}
-
-/// The conditions of a RealtimeToken that can't be parsed; none if they can't be parsed either.
-pub(crate) async fn conditions_of_unreadable(client: &Client, name: &Name) -> Result<Vec<Condition>, ClusterError> {
-    let kind = ApiResource::erase::<RealtimeToken>(&());
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &name.namespace, &kind);
-    let mut object = bounded(api.get(&name.name)).await?;
-    let conditions = object.data["status"]["conditions"].take();
-    Ok(serde_json::from_value(conditions).unwrap_or_default())
 }
 
 /// Writes the conditions of a RealtimeToken that can't be parsed; the rest of its status stays.

@@ -210,8 +210,10 @@ impl Targets {
                 Ok(secret.view)
             }
             Err(error) => {
-                // What is known may be wrong now: a write without an answer may have been applied.
-                self.cache.forget(name);
+                // What is known may be wrong now: a write without an answer may have been applied. A refused one wasn't.
+                if !matches!(error, ClusterError::Refused { .. }) {
+                    self.cache.forget(name);
+                }
                 Err(error)
             }
         }

@@ -75,16 +75,19 @@ pub struct Requests {
 }
 
 impl RequestsArgs {
-    /// What the flags come to in this namespace; `None` if tokens on request are not enabled. `probes` is what --listen
-    /// says.
-    pub fn validate(&self, namespace: &str, probes: SocketAddr) -> Result<Option<Requests>, String> {
+    /// What the flags come to in this namespace; `None` if tokens on request are not enabled. `others` are the
+    /// operator's other ports.
+    pub fn validate(&self, namespace: &str, others: &[SocketAddr]) -> Result<Option<Requests>, String> {
         let Some(listen) = self.requests_listen else {
             return Ok(None);
         };
-        let same_host = listen.ip() == probes.ip() || listen.ip().is_unspecified() || probes.ip().is_unspecified();
-        if listen.port() == probes.port() && listen.port() != 0 && same_host {
+        let same_host = |other: &SocketAddr| {
+            listen.ip() == other.ip() || listen.ip().is_unspecified() || other.ip().is_unspecified()
+        };
+        let taken = |other: &&SocketAddr| listen.port() == other.port() && listen.port() != 0 && same_host(other);
+        if let Some(other) = others.iter().find(taken) {
             return Err(format!(
-                "--requests-listen {listen}: --listen {probes} has that port; choose another, such as 8443"
+                "--requests-listen {listen}: probes or metrics are served at {other}; choose another port, such as 8443"
             ));
         }
         let service = format!("{}.{namespace}.svc", self.requests_service);
@@ -179,7 +182,8 @@ mod tests {
         let all = ["realtime-token-operator", "run", "--namespace", "ops"];
         let cli = Cli::try_parse_from(all.iter().chain(args)).map_err(|problem| problem.to_string())?;
         let Command::Run(run) = cli.command else { unreachable!() };
-        run.requests.validate(&run.namespace, run.listen)
+        run.requests
+            .validate(&run.namespace, &[run.health_listen, run.metrics_listen])
     }
 
     #[test]
@@ -274,17 +278,17 @@ mod tests {
     }
 
     #[test]
-    fn both_ports_on_one_address_are_refused() {
-        let listen = |probes: &str, requests: &str| parse(&["--listen", probes, "--requests-listen", requests]);
-        for (probes, requests) in [
-            ("0.0.0.0:8080", "0.0.0.0:8080"),
-            ("127.0.0.1:8080", "0.0.0.0:8080"),
-            ("0.0.0.0:8080", "10.1.1.1:8080"),
+    fn a_port_that_is_taken_is_refused() {
+        for (flag, other, requests) in [
+            ("--metrics-listen", "0.0.0.0:8080", "0.0.0.0:8080"),
+            ("--health-listen", "127.0.0.1:8080", "0.0.0.0:8080"),
+            ("--metrics-listen", "0.0.0.0:8080", "10.1.1.1:8080"),
         ] {
-            let problem = listen(probes, requests).unwrap_err();
+            let problem = parse(&[flag, other, "--requests-listen", requests]).unwrap_err();
             assert!(problem.contains("8443"), "{problem}");
         }
-        listen("127.0.0.1:8080", "10.1.1.1:8080").unwrap();
-        listen("127.0.0.1:0", "127.0.0.1:0").unwrap();
+        for (other, requests) in [("127.0.0.1:8080", "10.1.1.1:8080"), ("127.0.0.1:0", "127.0.0.1:0")] {
+            parse(&["--metrics-listen", other, "--requests-listen", requests]).unwrap();
+        }
     }
 }

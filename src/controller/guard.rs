@@ -8,59 +8,48 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use jiff::SignedDuration;
 use kube::runtime::controller::{Action, Error as ControllerError};
 use kube::runtime::watcher;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::cluster::ClusterError;
-use crate::cluster::Unreadable;
+use super::api_server::ApiServer;
+use super::context::Context;
+use super::error::{self, ReconcileError};
+use crate::leader::Leadership;
 use crate::metrics::Metrics;
+use crate::token::backoff;
 
-/// The longest that a reconcile may take. Its requests are bounded on their own, this bounds the rest.
-const TIMEOUT: Duration = Duration::from_secs(60);
-/// Between failed reconciles of one object: one second, then twice as long each time, up to 32 seconds.
-const MAX_DOUBLINGS: u32 = 5;
 /// An object that has not failed for this time, which is longer than any backoff, is forgotten: most of them are
 /// deleted.
 const FORGET_AFTER: Duration = Duration::from_secs(300);
-
-/// A reconcile that failed. Provider failures are states and not among these.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ReconcileError {
-    #[error(transparent)]
-    Cluster(#[from] ClusterError),
-    #[error("the resource can't be read: {0}")]
-    Unreadable(#[from] Unreadable),
-    #[error("the reconcile panicked; this is a bug of the operator")]
-    Panicked,
-    #[error("the reconcile did not end within {} s", TIMEOUT.as_secs())]
-    TimedOut,
-}
-
-impl ReconcileError {
-    const fn outcome(&self) -> &'static str {
-        match self {
-            Self::Cluster(_) => "api_error",
-            Self::Unreadable(_) => "unreadable",
-            Self::Panicked => "panic",
-            Self::TimedOut => "timeout",
-        }
-    }
-}
 
 /// What the reconciles of one kind share.
 pub(super) struct Guard {
     kind: &'static str,
     metrics: Arc<Metrics>,
+    leadership: Leadership,
+    api_server: Arc<ApiServer>,
     failures: Mutex<Failures>,
 }
 
 impl Guard {
-    pub(super) fn new(kind: &'static str, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(super) fn new(kind: &'static str, ctx: &Context) -> Arc<Self> {
+        Self::with(kind, &ctx.metrics, ctx.leadership.clone(), Arc::clone(&ctx.api_server))
+    }
+
+    fn with(
+        kind: &'static str,
+        metrics: &Arc<Metrics>,
+        leadership: Leadership,
+        api_server: Arc<ApiServer>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             kind,
-            metrics,
+            metrics: Arc::clone(metrics),
+            leadership,
+            api_server,
             failures: Mutex::new(Failures {
                 of: HashMap::new(),
                 pruned: Instant::now(),
@@ -68,18 +57,39 @@ impl Guard {
         })
     }
 
-    /// Runs a reconcile. Its failure is counted, logged, and tried again after a backoff.
+    /// Runs a reconcile while this replica leads and the API server has not asked to wait. One that is under way when the
+    /// Lease is lost is dropped, and begun anew with what is there then.
     pub(super) async fn reconcile_guarded(
         &self,
         name: impl Display,
         work: impl Future<Output = Result<Action, ReconcileError>>,
     ) -> Result<Action, Infallible> {
+        let done = async {
+            self.api_server.ready().await;
+            self.reconcile(name, work).await
+        };
+        tokio::select! {
+            biased; // nothing more is written once the Lease is lost
+            () = self.leadership.lost() => {
+                self.leadership.held().await;
+                Ok(Action::requeue(Duration::ZERO))
+            }
+            done = done => Ok(done),
+        }
+    }
+
+    /// Runs a reconcile. Its failure is counted, logged, and tried again after a backoff.
+    async fn reconcile(
+        &self,
+        name: impl Display,
+        work: impl Future<Output = Result<Action, ReconcileError>>,
+    ) -> Action {
         let began = Instant::now();
         let result = catch(work).await;
         let outcome = result.as_ref().map_or_else(ReconcileError::outcome, |_| "ok");
         self.metrics.reconciled(self.kind, outcome, began.elapsed());
         let name = name.to_string();
-        Ok(match result {
+        match result {
             Ok(action) => {
                 self.failures.lock().of.remove(&name);
                 action
@@ -88,10 +98,10 @@ impl Guard {
                 tracing::warn!(kind = self.kind, name, %error, "reconcile failed");
                 match error {
                     ReconcileError::Unreadable(_) => Action::await_change(),
-                    _ => Action::requeue(self.failures.lock().backoff(name)),
+                    _ => Action::requeue(self.failures.lock().backoff(name, error.within())),
                 }
             }
-        })
+        }
     }
 
     /// Logs a watch that failed; kube restarts it.
@@ -115,22 +125,22 @@ struct Failures {
 }
 
 impl Failures {
-    fn backoff(&mut self, name: String) -> Duration {
+    fn backoff(&mut self, name: String, within: Option<SignedDuration>) -> Duration {
         let now = Instant::now();
         if now.duration_since(self.pruned) >= FORGET_AFTER {
             self.of.retain(|_, (_, last)| now.duration_since(*last) < FORGET_AFTER);
             self.pruned = now;
         }
-        let (count, last) = self.of.entry(name).or_insert((0, now));
-        let wait = Duration::from_secs(1 << (*count).min(MAX_DOUBLINGS));
-        (*count, *last) = (count.saturating_add(1), now);
-        wait
+        let failed = self.of.get(&name).map_or(0, |(failed, _)| *failed).saturating_add(1);
+        let delay = backoff::look_delay(failed, &name, within);
+        self.of.insert(name, (failed, now));
+        delay.unsigned_abs()
     }
 }
 
 /// Turns a panic and a hang into errors: kube would end the whole controller on the one and wait for ever on the other.
 async fn catch(work: impl Future<Output = Result<Action, ReconcileError>>) -> Result<Action, ReconcileError> {
-    match AssertUnwindSafe(tokio::time::timeout(TIMEOUT, work))
+    match AssertUnwindSafe(tokio::time::timeout(error::TIMEOUT, work))
         .catch_unwind()
         .await
     {
@@ -146,9 +156,11 @@ mod tests {
     use std::future::pending;
 
     use super::*;
+    use crate::cluster::ClusterError;
 
     fn guard() -> Arc<Guard> {
-        Guard::new("RealtimeToken", Arc::new(Metrics::new(true)))
+        let metrics = Arc::new(Metrics::new(true));
+        Guard::with("RealtimeToken", &metrics, Leadership::always(), Arc::default())
     }
 
     async fn fails(guard: &Guard, name: &str) -> Action {
@@ -164,7 +176,7 @@ mod tests {
         assert_eq!(guard.reconcile_guarded("a", async { panic!("poison") }).await, retry);
         let began = Instant::now();
         assert_eq!(guard.reconcile_guarded("b", pending()).await, retry);
-        assert_eq!(began.elapsed(), TIMEOUT);
+        assert_eq!(began.elapsed(), error::TIMEOUT);
         let text = guard.metrics.render();
         for outcome in ["panic", "timeout"] {
             let line = format!("realtime_token_reconcile_total{{kind=\"RealtimeToken\",outcome=\"{outcome}\"}} 1\n");
@@ -173,12 +185,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_backoff_doubles_up_to_32_seconds_and_a_success_resets_it() {
+    async fn failures_in_a_row_wait_longer_and_a_success_resets_that() {
         let guard = guard();
-        for seconds in [1, 2, 4, 8, 16, 32, 32] {
-            let wait = Duration::from_secs(seconds);
-            assert_eq!(fails(&guard, "shop/voice").await, Action::requeue(wait));
-            tokio::time::advance(wait).await;
+        for failed in 1..=7 {
+            let wait = backoff::look_delay(failed, "shop/voice", None);
+            assert_eq!(fails(&guard, "shop/voice").await, Action::requeue(wait.unsigned_abs()));
         }
         assert_eq!(
             fails(&guard, "shop/other").await,

@@ -10,10 +10,7 @@ use crate::clock::now;
 use crate::cluster::{ClusterError, Name};
 use crate::resolve::Resolved;
 use crate::token::secret::{SecretMetadata, SecretView, TargetState, desired_metadata};
-use crate::token::{Blocked, MintInputs, Observation, hash};
-
-/// The longest value of the renewal annotation that goes into the Secret and the status as it is.
-const LONGEST_RENEW_REQUEST: usize = 64;
+use crate::token::{Blocked, MintInputs, Observation};
 
 pub(super) struct Look<'a> {
     pub(crate) name: Name,
@@ -99,12 +96,6 @@ async fn resolve_inputs(
     Ok(Ok((resolved, inputs)))
 }
 
-/// The annotation's value; a long one by its hash, since it goes into the Secret and the status.
 fn renew_request(token: &RealtimeToken) -> Option<String> {
-    let value = token.annotations().get(RENEW_REQUESTED_AT)?;
-    Some(if value.len() <= LONGEST_RENEW_REQUEST {
-        value.clone()
-    } else {
-        hash::short(value.as_bytes())
-    })
+    token.annotations().get(RENEW_REQUESTED_AT).cloned()
 }

@@ -1,6 +1,8 @@
 //! The streams that wake a RealtimeToken, and the loop that carries it on.
 
+mod api_server;
 mod context;
+mod error;
 mod guard;
 mod lifecycles;
 mod look;
@@ -25,13 +27,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::context::Context;
-use self::guard::{Guard, ReconcileError, no_errors};
+use self::error::ReconcileError;
+use self::guard::{Guard, no_errors};
 use self::lifecycles::Lifecycles;
 use crate::cluster::events::Events;
 use crate::cluster::target::Targets;
 use crate::cluster::{Cached, Name, Scope};
 use crate::health::Health;
 use crate::issuer::{Issuer, Resolver};
+use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::mint::EndpointPolicy;
 use crate::resolve::MetadataPolicy;
@@ -43,6 +47,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 const HEARTBEAT: &str = "#heartbeat";
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 
+#[derive(Clone)]
 pub struct Options {
     pub client: Client,
     pub issuer: Arc<Issuer>,
@@ -62,8 +67,9 @@ pub struct Options {
     pub metrics: Arc<Metrics>,
 }
 
-/// Runs until `shutdown` is cancelled, then stops minting, stores what was minted, and returns.
-pub async fn run(options: Options, shutdown: CancellationToken) {
+/// Runs until `shutdown` is cancelled, then stops minting, stores what was minted, and returns. While another may lead,
+/// reconciles wait; mints under way go on, and their tokens are kept.
+pub async fn run(options: Options, leadership: Leadership, shutdown: CancellationToken) {
     let health = Arc::clone(&options.health);
     let concurrency = options.concurrency;
     let (nudges, nudged) = mpsc::unbounded_channel();
@@ -76,7 +82,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
         options.endpoints,
         options.metadata,
     );
-    options.metrics.observe_store(tokens.clone());
+    let _shown = options.metrics.observe_store(tokens.clone());
     let ctx = Arc::new(Context {
         targets: Targets::new(options.client.clone()),
         issuer: options.issuer,
@@ -84,6 +90,8 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
         lifecycles: Lifecycles::default(),
         events: Events::new(options.client.clone(), options.pod_name),
         metrics: options.metrics,
+        leadership,
+        api_server: Arc::default(),
         tasks: TaskTracker::new(),
         connection: options.connection,
         nudges: nudges.clone(),
@@ -107,6 +115,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
             wakes.slots(),
             wakes.tidy_keys(),
             wakes.sweep_lifecycles(),
+            ctx.follow_api_server(),
             heartbeat(&nudges, &health),
         );
     };
@@ -137,7 +146,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
 
 /// Runs the controller of RealtimeTokens to its end.
 async fn reconcile_all(controller: Controller<Cached>, ctx: Arc<Context>, health: &Health) {
-    let guard = Guard::new("RealtimeToken", Arc::clone(&ctx.metrics));
+    let guard = Guard::new("RealtimeToken", &ctx);
     let reconciles = Arc::clone(&guard);
     let reconcile_one = move |token: Arc<Cached>, ctx: Arc<Context>| {
         let guard = Arc::clone(&reconciles);
@@ -158,7 +167,7 @@ async fn reconcile_all(controller: Controller<Cached>, ctx: Arc<Context>, health
 
 async fn reconcile_token(token: &Cached, ctx: &Arc<Context>) -> Result<Action, ReconcileError> {
     match token.read() {
-        Ok(token) => Ok(reconcile::reconcile(token, ctx).await?),
+        Ok(token) => reconcile::reconcile(token, ctx).await,
         Err(problem) => {
             unreadable::report(token, problem, ctx).await?;
             Err(problem.clone().into())

@@ -10,7 +10,8 @@ use kube::runtime::{Controller, watcher};
 use kube::{Resource, ResourceExt};
 
 use super::context::Context;
-use super::guard::{Guard, ReconcileError, no_errors};
+use super::error::ReconcileError;
+use super::guard::{Guard, no_errors};
 use crate::api::{ClusterRealtimeProvider, Reason};
 use crate::clock::now;
 use crate::cluster::status;
@@ -32,7 +33,7 @@ pub(super) fn run(
     changes: impl Stream<Item = Result<ClusterRealtimeProvider, watcher::Error>> + Send + 'static,
     nudges: impl Stream<Item = ObjectRef<ClusterRealtimeProvider>> + Send + 'static,
 ) -> impl Future<Output = ()> {
-    let guard = Guard::new("ClusterRealtimeProvider", Arc::clone(&ctx.metrics));
+    let guard = Guard::new("ClusterRealtimeProvider", &ctx);
     let reconciles = Arc::clone(&guard);
     let reconcile_one = move |provider: Arc<ClusterRealtimeProvider>, ctx: Arc<Context>| {
         let guard = Arc::clone(&reconciles);

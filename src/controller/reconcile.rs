@@ -6,29 +6,36 @@ use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action;
 
 use super::context::Context;
+use super::error::ReconcileError;
 use super::look::look;
 use super::mint::Begun;
 use super::{mint, report, write};
 use crate::api::RealtimeToken;
 use crate::clock::now;
-use crate::cluster::{ClusterError, Name};
+use crate::cluster::Name;
 use crate::token::decide::MAX_WAIT;
-use crate::token::{Effect, Event};
+use crate::token::{Effect, Event, backoff, schedule};
 
 /// Carries one RealtimeToken a step further. Only a Kubernetes API that could not be asked is an error; the rest is a state.
-pub(super) async fn reconcile(token: &RealtimeToken, ctx: &Arc<Context>) -> Result<Action, ClusterError> {
+pub(super) async fn reconcile(token: &RealtimeToken, ctx: &Arc<Context>) -> Result<Action, ReconcileError> {
     let name = Name::of(token);
     let uid = token.metadata.uid.as_deref().unwrap_or_default();
     if token.metadata.deletion_timestamp.is_some() || ctx.lifecycles.is_minting(&name, uid) {
         return Ok(Action::await_change());
     }
-    let mut look = look(token, name, ctx).await?;
+    let looked = look(token, name.clone(), ctx).await;
+    let mut look = looked.map_err(|error| {
+        ctx.note_failure(&name, &error);
+        ReconcileError::cluster(error, quarter_of_slack(token, &name, ctx))
+    })?;
     let mut step = ctx.lifecycles.looked(&look.name, &look.seen);
     if let Some(situation) = &step.situation {
         mint::wait_out(&look, situation, ctx);
     }
     loop {
-        report::report(&mut look, &step, ctx).await?;
+        report::report(&mut look, &step, ctx)
+            .await
+            .map_err(|error| ReconcileError::cluster(error, step.effect.wait(now())))?;
         let event = match step.effect {
             Effect::Nothing => return Ok(Action::await_change()),
             Effect::Wait(until) => return Ok(requeue_at(until)),
@@ -62,6 +69,19 @@ pub(super) async fn reconcile(token: &RealtimeToken, ctx: &Arc<Context>) -> Resu
     }
 }
 
+/// How long a look that failed may be put off, if there is a token whose successor must be stored in time.
+fn quarter_of_slack(token: &RealtimeToken, name: &Name, ctx: &Context) -> Option<SignedDuration> {
+    let status = ctx.lifecycles.known_status(name, token);
+    let (issued_at, usable_until) = (status.issued_at?.0, status.usable_until?.0);
+    let uid = token.metadata.uid.as_deref().unwrap_or_default();
+    let swap_by = schedule::plan(&token.spec.renewal, uid, issued_at, usable_until).swap_by;
+    Some(backoff::longest(backoff::slack(
+        Some(swap_by),
+        Some(usable_until),
+        now(),
+    )))
+}
+
 /// The scheduler counts from now on, by a monotonic clock.
 pub(super) fn requeue_at(until: Timestamp) -> Action {
     let now = now();
@@ -70,4 +90,23 @@ pub(super) fn requeue_at(until: Timestamp) -> Action {
         .duration_since(now)
         .max(SignedDuration::from_millis(1));
     Action::requeue(wait.unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// So that a clock that was stepped, or a node that was suspended, is noticed within five minutes.
+    #[tokio::test(start_paused = true)]
+    async fn no_wait_is_longer_than_five_minutes() {
+        for (seconds, wait) in [(-5, 0), (20, 20), (300, 300), (301, 300), (86_400, 300)] {
+            let wait = Duration::from_secs(wait).max(Duration::from_millis(1));
+            assert_eq!(
+                requeue_at(now() + SignedDuration::from_secs(seconds)),
+                Action::requeue(wait)
+            );
+        }
+    }
 }

@@ -49,7 +49,9 @@ async fn write_status(look: &mut Look<'_>, situation: &Situation, ctx: &Context)
     if new == *prior {
         return Ok(());
     }
-    let version = status::of_token(&ctx.client, &look.name, prior, &new).await?;
+    let written = status::of_token(&ctx.client, &look.name, prior, &new).await;
+    ctx.note_write(&look.name, &written);
+    let version = written?;
     if let Some(failure) = new_failure(prior, &new) {
         let message = failure.message.clone();
         ctx.events.warning(token.object_ref(&()), &failure.reason, message);

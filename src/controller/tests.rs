@@ -1,10 +1,12 @@
 //! The whole controller in one process, against stand-ins for the Kubernetes API and the provider, under paused time.
 
+mod api_faults;
 mod calls;
 mod crowded;
 mod deaths;
 mod faults;
 mod identities;
+mod leadership;
 mod meddlers;
 mod metrics;
 mod outages;
@@ -31,6 +33,7 @@ use crate::clock::now;
 use crate::cluster::Scope;
 use crate::health::Health;
 use crate::issuer::Issuer;
+use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::mint::EndpointPolicy;
 use crate::testing::{FakeApi, FakeProvider};
@@ -65,8 +68,19 @@ impl Fleet {
 
     /// The same, with tokens on request.
     fn serving(life: i64, connection: Option<watch::Receiver<Option<Connection>>>) -> Self {
+        let mut fleet = Self::prepared(life, connection);
+        fleet.start();
+        fleet
+    }
+
+    /// With tokens of ten minutes, and no operator yet.
+    fn paused() -> Self {
+        Self::prepared(600, None)
+    }
+
+    fn prepared(life: i64, connection: Option<watch::Receiver<Option<Connection>>>) -> Self {
         let (api, provider) = (FakeApi::new(), FakeProvider::new(SignedDuration::from_secs(life)));
-        let mut fleet = Self {
+        let fleet = Self {
             issuer: Issuer::with_fakes(&api, &provider),
             api,
             provider,
@@ -77,15 +91,23 @@ impl Fleet {
             health: Arc::default(),
         };
         fleet.api.create(key_secret(NAMESPACE, "openai"));
-        fleet.start();
         fleet
     }
 
     fn start(&mut self) {
+        self.start_with(Leadership::always());
+    }
+
+    fn start_with(&mut self, leadership: Leadership) {
         let shutdown = CancellationToken::new();
         (self.metrics, self.health) = (Arc::new(Metrics::new(true)), Arc::default());
         self.issuer = Issuer::of_process(self.api.client(), &self.provider, &self.metrics, &self.health);
-        let options = Options {
+        let process = tokio::spawn(run(self.options(), leadership, shutdown.clone()));
+        self.process = Some((process, shutdown));
+    }
+
+    fn options(&self) -> Options {
+        Options {
             client: self.api.client(),
             issuer: Arc::clone(&self.issuer),
             endpoints: self.endpoints.clone(),
@@ -100,9 +122,7 @@ impl Fleet {
             health: Arc::clone(&self.health),
             connection: self.connection.clone(),
             metrics: Arc::clone(&self.metrics),
-        };
-        let process = tokio::spawn(run(options, shutdown.clone()));
-        self.process = Some((process, shutdown));
+        }
     }
 
     /// The process ends at once, with everything that it remembers.

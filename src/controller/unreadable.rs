@@ -1,4 +1,5 @@
-//! A RealtimeToken that doesn't parse, since the CRD in the cluster is another version's: it says so itself.
+//! A RealtimeToken that is too large to be parsed, or doesn't parse since the CRD in the cluster is another version's: it
+//! says so itself.
 
 use kube::Resource;
 
@@ -13,17 +14,16 @@ pub(super) async fn report(object: &Cached, problem: &Unreadable, ctx: &Context)
     if object.meta().deletion_timestamp.is_some() {
         return Ok(());
     }
-    let prior = match status::conditions_of_unreadable(&ctx.client, &name).await {
-        Ok(prior) => prior,
-        Err(ClusterError::NotFound) => return Ok(()),
-        Err(error) => return Err(error),
-    };
+    let prior = object.conditions();
     let generation = object.meta().generation;
-    let new = unreadable(&prior, generation, &problem.to_string(), now());
+    let new = unreadable(prior, generation, &problem.to_string(), now());
     if new == prior {
         return Ok(());
     }
-    status::of_unreadable(&ctx.client, &name, generation, &new).await?;
+    match status::of_unreadable(&ctx.client, &name, generation, &new).await {
+        Err(ClusterError::NotFound) => return Ok(()),
+        written => written?,
+    }
     if let Some(ready) = new.first() {
         ctx.events
             .warning(object.object_ref(&()), &ready.reason, ready.message.clone());

@@ -59,6 +59,7 @@ async fn relabel(look: &Look<'_>, renewal_time: Option<String>, ctx: &Context) -
         TargetContent::Token => TOKEN_IS_KEPT,
         TargetContent::Connection => "It will be written once the API server accepts it",
     };
+    ctx.note_write(&look.name, &written);
     written.map_err(|error| failed(secret, error, then))
 }
 
@@ -75,6 +76,7 @@ async fn store(look: &Look<'_>, order: &StoreOrder, ctx: &Context) -> Result<Arc
             ctx.targets.create(&look.secret, content, &look.metadata, owner).await
         }
     };
+    ctx.note_write(&look.name, &answer);
     let view = answer.map_err(|error| {
         let quotes = |message: &str| render().is_ok_and(|content| content.quoted_in(message));
         failed(&look.secret, withhold(error, quotes), TOKEN_IS_KEPT)
@@ -126,7 +128,7 @@ fn failed(secret: &Name, error: ClusterError, then: &str) -> WriteEnd {
                 message: format!("Secret {secret} can't be written ({code}): {message}{hint}. {then}"),
             }
         }
-        error @ (ClusterError::Timeout(_) | ClusterError::Unavailable(_)) => {
+        error @ (ClusterError::Timeout(_) | ClusterError::Throttled(_) | ClusterError::Unavailable(_)) => {
             let problem = scrubbed(&error.to_string());
             let hint = match problem.contains("failed calling webhook") {
                 true => {

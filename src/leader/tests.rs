@@ -17,9 +17,10 @@ fn seen(holder: Option<&str>, unchanged_for: u64) -> Option<View<'_>> {
 }
 
 #[test]
-fn the_terms_are_those_of_client_go() {
-    assert_eq!(TERMS.deadline(), Duration::from_secs(10));
+fn a_leader_has_stopped_two_seconds_before_another_may_start() {
+    assert_eq!(TERMS.deadline(), Duration::from_secs(13));
     assert_eq!(TERMS.retry(), Duration::from_secs(2));
+    assert!(TERMS.patience() * 2 <= TERMS.deadline(), "two attempts");
 }
 
 #[test]

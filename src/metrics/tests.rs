@@ -35,7 +35,7 @@ fn populated() -> Metrics {
         "status": {"usableUntil": "2026-11-24T12:00:00Z", "renewalTime": "2026-11-24T11:50:00Z"},
     });
     writer.apply_watcher_event(&Event::Apply(serde_json::from_value(token).unwrap()));
-    metrics.observe_store(tokens);
+    std::mem::forget(metrics.observe_store(tokens)); // shown to the end of the test
     metrics
 }
 
@@ -141,7 +141,7 @@ fn object_metrics_can_be_left_out_and_counts_stay() {
             .contains("realtime_token_ready{namespace=\"shop\",name=\"voice\"} 0\n")
     );
     let metrics = Metrics::new(false);
-    metrics.observe_store(some.tokens.get().unwrap().clone());
+    let _shown = metrics.observe_store(some.tokens.lock().clone().unwrap());
     let text = metrics.render();
     assert!(!text.contains("shop"), "{text}");
     let count = "realtime_token_tokens{provider=\"openai\",ready=\"false\",reason=\"Pending\"} 1\n";

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
 use kube::core::ObjectMeta;
 use kube::runtime::reflector::Store;
+use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -25,9 +26,29 @@ const UNKNOWN: &str = "unknown";
 /// The controller's cache of RealtimeTokens.
 pub(crate) type TokenStore = Store<Cached>;
 
+/// The cache that is shown: a controller's, while there is one.
+pub(super) type Slot = Arc<Mutex<Option<TokenStore>>>;
+
+/// Shows a cache until it is dropped: a replica that leads no longer must not let its series stand.
+#[must_use]
+pub(crate) struct Shown(Slot);
+
+impl Shown {
+    pub(super) fn new(slot: &Slot, tokens: TokenStore) -> Self {
+        *slot.lock() = Some(tokens);
+        Self(Arc::clone(slot))
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        *self.0.lock() = None;
+    }
+}
+
 #[derive(Clone)]
 pub(super) struct Tokens {
-    pub(super) store: Arc<OnceLock<TokenStore>>,
+    pub(super) store: Slot,
     pub(super) per_object: bool,
 }
 
@@ -39,7 +60,7 @@ impl fmt::Debug for Tokens {
 
 impl Collector for Tokens {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let objects = self.store.get().map(Store::state).unwrap_or_default();
+        let objects = self.store.lock().as_ref().map(Store::state).unwrap_or_default();
         let now = now();
         let samples: Vec<_> = objects
             .iter()

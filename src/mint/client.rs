@@ -29,6 +29,8 @@ use crate::token::{MintError, Minted};
 
 /// OpenAI's reply echoes the session config, at most 48 KiB of it; the other providers' are a few lines.
 const REPLY_CAP: usize = 64 * 1024;
+/// How long a connection may rest. Its buffers hold the key that was sent last, and the token that came.
+const IDLE: Duration = Duration::from_secs(30);
 /// An access token, then the token itself.
 const MOST_REQUESTS: usize = 2;
 
@@ -110,6 +112,7 @@ impl ProviderClient {
             .user_agent(AGENT)
             .connect_timeout(config.connect_timeout)
             .timeout(config.timeout)
+            .pool_idle_timeout(IDLE)
             // A redirect would carry the key to a host that was not checked.
             .redirect(reqwest::redirect::Policy::none())
             // The schedule decides on retries; a second request that it doesn't know of may mint twice.

@@ -6,6 +6,7 @@
 //! `failure` for the network. `exchange` gets access tokens for the tokens of ServiceAccounts, in place of a key.
 //! Knows HTTP and no Kubernetes.
 
+mod address;
 mod cause;
 pub(crate) mod claims;
 mod client;

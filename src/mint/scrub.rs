@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 
 use super::Credential;
 use crate::providers::Block;
+use crate::text::{is_control, is_invisible};
 
 const REDACTED: &str = "[redacted]";
 /// So many characters of a key in a row are a part of it and not chance: providers echo the first and last of a key.
@@ -86,18 +87,8 @@ pub(crate) fn word<'t>(text: &'t str, credential: &Credential) -> Option<&'t str
 /// Line breaks and controls become spaces. Invisible characters go altogether: they reverse text on a terminal,
 /// or hide a key from the search for it.
 fn one_line(text: &str) -> String {
-    let invisible = |c: &char| matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    let visible: String = text
-        .chars()
-        .filter(|c| !invisible(c))
-        .map(|c| {
-            if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
-                ' '
-            } else {
-                c
-            }
-        })
-        .collect();
+    let visible = text.chars().filter(|c| !is_invisible(*c));
+    let visible: String = visible.map(|c| if is_control(c) { ' ' } else { c }).collect();
     visible.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::problem::Problem;
 use super::strict_json;
+use crate::api::{MOST_VALUES, count_values};
 
 /// The longest body. The longest session config that a RealtimeToken may have is shorter.
 pub(super) const LONGEST: usize = 64 * 1024;
@@ -62,6 +63,13 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn parse(bytes: &[u8]) -> Result<Asked, Problem> {
+    // Parsed, short values take forty times their text.
+    let count = count_values(bytes);
+    if count > MOST_VALUES {
+        return Err(Problem::malformed(format!(
+            "the body has {count} objects, lists and values where {MOST_VALUES} are allowed"
+        )));
+    }
     let fields = match strict_json::parse(bytes) {
         Ok(Value::Object(fields)) => fields,
         Ok(_) => return Err(Problem::malformed("the body must be a JSON object")),
@@ -106,6 +114,13 @@ mod tests {
     }
 
     const JSON: Option<&str> = Some("application/json");
+
+    #[tokio::test]
+    async fn a_body_has_a_bounded_number_of_values() {
+        let body = |count: usize| format!(r#"{{"overrides":{{"x":[0{}]}}}}"#, ",0".repeat(count));
+        assert_eq!(status(JSON, body(MOST_VALUES / 2)).await, 200);
+        assert_eq!(status(JSON, body(MOST_VALUES)).await, 400);
+    }
 
     #[tokio::test]
     async fn a_body_is_empty_or_a_json_object_that_is_said_to_be_one() {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::AUDIENCE;
 use super::target::Target;
 use crate::api::Reason;
+use crate::text::escaped;
 
 /// What a caller sent is quoted up to this length.
 const QUOTED: usize = 128;
@@ -29,7 +30,7 @@ impl Problem {
         Self {
             status,
             reason,
-            detail: detail.into(),
+            detail: escaped(&detail.into()).into_owned(),
             retry_after: None,
         }
     }
@@ -290,9 +291,9 @@ impl Problem {
     }
 }
 
-/// What a caller sent, as it may stand in an answer: cut, and on one line.
+/// What a caller sent, as it may stand in an answer.
 fn quoted(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(QUOTED).collect()
+    text.chars().take(QUOTED).collect()
 }
 
 #[cfg(test)]
@@ -334,6 +335,6 @@ mod tests {
         let field = format!("a\r\nb{}", "x".repeat(1000));
         let (_, body) = parts(Problem::not_overridable(&field)).await;
         let detail = body["detail"].as_str().unwrap();
-        assert!(detail.starts_with("abxxx") && detail.len() < 250, "{detail}");
+        assert!(detail.contains("a\\r\\nbxxx") && detail.len() < 250, "{detail}");
     }
 }

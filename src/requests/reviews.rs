@@ -27,7 +27,7 @@ use super::in_flight::Counted;
 use super::problem::Problem;
 use super::unproven::{Place, Unproven};
 use crate::clock::now;
-use crate::cluster::review::{self, Caller};
+use crate::cluster::review::{self, Attributes, Caller};
 use crate::cluster::{ClusterError, Name};
 use crate::mint::claims;
 
@@ -98,7 +98,7 @@ impl Reviews {
         };
         let (client, review_of) = (self.client.clone(), token.clone());
         let review = async move {
-            let caller = review::authenticate(&client, &review_of, AUDIENCE).await?;
+            let caller = review::authenticate(&client, &review_of, Some(AUDIENCE)).await?;
             let keep = match &caller {
                 Some(_) => until_end(&review_of).min(KEEP),
                 None => KEEP_INVALID,
@@ -137,7 +137,12 @@ impl Reviews {
             }
         };
         let (client, caller, token) = (self.client.clone(), Arc::clone(caller), token.clone());
-        let review = async move { Ok((review::authorize(&client, &caller, &token).await?, KEEP)) };
+        let review = async move {
+            Ok((
+                review::authorize(&client, &caller, Attributes::Token(&token)).await?,
+                KEEP,
+            ))
+        };
         let question = self.limited(Arc::clone(&counted), place, review, |allowed| !allowed);
         Ok(self.rights.ask(key, question).await?)
     }

@@ -66,7 +66,7 @@ impl CredentialRef {
             }
             None => (namespace, &own.secret_ref, &own.workload_identity),
         };
-        Self::new(namespace, secret.as_ref(), identity.as_ref(), adapter.secret_fields())
+        Self::new(namespace, secret.as_ref(), identity.as_deref(), adapter.secret_fields())
     }
 
     /// The credential of a ClusterRealtimeProvider.
@@ -75,7 +75,7 @@ impl CredentialRef {
         Self::new(
             operator_namespace,
             credentials.secret_ref.as_ref(),
-            credentials.workload_identity.as_ref(),
+            credentials.workload_identity.as_deref(),
             Block::account_secret_fields(&provider.spec.accounts),
         )
     }

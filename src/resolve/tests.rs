@@ -114,26 +114,28 @@ fn namespaces_are_shut_out_by_default() {
     ] {
         assert_eq!(admitted(&selector), Ok(()), "{selector}");
     }
-    for (selector, why) in [
-        (json!(null), "has no namespaceSelector"),
-        (
-            json!({"matchLabels": {"team": "chat"}}),
-            "does not select namespace apps",
-        ),
-        (
-            json!({"matchLabels": {"team": "voice", "stage": "prod"}}),
-            "does not select",
-        ),
-        (expression("team", "In", &["chat"]), "does not select"),
-        (expression("team", "NotIn", &["voice"]), "does not select"),
-        (expression("team", "DoesNotExist", &[]), "does not select"),
-        (expression("stage", "Exists", &[]), "does not select"),
-        (expression("team", "Equals", &["voice"]), "is wrong"),
-        (expression("team", "in", &["voice"]), "is wrong"),
+    // What exists for others can't be told from what doesn't.
+    let missing = resolved(&borrowing(&openai()), None).unwrap_err();
+    assert_eq!(missing.reason, Reason::ProviderNotFound);
+    assert!(
+        missing
+            .message
+            .contains("namespace apps has no ClusterRealtimeProvider platform"),
+        "{}",
+        missing.message
+    );
+    for selector in [
+        json!(null),
+        json!({"matchLabels": {"team": "chat"}}),
+        json!({"matchLabels": {"team": "voice", "stage": "prod"}}),
+        expression("team", "In", &["chat"]),
+        expression("team", "NotIn", &["voice"]),
+        expression("team", "DoesNotExist", &[]),
+        expression("stage", "Exists", &[]),
+        expression("team", "Equals", &["voice"]),
+        expression("team", "in", &["voice"]),
     ] {
-        let blocked = admitted(&selector).unwrap_err();
-        assert_eq!(blocked.reason, Reason::NamespaceNotAllowed, "{selector}");
-        assert!(blocked.message.contains(why), "{}", blocked.message);
+        assert_eq!(admitted(&selector), Err(missing.clone()), "{selector}");
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use http::header::RETRY_AFTER;
 use http::{Response, StatusCode};
 use kube::Client;
 use parking_lot::Mutex;
@@ -22,6 +23,7 @@ use super::objects::{Backup, Key, Objects, Refusal};
 use super::request::{Kind, Request};
 use super::reviews::Reviews;
 use crate::cluster::HEAD_TIMEOUT;
+use crate::cluster::retry_after::RetryAfterLayer;
 
 /// The field manager of what tests write.
 pub(crate) const USER: &str = "kubectl";
@@ -59,11 +61,12 @@ impl FakeApi {
         Self::default()
     }
 
-    /// A client of this API, with the operator's own limit on answers. To be called within a runtime.
+    /// A client of this API, with the operator's own limit on answers and its reading of Retry-After. To be called within a runtime.
     pub(crate) fn client(&self) -> Client {
         let api = self.clone();
         let service = tower::service_fn(move |request| api.clone().answer(request));
-        Client::new(TimeoutLayer::new(HEAD_TIMEOUT).layer(service), "default")
+        let service = TimeoutLayer::new(HEAD_TIMEOUT).layer(RetryAfterLayer.layer(service));
+        Client::new(service, "default")
     }
 
     /// Creates an object as a user; its kind and namespace are its own.
@@ -143,6 +146,11 @@ impl FakeApi {
     pub(crate) fn fail_nth_of(&self, filter: impl Fn(&Request) -> bool + Send + 'static, nth: usize, fault: Fault) {
         assert!(nth > 0, "the first is number 1");
         self.0.state.lock().faults.plan(Box::new(filter), nth, fault);
+    }
+
+    /// Has every request that matches fail, until [`Self::recover`] or the next call.
+    pub(crate) fn break_down(&self, filter: impl Fn(&Request) -> bool + Send + 'static, fault: Fault) {
+        self.0.state.lock().faults.break_down(Box::new(filter), fault);
     }
 
     /// Resolves when the next fault happens: with [`Fault::HangAfter`] and a controller that is dropped then, that is a
@@ -269,6 +277,11 @@ impl FakeApi {
             }
         }
         match fault {
+            Some(Fault::Throttled(seconds)) => {
+                let too_many = Body::from("Too many requests, please try again later.\n");
+                let response = Response::builder().status(StatusCode::TOO_MANY_REQUESTS);
+                Ok(response.header(RETRY_AFTER, seconds).body(too_many)?)
+            }
             Some(Fault::Status(code)) => Ok(refused(&Refusal::of_code(code))),
             Some(Fault::ResetBefore | Fault::ResetAfter | Fault::Slow(_)) | None => {
                 Err(io::Error::new(io::ErrorKind::ConnectionReset, "connection reset by the test").into())

@@ -12,6 +12,8 @@ use super::request::Request;
 pub(crate) enum Fault {
     /// Not applied; answered with this HTTP status.
     Status(u16),
+    /// Not applied; answered as the API server's limit on requests does, with Retry-After in seconds.
+    Throttled(u32),
     /// Not applied; the connection breaks.
     ResetBefore,
     /// Applied; the connection breaks before the answer.
@@ -45,6 +47,8 @@ pub(super) struct Faults {
     pub(super) requests: Vec<Request>,
     planned: Vec<Planned>,
     refused: Vec<(Filter, u16, String)>,
+    /// Requests that fail for as long as this stands.
+    broken: Option<(Filter, Fault)>,
     /// Every request fails.
     away: bool,
     /// How many faults have happened.
@@ -64,12 +68,17 @@ impl Faults {
         self.refused.push((filter, code, message.to_owned()));
     }
 
+    pub(super) fn break_down(&mut self, filter: Filter, fault: Fault) {
+        self.broken = Some((filter, fault));
+    }
+
     pub(super) fn go_away(&mut self) {
         self.away = true;
     }
 
     pub(super) fn clear(&mut self) {
         self.away = false;
+        self.broken = None;
         self.planned.clear();
         self.refused.clear();
     }
@@ -81,7 +90,11 @@ impl Faults {
     /// Counts a request, and says whether it is to fail.
     pub(super) fn record(&mut self, request: &Request) -> Option<Fault> {
         self.requests.push(request.clone());
-        let mut due = self.away.then_some(Fault::ResetBefore);
+        let broken = self.broken.as_ref().filter(|(filter, _)| filter(request));
+        let mut due = broken.map(|(_, fault)| *fault);
+        if self.away {
+            due = Some(Fault::ResetBefore);
+        }
         self.planned.retain_mut(|planned| {
             if (planned.filter)(request) {
                 planned.left -= 1;

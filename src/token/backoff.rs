@@ -10,6 +10,7 @@ use crate::api::Reason;
 /// No two attempts are closer.
 pub(crate) const SHORTEST: SignedDuration = SignedDuration::from_secs(1);
 const UNAVAILABLE_CAP: SignedDuration = SignedDuration::from_secs(60);
+const LOOK_CAP: SignedDuration = SignedDuration::from_secs(32);
 const REJECTED_FIRST: SignedDuration = SignedDuration::from_secs(60);
 const REJECTED_CAP: SignedDuration = SignedDuration::from_secs(600);
 /// For a write that only a deletion helps.
@@ -102,12 +103,25 @@ pub(crate) fn write_delay(reason: Reason, failed: u32, uid: &str, slack: SignedD
 }
 
 fn jittered(purpose: &str, failed: u32, uid: &str, slack: SignedDuration) -> SignedDuration {
-    let cap = if slack.is_positive() {
-        UNAVAILABLE_CAP.min(slack / 4)
+    let ceiling = doubled(SHORTEST, failed).min(longest(slack));
+    uniform(uid, &format!("{purpose}/{failed}"), ceiling).max(SHORTEST)
+}
+
+/// The longest wait for what is unavailable: a quarter of the [`slack`], so that there is always time for another try.
+pub(crate) fn longest(slack: SignedDuration) -> SignedDuration {
+    if slack.is_positive() {
+        UNAVAILABLE_CAP.min(slack / 4).max(SHORTEST)
     } else {
         UNAVAILABLE_CAP
-    };
-    uniform(uid, &format!("{purpose}/{failed}"), doubled(SHORTEST, failed).min(cap)).max(SHORTEST)
+    }
+}
+
+/// The delay before a RealtimeToken is looked at again that could not be looked at, or whose status could not be written.
+/// It is looked at `within` this time in any case.
+pub(crate) fn look_delay(failed: u32, id: &str, within: Option<SignedDuration>) -> SignedDuration {
+    let ceiling = doubled(SHORTEST, failed.saturating_sub(1)).min(LOOK_CAP);
+    let ceiling = within.map_or(ceiling, |within| within.min(ceiling));
+    (ceiling / 2 + uniform(id, &format!("look/{failed}"), ceiling / 2)).max(SHORTEST)
 }
 
 /// The time that is left to make good: until `swap_by`, when the floor can no longer be kept for every reader; after
@@ -184,6 +198,21 @@ mod tests {
             assert!(now <= plan.swap_by, "{uid}: minted at {now}, {failed} attempts");
             assert!(failed < 20, "{uid}: {failed} attempts in 40 s");
         }
+    }
+
+    #[test]
+    fn a_look_that_failed_is_put_off_for_longer_each_time_but_not_beyond_what_is_due() {
+        let delay = |failed, within| look_delay(failed, "shop/voice", within);
+        for (failed, most) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 32), (7, 32), (100, 32)] {
+            let (wait, most) = (delay(failed, None), SignedDuration::from_secs(most));
+            assert!(
+                wait >= (most / 2).max(SHORTEST) && wait <= most,
+                "{failed} failures: {wait}"
+            );
+            let due = SignedDuration::from_secs(5);
+            assert!(delay(failed, Some(due)) <= due, "{failed} failures");
+        }
+        assert_eq!(delay(100, Some(SignedDuration::ZERO)), SHORTEST);
     }
 
     #[test]

@@ -85,6 +85,10 @@ impl Lifecycle {
                 self.slot_came(now);
                 Step::of(Effect::Nothing)
             }
+            Event::ApiAnswered { now } => {
+                self.api_answered(now);
+                Step::of(Effect::Nothing)
+            }
             Event::WriteEnded { seen, order, end } => self.write_ended(seen, &order, end),
             Event::StatusWritten(written) => {
                 self.written_status = Some(written);
@@ -237,6 +241,27 @@ impl Lifecycle {
             self.echoed_version = Some(echo.version.as_str().into());
         }
         echo.is_some()
+    }
+
+    /// Whether all that is remembered can be restored from the status and the Secret.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let Self {
+            uid: _,
+            pending,
+            unstored,
+            last_mint,
+            mint_failures,
+            write_failures,
+            replace_at,
+            written_status,
+            echoed_version: _,
+            repeats,
+            outdated_writes,
+        } = self;
+        let nothing_kept = pending.is_none() && unstored.is_none() && written_status.is_none();
+        let nothing_failed = mint_failures.is_none() && write_failures.is_none() && *outdated_writes == 0;
+        let no_times = last_mint.is_none() && replace_at.is_none();
+        nothing_kept && nothing_failed && no_times && repeats.as_ref().is_none_or(|repeats| repeats.is_forgettable())
     }
 
     pub(crate) fn uid(&self) -> &str {

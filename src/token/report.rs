@@ -16,6 +16,7 @@ use super::schedule::Schedule;
 use super::secret::{Issued, TargetState};
 use crate::api::{ConditionType, Lifetime, RealtimeTokenSpec, RealtimeTokenStatus, Reason, SecretName, TargetContent};
 use crate::clock::whole_second;
+use crate::text::escaped;
 
 /// By how much a life may fall short of what was asked for: whole seconds, and the clocks.
 const AS_ASKED: SignedDuration = SignedDuration::from_secs(10);
@@ -117,10 +118,7 @@ pub(crate) fn unreadable(
     problem: &str,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let message = format!(
-        "the operator can't read this RealtimeToken: {problem}. Compare it with `kubectl explain realtimetoken.spec`, \
-         and make sure that the CRD in the cluster is of the operator's own version"
-    );
+    let message = format!("the operator can't read this RealtimeToken: {problem}");
     let condition = |type_, status| {
         let verdict = (status, Reason::InvalidSpec, message.clone());
         condition_of(prior, generation, type_, verdict, now)
@@ -236,7 +234,7 @@ fn renewing(findings: &Findings<'_>, schedule: Option<Schedule>) -> Verdict {
 /// Whether every reader always has minRemainingSeconds left, as far as the life of the token decides that.
 pub(crate) fn freshness(spec: &RealtimeTokenSpec, kind: &TokenKind, schedule: Option<Schedule>) -> Verdict {
     if spec.target.content == TargetContent::Connection {
-        return requests::freshness(spec.requests.as_ref());
+        return requests::freshness(spec.requests.as_deref());
     }
     let renewal = &spec.renewal;
     if let Some(message) = kind.single_use {
@@ -320,9 +318,10 @@ fn condition_of(
     prior: &[Condition],
     generation: Option<i64>,
     type_: ConditionType,
-    (status, reason, mut message): Verdict,
+    (status, reason, message): Verdict,
     now: Timestamp,
 ) -> Condition {
+    let mut message = escaped(&message).into_owned();
     let unchanged = find(prior, type_).filter(|before| before.status == status);
     if message.len() > 1024 {
         let cut = (0..=1024).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);

@@ -147,6 +147,14 @@ mod tests {
     }
 
     #[test]
+    fn tokens_created_together_are_renewed_apart() {
+        let renewal_time = |n| plan(&Renewal::default(), &format!("uid-{n}"), at(0), at(1800)).renewal_time;
+        let seconds: std::collections::BTreeSet<_> = (0..200).map(|n| renewal_time(n).as_second()).collect();
+        let (first, last) = (seconds.first().unwrap(), seconds.last().unwrap());
+        assert!(last - first >= 50 && seconds.len() >= 45, "{seconds:?}");
+    }
+
+    #[test]
     fn a_life_too_short_renews_at_half_and_says_so() {
         let schedule = plan(&Renewal::default(), "u", at(0), at(60));
         assert!(schedule.renewal_time <= at(30) && schedule.renewal_time >= at(27));

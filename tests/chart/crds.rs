@@ -29,15 +29,13 @@ fn the_charts_copies_are_the_types_byte_for_byte() {
     );
 }
 
-/// The wrapper is in the metadata; take it away and the file remains, byte for byte.
+/// What Helm adds is in the labels and annotations; take these away and the rest is the file's, byte for byte.
 #[test]
 fn helm_adds_labels_and_keeps_the_rest() {
-    for major in Major::ALL {
-        let only = ["--show-only", "templates/crds.yaml"];
-        let rendered = template(major, &with_image(json!({})), &only).unwrap();
+    let bare = |text: &str| {
         let mut bare = String::new();
         let mut skipping = false;
-        for line in rendered.lines() {
+        for line in text.lines() {
             match line {
                 "  labels:" | "  annotations:" => skipping = true,
                 line if skipping && line.starts_with("    ") => {}
@@ -48,10 +46,26 @@ fn helm_adds_labels_and_keeps_the_rest() {
                 }
             }
         }
+        bare
+    };
+    for major in Major::ALL {
+        let only = ["--show-only", "templates/crds.yaml"];
+        let rendered = bare(&template(major, &with_image(json!({})), &only).unwrap());
         for kind in KINDS {
-            let original = file(&format!("crds/{kind}.yaml"));
+            let original = bare(&file(&format!("crds/{kind}.yaml")));
             let original = original.trim_start_matches("---\n").trim_end();
-            assert!(bare.contains(original), "{kind} with {major:?}");
+            assert!(rendered.contains(original), "{kind} with {major:?}");
+        }
+    }
+}
+
+/// By it the plugin of kubectl tells of which operator the CRDs are.
+#[test]
+fn the_version_that_the_files_carry_stays() {
+    for keep in [true, false] {
+        for crd in render(json!({"crds": {"keep": keep}})).all("CustomResourceDefinition") {
+            let version = &crd["metadata"]["annotations"]["realtime-token.dev/version"];
+            assert_eq!(*version, env!("CARGO_PKG_VERSION"), "{}", crd["metadata"]["name"]);
         }
     }
 }

@@ -40,24 +40,50 @@ fn monitors_find_the_operator() {
     assert_eq!(
         monitor["spec"]["endpoints"],
         json!([{
-            "port": "http", "path": "/metrics", "honorLabels": true, "interval": "15s",
+            "port": "metrics", "path": "/metrics", "honorLabels": true, "interval": "15s",
             "relabelings": [{"action": "labeldrop", "regex": "pod"}],
         }])
     );
     let service = objects.one("Service");
     assert_selects(monitor, &service["metadata"]["labels"]);
-    assert_eq!(service["spec"]["ports"][0]["name"], "http");
+    assert_eq!(service["spec"]["ports"][0]["name"], "metrics");
 
     let objects = render(json!({"metrics": {"podMonitor": enabled()}, "service": {"enabled": false}}));
     let monitor = objects.one("PodMonitor");
     assert_dressed(monitor);
     assert_eq!(
         monitor["spec"]["podMetricsEndpoints"],
-        json!([{"port": "http", "path": "/metrics", "honorLabels": true}])
+        json!([{"port": "metrics", "path": "/metrics", "honorLabels": true}])
     );
     let pods = &objects.one("Deployment")["spec"]["template"];
     assert_selects(monitor, &pods["metadata"]["labels"]);
-    assert_eq!(objects.container()["ports"][0]["name"], "http");
+    assert_eq!(objects.container()["ports"][1]["name"], "metrics");
+}
+
+/// Prometheus sends its own token, over TLS with a certificate that can't be verified; values still come last.
+#[test]
+fn monitors_authenticate_where_metrics_want_it() {
+    let monitor = |name: &str, endpoint: Value| json!({"metrics": {"authentication": true, name: {"enabled": true, "endpoint": endpoint}}});
+    let objects = render(monitor("serviceMonitor", json!({"tlsConfig": {"serverName": "x"}})));
+    assert_eq!(
+        objects.one("ServiceMonitor")["spec"]["endpoints"],
+        json!([{
+            "port": "metrics", "path": "/metrics", "honorLabels": true, "scheme": "https",
+            "tlsConfig": {"serverName": "x", "insecureSkipVerify": true},
+            "bearerTokenFile": "/var/run/secrets/kubernetes.io/serviceaccount/token",
+        }])
+    );
+    assert!(objects.args().contains(&"--metrics-auth"));
+    let authorization = json!({"credentials": {"name": "scraper", "key": "token"}});
+    let objects = render(monitor("podMonitor", json!({"authorization": authorization})));
+    let endpoint = &objects.one("PodMonitor")["spec"]["podMetricsEndpoints"][0];
+    assert_eq!(
+        (&endpoint["scheme"], &endpoint["authorization"]),
+        (&json!("https"), &authorization)
+    );
+    for said in refused(with_image(monitor("podMonitor", json!({}))), &[]) {
+        assert!(said.contains("set metrics.podMonitor.endpoint.authorization"), "{said}");
+    }
 }
 
 fn assert_selects(monitor: &Value, labels: &Value) {

@@ -62,21 +62,32 @@ fn only_its_own_pods_get_the_accounts_token() {
 
 #[test]
 fn probes_ask_the_operator_itself() {
-    let objects = render(json!({"containerPort": 9999}));
+    let objects = render(json!({"health": {"port": 9998}, "metrics": {"port": 9999}}));
     let container = objects.container();
     assert_eq!(
         container["ports"],
-        json!([{"name": "http", "containerPort": 9999, "protocol": "TCP"}])
+        json!([
+            {"name": "health", "containerPort": 9998, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": 9999, "protocol": "TCP"},
+        ])
     );
-    assert!(objects.args().contains(&"--listen=0.0.0.0:9999"));
+    for arg in ["--health-listen=0.0.0.0:9998", "--metrics-listen=0.0.0.0:9999"] {
+        assert!(objects.args().contains(&arg), "{arg}");
+    }
     for (probe, path) in [("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
         assert_eq!(
             container[probe]["httpGet"],
-            json!({"path": path, "port": "http"}),
+            json!({"path": path, "port": "health"}),
             "{probe}"
         );
     }
-    assert_eq!(objects.one("Service")["spec"]["ports"][0]["targetPort"], "http");
+    assert_eq!(
+        objects.one("Service")["spec"]["ports"],
+        json!([
+            {"name": "metrics", "port": 8080, "targetPort": "metrics", "protocol": "TCP"},
+            {"name": "health", "port": 9998, "targetPort": "health", "protocol": "TCP"},
+        ])
+    );
 }
 
 /// Two pods without an election would both mint.
@@ -160,7 +171,6 @@ fn selectors_find_the_operators_pods_only() {
             .all(|(key, value)| labels[key] == *value)
     }
     let objects = render(json!({
-        "networkPolicy": {"enabled": true},
         "commonLabels": {"team": "voice"},
         "podLabels": {"extra": "yes"},
     }));

@@ -122,9 +122,8 @@ fn replicas_can_follow_the_load() {
 #[test]
 fn who_reaches_the_port_can_be_restricted() {
     let ingress = |values: Value| render(values).one("NetworkPolicy")["spec"]["ingress"].clone();
-    let policy = json!({"networkPolicy": {"enabled": true}});
-    assert_eq!(ingress(policy.clone()).as_array().unwrap().len(), 1);
-    let rule = ingress(enabled(policy))[1].clone();
+    assert_eq!(ingress(json!({})).as_array().unwrap().len(), 2);
+    let rule = ingress(enabled(json!({})))[2].clone();
     assert_eq!(
         rule,
         json!({"ports": [{"port": "requests", "protocol": "TCP"}]}),
@@ -132,13 +131,11 @@ fn who_reaches_the_port_can_be_restricted() {
     );
 
     let shop = json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "shop"}}});
-    let objects = render(enabled(
-        json!({"networkPolicy": {"enabled": true, "requestsFrom": [shop]}}),
-    ));
+    let objects = render(enabled(json!({"networkPolicy": {"requestsFrom": [shop]}})));
     let ingress = &objects.one("NetworkPolicy")["spec"]["ingress"];
-    assert!(ingress[0]["from"].is_null(), "metrics are another matter");
-    assert_eq!(ingress[1]["from"][0], shop);
-    let allowed = ingress[1]["from"][1]["podSelector"]["matchLabels"].as_object().unwrap();
+    assert!(ingress[1]["from"].is_null(), "metrics are another matter");
+    assert_eq!(ingress[2]["from"][0], shop);
+    let allowed = ingress[2]["from"][1]["podSelector"]["matchLabels"].as_object().unwrap();
     let test = &objects.one("Pod")["metadata"]["labels"];
     assert!(
         allowed.iter().all(|(key, value)| test[key] == *value),
@@ -199,10 +196,21 @@ fn values_that_contradict_each_other_are_refused() {
             json!({"helmTest": {"realtimeToken": "shop/voice"}}),
             "no token is handed out on request",
         ),
-        (enabled(json!({"service": {"port": 443}})), "service.port is 443"),
         (
-            enabled(json!({"containerPort": 8443})),
-            "requests.port and containerPort are both 8443",
+            enabled(json!({"service": {"port": 443}})),
+            "service.port and the Service's port for requests are both 443",
+        ),
+        (
+            enabled(json!({"metrics": {"port": 8443}})),
+            "metrics.port and requests.port are both 8443",
+        ),
+        (
+            json!({"health": {"port": 8080}}),
+            "health.port and metrics.port are both 8080",
+        ),
+        (
+            json!({"service": {"port": 8081}}),
+            "health.port and service.port are both 8081",
         ),
         (
             enabled(json!({"requests": {"tls": {"secretName": "a", "ownSecretName": "b"}}})),

@@ -114,6 +114,36 @@ fn with_namespaces_it_reaches_no_secret_elsewhere() {
     assert_eq!(rights(&objects), expected(&all));
 }
 
+/// Authentication of scrapers takes both reviews, wherever the operator works, and offers a role to bind them to.
+#[test]
+fn metrics_with_authentication_take_reviews_and_offer_a_role() {
+    for values in [
+        json!({}),
+        json!({"watchNamespaces": ["shop"], "clusterProviders": false}),
+    ] {
+        let mut with = values.clone();
+        with["metrics"] = json!({"authentication": true});
+        let objects = render(with);
+        let granted = rights(&objects);
+        let more: Vec<_> = granted.difference(&rights(&render(values))).cloned().collect();
+        assert_eq!(
+            more,
+            [
+                "* authentication.k8s.io/tokenreviews create",
+                "* authorization.k8s.io/subjectaccessreviews create"
+            ]
+        );
+        let roles = objects.all("ClusterRole");
+        let reader = roles
+            .iter()
+            .find(|role| role["metadata"]["name"] == format!("{NAME}-metrics-reader"));
+        assert_eq!(
+            reader.unwrap()["rules"],
+            json!([{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}])
+        );
+    }
+}
+
 /// It deletes none, but there are API servers that ask for this right when an owner changes.
 #[test]
 fn secrets_may_be_deleted_only_where_that_is_asked_for() {

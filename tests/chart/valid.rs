@@ -58,7 +58,7 @@ pub fn combinations() -> Vec<(&'static str, Value)> {
             "network policy with everything",
             json!({
                 "networkPolicy": {
-                    "enabled": true,
+                    "restrictEgress": true,
                     "apiServerPorts": [6443],
                     "metricsFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
                     "extraEgress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}],
@@ -67,6 +67,7 @@ pub fn combinations() -> Vec<(&'static str, Value)> {
                 "allowEndpoints": ["https://gateway.example.com:8443", "http://127.0.0.1:8089"],
             }),
         ),
+        ("admission policies", json!({"admissionPolicies": {"enabled": true}})),
         ("requests", json!({"requests": {"enabled": true}})),
         (
             "requests with everything",
@@ -80,10 +81,10 @@ pub fn combinations() -> Vec<(&'static str, Value)> {
                 },
                 "autoscaling": {"enabled": true, "minReplicas": 3, "maxReplicas": 9, "targetCPU": "250m"},
                 "networkPolicy": {
-                    "enabled": true,
                     "requestsFrom": [{"namespaceSelector": {"matchLabels": {"team": "shop"}}}],
                 },
                 "helmTest": {"realtimeToken": "shop/voice"},
+                "admissionPolicies": {"enabled": true},
             }),
         ),
         (
@@ -99,7 +100,8 @@ pub fn combinations() -> Vec<(&'static str, Value)> {
             "node",
             json!({
                 "hostNetwork": true,
-                "containerPort": 18080,
+                "health": {"port": 18081},
+                "metrics": {"port": 18080},
                 "priorityClassName": "system-cluster-critical",
                 "runtimeClassName": "gvisor",
                 "hostUsers": false,
@@ -111,6 +113,22 @@ pub fn combinations() -> Vec<(&'static str, Value)> {
                 "topologySpreadConstraints": [],
                 "podDisruptionBudget": {"maxUnavailable": "50%"},
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%"}},
+            }),
+        ),
+        (
+            "metrics with authentication",
+            json!({"metrics": {"authentication": true, "serviceMonitor": {"enabled": true}}}),
+        ),
+        (
+            "metrics with authentication in namespaces",
+            json!({
+                "watchNamespaces": ["shop"],
+                "clusterProviders": false,
+                "networkPolicy": {"enabled": false},
+                "metrics": {"authentication": true, "podMonitor": {
+                    "enabled": true,
+                    "endpoint": {"authorization": {"credentials": {"name": "scraper", "key": "token"}}},
+                }},
             }),
         ),
         ("other dns", json!({"hostNetwork": true, "dnsPolicy": "Default"})),

@@ -34,6 +34,7 @@ fn a_misspelt_key_is_refused_wherever_it_is() {
         "serviceAccount",
         "rbac",
         "service",
+        "health",
         "networkPolicy",
         "metrics",
         "resources",

@@ -7,22 +7,24 @@ use std::path::{Path, PathBuf};
 use crate::files;
 
 /// What each module may import of the crate. A folder and the file beside it are one module.
-const MAY_IMPORT: [(&str, &[&str]); 20] = [
+const MAY_IMPORT: [(&str, &[&str]); 22] = [
     ("api", &[]),
     ("admission", &["api"]),
     ("clock", &[]),
+    ("text", &[]),
+    ("memory", &[]),
     ("health", &[]),
     ("template", &[]),
-    ("telemetry", &["config"]),
-    ("token", &["api", "clock", "template"]),
+    ("telemetry", &["config", "text"]),
+    ("token", &["api", "clock", "template", "text"]),
     ("budget", &["api", "token"]),
-    ("mint", &["api", "clock", "providers", "template", "token"]),
+    ("mint", &["api", "clock", "providers", "template", "text", "token"]),
     ("providers", &["api", "clock", "mint", "token"]),
     ("resolve", &["admission", "api", "mint", "providers", "token"]),
-    ("cluster", &["api", "health", "mint", "resolve", "token"]),
+    ("cluster", &["api", "health", "mint", "resolve", "text", "token"]),
     ("metrics", &["api", "clock", "cluster", "resolve", "token"]),
     ("leader", &["clock", "cluster", "health", "metrics"]),
-    ("server", &["health", "metrics"]),
+    ("server", &["cluster", "health", "metrics"]),
     (
         "issuer",
         &[
@@ -38,6 +40,7 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
             "cluster",
             "health",
             "issuer",
+            "leader",
             "metrics",
             "mint",
             "providers",
@@ -48,7 +51,7 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
     (
         "requests",
         &[
-            "api", "clock", "cluster", "health", "issuer", "metrics", "mint", "resolve", "token",
+            "api", "clock", "cluster", "health", "issuer", "metrics", "mint", "resolve", "text", "token",
         ],
     ),
     (
@@ -62,6 +65,7 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
             "mint",
             "providers",
             "resolve",
+            "text",
             "token",
         ],
     ),

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use realtime_token_operator::api::{
-    Lifetime, Limits, PROVIDER_FIELDS, PROVIDER_SUMMARIES, RealtimeTokenSpec, block_rules, crds,
+    Lifetime, Limits, PROVIDER_FIELDS, PROVIDER_SUMMARIES, RealtimeTokenSpec, block_rules, crds, exchange_message,
 };
 use realtime_token_operator::mint::Endpoint;
 use realtime_token_operator::resolve::{block_of, expiration};
@@ -318,7 +318,9 @@ impl Schemas {
 
         let mut limits = rules(block);
         let about_it = block_rules().into_iter().filter(|it| it.field == *field);
-        limits.extend(about_it.flat_map(|it| it.rules).map(|(_, message)| message));
+        let all = about_it.flat_map(|it| it.rules.into_iter().chain(it.without_own_key));
+        let messages = all.map(|(_, message)| message);
+        limits.extend(messages.filter(|message| *message != exchange_message()));
         if !limits.is_empty() {
             page += "\n## What is refused\n\nThe API server says so when the manifest is applied:\n\n";
             for limit in limits {

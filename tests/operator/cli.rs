@@ -135,7 +135,10 @@ fn help_and_what_is_no_command() {
         (&[][..], "Usage:"),
         (&["frobnicate"], "unrecognized subcommand 'frobnicate'"),
         (&["mint"], "--filename <FILE>"),
-        (&["run", "--listen", "here"], "invalid value 'here' for '--listen"),
+        (
+            &["run", "--health-listen", "here"],
+            "invalid value 'here' for '--health-listen",
+        ),
         (&["run", "--concurrency", "0"], "invalid value '0' for '--concurrency"),
     ] {
         let said = setup.say(args, "");
@@ -173,9 +176,11 @@ async fn a_port_in_use_ends_it() {
     let said = tokio::task::spawn_blocking(move || {
         let mut setup = Setup::new();
         setup.env = vec![("KUBECONFIG", kubeconfig)];
-        let said = setup.say(&["run", "--log", "error", "--listen", &address], "");
-        said.fails(1, &format!("--listen {address}: Address already in use"));
-        said
+        let (health, metrics) = ("--health-listen", "--metrics-listen");
+        for (taken, free) in [(health, metrics), (metrics, health)] {
+            let said = setup.say(&["run", "--log", "error", taken, &address, free, "127.0.0.1:0"], "");
+            said.fails(1, &format!("{taken} {address}: Address already in use"));
+        }
     });
     said.await.unwrap();
 }

@@ -11,7 +11,12 @@ helm's own list of what Kubernetes has lacks it.
 
 {{- /* The labels `namespace` and `name` are the tokens' own; honorLabels leaves them so, as alerts and dashboard expect. */}}
 {{- define "rto.monitoring.endpoint" -}}
-{{- merge (dict) . (dict "port" "http" "path" "/metrics" "honorLabels" true) | toYaml }}
+{{- $endpoint := dict "port" "metrics" "path" "/metrics" "honorLabels" true }}
+{{- if .root.Values.metrics.authentication }}
+{{- /* The certificate is made at each start; nobody could verify it. */}}
+{{- $endpoint = merge $endpoint (dict "scheme" "https" "tlsConfig" (dict "insecureSkipVerify" true)) .credentials }}
+{{- end }}
+{{- merge (dict) .endpoint $endpoint | toYaml }}
 {{- end }}
 
 {{- /* Metadata with the chart's labels and those by which it is found. */}}

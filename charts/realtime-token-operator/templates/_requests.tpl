@@ -1,12 +1,29 @@
+{{- /* Each port is one in the pod, and one in the Service. */}}
+{{- define "rto.ports.check" -}}
+{{- $pod := dict "health.port" .Values.health.port "metrics.port" .Values.metrics.port }}
+{{- $service := dict }}
+{{- if .Values.service.enabled }}
+{{- $service = dict "health.port" .Values.health.port "service.port" .Values.service.port }}
+{{- end }}
+{{- if .Values.requests.enabled }}
+{{- $pod = set $pod "requests.port" .Values.requests.port }}
+{{- $service = set $service "the Service's port for requests" 443 }}
+{{- end }}
+{{- range $ports := list $pod $service }}
+{{- $names := dict }}
+{{- range $name, $port := $ports }}
+{{- $port = toString $port }}
+{{- with get $names $port }}
+{{- fail (printf "%s and %s are both %s: choose a port of its own for each" . $name $port) }}
+{{- end }}
+{{- $names = set $names $port $name }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- /* Tokens on request. Values that contradict each other are refused here, before anything is installed. */}}
 {{- define "rto.requests.check" -}}
 {{- if .Values.requests.enabled }}
-{{- if and .Values.service.enabled (eq (int .Values.service.port) 443) }}
-{{- fail "service.port is 443, which is the Service's port for requests: choose another one for metrics, such as 8080" }}
-{{- end }}
-{{- if eq (int .Values.requests.port) (int .Values.containerPort) }}
-{{- fail (printf "requests.port and containerPort are both %d: probes and metrics are plain HTTP, requests are HTTPS, so they need a port each" (int .Values.containerPort)) }}
-{{- end }}
 {{- if and .Values.requests.tls.secretName .Values.requests.tls.ownSecretName }}
 {{- fail "requests.tls.secretName names a certificate that others keep, requests.tls.ownSecretName one that the operator keeps: set one of them" }}
 {{- end }}

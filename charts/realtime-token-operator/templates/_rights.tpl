@@ -23,7 +23,7 @@
 {{- end }}
 {{- end }}
 
-{{- /* Who asks for a token, and whether they may. Neither review can be granted for a namespace. */}}
+{{- /* Who asks for a token or reads metrics, and whether they may. Neither review can be granted for a namespace. */}}
 {{- define "rto.rights.reviews" -}}
 - apiGroups: [authentication.k8s.io]
   resources: [tokenreviews]

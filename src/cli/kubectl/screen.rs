@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::readers::{Reader, Way};
 use super::report::{Health, Report};
+use crate::text::escaped;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -33,7 +34,11 @@ pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>
     if !header.is_empty() {
         table.set_header(header);
     }
-    table.add_rows(rows);
+    // Whoever may create Events chooses what they say.
+    table.add_rows(
+        rows.into_iter()
+            .map(|row| row.into_iter().map(|cell| escaped(&cell).into_owned())),
+    );
     for column in table.column_iter_mut() {
         column.set_padding((0, 2)).set_cell_alignment(CellAlignment::Left);
     }
@@ -82,7 +87,7 @@ pub(super) fn one(report: &Report, now: Timestamp) -> String {
         "{BOLD}{}/{}{BOLD:#}  {provider}  {state}{}{state:#}",
         report.namespace, report.name, report.state
     );
-    let _ = writeln!(text, "{}", report.message);
+    let _ = writeln!(text, "{}", escaped(&report.message));
     if report.health != Health::Good {
         let _ = writeln!(
             text,

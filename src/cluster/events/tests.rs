@@ -49,6 +49,23 @@ fn send(events: &Events, namespace: &str, count: usize) {
     }
 }
 
+#[tokio::test]
+async fn a_note_is_one_line_that_commands_no_terminal() {
+    let (sender, mut notes) = mpsc::unbounded_channel();
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let sender = sender.clone();
+        async move {
+            let body = request.into_body().collect_bytes().await?;
+            let event: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            sender.send(event["note"].as_str().unwrap().to_owned()).unwrap();
+            Ok::<_, kube::Error>(Response::new(Body::from(body)))
+        }
+    });
+    let events = Events::new(Client::new(service, "default"), None);
+    events.warning(about("a"), "InvalidSpec", "no \u{1b}[2J\nmodel \u{202e}x".to_owned());
+    assert_eq!(notes.recv().await.unwrap(), "no \\u001b[2J\\nmodel \\u202ex");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_burst_goes_out_at_once_and_the_rest_at_the_pace_of_its_namespace() {
     let published = Published::default();

@@ -56,8 +56,6 @@ async fn of_an_object_that_cannot_be_read_only_the_conditions_change() {
         "voice",
         &json!({"spec": {"openai": {"model": 5}}}),
     );
-    let prior = conditions_of_unreadable(&client, &name()).await.unwrap();
-    assert_eq!(prior.len(), 1);
     let new: Vec<Condition> = serde_json::from_value(json!([condition("Ready"), condition("Renewing")])).unwrap();
     of_unreadable(&client, &name(), Some(2), &new).await.unwrap();
     let after = status(&api);
@@ -66,9 +64,6 @@ async fn of_an_object_that_cannot_be_read_only_the_conditions_change() {
         (&json!(4), &json!(2))
     );
     assert_eq!(after["conditions"], json!(new));
-
-    api.edit_status("realtimetokens", "shop", "voice", &json!({"conditions": "odd"}));
-    assert!(conditions_of_unreadable(&client, &name()).await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,6 +26,10 @@ const REOPEN_AFTER: Duration = Duration::from_secs(30);
 /// replaced by a backup. A watch that goes on from a version that the backup has not reached shows nothing.
 const LIST_ANEW_AFTER: Duration = Duration::from_secs(3);
 
+/// How many objects one answer to a list has. A page is in memory as a whole, twice while it arrives, and a tenant may
+/// make each object as large as etcd takes it, 1.5 MiB. The price is a few requests more at a start.
+const PAGE: u32 = 20;
+
 /// The events of a watch. `api` gets the client to ask with.
 pub(super) fn lasting<K>(
     client: &Client,
@@ -38,7 +42,7 @@ where
 {
     let api = api(noting_answers(client.clone(), Arc::clone(&health)));
     let seconds = u32::try_from(REOPEN_AFTER.as_secs()).unwrap_or(u32::MAX);
-    let config = config.timeout(seconds);
+    let config = config.timeout(seconds).page_size(PAGE);
     let begin = Box::new(move || watcher(api.clone(), config.clone()).boxed());
     let lasting = Lasting {
         events: begin(),

@@ -1,5 +1,7 @@
 //! What each step costs at the Kubernetes API and at the provider.
 
+use tokio::sync::mpsc;
+
 use super::*;
 
 /// Requests by verb and resource, those that list and watch left out.
@@ -80,6 +82,45 @@ async fn a_restart_and_a_lost_status_mint_nothing() {
     assert_eq!(fleet.status("voice").revision, status.revision);
     assert_eq!(fleet.status("voice").usable_until, status.usable_until);
     assert_eq!((fleet.provider.count(), fleet.api.count("patch", "secrets")), (1, 0));
+}
+
+/// The values of a key leave the memory a minute after their last use.
+#[tokio::test(start_paused = true)]
+async fn the_values_of_a_key_are_not_kept() {
+    let fleet = Fleet::new(1800);
+    fleet.create("voice");
+    for (pause, kept) in [(20, 1), (60, 0)] {
+        fleet.pass(pause).await;
+        assert_eq!(
+            fleet.issuer.credentials.kept_values().await,
+            kept,
+            "after {pause} s more"
+        );
+    }
+}
+
+/// A scheduler that hands nothing out is no sign of life, whatever else goes on.
+#[tokio::test(start_paused = true)]
+async fn only_a_scheduler_that_makes_progress_is_alive() {
+    let stalled_for = |health: &Health| health.stalled_for().as_secs();
+    let health = Health::default();
+    health.wait_for(None);
+    let (nudges, _unread) = mpsc::unbounded_channel();
+    let stands_still = super::super::heartbeat(&nudges, &health);
+    let _ = tokio::time::timeout(Duration::from_secs(100), stands_still).await;
+    assert!(stalled_for(&health) >= 100, "{} s", stalled_for(&health));
+
+    let mut fleet = Fleet::new(1800);
+    fleet.kill();
+    let health = Arc::new(Health::default());
+    let options = Options {
+        health: Arc::clone(&health),
+        ..fleet.options()
+    };
+    let runs = tokio::spawn(run(options, Leadership::always(), CancellationToken::new()));
+    fleet.pass(100).await;
+    assert!(stalled_for(&health) < 10, "{} s", stalled_for(&health));
+    runs.abort();
 }
 
 /// A stop lets mints under way end and stores their tokens.

@@ -63,7 +63,7 @@ async fn a_namespace_is_let_in_when_its_labels_match() {
     fleet.pass(5).await;
     assert_eq!(
         fleet.condition("voice", ConditionType::Ready),
-        ("False".into(), "NamespaceNotAllowed".into())
+        ("False".into(), "ProviderNotFound".into())
     );
     let label = json!({"metadata": {"labels": {"voice": "premium"}}});
     fleet.api.edit("namespaces", "", NAMESPACE, &label);

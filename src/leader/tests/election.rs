@@ -15,7 +15,7 @@ const FAULTS: [Fault; 5] = [
 ];
 
 /// A request that hangs, a look every two seconds, a Lease that must be seen unchanged for its duration, a claim.
-const AGAIN: u64 = 5 + 2 + 15 + 2 + 2;
+const AGAIN: u64 = 13 + 2 + 15 + 2 + 2;
 
 /// Who leads, and since when.
 #[derive(Default)]
@@ -25,14 +25,21 @@ struct Leaders(Mutex<Log>);
 struct Log {
     now: Option<String>,
     changes: Vec<(Instant, Option<String>)>,
+    /// Whose work was begun.
+    begun: Vec<String>,
 }
 
 impl Leaders {
     /// The work of a leader: it never ends by itself. Panics if another leads.
-    async fn work(&self, me: &str) {
-        self.change(None, Some(me));
+    async fn work(&self, me: &str, leadership: Leadership) {
+        self.0.lock().begun.push(me.to_owned());
         let _end = End(self, me);
-        pending().await
+        loop {
+            leadership.held().await;
+            self.change(None, Some(me));
+            leadership.lost().await;
+            self.change(Some(me), None);
+        }
     }
 
     fn change(&self, from: Option<&str>, to: Option<&str>) {
@@ -54,6 +61,21 @@ impl Leaders {
         log.changes.iter().filter_map(|(_, name)| name.clone()).collect()
     }
 
+    fn begun(&self) -> Vec<String> {
+        self.0.lock().begun.clone()
+    }
+
+    /// The share of the time since this one in which there was a leader.
+    fn led_since(&self, since: Instant) -> f64 {
+        let log = self.0.lock();
+        let ends = log.changes.iter().skip(1).map(|(at, _)| *at).chain([Instant::now()]);
+        let led = log.changes.iter().zip(ends).filter(|((_, leader), _)| leader.is_some());
+        let led: Duration = led
+            .map(|((from, _), to)| to.saturating_duration_since((*from).max(since)))
+            .sum();
+        led.as_secs_f64() / since.elapsed().as_secs_f64()
+    }
+
     /// When the leader last changed.
     fn last_change(&self) -> Instant {
         self.0.lock().changes.last().unwrap().0
@@ -65,7 +87,7 @@ struct End<'a>(&'a Leaders, &'a str);
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
+        if !std::thread::panicking() && self.0.now().as_deref() == Some(self.1) {
             self.0.change(Some(self.1), None);
         }
     }
@@ -81,15 +103,10 @@ fn candidate(api: &FakeApi, replica: &'static str, me: &str) -> Candidate {
     }
 }
 
-/// A process that leads when it can, and is started anew, under another identity, when it has ended.
+/// A process that leads when it can.
 async fn replica(api: &FakeApi, name: &'static str, leaders: &Leaders) {
-    for start in 1.. {
-        let me = format!("{name}{start}");
-        let work = leaders.work(&me);
-        let ended = candidate(api, name, &me).lead(work, &CancellationToken::new()).await;
-        assert!(ended.is_err(), "the work never ends");
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+    let work = |leadership| leaders.work(name, leadership);
+    candidate(api, name, name).lead(work, &CancellationToken::new()).await;
 }
 
 /// Lets two replicas run while `scenario` does.
@@ -105,6 +122,10 @@ async fn seconds(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
+fn names<const N: usize>(names: [&str; N]) -> Vec<String> {
+    names.map(str::to_owned).to_vec()
+}
+
 fn spec(api: &FakeApi) -> k8s_openapi::api::coordination::v1::LeaseSpec {
     api.lease().unwrap().spec.unwrap()
 }
@@ -112,19 +133,17 @@ fn spec(api: &FakeApi) -> k8s_openapi::api::coordination::v1::LeaseSpec {
 #[tokio::test(start_paused = true)]
 async fn the_lease_is_created_renewed_and_released() {
     let api = FakeApi::new(|_, _| None);
-    let work = seconds(5);
-    candidate(&api, "a", "a1")
-        .lead(work, &CancellationToken::new())
-        .await
-        .unwrap();
-    assert_eq!(api.requests(), ["GET", "POST a1", "PUT a1", "PUT a1", "PUT "]);
+    candidate(&api, "a", "a")
+        .lead(|_| seconds(5), &CancellationToken::new())
+        .await;
+    assert_eq!(api.requests(), ["GET", "POST a", "PUT a", "PUT a", "PUT "]);
     let released = spec(&api);
     assert_eq!(released.holder_identity.as_deref(), Some(""));
     assert_eq!(released.lease_transitions, Some(0));
 
     let leaders = Leaders::default();
     two(&api, &leaders, seconds(3)).await;
-    assert_eq!(leaders.names(), ["a1"], "a released Lease is acquired at once");
+    assert_eq!(leaders.names(), ["a"], "a released Lease is acquired at once");
     let taken = spec(&api);
     assert_eq!(
         (taken.lease_transitions, taken.lease_duration_seconds),
@@ -139,13 +158,12 @@ async fn a_replica_on_standby_only_reads_and_stops_when_told_to() {
     two(&api, &leaders, seconds(1)).await;
     let before = api.requests().len();
     let stop = CancellationToken::new();
-    let standby = candidate(&api, "b", "b1");
+    let standby = candidate(&api, "b", "b");
     let stopped = async {
         seconds(9).await;
         stop.cancel();
     };
-    let (result, ()) = join(standby.lead(pending(), &stop), stopped).await;
-    result.unwrap();
+    join(standby.lead(|_| pending(), &stop), stopped).await;
     assert_eq!(api.requests()[before..], ["GET"; 5], "one each two seconds");
 }
 
@@ -182,7 +200,7 @@ async fn after_an_outage_the_lease_is_acquired_again() {
     }
 }
 
-/// The old leader stops ten seconds after its last renewal, the new one starts when the Lease has expired.
+/// The old leader stops thirteen seconds after its last renewal, the new one starts when the Lease has expired.
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_is_cut_off_stops_before_another_starts() {
     for fault in [Fault::Status(500), Fault::Hang, Fault::ResetBefore] {
@@ -190,16 +208,29 @@ async fn a_leader_that_is_cut_off_stops_before_another_starts() {
         let leaders = Leaders::default();
         two(&api, &leaders, async {
             seconds(21).await;
-            assert_eq!(leaders.now().as_deref(), Some("a1"));
+            assert_eq!(leaders.now().as_deref(), Some("a"));
             let renewed = api.last_written();
             api.set_faults(move |_, replica| (replica == "a").then_some(fault));
-            seconds(11).await;
+            tokio::time::sleep_until(renewed + Duration::from_secs(14)).await;
             assert_eq!(leaders.now(), None);
-            assert_eq!(leaders.last_change() - renewed, Duration::from_secs(10), "{fault:?}");
-            seconds(10).await;
-            assert_eq!(leaders.now().as_deref(), Some("b1"));
+            assert_eq!(leaders.last_change() - renewed, Duration::from_secs(13), "{fault:?}");
+            tokio::time::sleep_until(renewed + Duration::from_secs(20)).await;
+            assert_eq!(leaders.now().as_deref(), Some("b"));
             let after = leaders.last_change() - renewed;
             assert!((15..=18).contains(&after.as_secs()), "{fault:?} {after:?}");
+            // Back again it stands by, and begins anew when it leads.
+            api.set_faults(|_, _| None);
+            seconds(30).await;
+            assert_eq!(
+                (leaders.now().as_deref(), leaders.begun()),
+                (Some("b"), names(["a", "b"]))
+            );
+            api.set_faults(|_, replica| (replica == "b").then_some(Fault::Hang));
+            seconds(40).await;
+            assert_eq!(
+                (leaders.now().as_deref(), leaders.begun()),
+                (Some("a"), names(["a", "b", "a"]))
+            );
         })
         .await;
     }
@@ -207,7 +238,7 @@ async fn a_leader_that_is_cut_off_stops_before_another_starts() {
 
 #[tokio::test(start_paused = true)]
 async fn slow_requests_and_answers_do_not_cost_the_lease() {
-    for millis in (500..5000).step_by(500) {
+    for millis in (500..=6000).step_by(500) {
         let time = Duration::from_millis(millis);
         for fault in [Fault::SlowRequest(time), Fault::SlowAnswer(time)] {
             let api = FakeApi::new(move |_, _| Some(fault));
@@ -216,6 +247,137 @@ async fn slow_requests_and_answers_do_not_cost_the_lease() {
             assert_eq!(leaders.names().len(), 1, "{fault:?}");
         }
     }
+}
+
+/// Each request takes another time. With one renewal at a time, and none begun while one may still be answered, the
+/// replicas of the audit led 12 % of the time.
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_takes_four_seconds_and_more_has_a_leader_nearly_all_the_time() {
+    // The last two are slower than any Lease of fifteen seconds can be kept: what counts there is that no two lead.
+    for (from, to, share) in [
+        (4000, 4001, 0.99),
+        (2000, 6000, 0.99),
+        (0, 8000, 0.75),
+        (4000, 8000, 0.0),
+        (0, 20_000, 0.0),
+    ] {
+        for seed in 0..5_u64 {
+            let millis = move |request: usize| {
+                let hash = (request as u64 + 1 + seed * 1000).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                Duration::from_millis(from + (hash >> 33) % (to - from))
+            };
+            let api = FakeApi::new(move |request, _| {
+                let time = millis(request);
+                Some(if request % 2 == 0 {
+                    Fault::SlowRequest(time)
+                } else {
+                    Fault::SlowAnswer(time)
+                })
+            });
+            let leaders = Leaders::default();
+            let began = Instant::now() + Duration::from_secs(20);
+            two(&api, &leaders, seconds(1820)).await;
+            let led = leaders.led_since(began);
+            println!(
+                "{from}..{to} ms: led {:.1} %, {} changes",
+                led * 100.0,
+                leaders.0.lock().changes.len()
+            );
+            assert!(led >= share, "{from}..{to} ms, seed {seed}: led {led}");
+        }
+    }
+}
+
+/// One request that hangs doesn't eat the time of all others: another is sent beside it.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_hangs_is_followed_by_another_before_the_lease_is_lost() {
+    let api = FakeApi::new(|_, _| None);
+    let leaders = Leaders::default();
+    two(&api, &leaders, async {
+        seconds(21).await;
+        let since = api.requests().len();
+        api.set_faults(move |request, replica| (replica == "a" && request <= since + 2).then_some(Fault::Hang));
+        seconds(60).await;
+    })
+    .await;
+    assert_eq!(leaders.names(), ["a"]);
+}
+
+/// The other replica sees the Lease change when a renewal is applied, which may be long before its answer.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_counts_from_the_time_at_which_it_was_sent() {
+    let api = FakeApi::new(|_, _| None);
+    let leaders = Leaders::default();
+    two(&api, &leaders, async {
+        seconds(21).await;
+        let renewed = Arc::new(Mutex::new(None));
+        let first = Arc::clone(&renewed);
+        api.set_faults(move |_, replica| {
+            (replica == "a").then(|| match first.lock().replace(Instant::now()) {
+                None => Fault::SlowAnswer(Duration::from_secs(11)),
+                Some(_) => Fault::Hang,
+            })
+        });
+        while renewed.lock().is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let sent = api.last_written();
+        seconds(14).await;
+        assert_eq!(leaders.last_change() - sent, Duration::from_secs(13));
+        seconds(10).await;
+        assert_eq!(leaders.now().as_deref(), Some("b"));
+    })
+    .await;
+}
+
+/// A short outage pauses the work and nothing is lost: it goes on with what it remembers.
+#[tokio::test(start_paused = true)]
+async fn the_work_pauses_while_the_lease_is_lost_and_goes_on_if_it_comes_back() {
+    for fault in [Fault::Status(500), Fault::Hang, Fault::ResetBefore] {
+        let api = FakeApi::new(|_, _| None);
+        let leaders = Leaders::default();
+        two(&api, &leaders, async {
+            seconds(21).await;
+            let leader = leaders.now().unwrap();
+            api.set_faults(move |_, _| Some(fault));
+            seconds(40).await;
+            assert_eq!(leaders.now(), None, "{fault:?}");
+            api.set_faults(|_, _| None);
+            seconds(AGAIN).await;
+            if fault != Fault::Hang {
+                assert_eq!(
+                    (leaders.now(), leaders.begun()),
+                    (Some(leader.clone()), vec![leader]),
+                    "{fault:?}"
+                );
+            }
+            assert!(leaders.now().is_some());
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_is_stopped_while_the_lease_is_lost_ends_at_once() {
+    let api = FakeApi::new(|_, _| None);
+    let stop = CancellationToken::new();
+    let leader = candidate(&api, "a", "a");
+    let scenario = async {
+        seconds(5).await;
+        api.set_faults(|_, _| Some(Fault::Hang));
+        seconds(20).await;
+        stop.cancel();
+        Instant::now()
+    };
+    let (stopped, told) = join(
+        async {
+            leader.lead(|_| pending(), &stop).await;
+            Instant::now()
+        },
+        scenario,
+    )
+    .await;
+    assert_eq!(stopped, told);
 }
 
 /// Slower than the time-out of a request. What is applied late must not make two leaders.
@@ -262,25 +424,28 @@ async fn an_edited_label_does_not_cost_the_lease() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_whose_lease_was_taken_ends() {
-    for (holder, says) in [
-        (Some("someone"), "lost the Lease lease to someone"),
-        (None, "lost the Lease lease: its holder was removed"),
-    ] {
+async fn a_leader_whose_lease_was_taken_stands_by_and_one_whose_lease_was_released_acquires_it() {
+    for (holder, leads) in [(Some("someone"), false), (None, true)] {
         let api = FakeApi::new(|_, _| None);
         let leaders = Leaders::default();
-        let take = async {
+        let leader = candidate(&api, "a", "a");
+        let metrics = Arc::clone(&leader.metrics);
+        let stop = CancellationToken::new();
+        let scenario = async {
             seconds(5).await;
             api.edit(|lease| lease.spec.as_mut().unwrap().holder_identity = holder.map(str::to_owned));
+            seconds(5).await;
+            assert_eq!(leaders.now().is_some(), leads, "{holder:?}");
+            let line = format!("realtime_token_leader {}\n", i32::from(leads));
+            assert!(metrics.render().contains(&line), "{holder:?}");
+            if !leads {
+                assert_eq!(spec(&api).holder_identity.as_deref(), holder, "not taken back");
+            }
         };
-        let leader = candidate(&api, "a", "a1");
-        let metrics = Arc::clone(&leader.metrics);
-        let (lost, ()) = join(leader.lead(leaders.work("a1"), &CancellationToken::new()), take).await;
-        assert_eq!(lost.unwrap_err().to_string(), says);
-        assert_eq!(spec(&api).holder_identity.as_deref(), holder, "not taken back");
-        assert_eq!(leaders.now(), None);
-        let text = metrics.render();
-        assert!(text.contains("realtime_token_leader 0\n"), "{text}");
+        tokio::select! {
+            () = leader.lead(|leadership| leaders.work("a", leadership), &stop) => unreachable!("it stands by"),
+            () = scenario => {}
+        }
     }
 }
 
@@ -288,14 +453,14 @@ async fn a_leader_whose_lease_was_taken_ends() {
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_stops_during_a_renewal_releases_the_lease() {
     let api = FakeApi::new(|_, _| None);
-    let leader = candidate(&api, "old", "old1");
-    let work = async {
+    let leader = candidate(&api, "old", "old");
+    let work = async |_| {
         seconds(1).await;
         api.set_faults(|_, _| Some(Fault::SlowAnswer(Duration::from_secs(3))));
         seconds(2).await;
         api.set_faults(|_, _| None);
     };
-    leader.lead(work, &CancellationToken::new()).await.unwrap();
+    leader.lead(work, &CancellationToken::new()).await;
     assert_eq!(spec(&api).holder_identity.as_deref(), Some(""));
 }
 
@@ -303,17 +468,16 @@ async fn a_leader_that_stops_during_a_renewal_releases_the_lease() {
 async fn a_leader_that_stops_ends_in_time_though_the_release_fails() {
     for fault in FAULTS {
         let api = FakeApi::new(|_, _| None);
-        let leader = candidate(&api, "old", "old1");
+        let leader = candidate(&api, "old", "old");
         leader
             .lead(
-                async {
+                async |_| {
                     seconds(5).await;
                     api.set_faults(move |_, _| Some(fault));
                 },
                 &CancellationToken::new(),
             )
-            .await
-            .unwrap();
+            .await;
         api.set_faults(|_, _| None);
         let leaders = Leaders::default();
         two(&api, &leaders, async {

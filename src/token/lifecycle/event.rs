@@ -1,6 +1,6 @@
 //! What happens to a RealtimeToken, and what follows from it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::api::{RealtimeTokenStatus, Reason};
 use crate::token::backoff::{MintFailures, WriteFailures};
@@ -29,6 +29,10 @@ pub(crate) enum Event<'a> {
     /// The credential's budget says that this is the time to try, if only time was missing: a provider that was out of
     /// order is back, or a slot has come.
     SlotCame {
+        now: Timestamp,
+    },
+    /// The Kubernetes API, which was away, answers again.
+    ApiAnswered {
         now: Timestamp,
     },
     WriteEnded {
@@ -125,6 +129,16 @@ pub(crate) enum Effect {
         floor_time: Option<Timestamp>,
     },
     Write(Order),
+}
+
+impl Effect {
+    /// How long nothing is to be done, if that is known.
+    pub(crate) fn wait(&self, now: Timestamp) -> Option<SignedDuration> {
+        match self {
+            Self::Wait(until) => Some(until.duration_since(now)),
+            Self::Nothing | Self::Mint { .. } | Self::Write(_) => None,
+        }
+    }
 }
 
 /// What goes on beside the token that is stored, for the status.

@@ -91,6 +91,11 @@ impl Repeats {
         self.repairs > 0 || self.changes > 0 || self.labelled.is_some() || self.stored
     }
 
+    /// Whether nothing was counted: what the token was minted from is in the Secret as well.
+    pub(super) const fn is_forgettable(&self) -> bool {
+        self.repairs == 0 && self.changes == 0 && self.labelled.is_none()
+    }
+
     fn count_store(&mut self, order: &StoreOrder, now: Timestamp) {
         let token = &order.token;
         match order.trigger {

@@ -12,9 +12,8 @@ use crate::token::schedule::Swap;
 use crate::token::secret::{Issued, TargetState};
 use crate::token::{Observation, Trigger, UnstoredToken};
 
-/// The first wait after a write that met a changed Secret; it doubles up to [`OUTDATED_CAP`].
+/// The first wait after a write that met a changed Secret; it doubles as long as that goes on.
 const OUTDATED_FIRST: SignedDuration = SignedDuration::from_millis(20);
-const OUTDATED_CAP: SignedDuration = SignedDuration::from_secs(1);
 
 impl Lifecycle {
     pub(super) fn store(seen: &Observation<'_>, token: &mut UnstoredToken, trigger: Trigger) -> Step {
@@ -42,10 +41,10 @@ impl Lifecycle {
         match end {
             WriteEnd::Written => self.written(seen, order),
             WriteEnd::Outdated => {
-                let doublings = self.outdated_writes.min(6);
+                let doublings = self.outdated_writes.min(16);
                 self.outdated_writes = self.outdated_writes.saturating_add(1);
-                let wait = (OUTDATED_FIRST * (1 << doublings)).min(OUTDATED_CAP);
-                Step::of(Effect::Wait(seen.now + wait))
+                let wait = (OUTDATED_FIRST * (1 << doublings)).min(backoff::longest(slack(seen)));
+                Step::of(Effect::Wait(next_look(seen, seen.now + wait)))
             }
             WriteEnd::Refused { reason, message } => {
                 let failures = self.failed_write(seen, reason, message);
@@ -148,19 +147,25 @@ impl Lifecycle {
     fn failed_write(&mut self, seen: &Observation<'_>, reason: Reason, message: String) -> WriteFailures {
         let before = self.write_failures.as_ref().map_or(0, |failures| failures.failed);
         let failed = before.saturating_add(1);
-        let swap_by = seen.schedule().map(|schedule| schedule.swap_by);
-        let usable_until = seen.issued().map(|issued| issued.usable_until);
-        let slack = backoff::slack(swap_by, usable_until, seen.now);
         let failures = WriteFailures {
             failed,
             last: seen.now,
-            next: seen.now + backoff::write_delay(reason, failed, &self.uid, slack),
+            next: seen.now + backoff::write_delay(reason, failed, &self.uid, slack(seen)),
             inputs: write_inputs(seen),
             reason,
             message,
         };
         self.write_failures = Some(Box::new(failures.clone()));
         failures
+    }
+
+    /// A write that got no answer, or the API server's failure, is tried again.
+    pub(super) fn api_answered(&mut self, now: Timestamp) {
+        if let Some(failures) = &mut self.write_failures
+            && failures.reason == Reason::SecretWriteFailed
+        {
+            failures.next = failures.next.min(now);
+        }
     }
 
     fn count_repeat(&mut self, seen: &Observation<'_>, order: &Order) {
@@ -173,6 +178,12 @@ impl Lifecycle {
 /// Whether the Secret holds a token as it was written, whatever its labels are.
 fn holds_token(seen: &Observation<'_>) -> bool {
     matches!(&seen.target, TargetState::Ours(stored) if stored.intact && stored.issued.is_some())
+}
+
+fn slack(seen: &Observation<'_>) -> SignedDuration {
+    let swap_by = seen.schedule().map(|schedule| schedule.swap_by);
+    let usable_until = seen.issued().map(|issued| issued.usable_until);
+    backoff::slack(swap_by, usable_until, seen.now)
 }
 
 fn write_inputs(seen: &Observation<'_>) -> Option<WriteInputs> {

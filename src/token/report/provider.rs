@@ -3,6 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::core::Selector;
 
 use super::{condition_of, find};
 use crate::api::{ClusterRealtimeProvider, ClusterRealtimeProviderStatus, ConditionType, RateLimitStatus, Reason};
@@ -84,9 +85,16 @@ pub(crate) fn new_provider_failure<'a>(
 }
 
 fn ready(findings: &ProviderFindings<'_>) -> Condition {
-    let selected = match &findings.provider.spec.namespace_selector {
-        None => "; no namespace may use it until namespaceSelector is set",
-        Some(_) => "",
+    let selected = match findings
+        .provider
+        .spec
+        .namespace_selector
+        .clone()
+        .map(Selector::try_from)
+    {
+        None => "; no namespace may use it until namespaceSelector is set".to_owned(),
+        Some(Ok(_)) => String::new(),
+        Some(Err(problem)) => format!("; no namespace may use it until namespaceSelector is corrected: {problem}"),
     };
     let reported = findings.health.reported_at().filter(|at| *at <= findings.now);
     let outage = findings.health.unavailable_since.filter(|_| reported.is_some());

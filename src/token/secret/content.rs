@@ -1,6 +1,6 @@
 //! Minted + template -> what the Secret holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -35,13 +35,13 @@ impl Content {
         }
     }
 
-    /// Whether a text quotes some of the data, plain or as base64: the refusal of an admission webhook may.
+    /// Whether a text quotes some of the data, plain or as base64: the refusal of an admission webhook may. The authors
+    /// of the webhook and of the template decide on both, so each byte of the data is looked at once.
     pub(crate) fn quoted_in(&self, text: &str) -> bool {
-        let plain = self.data.values().map(|value| value.0.clone());
-        let encoded = self.data.values().map(|value| BASE64.encode(&value.0).into_bytes());
-        let data: Vec<Vec<u8>> = plain.chain(encoded).collect();
-        let mut quotations = text.as_bytes().windows(QUOTATION);
-        quotations.any(|part| data.iter().any(|value| value.windows(QUOTATION).any(|own| own == part)))
+        let quotations: HashSet<&[u8]> = text.as_bytes().windows(QUOTATION).collect();
+        let quoted = |data: &[u8]| data.windows(QUOTATION).any(|part| quotations.contains(part));
+        let mut values = self.data.values().map(|value| &value.0);
+        !quotations.is_empty() && values.any(|value| quoted(value) || quoted(BASE64.encode(value).as_bytes()))
     }
 }
 

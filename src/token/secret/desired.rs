@@ -83,7 +83,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::{Template, TemplateMetadata};
+    use crate::api::TemplateMetadata;
 
     fn none() -> BTreeMap<String, ByteString> {
         BTreeMap::new()
@@ -132,7 +132,7 @@ mod tests {
         let different: std::collections::BTreeSet<_> = others.iter().chain([&same]).collect();
         assert_eq!(different.len(), 8, "{others:?}");
         assert_eq!(hash(&|t, _| t.name = Some("elsewhere".into())), same);
-        assert_eq!(hash(&|t, _| t.template = Some(Template::default())), same);
+        assert_eq!(hash(&|t, _| t.template = Some(Box::default())), same);
         let (empty, none) = (target(json!({})), Target::default());
         assert_eq!(
             desired_metadata("voice", &empty, BTreeMap::new()),

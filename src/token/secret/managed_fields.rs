@@ -66,7 +66,7 @@ impl DataFields {
 }
 
 /// The keys of `data` that are as we wrote them.
-pub(super) fn owned_keys(fields: &[DataFields]) -> Vec<Cow<'static, str>> {
+pub(super) fn owned_keys(fields: &[DataFields]) -> Box<[Cow<'static, str>]> {
     let ours = fields.iter().filter(|entry| entry.is_ours());
     ours.flat_map(DataFields::keys).collect()
 }

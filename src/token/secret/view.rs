@@ -12,6 +12,9 @@ use super::managed_fields::{DataFields, owned_keys};
 use super::{Stored, TargetState};
 use crate::api::{CONNECTION_KEYS, DeletionPolicy, OWN_KEYS, Target, TargetContent};
 
+/// The kind of a Secret's owner, unless another controls it.
+const KIND: &str = "RealtimeToken";
+
 /// A Secret's metadata, reduced to what decisions need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SecretView {
@@ -21,13 +24,13 @@ pub(crate) struct SecretView {
     /// The label that names the operator; another value is another's, or a policy's.
     managed_by: Option<Cow<'static, str>>,
     /// Keys of `data` that are as we wrote them; `None` if the API server tracks no fields.
-    owned_keys: Option<Vec<Cow<'static, str>>>,
+    owned_keys: Option<Box<[Cow<'static, str>]>>,
     further_keys: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Controller {
-    kind: String,
+    kind: Cow<'static, str>,
     name: String,
     uid: String,
 }
@@ -65,7 +68,10 @@ impl From<&Meta> for SecretView {
             controller: owners
                 .find(|owner| owner.controller == Some(true))
                 .map(|owner| Controller {
-                    kind: owner.kind.clone(),
+                    kind: match owner.kind.as_str() {
+                        KIND => Cow::Borrowed(KIND),
+                        other => Cow::Owned(other.to_owned()),
+                    },
                     name: owner.name.clone(),
                     uid: owner.uid.clone(),
                 }),
@@ -93,7 +99,7 @@ impl SecretView {
     pub(crate) fn stale_keys<'a, V>(&'a self, new: &'a BTreeMap<String, V>) -> impl Iterator<Item = String> + 'a {
         self.owned_keys
             .iter()
-            .flatten()
+            .flat_map(|keys| keys.iter())
             .filter(|key| !new.contains_key(key.as_ref()) && !CONNECTION_KEYS.contains(&key.as_ref()))
             .map(|key| key.clone().into_owned())
     }
@@ -104,7 +110,7 @@ impl SecretView {
         content: TargetContent,
         connection: &BTreeMap<String, ByteString>,
     ) -> Vec<String> {
-        let owned = self.owned_keys.iter().flatten().map(AsRef::as_ref);
+        let owned = self.owned_keys.iter().flat_map(|keys| keys.iter()).map(AsRef::as_ref);
         let obsolete: Vec<&str> = match content {
             TargetContent::Token => owned.filter(|key| CONNECTION_KEYS.contains(key)).collect(),
             // Also those that another writer has changed: no part of a token stays behind.
@@ -138,7 +144,7 @@ impl SecretView {
     ) -> TargetState {
         match (&self.controller, self.name_label.as_deref()) {
             (Some(owner), _) if owner.uid == uid => {}
-            (Some(owner), _) if owner.kind == "RealtimeToken" && owner.name == name => {
+            (Some(owner), _) if owner.kind == KIND && owner.name == name => {
                 return TargetState::Foreign(format!("an earlier RealtimeToken {name}, whose deletion is under way"));
             }
             (Some(owner), _) => {

@@ -71,7 +71,7 @@ pub async fn helms_test_may_see_what_it_needs(setup: &Setup, helm: &Helm, operat
         .unwrap();
     let check = async |url: &str, seconds: &str| {
         let args = pod["spec"]["containers"][0]["args"].as_array().unwrap();
-        let there = format!("--operator-url=http://{RELEASE}.{NAMESPACE}.svc:8080");
+        let there = format!("--operator-url=http://{RELEASE}.{NAMESPACE}.svc:8081");
         let here = args.iter().map(|arg| match arg.as_str().unwrap() {
             arg if arg == there => format!("--operator-url={url}"),
             arg => arg.to_owned(),
@@ -91,7 +91,7 @@ pub async fn helms_test_may_see_what_it_needs(setup: &Setup, helm: &Helm, operat
         (output.status.success(), said)
     };
 
-    let (ok, said) = check(&format!("http://{}", operator.http_addr()), "30").await;
+    let (ok, said) = check(&format!("http://{}", operator.health_addr()), "30").await;
     assert!(ok, "{said}");
     assert_eq!(
         said.lines().filter(|line| line.starts_with("ok: ")).count(),

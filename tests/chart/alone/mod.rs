@@ -8,6 +8,7 @@ mod keyless;
 mod locked_down;
 mod namespaced;
 mod people;
+mod policies;
 mod releases;
 mod requests;
 mod rights;

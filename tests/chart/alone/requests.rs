@@ -128,7 +128,7 @@ async fn helm_test(setup: &Setup, helm: &Helm, (operator, address): (&Operator, 
         "{args:?}"
     );
     args.retain(|arg| !arg.starts_with("--operator-url="));
-    args.push(format!("--operator-url=http://{}", operator.http_addr()));
+    args.push(format!("--operator-url=http://{}", operator.health_addr()));
     let workload = setup.workload(NAMESPACE).await;
     let mut command = Command::new(BINARY);
     command

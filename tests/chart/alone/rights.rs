@@ -14,6 +14,7 @@ use testkit::wait;
 
 use super::grants::{forbidden, granted, unused};
 use super::keyless::{CALLER, exchanges_tokens, says_which_right_is_missing};
+use super::policies::{a_spec_has_a_bounded_length, the_operator_writes_no_secrets_but_its_own};
 use super::setup::{PLATFORM_KEY, RELEASE, Setup, put_key};
 use super::tenant::{SOON, Tenant};
 
@@ -28,7 +29,10 @@ async fn the_rights_of_the_chart_are_what_the_operator_uses() {
     .await;
     setup.namespace(NAMESPACE, json!({})).await;
     let helm = setup.helm(Major::Four);
-    let values = json!({"workloadIdentity": {"serviceAccountNames": [CALLER]}});
+    let values = json!({
+        "workloadIdentity": {"serviceAccountNames": [CALLER]},
+        "admissionPolicies": {"enabled": true},
+    });
     setup.install(&helm, NAMESPACE, &values);
     let operator = setup.operator(NAMESPACE).await;
     setup.check(&helm, NAMESPACE, &operator).await;
@@ -42,6 +46,9 @@ async fn the_rights_of_the_chart_are_what_the_operator_uses() {
     all_is_allowed_and_used(&setup, &operator, NAMESPACE).await;
     says_which_right_is_missing(&setup, &tenant).await;
     the_checks_can_fail(&setup, &tenant, &operator).await;
+    a_spec_has_a_bounded_length(&setup.client, &tenant).await;
+    drop(operator); // it would heal what this breaks
+    the_operator_writes_no_secrets_but_its_own(&setup, &tenant, NAMESPACE).await;
 }
 
 /// Nothing was refused, and every verb on every resource was needed.

@@ -113,7 +113,7 @@ impl Setup {
         let mut operator = builder.start().unwrap();
         operator.wait_ready().await.unwrap();
         for path in workload.probes().unwrap() {
-            fetch::get(operator.http_addr(), &path).await.unwrap();
+            fetch::get(operator.health_addr(), &path).await.unwrap();
         }
         operator
     }
@@ -142,7 +142,7 @@ impl Setup {
         let mut command = Command::new(BINARY);
         command
             .args(args)
-            .arg(format!("--operator-url=http://{}", operator.http_addr()))
+            .arg(format!("--operator-url=http://{}", operator.health_addr()))
             .env_clear()
             .env("KUBECONFIG", workload.kubeconfig())
             .env("POD_NAMESPACE", namespace);

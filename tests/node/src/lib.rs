@@ -6,6 +6,7 @@ pub mod debian;
 pub mod dns;
 pub mod guarantee;
 pub mod image;
+pub mod memory;
 pub mod node;
 pub mod oci;
 pub mod probe;

@@ -14,6 +14,7 @@ mod consumers;
 mod guarantee;
 mod image;
 mod machine;
+mod memory;
 mod prometheus;
 mod proxy;
 mod requests;

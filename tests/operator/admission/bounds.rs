@@ -35,6 +35,8 @@ fn leaves_of(kind: Kind) -> Vec<Leaf> {
     found.retain(|leaf| leaf.path.get(1).is_none_or(|second| second != "workloadIdentity"));
     // With rows of its own in `requests`.
     found.retain(|leaf| leaf.path.join(".") != "requests.overridable");
+    // With rows of its own in `rules`.
+    found.retain(|leaf| leaf.path.join(".") != "policy.allowedFields");
     // Two providers stand for all here; each has rows of its own in `conformance`.
     found.retain(|leaf| {
         let first = leaf.path[0].as_str();
@@ -182,7 +184,14 @@ fn values(path: &str, schema: &Value) -> (Vec<Value>, Vec<(Value, String)>) {
                 outside,
             )
         }
-        "object" => (vec![json!({}), json!({"any": {"depth": [null]}})], vec![]),
+        "object" => {
+            let max = schema["maxProperties"].as_u64().unwrap();
+            let of = |count: u64| Value::Object((0..count).map(|n| (format!("k{n}"), json!({"v": [n]}))).collect());
+            (
+                vec![json!({}), json!({"any": {"depth": [null]}}), of(max)],
+                vec![(of(max + 1), format!("must have at most {max} items"))],
+            )
+        }
         other => panic!("{path}: {other}"),
     };
     let (other, said) = match kind {

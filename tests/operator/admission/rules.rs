@@ -418,6 +418,6 @@ fn every_rule_is_tested() {
     tested.extend(super::conformance::messages());
     tested.extend(super::identities::messages());
     tested.extend(super::requests::messages());
-    tested.extend([LONG_NAME, KEY_SECRET, IMMUTABLE].map(str::to_owned));
+    tested.extend([LONG_NAME, KEY_SECRET, IMMUTABLE, RESERVED].map(str::to_owned));
     assert_eq!(rules, tested);
 }

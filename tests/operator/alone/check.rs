@@ -62,7 +62,7 @@ async fn it_says_what_is_missing_and_then_that_all_is_well() {
 
     // The operator goes on by itself once they are there.
     operator.wait_ready().await.unwrap();
-    let url = format!("http://{}/", operator.http_addr());
+    let url = format!("http://{}/", operator.health_addr());
     let lease = ["--lease-name", "realtime-token-operator"];
     let (ok, said) = check(&cluster, &url, "30", &lease).await;
     assert!(ok, "{said}");

@@ -20,7 +20,7 @@ use crate::{fetch, guard, ports};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
-/// How to start an operator. Each [`start`](OperatorBuilder::start) makes a process of its own, on a port of its own.
+/// How to start an operator. Each [`start`](OperatorBuilder::start) makes a process of its own, on ports of its own.
 #[derive(Clone, Debug)]
 pub struct OperatorBuilder {
     binary: PathBuf,
@@ -60,14 +60,15 @@ impl OperatorBuilder {
         self
     }
 
-    /// Starts it, listening on a free loopback port. Doesn't wait: see [`Operator::wait_ready`].
+    /// Starts it, listening on free loopback ports. Doesn't wait: see [`Operator::wait_ready`].
     pub fn start(&self) -> Result<Operator> {
-        let addr = ports::free()?;
+        let (health, metrics) = (ports::free()?, ports::free()?);
         let mut command = guard::command(&self.binary, None);
         command
             .args(&self.args)
             .env_clear()
-            .env("LISTEN", addr.to_string())
+            .env("HEALTH_LISTEN", health.to_string())
+            .env("METRICS_LISTEN", metrics.to_string())
             .envs(["PATH", "HOME"].map(|name| (name, env::var_os(name).unwrap_or_default())))
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
@@ -96,7 +97,8 @@ impl OperatorBuilder {
         }
         Ok(Operator {
             process,
-            addr,
+            health,
+            metrics,
             logs,
             readers,
         })
@@ -106,7 +108,8 @@ impl OperatorBuilder {
 /// A running operator. Dropping it kills it.
 pub struct Operator {
     process: guard::Guarded,
-    addr: SocketAddr,
+    health: SocketAddr,
+    metrics: SocketAddr,
     logs: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
 }
@@ -128,9 +131,14 @@ impl Operator {
         self.process.pid()
     }
 
-    /// Where it serves `/readyz` and `/metrics`.
-    pub fn http_addr(&self) -> SocketAddr {
-        self.addr
+    /// Where it serves `/livez` and `/readyz`.
+    pub fn health_addr(&self) -> SocketAddr {
+        self.health
+    }
+
+    /// Where it serves `/metrics`.
+    pub fn metrics_addr(&self) -> SocketAddr {
+        self.metrics
     }
 
     /// What it has printed so far, both outputs in the order of arrival. Complete once [`Operator::wait_exit`] returned.
@@ -148,7 +156,7 @@ impl Operator {
                     self.log_tail()
                 );
             }
-            let Err(seen) = fetch::get(self.addr, "/readyz").await else {
+            let Err(seen) = fetch::get(self.health, "/readyz").await else {
                 return Ok(());
             };
             if started.elapsed() > READY_WITHIN {
@@ -163,7 +171,7 @@ impl Operator {
 
     /// The text of `/metrics`.
     pub async fn metrics(&self) -> Result<String> {
-        fetch::get(self.addr, "/metrics").await
+        fetch::get(self.metrics, "/metrics").await
     }
 
     /// Asks it to end, as the kubelet does. See [`Operator::wait_exit`].
@@ -209,28 +217,26 @@ impl Operator {
 
     /// The processor time it has used, of user and system.
     pub fn cpu_time(&self) -> Result<Duration> {
-        let stat = self.proc("stat")?;
-        // The second field is the program's name in parentheses, which may hold spaces; user and system time are
-        // the 14th and 15th.
-        let (_, rest) = stat.rsplit_once(')').context("a stat without a name")?;
-        let ticks: u64 = rest
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .map(|field| field.parse::<u64>())
-            .sum::<Result<u64, _>>()?;
-        let per_second = rustix::param::clock_ticks_per_second();
-        Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
+        cpu_time_of(self.pid())
     }
 
     /// The memory it holds now (RSS).
     pub fn rss_bytes(&self) -> Result<u64> {
-        let status = self.proc("status")?;
+        self.memory("VmRSS:")
+    }
+
+    /// The most memory that it has held at a time.
+    pub fn peak_rss_bytes(&self) -> Result<u64> {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, field: &str) -> Result<u64> {
+        let status = proc(self.pid(), "status")?;
         let kilobytes: u64 = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .find_map(|line| line.strip_prefix(field))
             .and_then(|value| value.trim().strip_suffix(" kB"))
-            .context("no VmRSS: has the operator ended?")?
+            .with_context(|| format!("no {field} has the operator ended?"))?
             .parse()?;
         Ok(kilobytes * 1024)
     }
@@ -240,11 +246,6 @@ impl Operator {
         let folder = format!("/proc/{}/fd", self.pid());
         let files = fs::read_dir(&folder).with_context(|| format!("read {folder}: has the operator ended?"))?;
         Ok(files.count())
-    }
-
-    fn proc(&self, file: &str) -> Result<String> {
-        let file = format!("/proc/{}/{file}", self.pid());
-        fs::read_to_string(&file).with_context(|| format!("read {file}: has the operator ended?"))
     }
 
     fn exited(&mut self) -> Result<Option<ExitStatus>> {
@@ -267,6 +268,27 @@ impl Operator {
         let from = lines.len().saturating_sub(30);
         format!("The end of its log:\n{}", lines[from..].join("\n"))
     }
+}
+
+/// The processor time that a process has used, of user and system.
+pub fn cpu_time_of(pid: u32) -> Result<Duration> {
+    let stat = proc(pid, "stat")?;
+    // The second field is the program's name in parentheses, which may hold spaces; user and system time are the 14th
+    // and 15th.
+    let (_, rest) = stat.rsplit_once(')').context("a stat without a name")?;
+    let ticks: u64 = rest
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|field| field.parse::<u64>())
+        .sum::<Result<u64, _>>()?;
+    let per_second = rustix::param::clock_ticks_per_second();
+    Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
+}
+
+fn proc(pid: u32, file: &str) -> Result<String> {
+    let file = format!("/proc/{pid}/{file}");
+    fs::read_to_string(&file).with_context(|| format!("read {file}: has the process ended?"))
 }
 
 /// Appends the lines of `output` to `logs`, and to `file` where there is one, until the process closes it.
@@ -307,7 +329,7 @@ mod tests {
         let status = operator.wait_exit(Duration::from_secs(10)).await?;
         assert!(status.success());
         let logs = operator.logs();
-        let listen = format!("LISTEN={}\n", operator.http_addr());
+        let listen = format!("HEALTH_LISTEN={}\n", operator.health_addr());
         for line in [
             "args run --flag\n",
             listen.as_str(),

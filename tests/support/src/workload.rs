@@ -19,6 +19,9 @@ use crate::{
     operator::{Operator, OperatorBuilder},
 };
 
+/// The container's ports by name, and the flags that have the operator listen there.
+const PORTS: [(&str, &str); 2] = [("health", "--health-listen"), ("metrics", "--metrics-listen")];
+
 /// What a pod of the Deployment would run.
 pub struct Workload {
     /// The Deployment as the API server has it.
@@ -72,16 +75,15 @@ impl Workload {
     /// The operator, as the pod `pod` would run it: add nothing but what a node would.
     pub async fn operator(&self, binary: impl Into<PathBuf>, pod: &str) -> Result<OperatorBuilder> {
         let args: Vec<String> = self.container.args.iter().flatten().cloned().collect();
-        ensure!(
-            args.iter().any(|arg| self.listens_on_the_port(arg)),
-            "{args:?} don't have the operator listen on {}",
-            self.port()?
-        );
+        for (name, flag) in PORTS {
+            let listens = format!("{flag}=0.0.0.0:{}", self.port(name)?);
+            ensure!(args.contains(&listens), "{args:?} lack {listens}");
+        }
         // The node's network isn't the pod's: here every operator listens on ports of its own. Where it should answer
         // requests, the test says.
         let args = args
             .into_iter()
-            .filter(|arg| !arg.starts_with("--listen") && !arg.starts_with("--requests-listen"))
+            .filter(|arg| PORTS.iter().all(|(_, flag)| !arg.starts_with(flag)) && !arg.starts_with("--requests-listen"))
             .map(|arg| self.here(&arg));
         let mut builder = Operator::builder(binary, &self.kubeconfig).container_args(args);
         for variable in self.container.env.iter().flatten() {
@@ -108,14 +110,12 @@ impl Workload {
         ])
     }
 
-    fn port(&self) -> Result<i32> {
+    fn port(&self, name: &str) -> Result<i32> {
         let ports = self.container.ports.as_deref().unwrap_or_default();
-        let port = ports.iter().find(|port| port.name.as_deref() == Some("http"));
-        Ok(port.context("no port is called http")?.container_port)
-    }
-
-    fn listens_on_the_port(&self, arg: &str) -> bool {
-        self.port().is_ok_and(|port| arg == format!("--listen=0.0.0.0:{port}"))
+        let port = ports.iter().find(|port| port.name.as_deref() == Some(name));
+        Ok(port
+            .with_context(|| format!("no port is called {name}"))?
+            .container_port)
     }
 
     async fn value(&self, variable: &EnvVar, pod: &str) -> Result<String> {

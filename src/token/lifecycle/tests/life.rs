@@ -19,6 +19,8 @@ enum Happens {
 
     Restarted,
     RestartedWithoutStatus,
+    /// What is remembered is dropped if it is at rest.
+    Swept,
     StatusWiped,
     LabelsEdited,
     CaRenewed,
@@ -40,8 +42,9 @@ enum Happens {
 use Happens::*;
 
 const TRIGGERS: [Happens; 5] = [SecretDeleted, SecretEdited, SpecChanged, KeyChanged, RenewRequested];
-const NO_TRIGGERS: [Happens; 12] = [
+const NO_TRIGGERS: [Happens; 13] = [
     Restarted,
+    Swept,
     RestartedWithoutStatus,
     StatusWiped,
     LabelsEdited,
@@ -82,6 +85,12 @@ impl World {
             RestartedWithoutStatus => {
                 self.token.status = None;
                 self.restart();
+            }
+            Swept => {
+                self.lifecycle.release_stored(self.now);
+                if self.lifecycle.is_at_rest() {
+                    self.restart();
+                }
             }
             StatusWiped => self.token.status = None,
             LabelsEdited => self.metadata += 1,
@@ -206,6 +215,22 @@ proptest! {
         world.advance(10_000);
         prop_assert_eq!(world.mints.len(), 1);
     }
+}
+
+/// Ten thousand tokens at rest take no room: what is remembered of one can be restored.
+#[test]
+fn a_token_that_was_renewed_in_its_time_is_at_rest() {
+    let mut world = World::new(1800);
+    assert!(!world.lifecycle.is_at_rest(), "its token may be needed again");
+    for age in [60, 2000, 4000] {
+        world.advance(age);
+        world.lifecycle.release_stored(world.now);
+        assert!(world.lifecycle.is_at_rest(), "{:?}", world.lifecycle);
+    }
+    world.happen(SecretDeleted);
+    world.settle();
+    world.advance(60);
+    assert!(!world.lifecycle.is_at_rest(), "repairs are counted");
 }
 
 /// To a Secret without a token and back: one write, then one mint.

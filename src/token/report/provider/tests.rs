@@ -172,6 +172,23 @@ fn a_provider_that_no_namespace_may_use_says_so() {
     );
     unselected.spec.namespace_selector = Some(LabelSelector::default());
     assert!(!message(&unselected).contains("namespaceSelector"));
+    let selector = serde_json::json!({"matchExpressions": [{"key": "team", "operator": "Equals", "values": ["x"]}]});
+    unselected.spec.namespace_selector = Some(serde_json::from_value(selector).unwrap());
+    assert!(
+        message(&unselected).contains("; no namespace may use it until namespaceSelector is corrected: "),
+        "{}",
+        message(&unselected)
+    );
+}
+
+#[test]
+fn a_message_is_one_line_that_commands_no_terminal() {
+    let said = health("r1", Err("the model \u{1b}[31m\nReady=True \u{202e}x"));
+    let status = status(&ClusterRealtimeProviderStatus::default(), &said, 0);
+    assert_eq!(
+        status.conditions[1].message,
+        "the model \\u001b[31m\\nReady=True \\u202ex"
+    );
 }
 
 #[test]

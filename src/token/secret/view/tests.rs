@@ -72,10 +72,10 @@ fn ours(secret: &Value) -> Stored {
 fn templated(keys: &[&str]) -> Target {
     let data = keys.iter().map(|key| ((*key).to_owned(), "x".to_owned()));
     Target {
-        template: Some(crate::api::Template {
+        template: Some(Box::new(crate::api::Template {
             metadata: None,
             data: data.collect(),
-        }),
+        })),
         ..Target::default()
     }
 }

@@ -134,7 +134,7 @@ impl Setup {
         let address = status.pod_ip.context("a pod without an address")?;
         let helm = Helm::new(Major::Four)?.on(self.node.cluster().kubeconfig());
         let namespace = format!("--namespace={RELEASE}");
-        let url = format!("--set=helmTest.operatorUrl=http://{address}:8080");
+        let url = format!("--set=helmTest.operatorUrl=http://{address}:8081");
         let patience = format!("--timeout={}s", PATIENCE.as_secs());
         let tested = tokio::task::spawn_blocking(move || {
             helm.run(["upgrade", RELEASE, CHART, &namespace, "--reuse-values", &url])?;

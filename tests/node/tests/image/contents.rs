@@ -51,7 +51,7 @@ fn its_configuration() -> Result<()> {
     );
     assert_eq!(config["Entrypoint"], json!(["/realtime-token-operator"]));
     assert_eq!(config["Cmd"], json!(["run"]));
-    assert_eq!(config["ExposedPorts"], json!({"8080/tcp": {}}));
+    assert_eq!(config["ExposedPorts"], json!({"8080/tcp": {}, "8081/tcp": {}}));
 
     let version = of_cargo_toml("version")?;
     let tag = format!(":{version}");

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     net::Ipv4Addr,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -144,7 +144,7 @@ async fn it_serves_as_nobody_on_a_read_only_root() -> Result<()> {
     fs::write(&kubeconfig, fs::read(cluster.kubeconfig())?)?;
     fs::set_permissions(&kubeconfig, fs::Permissions::from_mode(0o644))?;
 
-    let listen = ports::free()?.to_string();
+    let (listen, metrics_listen) = (ports::free()?.to_string(), ports::free()?.to_string());
     let containerd = containerd()?;
     let container = containerd
         .container(&image()?.name)
@@ -153,7 +153,8 @@ async fn it_serves_as_nobody_on_a_read_only_root() -> Result<()> {
         .env("POD_NAMESPACE", platform.name())
         // Other tests' tokens are none of its business.
         .env("WATCH_NAMESPACES", platform.name())
-        .env("LISTEN", &listen);
+        .env("HEALTH_LISTEN", &listen)
+        .env("METRICS_LISTEN", &metrics_listen);
     let running = container.start(&[])?;
     let pid = wait::until("an operator that is ready", Duration::from_secs(30), async || {
         let answer = fetch::get(listen.parse()?, "/readyz").await?;
@@ -170,6 +171,23 @@ async fn it_serves_as_nobody_on_a_read_only_root() -> Result<()> {
     assert_eq!(of("CapPrm:"), "0000000000000000");
     assert_eq!(of("CapBnd:"), "0000000000000000");
     assert_eq!((of("NoNewPrivs:"), of("Seccomp:")), ("1", "2"));
+    // The files of a process that isn't dumpable are root's: no other process of its user reads its memory.
+    assert_eq!(fs::metadata(format!("/proc/{pid}/mem"))?.uid(), 0);
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits"))?;
+    let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size"));
+    let core: Vec<_> = core.unwrap_or_default().split_whitespace().take(2).collect();
+    assert_eq!(core, ["0", "0"]);
+    let metrics = fetch::get(metrics_listen.parse()?, "/metrics").await?;
+    for name in [
+        "process_open_fds ",
+        "process_resident_memory_bytes ",
+        "process_cpu_seconds_total ",
+    ] {
+        assert!(
+            metrics.contains(&format!("\n{name}")),
+            "it no longer sees its own {name}"
+        );
+    }
     let mounts = fs::read_to_string(format!("/proc/{pid}/mounts"))?;
     let root = mounts.lines().find(|line| line.split(' ').nth(1) == Some("/"));
     let options = root.and_then(|line| line.split(' ').nth(3)).unwrap_or_default();

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(240);
 #[tokio::test]
 async fn the_dashboard_has_data_and_the_alerts_tell_what_is_wrong() {
     let setup = Setup::start().await.unwrap();
-    let operators = [setup.leader.http_addr(), setup.standby.http_addr()];
+    let operators = [setup.leader.metrics_addr(), setup.standby.metrics_addr()];
     let prometheus = Prometheus::start(Path::new(ALERTS), &operators).await.unwrap();
     both_are_scraped(&prometheus).await.unwrap();
     the_metadata_is_complete(&prometheus).await.unwrap();

@@ -269,7 +269,7 @@ async fn ask_in_a_pod(setup: &Setup, name: &str, replica: SocketAddr) -> Result<
     let container = json!([{
         "name": "ask", "image": image, "imagePullPolicy": "Never",
         "args": [
-            "check", format!("--operator-url=http://{address}:8080"), "--no-cluster-providers",
+            "check", format!("--operator-url=http://{address}:8081"), "--no-cluster-providers",
             format!("--requests-url=https://{HOST}:{PORT}"),
             format!("--requests-ca={MOUNTED}/request-ca.crt"),
             format!("--requests-token-file={ACCOUNT}/token"),

@@ -145,7 +145,7 @@ impl Setup {
             self.kubectl.display().to_string()
         };
         let kubectl = format!("{kubectl} --kubeconfig {}", self.cluster.kubeconfig().display());
-        let (namespace, metrics) = (self.namespace.name(), self.operator.http_addr());
+        let (namespace, metrics) = (self.namespace.name(), self.operator.metrics_addr());
         let here = format!("{kubectl} --namespace {namespace}");
         format!(
             "\n{}\n  \
