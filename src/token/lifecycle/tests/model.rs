@@ -127,7 +127,7 @@ impl State {
                 ),
                 (&self.store.secret, &self.in_flight),
                 (
-                    &shown.resource_version,
+                    (&shown.resource_version, self.token_lags()),
                     &shown.generation,
                     &self.process.cached,
                     self.process.delivered

@@ -262,12 +262,17 @@ impl State {
                 _ => Some(Action::WriteSecret),
             },
         };
-        let token_lags = process.shown.metadata.resource_version != self.store.token.metadata.resource_version;
+        let token_lags = self.token_lags();
         let token = token_lags.then_some(Action::ShowToken);
         let secret = (process.delivered != self.store.secret_version()).then_some(Action::ShowSecret);
         let all_done = idle && work.is_none() && late.is_none() && token.is_none() && secret.is_none();
         let sleep = all_done.then_some(Action::Sleep);
         [late, work, token, secret, sleep].into_iter().flatten()
+    }
+
+    /// Whether the watch has yet to show the RealtimeToken. After a rollback the same version may be another.
+    pub fn token_lags(&self) -> bool {
+        !Arc::ptr_eq(&self.process.shown, &self.store.token)
     }
 
     pub fn act(&mut self, action: Action) {
@@ -521,7 +526,7 @@ impl State {
     fn show_token(&mut self) {
         let version = |token: &RealtimeToken| token.metadata.resource_version.as_ref()?.parse::<u64>().ok();
         self.process.shown_has_gone_back = version(&self.store.token) < version(&self.process.shown);
-        self.process.shown = self.store.token.clone();
+        self.process.shown = Arc::clone(&self.store.token);
         if !self.process.lifecycle.take_echo(&*self.process.shown) {
             self.wake();
         }
