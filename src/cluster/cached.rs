@@ -213,7 +213,7 @@ mod tests {
     use kube::core::WatchEvent;
 
     use super::*;
-    use crate::api::{LONGEST_SPEC, MOST_VALUES};
+    use crate::api::{LONGEST_SPEC, MOST_VALUES, RealtimeTokenStatus};
 
     fn added(spec: &str) -> Cached {
         object(&format!(r#""spec":{spec},"status":{{"revision":7}}"#))
