@@ -218,6 +218,8 @@ fn a_hostile_namespace_delays_only_itself() {
             issued == 10 && last <= 620,
             "{behaviour:?}: {issued} first tokens, the last after {last} s"
         );
+        // A renewal that never comes is not counted as late.
+        assert!(hour.mints["victim"] >= 100, "{behaviour:?}: {:?}", hour.mints);
         let rest = hour.mints["hostile"];
         assert!(rest > 3900, "{behaviour:?}: it has the rest: {rest}");
         hour.assert_rate(HOUR + 600);
@@ -256,6 +258,10 @@ fn when_renewals_alone_exceed_the_rate_those_within_their_share_keep_the_floor()
     hour.pass(HOUR);
     let late: Vec<_> = hour.late.keys().collect();
     assert_eq!(late, ["huge"], "{:?}", hour.late);
+    for small in 0..3 {
+        let mints = hour.mints[&format!("small-{small}")];
+        assert!(mints >= 150, "{mints} mints for 16 RealtimeTokens");
+    }
 }
 
 /// Otherwise a namespace that grows too large would lose what it has.
