@@ -1,6 +1,10 @@
 # The commands of this repository. They call plain cargo; with CLUSTER=<kubeconfig>, demo and test use that cluster.
 
 N ?= 1000
+MINUTES ?= 10
+TOKENS ?= 2000
+RATE ?= 50
+PROFILE ?= bench
 CHART = charts/realtime-token-operator
 
 # How long each target is fuzzed, in seconds.
@@ -22,7 +26,7 @@ CYCLONEDX = $(CYCLONEDX_ROOT)/bin/cargo-cyclonedx
 TARGET = $(shell cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 .DEFAULT_GOAL := help
-.PHONY: help check demo test test-node test-node-slow image image-reproducible tools bench bench-requests models seeded-bugs fuzz mutants crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo bench-crd sbom
+.PHONY: help check demo test test-node test-node-slow image image-reproducible tools bench bench-requests models seeded-bugs fuzz mutants crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo bench-crd sbom soak
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -99,6 +103,12 @@ mutants: cargo ## Let cargo-mutants change the pure core; MUTANTS="--file src/le
 bench-crd: cargo ## Measure what a write of a RealtimeToken costs the API server, beside kinds without rules
 	@cargo build --quiet --workspace --bins && $(TARGET)/debug/control-plane build
 	cargo bench --profile dev --bench crd
+
+# With PROFILE=dev what `make test` has built is used again; the figures of memory and CPU are those of such a build then.
+soak: modules cargo ## Run TOKENS=2000 and RATE=50 requests/s through fault after fault for MINUTES=10; FAULTS_SEED repeats a run
+	@cargo build --quiet --workspace --bins && $(TARGET)/debug/control-plane build
+	cargo bench -p realtime-token-operator -p testkit --profile $(PROFILE) --bench soak -- \
+		--minutes $(MINUTES) --tokens $(TOKENS) --rate $(RATE) $(if $(LIFE),--life $(LIFE))
 
 crds: binaries ## Write crds/*.yaml from the types, and the chart's copies
 	@$(TARGET)/debug/realtime-token-operator crd | awk ' \

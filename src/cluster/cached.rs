@@ -18,7 +18,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::api::{RENEW_REQUESTED_AT, RealtimeToken, RealtimeTokenSpec, TooLarge, check_size};
+use crate::api::{RENEW_REQUESTED_AT, RealtimeToken, RealtimeTokenSpec, RealtimeTokenStatus, TooLarge, check_size};
 use crate::token::hash;
 
 /// The longest status that is read. The operator writes a few KiB; longer ones are another's.
@@ -123,7 +123,10 @@ impl<'de> Deserialize<'de> for Cached {
         let object: Object<'_> = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
         let metadata: Metadata = serde_json::from_str(object.metadata.get()).map_err(D::Error::custom)?;
         let metadata = ObjectMeta::from(metadata);
-        let token = match object.spec().and_then(|spec| Ok((spec, object.status()?))) {
+        let token = match object
+            .spec()
+            .and_then(|spec| Ok((spec, object.status::<RealtimeTokenStatus>()?)))
+        {
             Ok((spec, mut status)) => {
                 if let Some(status) = &mut status {
                     status.conditions.shrink_to_fit(); // a Vec grows to four, and most have three

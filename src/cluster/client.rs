@@ -13,6 +13,7 @@ use tower::timeout::TimeoutLayer;
 use tower::{BoxError, Layer, Service};
 
 use super::HEAD_TIMEOUT;
+use super::connections::Connections;
 use super::retry_after::RetryAfterLayer;
 
 #[derive(Debug, thiserror::Error)]
@@ -74,8 +75,13 @@ fn first_line(problem: &impl std::fmt::Display) -> String {
 pub(crate) fn build(mut config: Config, count: CountRequest) -> Result<Client, ClientError> {
     // kube would retry 429 and 5xx up to 16 times, for minutes; retries are the reconcile loop's.
     config.default_retry = false;
-    let builder = ClientBuilder::try_from(config).map_err(|problem| ClientError::Build(problem.to_string()))?;
-    Ok(builder
+    let namespace = config.default_namespace.clone();
+    let make = move || {
+        let builder = ClientBuilder::try_from(config.clone());
+        let builder = builder.map_err(|problem| ClientError::Build(problem.to_string()))?;
+        Ok(builder.build())
+    };
+    Ok(ClientBuilder::new(Connections::new(make)?, namespace)
         .with_layer(&RetryAfterLayer)
         .with_layer(&TimeoutLayer::new(HEAD_TIMEOUT))
         .with_layer(&CountLayer(count))

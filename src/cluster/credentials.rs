@@ -109,11 +109,11 @@ impl Credentials {
         let current = last.as_ref().filter(|read| self.keys.is_current(&secret, &name, read));
         if !current.is_some_and(usable) {
             secret.begin_read();
-            *last = None;
             match fetch(&self.keys.client, &name).await {
                 Ok(fetched) => *last = Some(Read::new(fetched)),
-                // The right to read it is missing: that is for people to see.
-                Err(error @ ClusterError::Refused { .. }) => {
+                // Never before was it read: the right is missing, which is for people to see. Later it is tried again
+                // soon: an API server refuses for some seconds after its start.
+                Err(error @ ClusterError::Refused { .. }) if last.is_none() => {
                     return Ok(Err(Missing::Unreadable(error.to_string()).blocked(key)));
                 }
                 Err(error) => return Err(error),

@@ -6,6 +6,7 @@
 mod cached;
 pub(crate) mod certificate_secret;
 pub mod client;
+mod connections;
 pub(crate) mod credentials;
 mod error;
 pub(crate) mod events;

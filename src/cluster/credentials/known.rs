@@ -155,12 +155,12 @@ impl KeySecret {
         self.seen.lock().read = Some(version.map(str::to_owned));
     }
 
-    /// Whether the watch shows another version than was read. That may be an older one, if the watch is behind: then the
+    /// Whether the last attempt to read failed, or the watch shows another version than was read. That may be an older one, if the watch is behind: then the
     /// Secret is read once too often. Versions are not ordered here, for a backup of the API server's data that is
     /// restored goes back to old ones.
     pub(super) fn is_outdated(&self) -> bool {
         let seen = self.seen.lock();
-        seen.shown.is_some() && seen.shown != seen.read
+        seen.read.is_none() || seen.shown.is_some() && seen.shown != seen.read
     }
 }
 

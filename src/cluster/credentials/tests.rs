@@ -64,6 +64,12 @@ impl Fixture {
         secrecy::ExposeSecret::expose_secret(credential.get(&ONE[0]).unwrap()).to_owned()
     }
 
+    /// The next Secret that is reported to have changed.
+    async fn change(&mut self) -> Name {
+        let changed = tokio::time::timeout(Duration::from_secs(60), self.changed.recv());
+        changed.await.expect("a change is noticed").unwrap()
+    }
+
     /// What is known of how many Secrets.
     fn known(&self) -> usize {
         self.credentials.keys.known.lock().len()
@@ -131,19 +137,19 @@ async fn a_changed_key_is_noticed_and_a_changed_label_is_not_a_new_key() {
     while fixture.changed.try_recv().is_ok() {}
     let labels = json!({"metadata": {"labels": {"team": "a"}}});
     fixture.api.edit("secrets", "shop", "openai", &labels);
-    fixture.changed.recv().await.unwrap();
+    fixture.change().await;
     assert_eq!(fixture.revision().await.unwrap(), first);
     fixture
         .api
         .edit("secrets", "shop", "openai", &json!({"data": {"api-key": "c2stMg=="}}));
-    fixture.changed.recv().await.unwrap();
+    fixture.change().await;
     assert_ne!(fixture.revision().await.unwrap(), first);
     assert_eq!(fixture.value().await, "sk-2");
     fixture.api.delete("secrets", "shop", "openai");
-    fixture.changed.recv().await.unwrap();
+    fixture.change().await;
     assert!(fixture.revision().await.is_err());
     fixture.create(&json!({"api-key": "c2stMQ=="}));
-    fixture.changed.recv().await.unwrap();
+    fixture.change().await;
     assert_eq!(fixture.revision().await.unwrap(), first);
 }
 
@@ -243,7 +249,7 @@ async fn a_deletion_that_the_watch_has_missed_is_noticed() {
     fixture.api.pause_watches("secrets");
     fixture.api.delete("secrets", "shop", "openai");
     fixture.api.expire_watches("secrets");
-    assert_eq!(fixture.changed.recv().await, Some(Name::new("shop", "openai")));
+    assert_eq!(fixture.change().await, Name::new("shop", "openai"));
     assert!(fixture.revision().await.is_err());
 }
 
@@ -279,6 +285,18 @@ async fn an_api_server_that_fails_is_not_a_missing_key() {
     assert!(message.starts_with("Secret shop/openai can't be read: "), "{message}");
     assert!(message.contains("403"), "{message}");
     forbidden.revision().await.unwrap();
+
+    // For some seconds after its start an API server forbids what it allows.
+    forbidden.value().await;
+    sleep(KEEP).await;
+    forbidden.api.fail_nth(1, Fault::Status(403));
+    let refused = forbidden.credentials.credential(&key(), ONE).await;
+    assert!(matches!(refused, Err(ClusterError::Refused { .. })));
+    let before = forbidden.reads();
+    assert_eq!(
+        (forbidden.value().await.as_str(), forbidden.reads()),
+        ("sk-1", before + 1)
+    );
 }
 
 /// A Role with `get` alone: the key is used, and a changed one is noticed at a look after a minute.
@@ -393,7 +411,7 @@ async fn ten_thousand_namespaces_share_one_watch() {
     while fixture.changed.try_recv().is_ok() {}
     let changed = json!({"data": {"api-key": "c2stMg=="}});
     fixture.api.edit("secrets", "ns-7777", "openai", &changed);
-    assert_eq!(fixture.changed.recv().await, Some(Name::new("ns-7777", "openai")));
+    assert_eq!(fixture.change().await, Name::new("ns-7777", "openai"));
 }
 
 #[tokio::test(start_paused = true)]

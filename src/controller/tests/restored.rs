@@ -45,22 +45,6 @@ async fn whenever_a_backup_is_restored_every_token_is_fresh_soon_after() {
     }
 }
 
-/// A status that was written, and that the watch had not shown when the data went back behind it.
-#[tokio::test(start_paused = true)]
-async fn a_status_that_the_watch_will_never_show_does_not_count_for_ever() {
-    let fleet = Fleet::new(600);
-    fleet.create("voice");
-    fleet.pass(20).await;
-    let backup = fleet.api.back_up();
-    fleet.api.pause_watches("realtimetokens");
-    fleet.pass(400).await;
-    assert_eq!(fleet.status("voice").revision, Some(2));
-    fleet.api.resume_watches("realtimetokens");
-    fleet.restore(&backup, Duration::from_secs(8)).await;
-    tokio::time::sleep(Duration::from_secs(400)).await;
-    fleet.assert_settled("voice", "restored");
-}
-
 /// What came after the backup is gone, and what was deleted since is back.
 #[tokio::test(start_paused = true)]
 async fn tokens_come_and_go_with_the_backup() {

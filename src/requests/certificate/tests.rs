@@ -318,11 +318,19 @@ async fn an_api_server_that_fails_is_asked_again() {
     let bundle = leader.bundle(|_| true).await;
     api.go_away();
     tokio::time::sleep(HOUR).await;
-    assert!(trusts(&bundle, &leader.served().unwrap()));
-    assert_eq!(leader.health.unready(), None);
+    assert!(
+        trusts(&bundle, &leader.served().unwrap()),
+        "what was loaded is served further"
+    );
+    let waiting = leader.health.unready().unwrap();
+    assert!(
+        waiting.starts_with("Secret ops/rto-requests-tls, not seen for "),
+        "{waiting}"
+    );
     api.recover();
     api.delete("secrets", NAMESPACE, SECRET);
     leader.bundle(|now| now != bundle).await;
+    assert_eq!(leader.health.unready(), None);
 }
 
 fn given() -> Source {

@@ -21,7 +21,7 @@ pub const NAME: &str = "realtime-token.dev/name";
 /// When the token was asked for, RFC 3339, by the cluster's clock.
 pub(crate) const ISSUED_AT: &str = "realtime-token.dev/issued-at";
 /// The end of the token's usable life, RFC 3339, by the cluster's clock.
-pub(crate) const USABLE_UNTIL: &str = "realtime-token.dev/usable-until";
+pub const USABLE_UNTIL: &str = "realtime-token.dev/usable-until";
 /// The same as published in the data, by the provider's clock.
 pub(crate) const EXPIRES_AT: &str = "realtime-token.dev/expires-at";
 /// When the next token is due, RFC 3339.

@@ -33,6 +33,30 @@ impl Front {
     }
 
     async fn listen(upstream: SocketAddr, name: &str, connect: bool) -> Result<Self> {
+        let Certificate { acceptor, ca } = Certificate::new(name, &[])?;
+
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let addr = listener.local_addr()?;
+        let expected = connect.then(|| format!("CONNECT {name}:"));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, acceptor.clone(), upstream, expected.clone()));
+            }
+        });
+        Ok(Self { addr, ca })
+    }
+}
+
+/// A serving certificate, signed by a CA of its own.
+pub(crate) struct Certificate {
+    pub(crate) acceptor: TlsAcceptor,
+    /// The CA, PEM.
+    pub(crate) ca: String,
+}
+
+impl Certificate {
+    /// For a host's name or address. `protocols` are offered in the handshake (ALPN), the favourite first.
+    pub(crate) fn new(name: &str, protocols: &[&str]) -> Result<Self> {
         let mut ca = CertificateParams::new(Vec::new())?;
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         // OpenSSL takes a certificate whose issuer is called like its subject for self-signed.
@@ -43,24 +67,18 @@ impl Front {
         let leaf = CertificateParams::new(vec![name.to_owned()])?;
         let leaf = leaf.signed_by(&key, &Issuer::new(ca, ca_key))?;
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(
                 vec![leaf.der().clone()],
                 PrivateKeyDer::Pkcs8(key.serialize_der().into()),
             )?;
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let addr = listener.local_addr()?;
-        let expected = connect.then(|| format!("CONNECT {name}:"));
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, acceptor.clone(), upstream, expected.clone()));
-            }
-        });
-        Ok(Self { addr, ca: ca_pem })
+        config.alpn_protocols = protocols.iter().map(|it| it.as_bytes().to_vec()).collect();
+        Ok(Self {
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            ca: ca_pem,
+        })
     }
 }
 

@@ -15,8 +15,11 @@
 //! | [`kubectl`] | a kubectl that works |
 //! | [`node`] | a Node.js with npm, new enough for the examples |
 //! | [`operator`] | the operator as a process: logs, metrics, signals, memory |
+//! | [`pod`] | an operator that is started again when it ends |
 //! | [`ports`] | free loopback ports |
+//! | [`proxy`] | a proxy that disturbs requests and connections, by rules and a seed |
 //! | [`pypi`] | Python libraries that check what we made |
+//! | [`seed`] | random numbers that a seed repeats |
 //! | [`standin`] | the strict stand-in provider |
 //! | [`wait`] | waiting with an error that says what was seen last |
 //! | [`workload`] | a Deployment's container, as a process here |
@@ -37,8 +40,11 @@ pub mod helm_docs;
 pub mod kubectl;
 pub mod node;
 pub mod operator;
+pub mod pod;
 pub mod ports;
+pub mod proxy;
 pub mod pypi;
+pub mod seed;
 pub mod standin;
 pub mod wait;
 mod wheel;

@@ -201,6 +201,11 @@ impl Operator {
         Ok(())
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.exited()?.is_some())
+    }
+
     /// Waits for it to end by itself, or by [`Operator::sigterm`].
     pub async fn wait_exit(&mut self, timeout: Duration) -> Result<ExitStatus> {
         let started = Instant::now();

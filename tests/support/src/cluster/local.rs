@@ -37,7 +37,7 @@ static STARTING: Mutex<()> = Mutex::const_new(());
 pub(super) struct Local {
     controller_manager: Option<Server>,
     apiserver: Option<Server>,
-    etcd: Server,
+    etcd: Option<Server>,
     binary: ControlPlaneBinary,
     options: Options,
     etcd_addr: SocketAddr,
@@ -76,7 +76,7 @@ impl Local {
         let mut local = Self {
             controller_manager: None,
             apiserver: None,
-            etcd,
+            etcd: Some(etcd),
             binary,
             options,
             etcd_addr,
@@ -116,8 +116,8 @@ impl Local {
     }
 
     fn servers(&self) -> impl Iterator<Item = &Server> {
-        let optional = [&self.apiserver, &self.controller_manager];
-        std::iter::once(&self.etcd).chain(optional.into_iter().flatten())
+        let all = [&self.etcd, &self.apiserver, &self.controller_manager];
+        all.into_iter().flatten()
     }
 
     pub(super) fn stop_apiserver(&mut self) -> Result<()> {
@@ -125,6 +125,32 @@ impl Local {
             Some(server) => server.kill(),
             None => bail!("the API server is stopped already"),
         }
+    }
+
+    /// Stopped meanwhile, so that no file changes while it is copied. What it holds then is what a crash would leave.
+    pub(super) fn snapshot_etcd(&self) -> Result<TempDir> {
+        let etcd = self.etcd.as_ref().context("etcd is stopped")?;
+        let snapshot = tempfile::Builder::new()
+            .prefix("realtime-token-etcd-")
+            .tempdir_in(fast_folder())?;
+        etcd.freeze()?;
+        let copied = copy_folder(&self.folder.path().join("etcd"), snapshot.path());
+        etcd.thaw()?;
+        copied?;
+        Ok(snapshot)
+    }
+
+    /// Both servers are killed and start again with the data of the snapshot.
+    pub(super) async fn restore_etcd(&mut self, snapshot: &TempDir) -> Result<()> {
+        self.stop_apiserver()?;
+        if let Some(etcd) = self.etcd.take() {
+            etcd.kill()?;
+        }
+        let data = self.folder.path().join("etcd");
+        fs::remove_dir_all(&data)?;
+        copy_folder(snapshot.path(), &data)?;
+        self.etcd = Some(start_etcd(&self.binary, self.folder.path(), self.etcd_addr).await?);
+        self.start_apiserver().await
     }
 
     pub(super) async fn start_apiserver(&mut self) -> Result<()> {
@@ -228,6 +254,20 @@ async fn start_etcd(binary: &ControlPlaneBinary, folder: &Path, addr: SocketAddr
     etcd.ready(|| async move { fetch::get(addr, "/health").await.map(drop) })
         .await?;
     Ok(etcd)
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 fn flags<'a>(flags: impl IntoIterator<Item = (&'a str, OsString)>) -> Vec<OsString> {

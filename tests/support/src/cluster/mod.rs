@@ -27,6 +27,7 @@ use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
+use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 pub use audit::Audited;
@@ -212,6 +213,17 @@ impl Cluster {
     /// Starts it again, on the same port and with the same data, and waits until it is ready.
     pub async fn start_apiserver(&mut self) -> Result<()> {
         self.own()?.start_apiserver().await
+    }
+
+    /// A copy of what etcd holds, in a folder of its own. For a cluster of your own.
+    pub fn snapshot_etcd(&mut self) -> Result<TempDir> {
+        self.own()?.snapshot_etcd()
+    }
+
+    /// Sets etcd back to an earlier snapshot, as people do after a disaster: resourceVersions go back too. Waits until
+    /// the API server is ready again.
+    pub async fn restore_etcd(&mut self, snapshot: &TempDir) -> Result<()> {
+        self.own()?.restore_etcd(snapshot).await
     }
 
     /// The pids of the servers that this cluster runs.

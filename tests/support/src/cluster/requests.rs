@@ -41,6 +41,11 @@ impl RequestCounts {
         Ok(Self(counts))
     }
 
+    /// Counts one more.
+    pub(crate) fn add(&mut self, request: Request) {
+        *self.0.entry(request).or_default() += 1;
+    }
+
     /// What came since `earlier`. The counters start at 0 with each start of the API server.
     pub fn since(&self, earlier: &Self) -> Self {
         let new = |(request, count): (&Request, &u64)| {

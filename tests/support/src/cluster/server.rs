@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{build::ControlPlaneBinary, guard};
 
@@ -46,6 +47,21 @@ impl Server {
 
     pub(super) fn pid(&self) -> u32 {
         self.process.pid()
+    }
+
+    /// SIGSTOP: it stands still, and so do its files.
+    pub(super) fn freeze(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// SIGCONT.
+    pub(super) fn thaw(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        Ok(kill_process(pid.context("no pid")?, signal)?)
     }
 
     /// SIGKILL, and its ports are free when this returns.
