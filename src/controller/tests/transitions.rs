@@ -161,6 +161,7 @@ async fn run(provider: &Provider, wrong: &mut Vec<String>) {
 #[allow(clippy::print_stdout, reason = "how many there are")]
 #[tokio::test(start_paused = true)]
 async fn a_changed_spec_comes_to_what_a_new_one_comes_to_and_back() {
+    now(); // the clock begins with the test: what follows takes real time
     let providers = providers();
     let count = |of: fn(&Provider) -> usize| providers.iter().map(of).sum::<usize>();
     let (admitted, refused) = (

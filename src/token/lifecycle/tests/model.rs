@@ -127,14 +127,14 @@ impl State {
                 ),
                 (&self.store.secret, &self.in_flight),
                 (
-                    &shown.resource_version,
+                    (&shown.resource_version, self.token_lags()),
                     &shown.generation,
                     &self.process.cached,
                     self.process.delivered
                 ),
                 (
                     &self.process.lifecycle,
-                    self.process.look_at,
+                    (self.process.look_at, self.process.woken),
                     &self.process.work,
                     self.process.minting
                 ),

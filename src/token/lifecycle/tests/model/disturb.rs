@@ -90,7 +90,7 @@ impl State {
             }
             ChangeKey => {
                 self.key += 1;
-                self.process.look_at = self.process.look_at.min(self.now); // the watch on the key
+                self.wake(); // the watch on the key
             }
             AskForRenewal => {
                 let request = (RENEW_REQUESTED_AT.to_owned(), self.now.to_string());

@@ -15,6 +15,9 @@ use crate::token::{Effect, Event, Lifecycle, MintInputs, Observation};
 /// The metadata that the Secret should have.
 const METADATA: &str = "desired";
 
+/// Later than any other time, in seconds.
+const NEVER: i64 = 10_000;
+
 /// What the API server has.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
@@ -140,6 +143,8 @@ pub(super) struct Process {
     /// The version of the Secret that the watch has shown last.
     pub delivered: Option<u64>,
     pub look_at: Timestamp,
+    /// Something came while a reconcile was under way: the next follows it.
+    pub woken: bool,
     pub work: Work,
     /// When the mint was sent that is under way.
     pub minting: Option<Timestamp>,
@@ -155,6 +160,7 @@ impl Process {
             cached: store.secret.clone(),
             delivered: store.secret_version(),
             look_at: now,
+            woken: false,
             work: Work::Idle,
             minting: None,
         }
@@ -256,12 +262,17 @@ impl State {
                 _ => Some(Action::WriteSecret),
             },
         };
-        let token_lags = process.shown.metadata.resource_version != self.store.token.metadata.resource_version;
+        let token_lags = self.token_lags();
         let token = token_lags.then_some(Action::ShowToken);
         let secret = (process.delivered != self.store.secret_version()).then_some(Action::ShowSecret);
         let all_done = idle && work.is_none() && late.is_none() && token.is_none() && secret.is_none();
         let sleep = all_done.then_some(Action::Sleep);
         [late, work, token, secret, sleep].into_iter().flatten()
+    }
+
+    /// Whether the watch has yet to show the RealtimeToken. After a rollback the same version may be another.
+    pub fn token_lags(&self) -> bool {
+        !Arc::ptr_eq(&self.process.shown, &self.store.token)
     }
 
     pub fn act(&mut self, action: Action) {
@@ -355,19 +366,17 @@ impl State {
     }
 
     fn go_on(&mut self, seen: Seen, next: Next) {
-        self.process.work = Work::Idle;
         match next {
-            Next::Nothing => self.process.look_at = at(HORIZON * 2),
+            Next::Nothing => self.end(at(NEVER)),
             // As `requeue_at` does it: the clock may have been set since the look.
-            Next::Wait(until) => self.process.look_at = until.min(self.now + crate::token::decide::MAX_WAIT),
+            Next::Wait(until) => self.end(until.min(self.now + crate::token::decide::MAX_WAIT)),
             next @ (Next::Mint { .. } | Next::Write(_)) => self.process.work = Work::Acting(Box::new((seen, next))),
         }
     }
 
     /// A reconcile that fails is tried again.
     fn fail(&mut self) {
-        self.process.work = Work::Idle;
-        self.process.look_at = self.now + SignedDuration::from_secs(1);
+        self.end(self.now + SignedDuration::from_secs(1));
     }
 
     pub fn write_status(&mut self, lands: bool, answered: bool) {
@@ -421,7 +430,7 @@ impl State {
         self.ghost.mints += 1;
         self.ghost.due |= due;
         (self.ghost.last_mint, self.process.minting) = (Some(self.now), Some(self.now));
-        self.process.look_at = at(HORIZON * 2); // its end has the RealtimeToken reconciled
+        self.end(at(NEVER)); // the mint's end has the RealtimeToken reconciled
     }
 
     pub fn end_mint(&mut self, error: Option<crate::token::MintError>) {
@@ -517,7 +526,7 @@ impl State {
     fn show_token(&mut self) {
         let version = |token: &RealtimeToken| token.metadata.resource_version.as_ref()?.parse::<u64>().ok();
         self.process.shown_has_gone_back = version(&self.store.token) < version(&self.process.shown);
-        self.process.shown = self.store.token.clone();
+        self.process.shown = Arc::clone(&self.store.token);
         if !self.process.lifecycle.take_echo(&*self.process.shown) {
             self.wake();
         }
@@ -531,7 +540,19 @@ impl State {
         }
     }
 
-    fn wake(&mut self) {
-        self.process.look_at = self.process.look_at.min(self.now);
+    pub fn wake(&mut self) {
+        match self.process.work {
+            Work::Idle => self.process.look_at = self.process.look_at.min(self.now),
+            _ => self.process.woken = true,
+        }
+    }
+
+    /// A reconcile has ended.
+    fn end(&mut self, look_at: Timestamp) {
+        self.process.work = Work::Idle;
+        self.process.look_at = look_at;
+        if std::mem::take(&mut self.process.woken) {
+            self.wake();
+        }
     }
 }
