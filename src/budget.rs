@@ -1,14 +1,17 @@
 //! One budget per credential: rate, concurrency, the provider's own limit, its outages and its last verdict on the key,
 //! shared by all tokens of the credential.
 //!
-//! Tokens that may not be minted yet wait in a queue, first issue before renewals and nearest deadline first. Credentials
-//! never wait for each other. Time is an argument. Every change wakes the task that waits in [`Budgets::next`], and news
-//! of a credential goes to the receiver that [`Budgets::subscribe`] returns.
+//! Tokens that may not be minted yet wait in a queue: renewals that are near their deadline first, and else the namespaces
+//! that use the credential take turns. Credentials never wait for each other. Time is an argument. Every change wakes the
+//! task that waits in [`Budgets::next`], and news of a credential goes to the receiver that [`Budgets::subscribe`] returns.
 
+mod bucket;
 mod credential;
 mod outage;
 mod pauses;
+mod queue;
 mod requests;
+mod shares;
 mod waiting;
 
 use std::collections::HashMap;
@@ -24,9 +27,18 @@ pub(crate) use self::requests::{NoSlot, Slot, SlotRequest};
 use crate::api::RateLimit;
 use crate::token::report::provider::{CredentialHealth, KeyVerdict};
 
+/// What a token is called by.
+pub(crate) trait TokenName: Clone + Eq + Hash + Ord {
+    /// Whose mints it counts as. The namespaces that use a credential share it evenly.
+    fn namespace(&self) -> &str;
+}
+
 /// The budgets of all credentials `C`, for tokens `K`.
+#[derive(Debug)]
 pub(crate) struct Budgets<C, K> {
     concurrency: usize,
+    /// The configured rates.
+    limits: Mutex<HashMap<C, RateLimit>>,
     credentials: Mutex<HashMap<C, CredentialBudget<K>>>,
     /// Wakes [`Budgets::next`].
     changed: Notify,
@@ -34,13 +46,13 @@ pub(crate) struct Budgets<C, K> {
     news: Mutex<Option<mpsc::UnboundedSender<C>>>,
 }
 
-/// The order in the queue: lower is sooner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Priority {
-    /// Whether a usable token is stored; tokens without one come first.
-    pub(crate) has_token: bool,
-    /// When the stored token falls below its floor.
-    pub(crate) deadline: Timestamp,
+/// What the order in the queue depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Priority {
+    /// A stored token is replaced, and its successor must be stored by then to keep the floor for every reader.
+    Renewal { by: Timestamp },
+    /// There is no token.
+    FirstIssue { since: Timestamp },
 }
 
 /// The answer to a token that is to be minted.
@@ -91,15 +103,22 @@ pub(crate) enum Ending {
     Exhausted(Timestamp),
 }
 
-impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
+impl<C: Clone + Eq + Hash, K: TokenName> Budgets<C, K> {
     /// Budgets that allow `concurrency` mints at a time for each credential.
     pub(crate) fn new(concurrency: usize) -> Self {
         Self {
             concurrency: concurrency.max(1),
+            limits: Mutex::default(),
             credentials: Mutex::default(),
             changed: Notify::new(),
             news: Mutex::default(),
         }
+    }
+
+    /// Whether nothing is remembered of any credential.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.credentials.lock().is_empty() && self.limits.lock().is_empty()
     }
 
     /// The receiver gets each credential whose health may have changed, in place of an earlier receiver.
@@ -114,9 +133,22 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
         self.news.lock().as_ref().is_some_and(|news| !news.is_closed())
     }
 
+    /// Sets the configured rates of all credentials, in place of those before.
+    pub(crate) fn set_limits(&self, limits: HashMap<C, RateLimit>, now: Timestamp) {
+        self.limits.lock().clone_from(&limits);
+        for (credential, budget) in self.credentials.lock().iter_mut() {
+            budget.set_limit(limits.get(credential).copied(), now);
+            budget.wake_first_request();
+        }
+        self.changed.notify_one();
+    }
+
     fn with<T>(&self, credential: &C, work: impl FnOnce(&mut CredentialBudget<K>) -> T) -> T {
         let mut all = self.credentials.lock();
-        let new = || CredentialBudget::new(self.concurrency);
+        let new = || {
+            let limit = self.limits.lock().get(credential).copied();
+            CredentialBudget::new(self.concurrency, limit)
+        };
         work(all.entry(credential.clone()).or_insert_with(new))
     }
 
@@ -124,7 +156,7 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
     fn change<T>(&self, credential: &C, work: impl FnOnce(&mut CredentialBudget<K>) -> T) -> T {
         let result = self.with(credential, |budget| {
             let result = work(budget);
-            budget.waiting.wake_first();
+            budget.wake_first_request();
             result
         });
         self.changed.notify_one();
@@ -132,18 +164,10 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
     }
 
     /// Asks for a slot to mint `token` for its Secret. After [`Admission::Go`] the slot must be given back by [`Budgets::release`].
-    pub(crate) fn acquire(
-        &self,
-        credential: &C,
-        token: &K,
-        priority: Priority,
-        limit: Option<RateLimit>,
-        now: Timestamp,
-    ) -> Admission {
+    pub(crate) fn acquire(&self, credential: &C, token: &K, priority: Priority, now: Timestamp) -> Admission {
         let admission = self.with(credential, |budget| {
-            budget.set_limit(limit, now);
             let admission = budget.acquire(token, priority, now);
-            budget.waiting.wake_first();
+            budget.wake_first_request();
             admission
         });
         if admission != Admission::Go {
@@ -174,13 +198,27 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
         self.credentials.lock().get(credential)?.slot(now)
     }
 
-    /// Takes a token that is no longer to be minted out of the queue.
+    /// Forgets a RealtimeToken that is gone.
     pub(crate) fn withdraw(&self, token: &K) {
         for budget in self.credentials.lock().values_mut() {
             budget.withdraw(token);
-            budget.waiting.wake_first();
+            budget.wake_first_request();
         }
         self.changed.notify_one();
+    }
+
+    /// Takes a token that is not to be minted now out of the queue, whichever credential it was to be minted with.
+    pub(crate) fn leave(&self, token: &K) {
+        let mut left = false;
+        for budget in self.credentials.lock().values_mut() {
+            if budget.leave(token) {
+                budget.wake_first_request();
+                left = true;
+            }
+        }
+        if left {
+            self.changed.notify_one();
+        }
     }
 
     /// Remembers what the provider said of the key, and reports what is news.
@@ -249,7 +287,7 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
             if budget.poll(now, &mut woken) {
                 self.report(credential);
             }
-            budget.waiting.wake_first();
+            budget.wake_first_request();
         }
         let next = all.values().filter_map(|budget| budget.next_change(now)).min();
         all.retain(|_, budget| !budget.is_idle(now));

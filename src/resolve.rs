@@ -6,6 +6,7 @@ mod fingerprint;
 mod metadata;
 mod overridable;
 mod policy;
+mod rate_limits;
 pub(crate) mod subject;
 
 use std::collections::BTreeMap;
@@ -17,9 +18,10 @@ use kube::core::{Selector, SelectorExt};
 pub use self::credential::{CredentialRef, Identity, KeyRef};
 pub use self::metadata::{InvalidKey, MetadataPolicy};
 pub(crate) use self::overridable::unknown_overridable;
+pub(crate) use self::rate_limits::rate_limits;
 use crate::api::{
     ClusterRealtimeProvider, DEFAULT_EXPIRATION, Lifetime, Limits, OF_HELM, Policy, RESERVED, RESERVED_SECRETS,
-    RateLimit, RealtimeToken, RealtimeTokenSpec, Reason, TemplateMetadata, one_block_message,
+    RealtimeToken, RealtimeTokenSpec, Reason, TemplateMetadata, one_block_message,
 };
 use crate::mint::{Ask, EndpointPolicy};
 use crate::providers::{AccountMismatch, Block, Provider};
@@ -48,7 +50,6 @@ pub struct Resolved {
     pub credential: CredentialRef,
     /// Hash of what makes the token.
     pub fingerprint: String,
-    pub rate_limit: Option<RateLimit>,
     /// The ClusterRealtimeProvider that lends its credential.
     pub lent_by: Option<String>,
 }
@@ -132,7 +133,6 @@ pub fn resolve_for(
         ask,
         credential,
         fingerprint,
-        rate_limit: provider.and_then(|provider| provider.spec.rate_limit),
         lent_by: provider.map(ResourceExt::name_any),
     })
 }

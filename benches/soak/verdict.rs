@@ -74,7 +74,7 @@ impl Verdict {
                     answers.not_asked,
                     answers.slowest.as_secs_f64()
                 ),
-                good * 10 >= asked * 6,
+                good * 2 >= asked,
             ),
             (
                 "nothing is minted before it is due but for lost answers and dead replicas",

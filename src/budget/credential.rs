@@ -2,17 +2,18 @@
 
 mod requests;
 
-use std::collections::{BTreeSet, HashMap};
-use std::hash::Hash;
+use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-pub(super) use self::requests::RequestAdmission;
-use self::requests::share;
+pub(super) use self::requests::{RequestAdmission, share};
+use super::bucket::Bucket;
 use super::outage::Outage;
 use super::pauses::Pauses;
+use super::queue::Queue;
+use super::shares::Shares;
 use super::waiting::Waiting;
-use super::{Admission, Ending, Mint, Priority};
+use super::{Admission, Ending, Mint, Priority, TokenName};
 use crate::api::RateLimit;
 use crate::token::report::provider::KeyVerdict;
 
@@ -21,15 +22,25 @@ use crate::token::report::provider::KeyVerdict;
 const RESERVED_FOR: SignedDuration = SignedDuration::from_secs(5);
 /// A wait for the configured rate that is shorter than this is not worth a status write.
 const WORTH_REPORTING: SignedDuration = SignedDuration::from_secs(10);
+/// A renewal that must be stored within this time is near, and one that must be within the time that the queue needs.
+const NEAR: SignedDuration = SignedDuration::from_mins(1);
+/// While the next slot is a caller's, Secrets are looked at this often.
+const NEXT_LOOK: SignedDuration = SignedDuration::from_secs(1);
+/// No limit of a provider is longer. One that ends later was counted by a clock that has been set back since.
+const LONGEST_LIMIT: SignedDuration = SignedDuration::from_mins(10);
 
 #[derive(Debug)]
 pub(super) struct CredentialBudget<K> {
-    queue: BTreeSet<(Place, K)>,
-    queued: HashMap<K, Place>,
+    queue: Queue<K>,
+    /// Of Secrets. Requests have their own: who asks for many delays no Secret of its namespace.
+    shares: Shares,
+    request_shares: Shares,
     in_flight: usize,
     /// How many of these are for requests.
     for_requests: usize,
     pub(super) waiting: Waiting,
+    /// How many Secrets without need for haste have gone since the last request, while callers waited.
+    gone_before_callers: usize,
     pauses: Pauses<K>,
     /// Until when a slot is reserved for a token that was woken.
     reserved: HashMap<K, Timestamp>,
@@ -48,30 +59,16 @@ pub(super) struct CredentialBudget<K> {
     pub(super) verdict: Option<KeyVerdict>,
 }
 
-/// The place in the queue. Tokens whose last mint met an outage go last: if their own spec is the cause, they must not be
-/// all that is tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    has_failed: bool,
-    priority: Priority,
-}
-
-/// A token bucket that refills evenly.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    limit: RateLimit,
-    /// When the bucket is full again if nothing is taken: the whole state, so there is nothing to tick.
-    full_at: Timestamp,
-}
-
-impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
-    pub(super) fn new(window: usize) -> Self {
+impl<K: TokenName> CredentialBudget<K> {
+    pub(super) fn new(window: usize, limit: Option<RateLimit>) -> Self {
         Self {
-            queue: BTreeSet::new(),
-            queued: HashMap::new(),
+            queue: Queue::new(),
+            shares: Shares::default(),
+            request_shares: Shares::default(),
             in_flight: 0,
             for_requests: 0,
             waiting: Waiting::default(),
+            gone_before_callers: 0,
             pauses: Pauses::new(),
             reserved: HashMap::new(),
             window,
@@ -80,45 +77,38 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
             outage: Outage::new(),
             recovered: Vec::new(),
             reported_out: false,
-            bucket: None,
+            bucket: limit.map(Bucket::new),
             verdict: None,
         }
     }
 
-    /// A changed limit applies from now on; what was taken under the old one stays taken.
     pub(super) fn set_limit(&mut self, limit: Option<RateLimit>, now: Timestamp) {
-        let full_at = self.bucket.map_or(now, |bucket| bucket.full_at);
-        self.bucket = limit.map(|limit| Bucket { limit, full_at });
+        match (&mut self.bucket, limit) {
+            (Some(bucket), Some(limit)) => bucket.set_limit(limit, now),
+            (bucket, limit) => *bucket = limit.map(Bucket::new),
+        }
     }
 
     pub(super) fn acquire(&mut self, token: &K, priority: Priority, now: Timestamp) -> Admission {
-        self.expire_reservations(now);
+        self.distrust_future(now);
         if self.reserved.remove(token).is_some() {
             self.in_flight += 1;
             return Admission::Go;
         }
-        let before = self.dequeue(token);
-        if self.queue.is_empty() && self.take(now) {
+        let before = self.queue.remove(token);
+        if self.queue.is_empty() && !self.yields_to_caller() && self.take(now) {
+            self.goes_before_callers();
+            self.shares.count(token.namespace(), now);
             self.in_flight += 1;
             return Admission::Go;
         }
-        let mut place = Place {
-            has_failed: self.outage.is_failing(token),
-            priority,
-        };
-        // Asking again costs no one its place.
-        if let Some(before) = before.filter(|before| before.priority.has_token == priority.has_token) {
-            place = place.min(before);
-        }
-        let entry = (place, token.clone());
-        let ahead = self.queue.range(..&entry).count();
-        self.queue.insert(entry);
-        self.queued.insert(token.clone(), place);
-        self.queued_until(ahead, now)
+        let has_failed = self.outage.is_failing(token);
+        self.queue.insert(token, priority, has_failed, before);
+        self.queued_until(token, now)
     }
 
-    /// Until when a token waits that has so many ahead of it.
-    fn queued_until(&self, ahead: usize, now: Timestamp) -> Admission {
+    /// Until when a token of the queue waits.
+    fn queued_until(&self, token: &K, now: Timestamp) -> Admission {
         if let Some(until) = self.limited_until(now) {
             return if self.exhausted {
                 Admission::Exhausted(until)
@@ -126,13 +116,21 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
                 Admission::Limited(until)
             };
         }
+        let ahead = self.queue.ahead(token, self.near(now));
         let worth_reporting = |at: &Timestamp| *at > now + WORTH_REPORTING;
-        let rate = self.expected_slot(now).filter(worth_reporting);
+        let rate = self.bucket.map(|bucket| bucket.expected(bucket.next(), ahead, now));
+        let rate = rate.filter(worth_reporting);
         match (self.outage.slot(ahead, now).filter(worth_reporting), rate) {
             (Some(slot), rate) => Admission::Unavailable(rate.map_or(slot, |rate| rate.max(slot))),
             (None, Some(rate)) => Admission::Limited(rate),
             (None, None) => Admission::Queued,
         }
+    }
+
+    /// Until when a renewal that must be stored is near.
+    fn near(&self, now: Timestamp) -> Timestamp {
+        let whole_queue = self.bucket.map(|bucket| bucket.expected(now, self.queue.len(), now));
+        whole_queue.unwrap_or(now).max(now + NEAR)
     }
 
     /// Returns how much longer the credential is limited than was known before: several mints that were in flight get
@@ -146,12 +144,19 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
         now: Timestamp,
     ) -> SignedDuration {
         self.in_flight = self.in_flight.saturating_sub(1);
+        if matches!(ending, Ending::Refused | Ending::Unavailable { .. }) {
+            let shares = match mint {
+                Mint::ForSecret => &mut self.shares,
+                Mint::ForRequest => &mut self.request_shares,
+            };
+            shares.count_failure(token.namespace(), now);
+        }
         let mut longer = SignedDuration::ZERO;
         match ending {
             Ending::Granted => {
                 self.window = (self.window * 2).min(concurrency);
                 self.outage.answered(token, mint);
-                let waiting = self.outage.granted(&self.queued, now);
+                let waiting = self.outage.granted(&self.queue, now);
                 self.resume(waiting);
             }
             Ending::Refused => {
@@ -187,11 +192,11 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
 
     /// When a token that fails now is to be tried again at the earliest, since others go first.
     pub(super) fn slot(&self, now: Timestamp) -> Option<Timestamp> {
-        self.outage.slot_after_failure(&self.queued, now)
+        self.outage.slot_after_failure(&self.queue, now)
     }
 
     fn settle(&mut self, now: Timestamp) {
-        let waiting = self.outage.settle(&self.queued, now);
+        let waiting = self.outage.settle(&self.queue, now);
         self.resume(waiting);
     }
 
@@ -204,10 +209,16 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
         self.recovered.extend(waiting);
     }
 
+    /// The RealtimeToken is gone.
     pub(super) fn withdraw(&mut self, token: &K) {
-        self.dequeue(token);
-        self.reserved.remove(token);
+        self.leave(token);
         self.outage.forget(token);
+    }
+
+    /// A token gives up its place in the queue and the slot that is reserved for it. Returns whether it had any.
+    pub(super) fn leave(&mut self, token: &K) -> bool {
+        let had_place = self.queue.remove(token).is_some();
+        self.reserved.remove(token).is_some() || had_place
     }
 
     /// Reserves slots for the first in the queue, as many as there are, and adds to `woken` these tokens and those that
@@ -216,13 +227,21 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
         self.settle(now);
         woken.append(&mut self.recovered);
         self.pauses.forget_old(now);
-        self.expire_reservations(now);
-        while !self.queue.is_empty() && self.take(now) {
-            if let Some((_, token)) = self.queue.pop_first() {
-                self.queued.remove(&token);
-                self.reserved.insert(token.clone(), now + RESERVED_FOR);
-                woken.push(token);
+        self.shares.forget_old(now);
+        self.request_shares.forget_old(now);
+        self.distrust_future(now);
+        while let Some(next) = self.queue.next(&self.shares, self.near(now)) {
+            let (token, is_urgent) = (next.token.clone(), next.is_urgent);
+            if !is_urgent && self.yields_to_caller() || !self.take(now) {
+                break;
             }
+            if !is_urgent {
+                self.goes_before_callers();
+            }
+            self.queue.serve(&token);
+            self.shares.count(token.namespace(), now);
+            self.reserved.insert(token.clone(), now + RESERVED_FOR);
+            woken.push(token);
         }
         let is_out = self.outage.since().is_some();
         std::mem::replace(&mut self.reported_out, is_out) != is_out
@@ -231,7 +250,6 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
     /// Another replica leads: no controller takes the slots of Secrets here any more.
     pub(super) fn forget_queue(&mut self) {
         self.queue.clear();
-        self.queued.clear();
         self.reserved.clear();
     }
 
@@ -251,7 +269,10 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
         if self.is_window_full() {
             return self.reserved.values().min().copied(); // a release polls anyway
         }
-        let by_rate = self.bucket.as_ref().map(Bucket::next);
+        if self.yields_to_caller() {
+            return Some(now + NEXT_LOOK); // a renewal may have become urgent
+        }
+        let by_rate = self.bucket.map(|bucket| bucket.next());
         by_rate
             .max(self.outage.next(now))
             .map(|next| next.max(now + SignedDuration::from_millis(1)))
@@ -276,17 +297,22 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
             && self.outage.is_idle()
             && self.recovered.is_empty()
             && self.limited_until(now).is_none()
-            && self.bucket.as_ref().is_none_or(|bucket| bucket.full_at <= now)
+            && self.bucket.is_none_or(|bucket| bucket.is_full(now))
     }
 
-    fn dequeue(&mut self, token: &K) -> Option<Place> {
-        let place = self.queued.remove(token)?;
-        self.queue.remove(&(place, token.clone()));
-        Some(place)
+    /// Lets go of reservations that have ended, and of what was timed by a clock that has been set back since.
+    fn distrust_future(&mut self, now: Timestamp) {
+        let is_reserved = |until: Timestamp| until > now && until <= now + RESERVED_FOR;
+        self.reserved.retain(|_, until| is_reserved(*until));
+        self.limited_until.take_if(|until| *until > now + LONGEST_LIMIT);
+        if let Some(bucket) = &mut self.bucket {
+            bucket.distrust_future(now);
+        }
     }
 
-    fn expire_reservations(&mut self, now: Timestamp) {
-        self.reserved.retain(|_, until| *until > now);
+    #[cfg(test)]
+    pub(super) fn known_namespaces(&self) -> usize {
+        self.shares.len() + self.request_shares.len()
     }
 
     fn is_window_full(&self) -> bool {
@@ -302,50 +328,5 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
             self.outage.begin(now);
         }
         taken
-    }
-
-    /// When the last in the queue can expect a slot from the configured rate.
-    fn expected_slot(&self, now: Timestamp) -> Option<Timestamp> {
-        let bucket = self.bucket.as_ref()?;
-        let ahead = i32::try_from(self.queue.len()).unwrap_or(i32::MAX);
-        bucket
-            .next()
-            .max(now)
-            .checked_add(bucket.interval() * ahead.saturating_sub(1).min(10_000))
-            .ok()
-    }
-}
-
-impl Bucket {
-    fn interval(&self) -> SignedDuration {
-        SignedDuration::from_nanos(60_000_000_000 / self.limit.requests_per_minute.max(1))
-    }
-
-    /// The earliest time at which a slot can be taken.
-    fn next(&self) -> Timestamp {
-        let burst = i32::try_from(self.limit.burst.max(1)).unwrap_or(i32::MAX);
-        self.full_at
-            .checked_sub(self.interval() * (burst - 1))
-            .unwrap_or(Timestamp::MIN)
-    }
-
-    /// The same for a request, which leaves a part of the burst to Secrets.
-    fn next_for_request(&self) -> Timestamp {
-        let burst = usize::try_from(self.limit.burst.max(1)).unwrap_or(usize::MAX);
-        let left = i32::try_from(burst - share(burst)).unwrap_or(i32::MAX);
-        let after = self.next().checked_add(self.interval() * left);
-        after.unwrap_or(Timestamp::MAX)
-    }
-
-    fn take_for_request(&mut self, now: Timestamp) -> bool {
-        self.next_for_request() <= now && self.take(now)
-    }
-
-    fn take(&mut self, now: Timestamp) -> bool {
-        if self.next() > now {
-            return false;
-        }
-        self.full_at = self.full_at.max(now) + self.interval();
-        true
     }
 }

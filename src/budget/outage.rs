@@ -2,11 +2,11 @@
 //! and just after.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Mint;
+use super::queue::Queue;
+use super::{Mint, TokenName};
 
 /// The provider is out of order after so many failures since the last token.
 const OUT_AT: u32 = 4;
@@ -51,7 +51,7 @@ struct Pace {
     until: Option<Timestamp>,
 }
 
-impl<K: Clone + Eq + Hash> Outage<K> {
+impl<K: TokenName> Outage<K> {
     pub(super) fn new() -> Self {
         Self {
             failing: HashMap::new(),
@@ -111,18 +111,18 @@ impl<K: Clone + Eq + Hash> Outage<K> {
 
     /// The provider has granted a token: whatever ails a single RealtimeToken, it is in order. Returns who waits for that,
     /// if an outage has ended with it.
-    pub(super) fn granted<V>(&mut self, queued: &HashMap<K, V>, now: Timestamp) -> Option<Vec<K>> {
+    pub(super) fn granted(&mut self, queue: &Queue<K>, now: Timestamp) -> Option<Vec<K>> {
         self.granted = Some(now);
         for failing in self.failing.values_mut() {
             failing.failed = 0;
         }
-        self.end(queued, now)
+        self.end(queue, now)
     }
 
-    fn end<V>(&mut self, queued: &HashMap<K, V>, now: Timestamp) -> Option<Vec<K>> {
+    fn end(&mut self, queue: &Queue<K>, now: Timestamp) -> Option<Vec<K>> {
         self.since.take()?;
         self.ended = Some(now);
-        let waiting = i32::try_from(self.waiting(queued)).unwrap_or(i32::MAX).max(1);
+        let waiting = i32::try_from(self.waiting(queue)).unwrap_or(i32::MAX).max(1);
         self.pace = Some(Pace {
             interval: (SPREAD / waiting).min(FARTHEST_SPREAD),
             next: now,
@@ -132,12 +132,12 @@ impl<K: Clone + Eq + Hash> Outage<K> {
     }
 
     /// Notices an outage that begins, or ends without a token.
-    pub(super) fn settle<V>(&mut self, queued: &HashMap<K, V>, now: Timestamp) -> Option<Vec<K>> {
+    pub(super) fn settle(&mut self, queue: &Queue<K>, now: Timestamp) -> Option<Vec<K>> {
         self.let_go(now);
         self.pace.take_if(|pace| pace.until.is_some_and(|until| until <= now));
         let failures: u32 = self.failing.values().map(|it| it.failed.min(COUNTED_OF_EACH)).sum();
         match self.since {
-            Some(_) if failures < OUT_AT => self.end(queued, now),
+            Some(_) if failures < OUT_AT => self.end(queue, now),
             None if failures >= OUT_AT => {
                 self.since = Some(now);
                 self.pace = Some(Pace {
@@ -201,14 +201,14 @@ impl<K: Clone + Eq + Hash> Outage<K> {
     }
 
     /// The same for one that fails now, to come back after all others.
-    pub(super) fn slot_after_failure<V>(&self, queued: &HashMap<K, V>, now: Timestamp) -> Option<Timestamp> {
-        let slot = self.slot(self.waiting(queued), now)?;
+    pub(super) fn slot_after_failure(&self, queue: &Queue<K>, now: Timestamp) -> Option<Timestamp> {
+        let slot = self.slot(self.waiting(queue), now)?;
         Some(slot.min(now + LONGEST_WAIT))
     }
 
-    /// How many wait for a slot: those that are `queued`, and those that have failed and come back.
-    fn waiting<V>(&self, queued: &HashMap<K, V>) -> usize {
-        let back = self.coming_back().filter(|token| !queued.contains_key(token));
-        queued.len() + back.count()
+    /// How many wait for a slot: those in the queue, and those that have failed and come back.
+    fn waiting(&self, queue: &Queue<K>) -> usize {
+        let back = self.coming_back().filter(|token| !queue.contains(token));
+        queue.len() + back.count()
     }
 }

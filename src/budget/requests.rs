@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::credential::{CredentialBudget, RequestAdmission};
 use super::waiting::Ticket;
-use super::{Budgets, Claim, Ending};
-use crate::api::{RateLimit, Reason};
+use super::{Budgets, Claim, Ending, TokenName};
+use crate::api::Reason;
 use crate::token::MintError;
 
 /// Deadlines that are further away are not told apart.
@@ -36,11 +36,10 @@ pub(crate) struct SlotRequest<'a, C, K> {
     /// Of the credential.
     pub(crate) revision: &'a str,
     pub(crate) claim: Claim,
-    pub(crate) limit: Option<RateLimit>,
 }
 
 /// A slot for one mint of a request.
-pub(crate) struct Slot<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> {
+pub(crate) struct Slot<C: Clone + Eq + Hash, K: TokenName> {
     budgets: Arc<Budgets<C, K>>,
     credential: C,
     token: K,
@@ -51,13 +50,13 @@ pub(crate) struct Slot<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> {
 }
 
 /// A place in the queue of requests, left when it is dropped.
-struct Place<'a, C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> {
+struct Place<'a, C: Clone + Eq + Hash, K: TokenName> {
     budgets: &'a Budgets<C, K>,
     credential: &'a C,
     ticket: Ticket,
 }
 
-impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
+impl<C: Clone + Eq + Hash, K: TokenName> Budgets<C, K> {
     /// Waits for a slot until the deadline. `now` reads the clock.
     pub(crate) async fn slot_for_request(
         self: &Arc<Self>,
@@ -105,14 +104,15 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
     ) -> (RequestAdmission, Option<Ticket>) {
         let controller_runs = self.is_followed();
         let (admission, entered, has_woken) = self.with(wanted.credential, |budget| {
-            budget.set_limit(wanted.limit, now);
             if !controller_runs {
                 budget.forget_queue();
             }
-            let ahead = budget.waiting.ahead(wanted.claim, ticket);
+            let ahead = budget.requests_ahead(wanted.token, wanted.claim, ticket);
             let admission = budget.acquire_for_request(wanted.token, wanted.revision, ahead, deadline, now);
             let enters = ticket.is_none() && matches!(admission, RequestAdmission::Wait(_)) && deadline > now;
-            let entered = enters.then(|| budget.waiting.enter(wanted.claim)).flatten();
+            let entered = enters
+                .then(|| budget.waiting.enter(wanted.claim, wanted.token.namespace()))
+                .flatten();
             (admission, entered, budget.has_recovered())
         });
         if has_woken {
@@ -145,7 +145,7 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Budgets<C, K> {
     }
 }
 
-impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Slot<C, K> {
+impl<C: Clone + Eq + Hash, K: TokenName> Slot<C, K> {
     /// Gives the slot back. After `rejected`, what was said against the credential, not every request asks again. Returns how
     /// much longer the credential is limited than was known before.
     pub(crate) fn release(mut self, ending: Ending, rejected: Option<&MintError>, now: Timestamp) -> SignedDuration {
@@ -165,7 +165,7 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Slot<C, K> {
     }
 }
 
-impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Drop for Slot<C, K> {
+impl<C: Clone + Eq + Hash, K: TokenName> Drop for Slot<C, K> {
     fn drop(&mut self) {
         if !self.is_released {
             self.budgets.change(&self.credential, CredentialBudget::give_back);
@@ -173,7 +173,7 @@ impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Drop for Slot<C, K> {
     }
 }
 
-impl<C: Clone + Eq + Hash, K: Clone + Eq + Hash + Ord> Drop for Place<'_, C, K> {
+impl<C: Clone + Eq + Hash, K: TokenName> Drop for Place<'_, C, K> {
     fn drop(&mut self) {
         self.budgets
             .change(self.credential, |budget| budget.waiting.leave(&self.ticket));

@@ -1,22 +1,27 @@
-//! The requests that wait for a slot of one credential: callers in the order in which they came, and behind them the
-//! pools that refill. Only the first of all may take a slot, and it is woken when it may be possible.
+//! The requests that wait for a slot of one credential: callers, and behind them the pools that refill. Their namespaces
+//! take turns; within one, who came first is first. Only the first of all may take a slot, and it is woken when it may be
+//! possible.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
 use super::Claim;
+use super::shares::Shares;
 
-/// How many callers wait for one credential, and how many refills. More are told at once that it is busy.
+/// How many callers of one namespace wait for one credential, and how many refills. More are told at once that it is busy.
 const LONGEST: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    callers: VecDeque<Waiter>,
-    refills: VecDeque<Waiter>,
+    callers: Lines,
+    refills: Lines,
     last: u64,
 }
+
+/// By namespace; none is empty.
+type Lines = BTreeMap<String, VecDeque<Waiter>>;
 
 #[derive(Debug)]
 struct Waiter {
@@ -28,39 +33,54 @@ struct Waiter {
 #[derive(Debug)]
 pub(super) struct Ticket {
     claim: Claim,
+    namespace: String,
     number: u64,
     pub(super) wake: Arc<Notify>,
 }
 
 impl Waiting {
-    /// A place at the end; `None` if the queue is full.
-    pub(super) fn enter(&mut self, claim: Claim) -> Option<Ticket> {
-        if self.of(claim).len() >= LONGEST {
+    /// A place at the end of its namespace; `None` if that has too many already.
+    pub(super) fn enter(&mut self, claim: Claim, namespace: &str) -> Option<Ticket> {
+        let number = self.last + 1;
+        let line = self.of_mut(claim).entry(namespace.to_owned()).or_default();
+        if line.len() >= LONGEST {
             return None;
         }
-        self.last += 1;
-        let (number, wake) = (self.last, Arc::new(Notify::new()));
-        self.of_mut(claim).push_back(Waiter {
+        let wake = Arc::new(Notify::new());
+        line.push_back(Waiter {
             number,
             wake: Arc::clone(&wake),
         });
-        Some(Ticket { claim, number, wake })
+        self.last = number;
+        Some(Ticket {
+            claim,
+            namespace: namespace.to_owned(),
+            number,
+            wake,
+        })
     }
 
     pub(super) fn leave(&mut self, ticket: &Ticket) {
-        if let Some(place) = self.place(ticket) {
-            self.of_mut(ticket.claim).remove(place);
+        let lines = self.of_mut(ticket.claim);
+        if let Some(line) = lines.get_mut(&ticket.namespace) {
+            line.retain(|waiter| waiter.number != ticket.number);
+            if line.is_empty() {
+                lines.remove(&ticket.namespace);
+            }
         }
     }
 
-    /// How many go before this one, or before one that comes now.
-    pub(super) fn ahead(&self, claim: Claim, ticket: Option<&Ticket>) -> usize {
-        let place = ticket.and_then(|ticket| self.place(ticket));
-        let of_its_kind = place.unwrap_or(self.of(claim).len());
+    /// About how many go before this one, or before one of this namespace that comes now: none before the first.
+    pub(super) fn ahead(&self, claim: Claim, namespace: &str, ticket: Option<&Ticket>, shares: &Shares) -> usize {
+        let of_its_kind = ahead(self.of(claim), namespace, ticket, shares);
         match claim {
             Claim::Caller => of_its_kind,
-            Claim::Refill => self.callers.len() + of_its_kind,
+            Claim::Refill => self.callers.values().map(VecDeque::len).sum::<usize>() + of_its_kind,
         }
+    }
+
+    pub(super) fn has_callers(&self) -> bool {
+        !self.callers.is_empty()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -68,29 +88,48 @@ impl Waiting {
     }
 
     /// Has the first look whether it may go.
-    pub(super) fn wake_first(&self) {
-        if let Some(first) = self.callers.front().or(self.refills.front()) {
+    pub(super) fn wake_first(&self, shares: &Shares) {
+        if let Some(first) = first(&self.callers, shares).or_else(|| first(&self.refills, shares)) {
             first.wake.notify_one();
         }
     }
 
-    /// Numbers only grow, so each queue is sorted by them.
-    fn place(&self, ticket: &Ticket) -> Option<usize> {
-        let queue = self.of(ticket.claim);
-        queue.binary_search_by_key(&ticket.number, |waiter| waiter.number).ok()
-    }
-
-    const fn of(&self, claim: Claim) -> &VecDeque<Waiter> {
+    const fn of(&self, claim: Claim) -> &Lines {
         match claim {
             Claim::Caller => &self.callers,
             Claim::Refill => &self.refills,
         }
     }
 
-    const fn of_mut(&mut self, claim: Claim) -> &mut VecDeque<Waiter> {
+    const fn of_mut(&mut self, claim: Claim) -> &mut Lines {
         match claim {
             Claim::Caller => &mut self.callers,
             Claim::Refill => &mut self.refills,
         }
     }
+}
+
+/// Whose turn it is: that of the namespace that had fewest mints, and of several the one whose first came first.
+fn first<'a>(lines: &'a Lines, shares: &Shares) -> Option<&'a Waiter> {
+    let heads = lines
+        .iter()
+        .filter_map(|(namespace, line)| Some((namespace, line.front()?)));
+    let (_, first) = heads.min_by_key(|(namespace, head)| (shares.had(namespace), head.number))?;
+    Some(first)
+}
+
+fn ahead(lines: &Lines, namespace: &str, ticket: Option<&Ticket>, shares: &Shares) -> usize {
+    let own = lines.get(namespace);
+    // Numbers only grow, so each line is sorted by them.
+    let number = ticket.map_or(u64::MAX, |ticket| ticket.number);
+    let place = own.map_or(0, |line| line.partition_point(|waiter| waiter.number < number));
+    let turn =
+        |namespace: &str, head: Option<&Waiter>| (shares.had(namespace), head.map_or(number, |head| head.number));
+    let own_turn = turn(namespace, own.and_then(VecDeque::front));
+    let others = lines.iter().filter(|(other, _)| *other != namespace);
+    let before = others.map(|(other, line)| {
+        let goes_first = turn(other, line.front()) < own_turn;
+        line.len().min(place + usize::from(goes_first))
+    });
+    place + before.sum::<usize>()
 }

@@ -33,19 +33,14 @@ struct Order {
 }
 
 /// Begins a mint, if the credential's budget allows.
-pub(super) fn begin(
-    look: &Look<'_>,
-    pending: Box<Pending>,
-    floor_time: Option<Timestamp>,
-    ctx: &Arc<Context>,
-) -> Begun {
+pub(super) fn begin(look: &Look<'_>, pending: Box<Pending>, ctx: &Arc<Context>) -> Begun {
     let Some(resolved) = look.resolved.as_ref().filter(|_| !ctx.tasks.is_closed()) else {
         return Begun::Stopping;
     };
     let (seen, name, key) = (&look.seen, &look.name, &resolved.credential);
-    let priority = Priority {
-        has_token: floor_time.is_some_and(|floor| floor > seen.now),
-        deadline: floor_time.unwrap_or(seen.now),
+    let priority = match pending.swap_by {
+        Some(by) => Priority::Renewal { by },
+        None => Priority::FirstIssue { since: seen.now },
     };
     let limited = |until, reason| {
         Some(Limit {
@@ -54,11 +49,7 @@ pub(super) fn begin(
             reason,
         })
     };
-    let limit = match ctx
-        .issuer
-        .budgets
-        .acquire(key, name, priority, resolved.rate_limit, seen.now)
-    {
+    let limit = match ctx.issuer.budgets.acquire(key, name, priority, seen.now) {
         Admission::Go => {
             ctx.lifecycles.step(name, seen.uid(), Event::MintStarted(pending));
             start(

@@ -29,6 +29,9 @@ pub(super) async fn reconcile(token: &RealtimeToken, ctx: &Arc<Context>) -> Resu
         ReconcileError::cluster(error, quarter_of_slack(token, &name, ctx))
     })?;
     let mut step = ctx.lifecycles.looked(&look.name, &look.seen);
+    if !matches!(step.effect, Effect::Mint { .. }) {
+        ctx.issuer.budgets.leave(&look.name); // suspended, blocked or as it should be by now
+    }
     if let Some(situation) = &step.situation {
         mint::wait_out(&look, situation, ctx);
     }
@@ -39,13 +42,9 @@ pub(super) async fn reconcile(token: &RealtimeToken, ctx: &Arc<Context>) -> Resu
         let event = match step.effect {
             Effect::Nothing => return Ok(Action::await_change()),
             Effect::Wait(until) => return Ok(requeue_at(until)),
-            Effect::Mint {
-                trigger,
-                pending,
-                floor_time,
-            } => {
+            Effect::Mint { trigger, pending } => {
                 tracing::debug!(token = %look.name, ?trigger, "a mint is due");
-                match mint::begin(&look, pending, floor_time, ctx) {
+                match mint::begin(&look, pending, ctx) {
                     Begun::Started | Begun::Stopping => return Ok(Action::await_change()),
                     Begun::Deferred(limit) => Event::MintDeferred {
                         seen: &look.seen,

@@ -15,6 +15,7 @@ mod providers_of_platform;
 mod refusals;
 mod requests;
 mod restored;
+mod shared_key;
 mod transitions;
 
 use std::sync::Arc;
@@ -208,9 +209,9 @@ impl Fleet {
             if status["conditions"][0]["status"] != "True" || is_connection {
                 continue;
             }
-            let secret = self
-                .secret(name)
-                .unwrap_or_else(|| panic!("{name} is Ready without a Secret"));
+            let namespace = token["metadata"]["namespace"].as_str().unwrap();
+            let secret = self.api.get("secrets", namespace, name);
+            let secret = secret.unwrap_or_else(|| panic!("{name} is Ready without a Secret"));
             let claimed: Timestamp = status["usableUntil"].as_str().unwrap().parse().unwrap();
             let held = usable_until(&secret).unwrap_or_else(|| panic!("{name} is Ready without a token"));
             assert!(held >= claimed, "{name}: the status says {claimed}, the Secret {held}");

@@ -118,9 +118,10 @@ impl Wake {
         writer: Writer<ClusterRealtimeProvider>,
         changed_credentials: mpsc::UnboundedReceiver<CredentialRef>,
     ) {
-        let (ctx, tokens) = (Arc::clone(&self.ctx), self.tokens.clone());
+        let (ctx, tokens, limits) = (Arc::clone(&self.ctx), self.tokens.clone(), Arc::clone(&self.ctx));
         let changes = watch::providers(&self.ctx.client, &self.ctx.resolver.scope, &self.health)
             .reflect(writer)
+            .inspect(move |_| limits.issuer.follow_rate_limits(&limits.resolver))
             .touched_objects()
             .inspect_ok(move |provider| {
                 let name = provider.name_any();
@@ -208,6 +209,7 @@ impl Wake {
                 .filter_map(of_provider)
                 .collect();
             self.ctx.issuer.budgets.retain_verdicts(|key| reported.contains(key));
+            self.ctx.resolver.terminating.tidy(now());
             self.ctx.issuer.tidy(now()).await;
         }
     }

@@ -55,7 +55,6 @@ impl Issuer {
             token,
             revision: &revision,
             claim,
-            limit: resolved.rate_limit,
         };
         let needs_answer = resolved.ask.block.provider().endpoint() != Endpoint::Local;
         let earlier = needs_answer.then(|| deadline.checked_sub(FOR_THE_ANSWER)).flatten();

@@ -19,8 +19,9 @@ use self::access_tokens::AccessTokens;
 pub(crate) use self::ask::{Issued, NotMinted, ending};
 pub(crate) use self::issue::NotIssued;
 pub(crate) use self::resolver::{Resolver, Writers};
-use crate::budget::Budgets;
 pub(crate) use crate::budget::Claim;
+use crate::budget::{Budgets, TokenName};
+use crate::clock::now;
 use crate::cluster::credentials::Credentials;
 use crate::cluster::{Name, Scope};
 use crate::health::Health;
@@ -68,12 +69,23 @@ impl Issuer {
         }
     }
 
+    /// Takes in the ClusterRealtimeProviders' rates. To be called whenever these change.
+    pub(crate) fn follow_rate_limits(&self, resolver: &Resolver) {
+        self.budgets.set_limits(resolver.rate_limits(), now());
+    }
+
     /// Drops keys and access tokens that are no longer used, and what is known of credentials that rest. To be called every
     /// few seconds, by the controller or, where it doesn't run, by what serves requests.
     pub(crate) async fn tidy(&self, now: Timestamp) {
         self.credentials.tidy().await;
         self.access_tokens.tidy(now);
         self.budgets.sweep(now);
+    }
+}
+
+impl TokenName for Name {
+    fn namespace(&self) -> &str {
+        &self.namespace
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a RealtimeToken is resolved with: ClusterRealtimeProviders and namespaces as the watches show them, and what this
 //! installation serves. Controller and requests have one each, over watches of their own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
@@ -11,10 +11,12 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 
 use super::terminating::Terminating;
-use crate::api::{ClusterRealtimeProvider, RealtimeToken, Reason};
+use crate::api::{ClusterRealtimeProvider, RateLimit, RealtimeToken, Reason};
 use crate::cluster::Scope;
 use crate::mint::EndpointPolicy;
-use crate::resolve::{MetadataPolicy, ResolveContext, Resolved, resolve_for, unknown_overridable};
+use crate::resolve::{
+    CredentialRef, MetadataPolicy, ResolveContext, Resolved, rate_limits, resolve_for, unknown_overridable,
+};
 use crate::token::Blocked;
 
 pub(crate) struct Resolver {
@@ -60,6 +62,12 @@ impl Resolver {
             namespaces: namespaces_writer,
         };
         (resolver, writers)
+    }
+
+    /// The configured rate of each credential.
+    pub(crate) fn rate_limits(&self) -> HashMap<CredentialRef, RateLimit> {
+        let providers = self.cluster_providers.state();
+        rate_limits(providers.iter().map(|provider| &**provider), &self.operator_namespace)
     }
 
     /// What to ask of whom with which key, or what stands in the way.

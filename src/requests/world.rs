@@ -96,7 +96,10 @@ impl World {
             });
         let providers = watch::providers(client, scope, health)
             .reflect(writers.stores.cluster_providers)
-            .for_each(|_| futures::future::ready(()));
+            .for_each(|_| {
+                self.issuer.follow_rate_limits(&self.resolver);
+                futures::future::ready(())
+            });
         let namespaces = watch::namespaces(client, scope, health)
             .reflect(writers.stores.namespaces)
             .for_each(|_| futures::future::ready(()));

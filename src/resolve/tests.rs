@@ -5,6 +5,7 @@ mod described;
 mod identities;
 mod limits;
 mod policies;
+mod rate_limits;
 mod subjects;
 mod targets;
 
@@ -226,16 +227,6 @@ fn exactly_one_of_each() {
     let missing = resolved(&borrowing(&openai()), None);
     let reason = refused(missing, "no ClusterRealtimeProvider platform");
     assert_eq!(reason, Reason::ProviderNotFound);
-}
-
-#[test]
-fn the_budget_is_the_providers() {
-    let mut spec = lent();
-    spec["rateLimit"] = json!({"requestsPerMinute": 30});
-    let limit = borrowed(&openai(), &spec).unwrap().rate_limit.unwrap();
-    assert_eq!((limit.requests_per_minute, limit.burst), (30, 10));
-    let own = resolved(&with_own_key(&openai()), Some(&spec)).unwrap();
-    assert_eq!(own.rate_limit, None);
 }
 
 #[test]

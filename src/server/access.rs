@@ -226,6 +226,7 @@ mod tests {
         assert_eq!(ask(&app, Some("Bearer prometheus")).await, 200);
         tokio::time::advance(KEEP).await;
         let before = asked.lock().len();
+        let began = Instant::now();
         let guesses: Vec<String> = (0..100).map(|n| format!("Bearer guess-{n}")).collect();
         let guesses = futures::future::join_all(guesses.iter().map(|guess| ask(&app, Some(guess))));
         let (statuses, known) = tokio::join!(guesses, ask(&app, Some("Bearer prometheus")));
@@ -233,5 +234,6 @@ mod tests {
         let count = |status: u16| statuses.iter().filter(|it| **it == status).count();
         assert_eq!((count(401), count(503)), (AT_A_TIME, 100 - AT_A_TIME));
         assert_eq!(asked.lock().len(), before + AT_A_TIME + 2);
+        assert!(began.elapsed() >= Duration::from_secs(1), "the next ones wait");
     }
 }

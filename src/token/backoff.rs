@@ -49,12 +49,13 @@ pub(crate) struct WriteInputs {
 }
 
 impl<I: PartialEq> Failures<I> {
-    /// When something may be tried from these inputs. Other inputs than those that failed are tried soon, but not as
-    /// often as they change.
-    pub(crate) fn earliest(&self, inputs: &I, now: Timestamp) -> Timestamp {
+    /// When something may be tried from these inputs. Other inputs than those that failed needn't wait out the backoff,
+    /// but are tried so far apart, however often they change.
+    pub(crate) fn earliest(&self, inputs: &I, apart: SignedDuration, now: Timestamp) -> Timestamp {
+        let next = self.believable_next(now);
         match &self.inputs {
-            Some(failed) if failed != inputs => self.last.min(now) + SHORTEST,
-            _ => self.believable_next(now),
+            Some(failed) if failed != inputs => next.min(self.last.min(now) + apart),
+            _ => next,
         }
     }
 

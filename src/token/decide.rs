@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::backoff::{WriteFailures, WriteInputs};
+use super::backoff::{self, WriteFailures, WriteInputs};
 use super::lifecycle::Repeats;
 use super::secret::{Issued, RequestsEndpoint, Stored, TargetState};
 use super::{Blocked, Lifecycle, MintInputs, Observation, UnstoredToken};
@@ -194,7 +194,7 @@ fn replace(seen: &Observation<'_>, state: &Lifecycle, inputs: &MintInputs, trigg
     }
     let later = |earliest: Timestamp| earliest > seen.now;
     if let Some(failures) = &state.mint_failures
-        && let Some(earliest) = Some(failures.earliest(inputs, seen.now)).filter(|at| later(*at))
+        && let Some(earliest) = Some(failures.earliest(inputs, MIN_INTERVAL, seen.now)).filter(|at| later(*at))
     {
         return wait(seen, earliest, WaitReason::MintBackoff);
     }
@@ -307,7 +307,7 @@ fn write(seen: &Observation<'_>, state: &Lifecycle, inputs: &MintInputs, decisio
         metadata_hash: seen.metadata_hash.clone(),
         secret: seen.target.uid().map(str::to_owned),
     };
-    match failures.earliest(&inputs, seen.now) {
+    match failures.earliest(&inputs, backoff::SHORTEST, seen.now) {
         earliest if earliest > seen.now => wait(seen, earliest, WaitReason::WriteBackoff),
         _ => decision,
     }
@@ -325,9 +325,11 @@ fn can_be_stored(seen: &Observation<'_>, token: &UnstoredToken, inputs: &MintInp
     token.inputs.satisfies(inputs) && !superseded && in_time && believable
 }
 
-/// When the last token was asked for, as far as is known.
+/// When the last token was asked for, as far as is known. A failure that still stands has a backoff of its own.
 fn last_mint(seen: &Observation<'_>, state: &Lifecycle) -> Option<Timestamp> {
-    let remembered = state.last_mint.filter(|at| is_believable(*at, seen.now));
+    let failed = state.last_failure.filter(|_| state.mint_failures.is_none());
+    let remembered = [state.last_mint, failed].into_iter().flatten();
+    let remembered = remembered.filter(|at| is_believable(*at, seen.now)).max();
     let reported = seen.prior.issued_at.as_ref().map(|time| time.0);
     let reported = reported.filter(|at| *at <= seen.now);
     stored_at(seen).max(remembered).max(reported)

@@ -44,6 +44,8 @@ pub(crate) struct Lifecycle {
     pub(super) unstored: Option<Box<UnstoredToken>>,
     /// When the last token was asked for. A mint that failed is spaced by its backoff instead.
     pub(super) last_mint: Option<Timestamp>,
+    /// When the last mint failed, also if that no longer stands: what is wanted was what the Secret holds, for a moment.
+    pub(super) last_failure: Option<Timestamp>,
     pub(super) mint_failures: Option<Box<MintFailures>>,
     pub(super) write_failures: Option<Box<WriteFailures>>,
     /// When to replace a token whose times were written by a clock that has been set back since.
@@ -172,7 +174,7 @@ impl Lifecycle {
         }
     }
 
-    /// Lets go of a stored token, and of a mint that holds back no other, when [`decide::MIN_INTERVAL`] is over; and of
+    /// Lets go of a stored token, and of mints that hold back no other, when [`decide::MIN_INTERVAL`] is over; and of
     /// a status that the watch should have shown by now.
     pub(crate) fn release_stored(&mut self, now: Timestamp) {
         let over = |since: Timestamp| now.duration_since(since) >= decide::MIN_INTERVAL;
@@ -183,6 +185,7 @@ impl Lifecycle {
                 .take_if(|token| token.stored && over(token.minted.issued_at));
         }
         self.last_mint.take_if(|last| over(*last));
+        self.last_failure.take_if(|last| over(*last));
         self.written_status
             .take_if(|written| now.duration_since(written.at).abs() > SHOWN_WITHIN);
     }
@@ -250,6 +253,7 @@ impl Lifecycle {
             pending,
             unstored,
             last_mint,
+            last_failure,
             mint_failures,
             write_failures,
             replace_at,
@@ -260,7 +264,7 @@ impl Lifecycle {
         } = self;
         let nothing_kept = pending.is_none() && unstored.is_none() && written_status.is_none();
         let nothing_failed = mint_failures.is_none() && write_failures.is_none() && *outdated_writes == 0;
-        let no_times = last_mint.is_none() && replace_at.is_none();
+        let no_times = last_mint.is_none() && last_failure.is_none() && replace_at.is_none();
         nothing_kept && nothing_failed && no_times && repeats.as_ref().is_none_or(|repeats| repeats.is_forgettable())
     }
 

@@ -73,7 +73,7 @@ const LEASE: [&str; 2] = [
 #[test]
 fn cluster_wide_it_may_do_what_it_does_and_no_more() {
     let mut all = vec![
-        "* realtime-token.dev/realtimetokens get,list,watch",
+        "* realtime-token.dev/realtimetokens list,watch",
         "* realtime-token.dev/realtimetokens/status patch",
         "* /secrets get,list,watch,create,patch",
         "* events.k8s.io/events create,patch",
@@ -94,7 +94,7 @@ fn with_namespaces_it_reaches_no_secret_elsewhere() {
     let mut all = Vec::new();
     for namespace in ["shop", "lab"] {
         all.extend([
-            format!("{namespace} realtime-token.dev/realtimetokens get,list,watch"),
+            format!("{namespace} realtime-token.dev/realtimetokens list,watch"),
             format!("{namespace} realtime-token.dev/realtimetokens/status patch"),
             format!("{namespace} /secrets get,list,watch,create,patch"),
             format!("{namespace} events.k8s.io/events create,patch"),

@@ -2,7 +2,7 @@
 {{- define "rto.rights.tokens" -}}
 - apiGroups: [realtime-token.dev]
   resources: [realtimetokens]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [realtime-token.dev]
   resources: [realtimetokens/status]
   verbs: [patch]

@@ -1,15 +1,18 @@
-//! Slots for requests, behind those for Secrets: none while a Secret waits, and only a part of what may be in flight and
-//! of the burst, so that Secrets that become due don't wait for requests to end.
-
-use std::hash::Hash;
+//! Slots for requests, behind those for Secrets: while Secrets wait that need no haste, every fourth slot at most, and
+//! none before a renewal that is near. They may have only a part of what may be in flight and of the burst, so that
+//! Secrets that become due don't wait for requests to end.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::pauses::Paused;
-use super::super::{Ending, Mint, NoSlot};
-use super::CredentialBudget;
+use super::super::waiting::Ticket;
+use super::super::{Claim, Ending, Mint, NoSlot, TokenName};
+use super::{Bucket, CredentialBudget};
 use crate::api::Reason;
 use crate::token::MintError;
+
+/// So many Secrets without need for haste go before a caller who waits.
+const SECRETS_BEFORE_CALLER: usize = 3;
 
 /// The answer to a request that asks for a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +25,18 @@ pub(in super::super) enum RequestAdmission {
     No(NoSlot),
 }
 
-impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
+impl<K: TokenName> CredentialBudget<K> {
+    /// How many requests go before one for this token.
+    pub(in super::super) fn requests_ahead(&self, token: &K, claim: Claim, ticket: Option<&Ticket>) -> usize {
+        self.waiting
+            .ahead(claim, token.namespace(), ticket, &self.request_shares)
+    }
+
+    /// Has the request that is next look whether it may go.
+    pub(in super::super) fn wake_first_request(&self) {
+        self.waiting.wake_first(&self.request_shares);
+    }
+
     /// Takes a slot for a request that has so many requests ahead of it, with a key of this revision.
     pub(in super::super) fn acquire_for_request(
         &mut self,
@@ -33,7 +47,7 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
         now: Timestamp,
     ) -> RequestAdmission {
         self.settle(now);
-        self.expire_reservations(now);
+        self.distrust_future(now);
         match self.pauses.paused(token, revision, now) {
             Some(Paused::Rejected(error)) => return RequestAdmission::No(NoSlot::Rejected(error)),
             Some(Paused::Unavailable { until }) => return limited(until, Reason::ProviderUnavailable),
@@ -42,6 +56,8 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
         if ahead == 0 && self.take_for_request(now) {
             self.in_flight += 1;
             self.for_requests += 1;
+            self.gone_before_callers = 0;
+            self.request_shares.count(token.namespace(), now);
             self.pauses.began(token, now);
             return RequestAdmission::Go;
         }
@@ -55,12 +71,11 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
                 false => RequestAdmission::Wait(Some(until)),
             };
         }
-        let ahead = ahead + self.queue.len();
-        let by_rate = self.bucket.as_ref().map(|bucket| bucket.next_for_request());
-        let rate = self.bucket.as_ref().zip(by_rate).map(|(bucket, next)| {
-            let after = bucket.interval() * i32::try_from(ahead).unwrap_or(i32::MAX).min(10_000);
-            next.max(now).checked_add(after).unwrap_or(Timestamp::MAX)
-        });
+        let secrets = (ahead + 1).saturating_mul(SECRETS_BEFORE_CALLER);
+        let ahead = ahead + secrets.min(self.queue.len());
+        let by_rate = self.bucket.map(|bucket| bucket.next_for_request());
+        let expected = |bucket: Bucket| bucket.expected(bucket.next_for_request(), ahead, now);
+        let rate = self.bucket.map(expected);
         if let Some(until) = self.outage.slot(ahead, now).filter(|slot| *slot > deadline) {
             return limited(until, Reason::ProviderUnavailable);
         }
@@ -105,9 +120,33 @@ impl<K: Clone + Eq + Hash + Ord> CredentialBudget<K> {
         self.pauses.rejected(token, revision, error, now);
     }
 
+    /// Whether the next slot is a caller's, but for Secrets in need of haste. Otherwise one namespace that changes its
+    /// RealtimeTokens all the time would keep all callers from theirs.
+    pub(super) fn yields_to_caller(&self) -> bool {
+        self.gone_before_callers >= SECRETS_BEFORE_CALLER && self.waiting.has_callers() && self.has_room_for_request()
+    }
+
+    /// A Secret goes that needs no haste.
+    pub(super) fn goes_before_callers(&mut self) {
+        self.gone_before_callers = match self.waiting.has_callers() {
+            true => self.gone_before_callers.saturating_add(1),
+            false => 0,
+        };
+    }
+
+    fn has_room_for_request(&self) -> bool {
+        self.for_requests < share(self.window)
+    }
+
+    /// Whether no Secret goes before a request.
+    fn is_requests_turn(&self, now: Timestamp) -> bool {
+        let next = self.queue.next(&self.shares, self.near(now));
+        next.is_none_or(|next| !next.is_urgent && self.yields_to_caller())
+    }
+
     fn take_for_request(&mut self, now: Timestamp) -> bool {
-        let may = self.queue.is_empty()
-            && self.for_requests < share(self.window)
+        let may = self.is_requests_turn(now)
+            && self.has_room_for_request()
             && !self.is_window_full()
             && self.limited_until(now).is_none()
             && self.outage.next(now).is_none();
@@ -124,6 +163,6 @@ const fn limited(until: Timestamp, reason: Reason) -> RequestAdmission {
 }
 
 /// Three quarters, so that the rest is there for Secrets, and at least one.
-pub(super) fn share(all: usize) -> usize {
+pub(in super::super) fn share(all: usize) -> usize {
     (all - all.div_ceil(4)).max(1)
 }

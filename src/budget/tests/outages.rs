@@ -88,7 +88,7 @@ impl World {
 
     fn acquire(&mut self, token: usize) {
         let is_out = self.is_out();
-        let admission = self.budgets.acquire(&KEY, &token, priority(true, 0), None, self.now);
+        let admission = self.budgets.acquire(&KEY, &token, priority(true, 0), self.now);
         let doing = if admission == Admission::Go {
             self.began.push((self.now, is_out));
             Doing::Mints {
@@ -196,7 +196,7 @@ fn outage_and_recovery(tokens: usize, concurrency: usize) {
 fn failures_of_one_token_and_a_single_one_of_another_are_no_outage() {
     let budget = Budgets::new(8);
     let fail = |token, second| {
-        budget.acquire(&KEY, &token, priority(true, 0), None, at(second));
+        budget.acquire(&KEY, &token, priority(true, 0), at(second));
         let began = at(second);
         budget.release(&KEY, &token, Ending::Unavailable { began }, at(second));
     };
@@ -206,7 +206,7 @@ fn failures_of_one_token_and_a_single_one_of_another_are_no_outage() {
     fail("other", 50);
     assert_eq!(budget.health(&KEY, at(50)).unavailable_since, None);
     for token in ["a", "b", "c"] {
-        let admission = budget.acquire(&KEY, &token, priority(true, 0), None, at(50));
+        let admission = budget.acquire(&KEY, &token, priority(true, 0), at(50));
         assert_eq!(admission, Admission::Go, "nobody waits");
         budget.release(&KEY, &token, Ending::Refused, at(51));
     }
@@ -224,11 +224,11 @@ fn a_token_that_has_failed_goes_behind_those_that_were_not_tried() {
     let budget = Budgets::new(1);
     let began = at(0);
     for token in ["a", "b", "a", "b"] {
-        budget.acquire(&KEY, &token, priority(false, 0), None, at(0));
+        budget.acquire(&KEY, &token, priority(false, 0), at(0));
         budget.release(&KEY, &token, Ending::Unavailable { began }, at(0));
     }
     for (token, has_token) in [("a", false), ("renewal", true)] {
-        let admission = budget.acquire(&KEY, &token, priority(has_token, 0), None, at(0));
+        let admission = budget.acquire(&KEY, &token, priority(has_token, 0), at(0));
         assert_eq!(admission, Admission::Queued);
     }
     assert_eq!(budget.poll(at(0)), (vec![], Some(at(1))));
@@ -241,10 +241,10 @@ fn a_token_learns_when_its_turn_is() {
     let budget = Budgets::new(4);
     let began = at(0);
     for token in [0, 1, 2, 3] {
-        budget.acquire(&KEY, &token, priority(true, 0), None, at(0));
+        budget.acquire(&KEY, &token, priority(true, 0), at(0));
         budget.release(&KEY, &token, Ending::Unavailable { began }, at(0));
     }
-    let ask = |token, now| budget.acquire(&KEY, &token, priority(false, now), None, at(now));
+    let ask = |token, now| budget.acquire(&KEY, &token, priority(false, now), at(now));
     let asked: Vec<_> = (10..40).map(|token| ask(token, 0)).collect();
     assert_eq!(asked[0], Admission::Queued, "within seconds");
     assert_eq!(asked[29], Admission::Unavailable(at(30)));
@@ -256,7 +256,7 @@ fn a_token_learns_when_its_turn_is() {
 fn a_mint_that_began_in_an_outage_and_fails_after_its_end_is_tried_again_at_once() {
     let budget = Budgets::new(8);
     for token in ["a", "b", "c", "d", "hangs", "succeeds"] {
-        budget.acquire(&KEY, &token, priority(true, 0), None, at(0));
+        budget.acquire(&KEY, &token, priority(true, 0), at(0));
     }
     for token in ["a", "b", "c", "d"] {
         budget.release(&KEY, &token, Ending::Unavailable { began: at(0) }, at(1));
@@ -281,10 +281,7 @@ fn tokens_that_know_of_failures_make_an_outage_known_and_are_woken_at_its_end() 
     assert_eq!(budget.poll(at(5)).0, [""; 0]);
     assert_eq!(news.try_recv(), Ok(KEY));
     assert_eq!(budget.health(&KEY, at(5)).unavailable_since, Some(at(5)));
-    assert_eq!(
-        budget.acquire(&KEY, &"d", priority(true, 0), None, at(6)),
-        Admission::Go
-    );
+    assert_eq!(budget.acquire(&KEY, &"d", priority(true, 0), at(6)), Admission::Go);
     budget.release(&KEY, &"d", Ending::Granted, at(7));
     budget.wait_out(&KEY, &"late", 3, at(0), at(8));
     let (mut woken, _) = budget.poll(at(8));
@@ -319,12 +316,12 @@ fn the_end_of_an_outage_in_the_future_is_not_believed() {
     for token in ["a", "b"] {
         budget.wait_out(&KEY, &token, 3, at(3600), at(3600));
     }
-    budget.acquire(&KEY, &"c", priority(true, 0), None, at(3601));
+    budget.acquire(&KEY, &"c", priority(true, 0), at(3601));
     budget.release(&KEY, &"c", Ending::Granted, at(3602));
     assert_eq!(budget.poll(at(3602)).0.len(), 2);
     // The clock is set back by an hour.
     budget.wait_out(&KEY, &"a", 3, at(2), at(3));
-    budget.acquire(&KEY, &"b", priority(true, 0), None, at(3));
+    budget.acquire(&KEY, &"b", priority(true, 0), at(3));
     budget.release(&KEY, &"b", Ending::Unavailable { began: at(3) }, at(3));
     assert_eq!(budget.poll(at(3)).0, [""; 0]);
 }

@@ -2,6 +2,7 @@
 
 mod failures;
 mod model;
+mod shares;
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -29,7 +30,6 @@ type Wait = BoxFuture<'static, Result<TakenSlot, NoSlot>>;
 struct World {
     budgets: Tokens,
     start: Instant,
-    limit: Option<RateLimit>,
     /// The controller's, while it runs.
     news: Arc<Mutex<mpsc::UnboundedReceiver<&'static str>>>,
 }
@@ -42,8 +42,11 @@ impl World {
             news: Arc::new(Mutex::new(budgets.subscribe())),
             budgets,
             start: Instant::now(),
-            limit: None,
         }
+    }
+
+    fn set_limit(&self, limit: RateLimit) {
+        self.budgets.set_limits(HashMap::from([(KEY, limit)]), self.now());
     }
 
     /// The controller ends.
@@ -72,7 +75,6 @@ impl World {
                 token: &token,
                 revision: "1",
                 claim,
-                limit: world.limit,
             };
             let deadline = Instant::now() + patience;
             world.budgets.slot_for_request(wanted, deadline, || world.now()).await
@@ -95,8 +97,7 @@ impl World {
     }
 
     fn acquire(&self, secret: &'static str) -> Admission {
-        self.budgets
-            .acquire(&KEY, &secret, priority(true, 0), self.limit, self.now())
+        self.budgets.acquire(&KEY, &secret, priority(true, 0), self.now())
     }
 
     /// What the controller's task does, once.
@@ -309,8 +310,8 @@ async fn a_limit_that_ends_in_time_is_waited_for_without_the_controller() {
 
 #[tokio::test(start_paused = true)]
 async fn the_configured_rate_leaves_a_part_of_the_burst_to_secrets() {
-    let mut world = World::new(64);
-    world.limit = limit(60, 8);
+    let world = World::new(64);
+    world.set_limit(limit(60, 8));
     let slots: Vec<_> = (0..6).map(|_| world.take()).collect();
     let mut caller = world.ask();
     assert_waits(&mut caller);

@@ -20,10 +20,7 @@ fn clock() -> impl Fn() -> Timestamp + Copy {
 }
 
 fn priority(now: Timestamp) -> Priority {
-    Priority {
-        has_token: true,
-        deadline: now,
-    }
+    Priority::Renewal { by: now }
 }
 
 /// Waits up to an hour. Returns the tokens and after how many seconds they came.
@@ -53,11 +50,11 @@ async fn a_release_wakes_the_next_in_the_queue() {
     let budgets = Budgets::new(1);
     let clock = clock();
     for token in ["a", "b"] {
-        budgets.acquire(&KEY, &token, priority(clock()), None, clock());
+        budgets.acquire(&KEY, &token, priority(clock()), clock());
     }
     let release = || assert!(budgets.release(&KEY, &"a", Ending::Granted, clock()).is_zero());
     assert_eq!(woken_by(&budgets, clock, release).await, (vec!["b"], 10));
-    let admission = budgets.acquire(&KEY, &"b", priority(clock()), None, clock());
+    let admission = budgets.acquire(&KEY, &"b", priority(clock()), clock());
     assert_eq!(admission, Admission::Go);
 }
 
@@ -66,7 +63,7 @@ async fn a_withdrawal_wakes_the_next_in_the_queue() {
     let budgets = Budgets::new(1);
     let clock = clock();
     for token in ["a", "b", "c"] {
-        budgets.acquire(&KEY, &token, priority(clock()), None, clock());
+        budgets.acquire(&KEY, &token, priority(clock()), clock());
     }
     budgets.release(&KEY, &"a", Ending::Granted, clock());
     assert_eq!(woken(&budgets, clock).await, (vec!["b"], 0));
@@ -82,7 +79,7 @@ async fn an_unclaimed_slot_goes_to_the_next_when_its_reservation_ends() {
     let budgets = Budgets::new(1);
     let clock = clock();
     for token in ["a", "b", "c"] {
-        budgets.acquire(&KEY, &token, priority(clock()), None, clock());
+        budgets.acquire(&KEY, &token, priority(clock()), clock());
     }
     budgets.release(&KEY, &"a", Ending::Granted, clock());
     assert_eq!(woken(&budgets, clock).await, (vec!["b"], 0));
@@ -96,7 +93,7 @@ async fn a_token_that_queues_while_the_limit_holds_is_woken_at_its_end() {
     let clock = clock();
     let until = clock() + SignedDuration::from_secs(30);
     for token in ["a", "b"] {
-        budgets.acquire(&KEY, &token, priority(clock()), None, clock());
+        budgets.acquire(&KEY, &token, priority(clock()), clock());
     }
     for longer in [30, 0] {
         let ending = Ending::Throttled(until);
@@ -105,7 +102,7 @@ async fn a_token_that_queues_while_the_limit_holds_is_woken_at_its_end() {
     assert_eq!(news.try_recv().unwrap(), KEY);
     assert!(news.try_recv().is_err(), "the second answer is no news");
     let queue = || {
-        let admission = budgets.acquire(&KEY, &"c", priority(clock()), None, clock());
+        let admission = budgets.acquire(&KEY, &"c", priority(clock()), clock());
         assert_eq!(admission, Admission::Limited(until));
     };
     assert_eq!(woken_by(&budgets, clock, queue).await, (vec!["c"], 30));
@@ -115,16 +112,17 @@ async fn a_token_that_queues_while_the_limit_holds_is_woken_at_its_end() {
 async fn the_configured_rate_wakes_one_after_the_other() {
     let budgets = Budgets::new(8);
     let clock = clock();
-    let limit = Some(RateLimit {
+    let limit = RateLimit {
         requests_per_minute: 6,
         burst: 1,
-    });
+    };
+    budgets.set_limits(HashMap::from([(KEY, limit)]), clock());
     for token in ["a", "b", "c"] {
-        budgets.acquire(&KEY, &token, priority(clock()), limit, clock());
+        budgets.acquire(&KEY, &token, priority(clock()), clock());
     }
     for token in ["b", "c"] {
         assert_eq!(woken(&budgets, clock).await, (vec![token], 10));
-        let admission = budgets.acquire(&KEY, &token, priority(clock()), limit, clock());
+        let admission = budgets.acquire(&KEY, &token, priority(clock()), clock());
         assert_eq!(admission, Admission::Go);
     }
     assert_eq!(woken(&budgets, clock).await, (vec![], 3600), "nothing to wake");

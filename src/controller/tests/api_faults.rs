@@ -146,6 +146,39 @@ async fn an_outage_shorter_than_the_retry_budget_breaks_no_floor() {
     );
 }
 
+/// Where the API server answers others there is no outage whose end could be noticed: what is left of the time to store
+/// the next token bounds each wait by itself.
+#[tokio::test(start_paused = true)]
+async fn trouble_of_one_token_alone_is_over_soon_after_its_cause() {
+    for (n, lasts) in [30, 35, 40, 45, 50].into_iter().enumerate() {
+        let name = format!("voice-{n}");
+        let mut fleet = Fleet::new(600);
+        fleet.create(&name);
+        fleet.create("other");
+        fleet.pass(60).await;
+        let due = fleet.status(&name).renewal_time.unwrap().0;
+        let wait = due.duration_since(now()).as_secs();
+        fleet.pass(u64::try_from(wait).unwrap()).await;
+        let troubled = name.clone();
+        let fails = move |request: &Request| of_token(request) && request.name == troubled;
+        fleet.api.break_down(fails, Fault::Status(500));
+        for second in 0..lasts {
+            let labels = json!({"second": second.to_string()});
+            let template = json!({"spec": {"target": {"template": {"metadata": {"labels": labels}}}}});
+            fleet.edit("other", template);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        fleet.api.recover();
+        fleet.pass(12).await;
+        fleet.assert_settled(&name, &format!("{name}, twelve seconds after {lasts} s"));
+        assert!(
+            fleet.metric("realtime_token_freshness_violations_total") == 0.0,
+            "{name}: the floor is broken"
+        );
+        fleet.kill();
+    }
+}
+
 /// After ten minutes each waits for up to a minute: the first answer ends that for all.
 #[tokio::test(start_paused = true)]
 async fn all_tokens_follow_the_first_write_that_is_answered() {

@@ -125,8 +125,6 @@ pub(crate) enum Effect {
     Mint {
         trigger: Trigger,
         pending: Box<Pending>,
-        /// When the current token falls below its floor; `None` if there is no token.
-        floor_time: Option<Timestamp>,
     },
     Write(Order),
 }

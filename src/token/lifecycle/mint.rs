@@ -29,7 +29,6 @@ impl Lifecycle {
         Step::of(Effect::Mint {
             trigger,
             pending: Box::new(pending),
-            floor_time: schedule.map(|schedule| schedule.floor_time),
         })
     }
 
@@ -108,7 +107,7 @@ impl Lifecycle {
     }
 
     fn failed_mint(
-        &self,
+        &mut self,
         pending: Pending,
         error: &MintError,
         slot: Option<Timestamp>,
@@ -120,6 +119,7 @@ impl Lifecycle {
         let delay = backoff::mint_delay(error, failed, &self.uid, slack);
         let next = now + delay.max(error.limit().unwrap_or(SignedDuration::ZERO));
         let next = slot.map_or(next, |slot| next.max(slot));
+        self.last_failure = Some(now);
         let at = whole_second(next);
         // Only in an outage of the whole credential does a success of others end the backoff of this one.
         let or_sooner = match slot {

@@ -3,6 +3,7 @@
 mod life;
 mod model;
 mod outage;
+mod spacing;
 mod world;
 
 use serde_json::{Value, json};

@@ -145,7 +145,7 @@ pub async fn loosen_the_crd(setup: &Setup) {
     crds.patch(name, &PatchParams::default(), &patch).await.unwrap();
 }
 
-/// It is read once more before the operator says what is wrong with it.
+/// The operator says so in its status and by an Event.
 pub async fn says_that_one_is_unreadable(tenant: &Tenant) {
     let kind = ApiResource::erase::<RealtimeToken>(&());
     let tokens = Api::<DynamicObject>::namespaced_with(tenant.client.clone(), &tenant.namespace, &kind);

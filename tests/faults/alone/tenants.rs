@@ -97,7 +97,7 @@ async fn objects_of_a_megabyte() {
 #[tokio::test]
 async fn a_thousand_slow_connections_to_the_port() {
     let world = World::start(Setup::new("slow-connections")).await;
-    let addr = world.pods[0].operator().await.http_addr();
+    let addr = world.pods[0].operator().await.health_addr();
     let mut open = Vec::new();
     for nth in 0..1000_u16 {
         // From a hundred addresses, as pods have them.

@@ -102,7 +102,7 @@ async fn a_leader_that_was_frozen_past_its_lease_writes_nothing_and_stands_by() 
     let world = World::with_own_operator("frozen", &ARGS).await;
     let case = world.case("frozen").await;
     let standby = two(&world, &case).await;
-    let leader = world.operator.lock().await;
+    let mut leader = world.operator.lock().await;
 
     // Its answer comes while the leader is frozen, and waits in its socket.
     case.fail(Fault::Delay(Duration::from_secs(8)));

@@ -117,7 +117,6 @@ async fn a_rejected_key_is_tried_again_every_half_minute_or_when_it_changes() {
         token: &VOICE,
         revision: "2",
         claim: Claim::Caller,
-        limit: None,
     };
     let deadline = Instant::now() + LONG;
     let slot = world.budgets.slot_for_request(changed, deadline, || world.now()).await;

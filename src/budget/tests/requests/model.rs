@@ -35,6 +35,8 @@ struct Run {
     minting: Vec<TakenSlot>,
     secrets: Vec<&'static str>,
     queued: BTreeSet<&'static str>,
+    /// Secrets that have gone since the last request.
+    gone: usize,
 }
 
 const SECRETS: [&str; 6] = ["s0", "s1", "s2", "s3", "s4", "s5"];
@@ -48,6 +50,7 @@ impl Run {
             Admission::Go => {
                 self.queued.remove(secret);
                 self.secrets.push(secret);
+                self.gone += 1;
             }
             _ => {
                 self.queued.insert(secret);
@@ -110,9 +113,11 @@ impl Run {
             self.minting.push(slot);
             let mut waiting = self.waiting.iter();
             let caller_waits = looking == Claim::Refill && waiting.any(|(claim, _)| *claim == Claim::Caller);
-            if caller_waits || !self.queued.is_empty() {
-                return Err("a request went before a Secret, or a refill before a caller".to_owned());
+            let secret_waits = !self.queued.is_empty() && (looking == Claim::Refill || self.gone < 3);
+            if caller_waits || secret_waits {
+                return Err("a request went before its turn, or a refill before a caller".to_owned());
             }
+            self.gone = 0;
         }
         Ok(())
     }
@@ -127,8 +132,10 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let result: Result<(), TestCaseError> = runtime.block_on(async move {
-            let mut world = World::new(WINDOW);
-            world.limit = rpm.and_then(|(rpm, burst)| limit(rpm, burst));
+            let world = World::new(WINDOW);
+            if let Some((rpm, burst)) = rpm {
+                world.set_limit(limit(rpm, burst));
+            }
             let mut run = Run::default();
             for step in &steps {
                 run.apply(&world, step);

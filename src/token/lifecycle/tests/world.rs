@@ -53,6 +53,8 @@ pub(super) struct World {
     pub dies_after: Option<u32>,
     // The provider.
     pub provider_up: bool,
+    /// What it says while it isn't.
+    pub failure: MintError,
     pub mints: Vec<Mint>,
 }
 
@@ -80,6 +82,7 @@ impl World {
             faults: Vec::new(),
             dies_after: None,
             provider_up: true,
+            failure: MintError::unavailable("down"),
             mints: Vec::new(),
         };
         world.run();
@@ -256,8 +259,7 @@ impl World {
             remembered: self.lifecycle.last_mint.is_some() || stored.map(|issued| issued.issued_at) == before,
         });
         if !self.provider_up {
-            let message = "down".to_owned();
-            return MintEnd::Failed(MintError::unavailable(message));
+            return MintEnd::Failed(self.failure.clone());
         }
         MintEnd::Minted {
             minted: minted(self.now, self.life),
