@@ -281,7 +281,7 @@ fn object(data: &[u8]) {
     {
         let _ = problem.to_string();
     }
-    if let Ok(mut object) = serde_json::from_slice::<Value>(data) {
+    if let Ok(mut object @ Value::Object(_)) = serde_json::from_slice::<Value>(data) {
         object["apiVersion"] = json!("realtime-token.dev/v1alpha1");
         for kind in ["RealtimeToken", "ClusterRealtimeProvider"] {
             object["kind"] = json!(kind);

@@ -119,6 +119,8 @@ pub(crate) fn origin(text: &str) -> Result<Url, EndpointError> {
     match Url::parse(text) {
         Ok(url) if !matches!(url.scheme(), "https" | "http") => refuse("has a scheme other than https and http"),
         Ok(url) if url.host_str().is_none_or(str::is_empty) => refuse("has no host"),
+        // `https:one.example://another.example` is the first with a path, and looks like the second.
+        Ok(url) if url.path() != "/" => refuse("has a path or a query"),
         Ok(url) => Ok(url),
         Err(_) => refuse("is not a URL"),
     }
@@ -206,6 +208,7 @@ mod tests {
             ("https:///x", "path"),
             ("https://host/v1", "path"),
             ("https://host//", "path"),
+            ("https:evil.example://host", "path"),
             ("https://host?", "query"),
             ("https://host/?a=b", "path or a query"),
             ("https://host#f", "query"),

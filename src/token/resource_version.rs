@@ -7,3 +7,20 @@ pub(crate) fn at_least_as_new(version: &str, other: &str) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_numbers() {
+        for (version, other, expected) in [
+            ("10", "9", true),
+            ("9", "10", false),
+            ("9", "9", true),
+            ("x", "9", true),
+        ] {
+            assert_eq!(at_least_as_new(version, other), expected, "{version} after {other}");
+        }
+    }
+}

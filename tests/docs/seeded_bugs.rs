@@ -26,7 +26,7 @@ fn each_applies_and_names_a_test_that_is_there() {
             .lines()
             .next()
             .and_then(|line| line.strip_prefix("# caught by: cargo test --lib "));
-        let function = test.and_then(|test| test.split("::").last()).unwrap_or_default();
+        let function = test.and_then(|test| test.rsplit("::").next()).unwrap_or_default();
         if !sources.contains(&format!("fn {function}(")) {
             wrong.push(format!("{name}: its first line names no test of the library: {test:?}"));
         }
