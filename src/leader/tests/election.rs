@@ -314,7 +314,7 @@ async fn a_renewal_counts_from_the_time_at_which_it_was_sent() {
         let first = Arc::clone(&renewed);
         api.set_faults(move |_, replica| {
             (replica == "a").then(|| match first.lock().replace(Instant::now()) {
-                None => Fault::SlowAnswer(Duration::from_secs(11)),
+                None => Fault::SlowAnswer(Duration::from_secs(10)),
                 Some(_) => Fault::Hang,
             })
         });
