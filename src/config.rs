@@ -26,7 +26,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the controller, in a pod or against the cluster of $KUBECONFIG.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Print the CustomResourceDefinitions, for `kubectl apply --server-side -f -`.
     Crd,
     /// Say whether the operator works in this cluster: its kinds are served, it is ready, a replica leads, tokens

@@ -135,6 +135,7 @@ struct Seen {
 }
 
 /// What came of an attempt to acquire the Lease.
+#[allow(clippy::large_enum_variant, reason = "one at a time")]
 enum Claim {
     Held(Seen),
     /// Another replica holds it.

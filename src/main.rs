@@ -72,7 +72,7 @@ fn kubectl(plugin: cli::kubectl::Plugin) -> Result<(), Failure> {
 fn dispatch(command: Command) -> Result<(), Failure> {
     let runtime = runtime()?;
     match command {
-        Command::Run(args) => runtime.block_on(run(args)),
+        Command::Run(args) => runtime.block_on(run(*args)),
         Command::Crd => print_crds(),
         Command::Check(args) => {
             let report = runtime.block_on(cli::check::check(args))?;

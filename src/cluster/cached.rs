@@ -243,7 +243,6 @@ mod tests {
             ("its status", size_of::<RealtimeTokenStatus>(), 400),
         ];
         for (what, size, most) in sizes {
-            println!("{what}: {size}");
             assert!(size <= most, "{what}: {size} bytes");
         }
     }

@@ -260,6 +260,8 @@ fn every_object_says_whose_it_is_and_where() {
                 "ClusterRoleBinding",
                 "CustomResourceDefinition",
                 "ClusterRealtimeProvider",
+                "ValidatingAdmissionPolicy",
+                "ValidatingAdmissionPolicyBinding",
             ]
             .contains(&object["kind"].as_str().unwrap());
             assert_eq!(metadata["namespace"].is_null(), of_cluster, "{object} of {case}");

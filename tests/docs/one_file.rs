@@ -44,7 +44,7 @@ fn a_provider_is_named_in_its_own_files_only() {
 
 /// Files that are compiled for tests only.
 fn is_test(place: &str) -> bool {
-    let test_only = ["providers/conformance.rs", "token/fixtures.rs"];
+    let test_only = ["fuzz.rs", "providers/conformance.rs", "token/fixtures.rs"];
     place.contains("tests") || place.starts_with("testing/") || test_only.contains(&place)
 }
 

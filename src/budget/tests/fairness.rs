@@ -179,7 +179,7 @@ fn what_leaves_the_queue_is_not_woken_and_holds_no_slot() {
     turns
         .budgets
         .release(&KEY, &turns.occupied_by.take().unwrap(), Ending::Granted, at(0));
-    assert_eq!(turns.budgets.poll(at(0)).0, [woken.clone()]);
+    assert_eq!(turns.budgets.poll(at(0)).0, std::slice::from_ref(&woken));
     assert_eq!(turns.budgets.poll(at(0)).0, [], "its slot is reserved");
     turns.budgets.leave(&woken);
     assert_eq!(turns.budgets.poll(at(0)).0, [other]);

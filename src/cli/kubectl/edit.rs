@@ -77,7 +77,8 @@ pub(super) async fn suspend(
 }
 
 pub(super) async fn renew(cluster: &Inspector, namespace: &str, renewal: Renewal) -> Result<String, PluginError> {
-    let until = Instant::now() + Duration::from_secs(renewal.timeout_seconds.into());
+    let patience = Some(renewal.timeout_seconds).filter(|seconds| *seconds > 0);
+    let until = patience.map(|seconds| Instant::now() + Duration::from_secs(seconds.into()));
     let names = renewal.which.names(cluster, namespace).await?;
     let renewals = names.iter().map(|name| renew_one(cluster, name, until));
     let (mut done, mut failed) = (String::new(), Vec::new());
@@ -94,16 +95,20 @@ pub(super) async fn renew(cluster: &Inspector, namespace: &str, renewal: Renewal
 }
 
 /// A line that says how it went.
-async fn renew_one(cluster: &Inspector, name: &Name, until: Instant) -> Result<Result<String, String>, PluginError> {
+async fn renew_one(
+    cluster: &Inspector,
+    name: &Name,
+    until: Option<Instant>,
+) -> Result<Result<String, String>, PluginError> {
     let request = now().to_string();
     let patch = json!({"metadata": {"annotations": {RENEW_REQUESTED_AT: request}}});
     let mut token = cluster
         .patch(name, &patch)
         .await
         .map_err(|problem| missing(name, problem))?;
-    if Instant::now() >= until {
+    let Some(until) = until else {
         return Ok(Ok(format!("{name} is asked to renew")));
-    }
+    };
     loop {
         if is_renewed(&token, &request) {
             let status = token.status.unwrap_or_default();

@@ -58,7 +58,6 @@ async fn busiest_minute(fleet: &Fleet, minutes: usize) -> usize {
 /// For each kind of request and each fault, for ten minutes: from the first token on, and from the first renewal on.
 #[tokio::test(start_paused = true)]
 async fn whatever_fails_is_asked_for_seldom_and_converges_afterwards() {
-    let mut most = 0;
     for (what, which) in WHICH {
         for fault in FAULTS {
             for has_token in [false, true] {
@@ -74,7 +73,6 @@ async fn whatever_fails_is_asked_for_seldom_and_converges_afterwards() {
                 }
                 let busiest = busiest_minute(&fleet, 10).await;
                 assert!(busiest <= PER_MINUTE, "{context}: {busiest} requests in a minute");
-                most = most.max(busiest);
                 let violations = fleet.metric("realtime_token_freshness_violations_total");
                 if what == "writes of the status" {
                     assert!(violations == 0.0, "{context}: the token needs no status");
@@ -90,7 +88,6 @@ async fn whatever_fails_is_asked_for_seldom_and_converges_afterwards() {
             }
         }
     }
-    println!("the busiest minute: {most} requests");
 }
 
 /// The sixty seconds that the schedule keeps for retries: whenever an outage begins that is shorter, and however the API
@@ -139,7 +136,6 @@ async fn an_outage_shorter_than_the_retry_budget_breaks_no_floor() {
             }
         }
     }
-    println!("stored {slowest:?} after the API server's return at the latest");
     assert!(
         slowest <= Duration::from_secs(16),
         "{slowest:?}: a request that hung, and one try"
@@ -192,7 +188,10 @@ async fn all_tokens_follow_the_first_write_that_is_answered() {
         fleet.api.forget_requests();
         tokio::time::sleep(Duration::from_secs(600)).await;
         let requests = fleet.api.requests().iter().filter(|it| of_token(it)).count();
-        println!("{fault:?}: {requests} requests in ten minutes for 100 tokens");
+        assert!(
+            requests <= 600,
+            "{fault:?}: {requests} requests in ten minutes for 100 tokens"
+        );
         fleet.api.recover();
         fleet.pass(8).await;
         for name in &names {

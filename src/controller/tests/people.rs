@@ -232,14 +232,14 @@ async fn one_created_anew_begins_anew() {
 
 /// While the provider refuses, a spec that changes all the time leads to no flood of calls.
 #[tokio::test(start_paused = true)]
-async fn a_spec_that_keeps_changing_is_asked_for_once_a_second() {
+async fn a_spec_that_keeps_changing_is_asked_for_once_in_ten_seconds() {
     let fleet = Fleet::new(600);
     fleet.provider.fail(crate::testing::MintFault::Rejected);
     fleet.create("voice");
-    for edit in 0..100 {
+    for edit in 0..500 {
         fleet.edit("voice", json!({"spec": {"openai": {"model": format!("model-{edit}")}}}));
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let calls = fleet.provider.count();
-    assert!((5..=11).contains(&calls), "{calls} calls in 10 s");
+    assert!((4..=6).contains(&calls), "{calls} calls in 50 s");
 }

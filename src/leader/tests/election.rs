@@ -278,11 +278,6 @@ async fn an_api_server_that_takes_four_seconds_and_more_has_a_leader_nearly_all_
             let began = Instant::now() + Duration::from_secs(20);
             two(&api, &leaders, seconds(1820)).await;
             let led = leaders.led_since(began);
-            println!(
-                "{from}..{to} ms: led {:.1} %, {} changes",
-                led * 100.0,
-                leaders.0.lock().changes.len()
-            );
             assert!(led >= share, "{from}..{to} ms, seed {seed}: led {led}");
         }
     }

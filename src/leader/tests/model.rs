@@ -323,8 +323,14 @@ impl Model for Election {
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
         let mut next = *state;
         let done = match action {
-            Tick => Some(next.tick()),
-            Read(n) => Some(next.read(n)),
+            Tick => {
+                next.tick();
+                Some(())
+            }
+            Read(n) => {
+                next.read(n);
+                Some(())
+            }
             Send(n) => next.send(n, self.renewals),
             Land {
                 replica,

@@ -68,7 +68,7 @@ fn name(nth: usize) -> String {
 /// Many short values, which take forty times their text when parsed; or few long ones with many names, which the API
 /// server repeats in `managedFields`.
 fn session(nth: usize) -> String {
-    if nth % 2 == 0 {
+    if nth.is_multiple_of(2) {
         format!(r#"{{"x":[0{}]}}"#, ",0".repeat(500_000))
     } else {
         let field = |n: usize| format!(r#""name-{n:05}":"{}""#, "y".repeat(40));
