@@ -24,7 +24,10 @@ use crate::health::WatchHealth;
 const REOPEN_AFTER: Duration = Duration::from_secs(30);
 /// After an outage of this length everything is listed anew: while the API server was away, its data may have been
 /// replaced by a backup. A watch that goes on from a version that the backup has not reached shows nothing.
-const LIST_ANEW_AFTER: Duration = Duration::from_secs(3);
+const LIST_ANEW_AFTER: Duration = Duration::from_secs(1);
+/// A watch that fails again within this time waits longer than before, although it was answered in between: a server that
+/// answers each list and ends each watch would be asked twice a second.
+const CALM_AFTER: Duration = Duration::from_secs(20);
 
 /// How many objects one answer to a list has. A page is in memory as a whole, twice while it arrives, and a tenant may
 /// make each object as large as etcd takes it, 1.5 MiB. The price is a few requests more at a start.
@@ -48,7 +51,9 @@ where
         events: begin(),
         begin,
         health,
-        outage: None,
+        outage_since: None,
+        failed_at: None,
+        delays: delays(),
         failed: false,
     };
     stream::unfold(lasting, |mut lasting| async move {
@@ -79,25 +84,23 @@ struct Lasting<K> {
     begin: Box<dyn Fn() -> Events<K> + Send>,
     events: BoxStream<'static, Result<Event<K>, Error>>,
     health: Arc<WatchHealth>,
-    /// Since the last answer.
-    outage: Option<Outage>,
+    /// Since when nothing was answered.
+    outage_since: Option<Instant>,
+    failed_at: Option<Instant>,
+    delays: ExponentialBackoff,
     /// The last event was an error.
     failed: bool,
-}
-
-struct Outage {
-    since: Instant,
-    delays: ExponentialBackoff,
 }
 
 impl<K: Resource> Lasting<K> {
     /// kube's watcher never ends.
     async fn next(&mut self) -> Option<Result<Event<K>, Error>> {
-        if std::mem::take(&mut self.failed)
-            && let Some(outage) = &mut self.outage
-        {
-            tokio::time::sleep(outage.delays.next().unwrap_or_default()).await;
-            if outage.since.elapsed() >= LIST_ANEW_AFTER {
+        if std::mem::take(&mut self.failed) {
+            tokio::time::sleep(self.delays.next().unwrap_or_default()).await;
+            if self
+                .outage_since
+                .is_some_and(|since| since.elapsed() >= LIST_ANEW_AFTER)
+            {
                 self.events = (self.begin)();
             }
         }
@@ -107,14 +110,18 @@ impl<K: Resource> Lasting<K> {
                 let answered_at = self.health.answered_at();
                 self.health.failed(problem.to_string());
                 self.failed = true;
-                if self.outage.as_ref().is_none_or(|outage| outage.since < answered_at) {
-                    self.outage = Some(Outage::begin());
+                if self.outage_since.is_none_or(|since| since < answered_at) {
+                    self.outage_since = Some(Instant::now());
                 }
+                if self.failed_at.is_none_or(|at| at.elapsed() > CALM_AFTER) {
+                    self.delays = delays();
+                }
+                self.failed_at = Some(Instant::now());
             }
             // Says nothing about the API server: kube is about to ask it.
             Ok(Event::Init) => {}
             Ok(event) => {
-                self.outage = None;
+                self.outage_since = None;
                 self.health.answered();
                 if matches!(event, Event::InitDone) {
                     self.health.listed();
@@ -125,18 +132,13 @@ impl<K: Resource> Lasting<K> {
     }
 }
 
-impl Outage {
-    fn begin() -> Self {
-        Self {
-            since: Instant::now(),
-            // kube's default grows to 30 s and more, during which the operator would see nothing new after the API
-            // server has come back.
-            delays: ExponentialBuilder::default()
-                .with_min_delay(Duration::from_millis(500))
-                .with_max_delay(Duration::from_secs(5))
-                .with_factor(2.0)
-                .without_max_times()
-                .into(),
-        }
-    }
+/// kube's default grows to 30 s and more, during which the operator would see nothing new after the API server has come
+/// back.
+fn delays() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(500))
+        .with_max_delay(Duration::from_secs(5))
+        .with_factor(2.0)
+        .without_max_times()
+        .into()
 }

@@ -235,6 +235,30 @@ async fn a_watch_that_breaks_off_goes_on_without_a_list() {
     assert_eq!(api.count("list", "realtimetokens"), 1);
 }
 
+/// Each list is answered, and each watch told that its version is too old.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_ends_each_watch_is_asked_seldom() {
+    let api = FakeApi::new();
+    create_token(&api, "a", "one");
+    let mut events = tokens(&api.client(), &scope(&[]), &health());
+    let until = tokio::time::Instant::now() + Duration::from_secs(60);
+    let mut edit = 0;
+    while tokio::time::Instant::now() < until {
+        edit += 1;
+        api.edit(
+            "realtimetokens",
+            "a",
+            "one",
+            &json!({"metadata": {"labels": {"edit": edit.to_string()}}}),
+        );
+        api.expire_watches("realtimetokens");
+        let _ = timeout(Duration::from_millis(100), events.next()).await;
+    }
+    let lists = api.count("list", "realtimetokens");
+    assert!((5..=25).contains(&lists), "{lists} lists in a minute");
+    assert!(received(&mut events).await.contains(&"?one".to_owned()), "it goes on");
+}
+
 /// Only names and versions of others' Secrets are taken in, of Helm's releases and our own not even these.
 #[tokio::test(start_paused = true)]
 async fn secrets_that_may_hold_keys_are_watched_where_tokens_and_providers_are() {
