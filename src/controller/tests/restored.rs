@@ -60,11 +60,13 @@ async fn tokens_come_and_go_with_the_backup() {
     fleet.restore(&backup, Duration::from_secs(8)).await;
     fleet.pass(400).await;
     fleet.assert_settled("old", "it is back");
-    // If its Secret was listed before its RealtimeToken, it may be written once more, for an owner that is gone: Kubernetes'
-    // garbage collector takes such a Secret away.
-    let written_again = fleet.secret("new").is_some();
-    let mints = 3 + usize::from(written_again);
-    assert_eq!(fleet.provider.count(), mints, "two first tokens and a renewal");
+    // If the Secrets were listed before the RealtimeTokens, "new" may be minted once more, for an owner that is gone: a Secret
+    // of such a one is taken away by Kubernetes' garbage collector.
+    let mints = fleet.provider.count();
+    assert!(
+        (3..=4).contains(&mints),
+        "{mints}: two first tokens, a renewal, and that one"
+    );
 }
 
 #[tokio::test(start_paused = true)]
