@@ -26,7 +26,7 @@ CYCLONEDX = $(CYCLONEDX_ROOT)/bin/cargo-cyclonedx
 TARGET = $(shell cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 .DEFAULT_GOAL := help
-.PHONY: help check demo test test-node test-node-slow image image-reproducible tools bench bench-requests models seeded-bugs fuzz mutants crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo bench-crd sbom soak
+.PHONY: faults help check demo test test-node test-node-slow image image-reproducible tools bench bench-requests models seeded-bugs fuzz mutants crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo bench-crd sbom soak
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -103,6 +103,10 @@ mutants: cargo ## Let cargo-mutants change the pure core; MUTANTS="--file src/le
 bench-crd: cargo ## Measure what a write of a RealtimeToken costs the API server, beside kinds without rules
 	@cargo build --quiet --workspace --bins && $(TARGET)/debug/control-plane build
 	cargo bench --profile dev --bench crd
+
+faults: modules binaries ## Run the operator through every fault that we know of: minutes, on a machine that does nothing else
+	@$(TARGET)/debug/control-plane build
+	cargo test -p realtime-token-operator --test faults
 
 # With PROFILE=dev what `make test` has built is used again; the figures of memory and CPU are those of such a build then.
 soak: modules cargo ## Run TOKENS=2000 and RATE=50 requests/s through fault after fault for MINUTES=10; FAULTS_SEED repeats a run

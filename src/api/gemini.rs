@@ -66,7 +66,10 @@ impl ProviderBlock for Gemini {
         // https://ai.google.dev/api/live#BidiGenerateContentSetup. Tools but functions run at Google.
         fields: &[&[
             ("model", FieldUse::Model),
-            ("fieldMask", FieldUse::Free),
+            (
+                "fieldMask",
+                FieldUse::Guarded("what it leaves out is the client's to choose"),
+            ),
             ("uses", FieldUse::Free),
             ("sessionSeconds", FieldUse::Free),
             ("setup.generationConfig.candidateCount", FieldUse::Free),

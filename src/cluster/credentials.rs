@@ -77,7 +77,7 @@ impl Credentials {
         key: &KeyRef,
         secret_fields: &[SecretField],
     ) -> Result<Result<String, Blocked>, ClusterError> {
-        self.with_read(key, |_| true, |read| read.revision(key, secret_fields))
+        self.with_read(key, |_| true, true, |read| read.revision(key, secret_fields))
             .await
     }
 
@@ -88,15 +88,17 @@ impl Credentials {
         key: &KeyRef,
         secret_fields: &'static [SecretField],
     ) -> Result<Result<(Credential, String), Blocked>, ClusterError> {
-        self.with_read(key, Read::has_values, |read| read.credential(key, secret_fields))
+        self.with_read(key, Read::has_values, false, |read| read.credential(key, secret_fields))
             .await
     }
 
-    /// Works on the last read of the Secret if that is of its current version and usable, else on a new one.
+    /// Works on the last read of the Secret if that is of its current version and usable, else on a new one; or if there
+    /// can be no new one and the last is better than nothing, on that.
     async fn with_read<T>(
         &self,
         key: &KeyRef,
         usable: impl FnOnce(&Read) -> bool,
+        last_will_do: bool,
         work: impl FnOnce(&Read) -> Result<T, Missing>,
     ) -> Result<Result<T, Blocked>, ClusterError> {
         self.watch.get_or_init(|| {
@@ -115,6 +117,13 @@ impl Credentials {
                 // soon: an API server refuses for some seconds after its start.
                 Err(error @ ClusterError::Refused { .. }) if last.is_none() => {
                     return Ok(Err(Missing::Unreadable(error.to_string()).blocked(key)));
+                }
+                Err(_) if last_will_do && last.is_some() => {
+                    return Ok(last
+                        .as_ref()
+                        .ok_or(Missing::Secret)
+                        .and_then(work)
+                        .map_err(|missing| missing.blocked(key)));
                 }
                 Err(error) => return Err(error),
             }
@@ -156,8 +165,8 @@ impl Credentials {
 impl Keys {
     /// Whether a read still says how the Secret is.
     fn is_current(&self, secret: &known::KeySecret, name: &Name, read: &Read) -> bool {
-        // The watch leaves out some Secrets: that one doesn't exist is not to be relied on for long.
-        let confirmed = read.version().is_some() && self.known.lock().is_listed(name);
+        // The watch leaves out some Secrets: of those, and of one that doesn't exist, a read is not to be relied on for long.
+        let confirmed = read.is_watched() && self.known.lock().is_listed(name);
         !secret.is_outdated() && (confirmed || read.age() < KEEP)
     }
 

@@ -29,6 +29,9 @@ use crate::token::secret::annotations::{MANAGED_BY, MANAGER};
 
 /// The events of a watch. Errors are reported and retried; the stream never ends.
 pub(crate) type Events<K> = BoxStream<'static, Result<Event<K>, Error>>;
+/// The type of the Secrets in which Helm keeps its releases.
+pub(super) const HELM_RELEASE: &str = "helm.sh/release.v1";
+
 /// What one watch covers: a namespace, or all of them.
 pub(crate) type Part = Option<Arc<str>>;
 /// The events of several watches, each with what the watch covers.
@@ -95,7 +98,7 @@ pub(super) fn key_secrets(
 ) -> EventsOfParts<SecretVersion> {
     let config = Config::default()
         .labels(&format!("{MANAGED_BY}!={MANAGER}"))
-        .fields("type!=helm.sh/release.v1");
+        .fields(&format!("type!={HELM_RELEASE}"));
     of_parts(parts, |part| namespaced(client, part, "key Secrets", &config, health))
 }
 

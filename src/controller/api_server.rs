@@ -14,6 +14,9 @@ use crate::cluster::Name;
 
 /// So many failures, with no write answered in between, are an outage and no trouble of a single object.
 const OUTAGE_AFTER: u32 = 3;
+/// While other writes are answered, what fails fails for reasons of its own: a webhook that is down, or a key that can't be
+/// read.
+const SILENT_FOR: Duration = Duration::from_secs(5);
 /// The API server's own limits on how long it tells clients to wait.
 const LONGEST_PAUSE: Duration = Duration::from_secs(32);
 
@@ -24,6 +27,7 @@ pub(super) struct ApiServer(Mutex<State>);
 struct State {
     /// Since a write was last answered.
     failures: u32,
+    answered_at: Option<Instant>,
     waiting: Waiting,
     /// No reconcile begins before this time.
     paused_until: Option<Instant>,
@@ -49,7 +53,9 @@ impl ApiServer {
     /// A write was answered, if only with a refusal. Returns the RealtimeTokens that an outage has held up.
     pub(super) fn answered(&self) -> Vec<Name> {
         let mut state = self.0.lock();
-        let was_away = std::mem::take(&mut state.failures) >= OUTAGE_AFTER;
+        let before = state.answered_at.replace(Instant::now());
+        let was_silent = before.is_none_or(|before| before.elapsed() >= SILENT_FOR);
+        let was_away = std::mem::take(&mut state.failures) >= OUTAGE_AFTER && was_silent;
         // Without an outage they failed for reasons of their own, or will soon be tried again anyway.
         let waiting = std::mem::take(&mut state.waiting);
         if was_away { waiting.order.into() } else { Vec::new() }
@@ -98,8 +104,8 @@ mod tests {
         Name::new("shop", name)
     }
 
-    #[test]
-    fn after_an_outage_all_that_wait_go_on_and_without_one_nobody_does() {
+    #[tokio::test(start_paused = true)]
+    async fn after_an_outage_all_that_wait_go_on_and_without_one_nobody_does() {
         let api = ApiServer::default();
         for waits in ["a", "b"] {
             api.failed(&name(waits));
@@ -111,8 +117,13 @@ mod tests {
         }
         assert_eq!(api.next_to_try(), Some(name("a")), "the oldest is tried");
         api.failed(&name("a"));
+        tokio::time::advance(SILENT_FOR).await;
         assert_eq!(api.answered(), ["b", "c", "a"].map(name));
         assert_eq!(api.answered(), [], "once");
+        for waits in ["a", "b", "c"] {
+            api.failed(&name(waits));
+        }
+        assert_eq!(api.answered(), [], "others were answered just now");
     }
 
     #[tokio::test(start_paused = true)]

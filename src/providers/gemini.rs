@@ -23,6 +23,11 @@ impl Provider for Gemini {
         self.model.as_deref().filter(|_| locked)
     }
 
+    /// Google locks what is set, and the rest with it; if nothing is, nothing.
+    fn leaves_all_open(&self) -> bool {
+        self.model.is_none() && self.setup.is_none()
+    }
+
     /// The model as it was asked for, locked or not.
     fn config(&self) -> Map<String, Value> {
         given([("model", self.model.as_deref().map(Value::from))])

@@ -113,6 +113,11 @@ pub trait Provider: Described + Send + Sync {
         false
     }
 
+    /// Whether the token binds its holder to nothing at all; a policy then refuses it.
+    fn leaves_all_open(&self) -> bool {
+        false
+    }
+
     /// TanStack's `config`, as published unless the reply has more.
     fn config(&self) -> Map<String, Value> {
         let model = self.bound_model().filter(|_| self.facts().config_has_model);

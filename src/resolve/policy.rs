@@ -37,6 +37,16 @@ pub(super) fn check(block: &Block, policy: &Policy, namespace: &str, named: Name
         named,
     };
     check.is_bound()?;
+    if provider.leaves_all_open() {
+        return Err(Blocked::new(
+            Reason::FieldNotAllowed,
+            format!(
+                "such a token of {} leaves everything to its holder, so that no policy of the ClusterRealtimeProvider can be \
+                 kept; set the model",
+                provider.title()
+            ),
+        ));
+    }
     if let Named::ByCaller(subject) = named
         && provider.uses_subject()
     {

@@ -79,6 +79,6 @@ variables:
 validations:
   - expression: variables.size <= 131072
     messageExpression: >-
-      'spec takes ' + string(variables.size) + ' bytes where 131072 are allowed; shorten what is passed through to the provider'
+      'spec takes ' + string(variables.size) + ' characters where 131072 are allowed; shorten what is passed through to the provider'
     reason: Invalid
 {{- end }}

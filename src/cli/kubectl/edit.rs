@@ -3,18 +3,20 @@
 use std::time::Duration;
 
 use clap::Args;
-use futures::future::join_all;
+use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::report::Report;
-use super::{PluginError, missing};
+use super::{Answer, PluginError, missing};
 use crate::api::{RENEW_REQUESTED_AT, RealtimeToken};
 use crate::clock::now;
 use crate::cluster::Name;
 use crate::cluster::inspect::Inspector;
 
+/// The RealtimeTokens that are renewed at a time: an API server has other users.
+const AT_A_TIME: usize = 16;
 /// Between two looks at a RealtimeToken that is being renewed.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -76,22 +78,22 @@ pub(super) async fn suspend(
     Ok(lines)
 }
 
-pub(super) async fn renew(cluster: &Inspector, namespace: &str, renewal: Renewal) -> Result<String, PluginError> {
+pub(super) async fn renew(cluster: &Inspector, namespace: &str, renewal: Renewal) -> Result<Answer, PluginError> {
     let patience = Some(renewal.timeout_seconds).filter(|seconds| *seconds > 0);
     let until = patience.map(|seconds| Instant::now() + Duration::from_secs(seconds.into()));
     let names = renewal.which.names(cluster, namespace).await?;
     let renewals = names.iter().map(|name| renew_one(cluster, name, until));
     let (mut done, mut failed) = (String::new(), Vec::new());
-    for result in join_all(renewals).await {
-        match result? {
-            Ok(line) => done += &format!("{line}\n"),
-            Err(line) => failed.push(line),
+    let results: Vec<_> = stream::iter(renewals).buffered(AT_A_TIME).collect().await;
+    for result in results {
+        match result {
+            Ok(Ok(line)) => done += &format!("{line}\n"),
+            Ok(Err(line)) => failed.push(line),
+            Err(problem) => failed.push(problem.to_string()),
         }
     }
-    match failed.is_empty() {
-        true => Ok(done),
-        false => Err(PluginError::NotRenewed(failed)),
-    }
+    let failure = (!failed.is_empty()).then_some(PluginError::NotRenewed(failed));
+    Ok(Answer { text: done, failure })
 }
 
 /// A line that says how it went.

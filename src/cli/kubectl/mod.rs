@@ -22,6 +22,7 @@ use crate::clock::now;
 use crate::cluster::client::{self, ClientError};
 use crate::cluster::inspect::Inspector;
 use crate::cluster::{ClusterError, Name};
+use crate::text::escaped;
 
 /// The name of the binary by which kubectl finds it.
 pub const BINARY: &str = "kubectl-realtime_token";
@@ -192,7 +193,7 @@ pub async fn run(plugin: Plugin) -> Result<Answer, PluginError> {
             unhealthy,
             output,
         } => list(&cluster, Some(namespace).filter(|_| !all_namespaces), unhealthy, output).await,
-        Command::Renew(renewal) => edit::renew(&cluster, &namespace, renewal).await.map(Answer::from),
+        Command::Renew(renewal) => edit::renew(&cluster, &namespace, renewal).await,
         Command::Suspend(which) => edit::suspend(&cluster, &namespace, which, true).await.map(Answer::from),
         Command::Resume(which) => edit::suspend(&cluster, &namespace, which, false)
             .await
@@ -201,10 +202,17 @@ pub async fn run(plugin: Plugin) -> Result<Answer, PluginError> {
         Command::Explain { what } => {
             let what = what.unwrap_or_default();
             let token = cluster.token(&Name::new(&*namespace, &*what)).await;
-            let token = token.map_err(|_| PluginError::NothingToExplain(what, namespace))?;
+            let token = token.map_err(|problem| match problem {
+                ClusterError::NotFound => PluginError::NothingToExplain(what, namespace),
+                problem => PluginError::Cluster {
+                    what: format!("RealtimeToken {namespace}/{what}"),
+                    problem,
+                },
+            })?;
             let report = Report::new(&token, now());
             let meaning = explain::reason(&report.state).map(explain::explanation);
-            Ok(format!("{}\n\n{}", report.message, meaning.unwrap_or_default()).into())
+            let message = escaped(&report.message);
+            Ok(format!("{message}\n\n{}", meaning.unwrap_or_default()).into())
         }
         Command::Check => check::check(&cluster).await,
         Command::Completion { .. } | Command::Man => Ok(String::new().into()), // answered above

@@ -18,7 +18,9 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::cluster::missing_key::{KEY_LABEL, KEY_TYPE};
+use crate::cluster::watch::HELM_RELEASE;
 use crate::cluster::{ClusterError, Name, bounded};
+use crate::token::secret::annotations::{MANAGED_BY, MANAGER};
 
 /// The size of a key Secret in the API, metadata included. The largest keys take a few KiB; `kubectl apply` repeats them
 /// in an annotation.
@@ -29,6 +31,8 @@ pub(super) const MAX_KEYS: usize = 64;
 pub(super) enum Fetched {
     Secret {
         version: String,
+        /// Whether the watch shows its changes.
+        is_watched: bool,
         /// Without white space around them, and without those that are empty or no text.
         values: BTreeMap<String, SecretString>,
     },
@@ -114,9 +118,11 @@ fn parse(text: &[u8]) -> Result<Fetched, ClusterError> {
     if object.data.len() > MAX_KEYS {
         return Ok(Fetched::TooBig);
     }
+    let is_ours = object.metadata.labels.get(MANAGED_BY).is_some_and(|by| by == MANAGER);
     let values = object.data.into_iter();
     Ok(Fetched::Secret {
         version,
+        is_watched: !is_ours && type_ != HELM_RELEASE,
         values: values.filter_map(|(key, value)| Some((key, value.0?))).collect(),
     })
 }

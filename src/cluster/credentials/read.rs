@@ -21,6 +21,7 @@ pub(super) struct Read {
     at: Instant,
     /// `None` if there is no Secret.
     version: Option<String>,
+    is_watched: bool,
     keys: Result<Keys, Missing>,
 }
 
@@ -32,19 +33,31 @@ struct Keys {
 
 impl Read {
     pub(super) fn new(fetched: Fetched) -> Self {
-        let (version, keys) = match fetched {
-            Fetched::Secret { version, values } => (Some(version), Ok(Keys::new(values))),
-            Fetched::OfType { version, type_ } => (Some(version), Err(Missing::OfType(type_))),
-            Fetched::Absent => (None, Err(Missing::Secret)),
-            // Whatever its version is: it is read again in a minute.
-            Fetched::TooBig => (None, Err(Missing::TooBig)),
+        let (version, is_watched, keys) = match fetched {
+            Fetched::Secret {
+                version,
+                is_watched,
+                values,
+            } => (Some(version), is_watched, Ok(Keys::new(values))),
+            // These are read again in a minute, whatever the watch shows.
+            Fetched::OfType { version, type_ } => (Some(version), false, Err(Missing::OfType(type_))),
+            Fetched::Absent => (None, false, Err(Missing::Secret)),
+            Fetched::TooBig => (None, false, Err(Missing::TooBig)),
         };
-        let at = Instant::now();
-        Self { at, version, keys }
+        Self {
+            at: Instant::now(),
+            version,
+            is_watched,
+            keys,
+        }
     }
 
     pub(super) fn version(&self) -> Option<&str> {
         self.version.as_deref()
+    }
+
+    pub(super) const fn is_watched(&self) -> bool {
+        self.is_watched
     }
 
     pub(super) fn age(&self) -> Duration {

@@ -331,7 +331,30 @@ async fn a_key_that_the_watch_does_not_show_is_found_within_a_minute() {
     }));
     assert!(fixture.revision().await.is_err());
     sleep(KEEP).await;
-    fixture.revision().await.unwrap();
+    let first = fixture.revision().await.unwrap();
+    fixture
+        .api
+        .edit("secrets", "shop", "openai", &json!({"data": {"api-key": "c2stMg=="}}));
+    sleep(KEEP).await;
+    assert_ne!(fixture.revision().await.unwrap(), first, "nor are its changes shown");
+}
+
+/// The token that is there needs no key: what is known of it stays true until another read says otherwise.
+#[tokio::test(start_paused = true)]
+async fn a_read_that_fails_leaves_the_revision_as_it_was() {
+    let fixture = Fixture::new();
+    fixture.create(&json!({"api-key": "c2stMQ=="}));
+    let first = fixture.revision().await.unwrap();
+    fixture
+        .api
+        .break_down(|request| request.verb == "get", Fault::Status(500));
+    fixture
+        .api
+        .edit("secrets", "shop", "openai", &json!({"data": {"api-key": "c2stMg=="}}));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(fixture.revision().await.unwrap(), first);
+    fixture.api.recover();
+    assert_ne!(fixture.revision().await.unwrap(), first);
 }
 
 #[tokio::test(start_paused = true)]

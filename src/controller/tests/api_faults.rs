@@ -201,6 +201,24 @@ async fn all_tokens_follow_the_first_write_that_is_answered() {
     }
 }
 
+/// A webhook that is down refuses every Secret, and the statuses are written: that others are answered is no reason to try
+/// each Secret again.
+#[tokio::test(start_paused = true)]
+async fn answers_to_others_wake_nobody_whose_own_writes_fail() {
+    let fleet = Fleet::new(3600);
+    fleet
+        .api
+        .break_down(|it| writes(it) && it.resource == "secrets", Fault::Status(500));
+    for n in 0..100 {
+        fleet.create(&format!("voice-{n}"));
+    }
+    fleet.pass(60).await;
+    fleet.api.forget_requests();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let requests = fleet.api.requests().iter().filter(|it| of_token(it)).count();
+    assert!(requests <= 10_000, "{requests} requests in ten minutes for 100 tokens");
+}
+
 /// The API server's own limit says for how long: no reconcile begins before.
 #[tokio::test(start_paused = true)]
 async fn retry_after_of_the_api_server_is_obeyed_by_all() {

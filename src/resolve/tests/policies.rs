@@ -200,6 +200,19 @@ fn gemini_runs_no_tools_and_reads_no_files_unasked() {
             &format!("gemini.setup.{at}"),
         );
     }
+    // What isn't locked is the client's to choose, tools included.
+    let masked = json!({"gemini": {"model": "m", "fieldMask": ["model"]}});
+    refuses(
+        &masked,
+        &json!({"allowedModels": ["m"]}),
+        Reason::FieldNotAllowed,
+        "gemini.fieldMask",
+    );
+    let reason = refused(
+        asked(&json!({"gemini": {}}), &json!({})),
+        "leaves everything to its holder",
+    );
+    assert_eq!(reason, Reason::FieldNotAllowed);
     let unlocked = json!({"gemini": {"model": "m", "fieldMask": ["generationConfig.temperature"]}});
     let reason = refused(asked(&unlocked, &json!({"allowedModels": ["m"]})), "bound to no model");
     assert_eq!(reason, Reason::ModelNotAllowed);

@@ -87,7 +87,7 @@ pub async fn a_spec_has_a_bounded_length(client: &Client, tenant: &Tenant) {
             return Ok(None);
         };
         assert_eq!(refusal.code, 422, "{refusal:?}");
-        let says = "bytes where 131072 are allowed; shorten what is passed through to the provider";
+        let says = "characters where 131072 are allowed; shorten what is passed through to the provider";
         assert!(refusal.message.contains(says), "{}", refusal.message);
         Ok(Some(()))
     })

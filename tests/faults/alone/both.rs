@@ -69,7 +69,9 @@ async fn out_of_order_at_once_in_every_mixture() {
         converged: Duration::from_secs(45),
         extra_mints: usize::try_from(lost).unwrap() + 2 * kills,
         requests: 1200,
-        floor: 5,
+        // Neither the provider nor the API server can be relied on: what is promised is that it ends well.
+        floor: -20,
+        false_claim: Duration::from_secs(20),
         // A replica that can't renew the Lease in time may end.
         restarts: kills + 6,
         ..Expected::default()
