@@ -93,7 +93,7 @@ impl Credentials {
     }
 
     /// Works on the last read of the Secret if that is of its current version and usable, else on a new one; or if there
-    /// can be no new one and the last is better than nothing, on that.
+    /// must be no new one and the last is better than nothing, on that.
     async fn with_read<T>(
         &self,
         key: &KeyRef,
@@ -118,7 +118,7 @@ impl Credentials {
                 Err(error @ ClusterError::Refused { .. }) if last.is_none() => {
                     return Ok(Err(Missing::Unreadable(error.to_string()).blocked(key)));
                 }
-                Err(_) if last_will_do && last.is_some() => {
+                Err(ClusterError::Refused { .. }) if last_will_do && last.is_some() => {
                     return Ok(last
                         .as_ref()
                         .ok_or(Missing::Secret)

@@ -341,13 +341,13 @@ async fn a_key_that_the_watch_does_not_show_is_found_within_a_minute() {
 
 /// The token that is there needs no key: what is known of it stays true until another read says otherwise.
 #[tokio::test(start_paused = true)]
-async fn a_read_that_fails_leaves_the_revision_as_it_was() {
+async fn a_read_that_is_refused_leaves_the_revision_as_it_was() {
     let fixture = Fixture::new();
     fixture.create(&json!({"api-key": "c2stMQ=="}));
     let first = fixture.revision().await.unwrap();
     fixture
         .api
-        .break_down(|request| request.verb == "get", Fault::Status(500));
+        .break_down(|request| request.verb == "get", Fault::Status(403));
     fixture
         .api
         .edit("secrets", "shop", "openai", &json!({"data": {"api-key": "c2stMg=="}}));
