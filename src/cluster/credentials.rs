@@ -92,8 +92,8 @@ impl Credentials {
             .await
     }
 
-    /// Works on the last read of the Secret if that is of its current version and usable, else on a new one; or if there
-    /// must be no new one and the last is better than nothing, on that.
+    /// Works on the last read of the Secret if that is of its current version and usable, else on a new one; or on the last
+    /// one, if a new one is refused and `last_will_do`.
     async fn with_read<T>(
         &self,
         key: &KeyRef,
