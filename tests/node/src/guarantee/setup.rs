@@ -181,8 +181,11 @@ impl Setup {
     pub async fn plugin(&self, args: &[&str]) -> Result<String> {
         let folder = tempfile::tempdir()?;
         symlink(built::operator()?, folder.path().join("kubectl-realtime_token"))?;
-        let mut command = self.node.cluster().kubectl()?;
-        command.arg("realtime-token").args(args).env("PATH", folder.path());
+        // kubectl takes no flag before a plugin's name.
+        let mut command = Command::new(testkit::kubectl::kubectl()?);
+        command.arg("realtime-token").args(args);
+        command.env("PATH", folder.path()).env("NO_PROXY", "*");
+        command.env("KUBECONFIG", self.node.cluster().kubeconfig());
         run(command, None).await
     }
 
