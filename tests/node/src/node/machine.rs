@@ -12,8 +12,12 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use testkit::cache;
 
-/// Waits until no node runs on this machine; none will until the result is dropped. The same lock as in `machine.sh`.
+use super::Node;
+
+/// Waits until no node runs on this machine, and takes down what a killed one left; none will run until the result is
+/// dropped. The same lock as in `machine.sh`.
 pub fn alone() -> Result<fs::File> {
+    drop(Machine::prepare(Node::ADDRESS)?);
     let lock = fs::File::open("/sys/fs/cgroup").context("open /sys/fs/cgroup")?;
     lock.lock()?;
     Ok(lock)
@@ -97,5 +101,38 @@ impl Drop for Machine {
     fn drop(&mut self) {
         self.pipe = None;
         let _ = self.keeper.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// As when everything that a job had started is killed, also what was to restore the machine.
+    #[test]
+    fn what_a_killed_keeper_left_is_taken_down_before_the_next_node() -> Result<()> {
+        let overcommit = "/proc/sys/vm/overcommit_memory";
+        let network = || Command::new("ip").args(["-brief", "address"]).output();
+        drop(alone()?);
+        let (setting, addresses) = (fs::read_to_string(overcommit)?, network()?.stdout);
+
+        let mut machine = Machine::prepare(Node::ADDRESS)?;
+        let mut process = Command::new("sleep").arg("600").spawn()?;
+        machine.adopt(process.id())?;
+        fs::write(overcommit, if setting.starts_with('1') { "0" } else { "1" })?;
+        machine.keeper.kill()?;
+        let cgroup = format!("/sys/fs/cgroup/pids/{}", machine.name);
+        let folder = machine.folder.clone();
+        drop(machine);
+        ensure!(folder.exists() && Path::new(&cgroup).exists(), "the keeper is gone");
+
+        drop(alone()?);
+        ensure!(!process.wait()?.success(), "the node's processes are ended");
+        ensure!(!folder.exists() && !Path::new(&cgroup).exists());
+        assert_eq!(fs::read_to_string(overcommit)?, setting);
+        assert_eq!(network()?.stdout, addresses);
+        Ok(())
     }
 }
