@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use kube::Client;
 use kube::client::Body;
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tower::{BoxError, Service};
 
@@ -26,6 +27,8 @@ type MakeClient = dyn Fn() -> Result<Client, ClientError> + Send + Sync;
 #[derive(Clone)]
 pub(super) struct Connections {
     make: Arc<MakeClient>,
+    /// Where the connections are driven, whichever thread asks.
+    runtime: Handle,
     current: Arc<Mutex<Pool>>,
 }
 
@@ -37,12 +40,14 @@ struct Pool {
 }
 
 impl Connections {
+    /// To be called within a runtime.
     pub(super) fn new(
         make: impl Fn() -> Result<Client, ClientError> + Send + Sync + 'static,
     ) -> Result<Self, ClientError> {
         let client = make()?;
         Ok(Self {
             make: Arc::new(make),
+            runtime: Handle::current(),
             current: Arc::new(Mutex::new(Pool { client, number: 0 })),
         })
     }
@@ -53,6 +58,7 @@ impl Connections {
         if current.number != number {
             return;
         }
+        let _runtime = self.runtime.enter();
         match (self.make)() {
             Ok(client) => {
                 tracing::info!("a request got no answer from the API server; new connections are opened");

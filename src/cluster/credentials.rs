@@ -139,10 +139,13 @@ impl Credentials {
 
     /// Drops values after their minute, and what is known of Secrets that are no longer used. To be called every few
     /// seconds.
-    pub(crate) async fn tidy(&self) {
+    pub(crate) fn tidy(&self) {
         let secrets = self.keys.known.lock().tidy();
         for secret in secrets {
-            if let Some(read) = secret.read.lock().await.as_mut() {
+            // Where a read is under way that gets no answer, the others don't wait for it.
+            if let Ok(mut read) = secret.read.try_lock()
+                && let Some(read) = read.as_mut()
+            {
                 read.release();
             }
         }

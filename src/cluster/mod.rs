@@ -18,7 +18,6 @@ mod refusal;
 pub(crate) mod retry_after;
 pub(crate) mod review;
 mod secret_meta;
-mod secret_version;
 pub(crate) mod served;
 pub(crate) mod service_account;
 pub(crate) mod status;
@@ -29,8 +28,7 @@ pub(crate) mod watch;
 pub(crate) use self::cached::{Cached, Unreadable};
 pub(crate) use self::error::ClusterError;
 pub use self::refusal::Refusal;
-pub(crate) use self::secret_meta::SecretMeta;
-pub(crate) use self::secret_version::SecretVersion;
+pub(crate) use self::secret_meta::{SecretMeta, SecretVersion};
 pub use self::watch::Scope;
 
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! A target Secret, asked for and read as metadata only.
+//! Secrets of which only some of their metadata is read: of target Secrets what decisions need, of all others their
+//! version. The rest is passed over as it is read.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,39 +13,65 @@ use serde::{Deserialize, Deserializer};
 use super::Name;
 use crate::token::secret::{self, SecretView};
 
-/// Of a Secret's metadata, what decisions need.
+/// A Secret's name and version, and what else is read of its metadata.
 #[derive(Clone, Debug)]
-pub(crate) struct SecretMeta {
+pub(crate) struct PartialSecret<V> {
     meta: ObjectMeta,
-    pub(super) view: Arc<SecretView>,
+    pub(super) view: V,
 }
 
-impl SecretMeta {
+/// A target Secret.
+pub(crate) type SecretMeta = PartialSecret<Arc<SecretView>>;
+
+/// Any Secret.
+pub(crate) type SecretVersion = PartialSecret<()>;
+
+impl<V> PartialSecret<V> {
+    fn new(name: String, namespace: String, resource_version: String, view: V) -> Self {
+        let meta = ObjectMeta {
+            name: Some(name),
+            namespace: Some(namespace),
+            resource_version: Some(resource_version),
+            ..ObjectMeta::default()
+        };
+        Self { meta, view }
+    }
+
     pub(super) fn name(&self) -> Name {
         let ObjectMeta { namespace, name, .. } = &self.meta;
         Name::new(namespace.clone().unwrap_or_default(), name.clone().unwrap_or_default())
     }
 }
 
+#[derive(Deserialize)]
+struct Object<M> {
+    metadata: M,
+}
+
 impl<'de> Deserialize<'de> for SecretMeta {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Object {
-            metadata: secret::Meta,
-        }
-        let seen = Object::deserialize(deserializer)?.metadata;
+        let seen = Object::<secret::Meta>::deserialize(deserializer)?.metadata;
         let view = Arc::new(SecretView::from(&seen));
-        let meta = ObjectMeta {
-            name: Some(seen.name),
-            namespace: Some(seen.namespace),
-            resource_version: Some(view.resource_version().to_owned()),
-            ..ObjectMeta::default()
-        };
-        Ok(Self { meta, view })
+        let version = view.resource_version().to_owned();
+        Ok(Self::new(seen.name, seen.namespace, version, view))
     }
 }
 
-impl Resource for SecretMeta {
+impl<'de> Deserialize<'de> for SecretVersion {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Metadata {
+            name: String,
+            namespace: String,
+            resource_version: String,
+        }
+        let seen = Object::<Metadata>::deserialize(deserializer)?.metadata;
+        Ok(Self::new(seen.name, seen.namespace, seen.resource_version, ()))
+    }
+}
+
+impl<V> Resource for PartialSecret<V> {
     type DynamicType = ();
     type Scope = NamespaceResourceScope;
 

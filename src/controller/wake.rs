@@ -144,26 +144,29 @@ impl Wake {
         providers::run(Arc::clone(&self.ctx), reader, changes, nudges).await;
     }
 
-    /// Key Secrets wake the RealtimeTokens and ClusterRealtimeProviders that use them.
+    /// Key Secrets wake the RealtimeTokens and ClusterRealtimeProviders that use them. However many have changed, or one how
+    /// often, all RealtimeTokens are looked through once.
     pub(super) async fn keys(&self, mut changed: mpsc::UnboundedReceiver<Name>) {
-        while let Some(secret) = changed.recv().await {
-            let of_operator = secret.namespace == self.ctx.resolver.operator_namespace;
+        let operator_namespace = &self.ctx.resolver.operator_namespace;
+        let mut names = Vec::new();
+        while changed.recv_many(&mut names, usize::MAX).await > 0 {
+            let secrets: HashSet<Name> = names.drain(..).collect();
+            let is_changed = |namespace: &str, reference: &str| secrets.contains(&Name::new(namespace, reference));
             let providers = self.ctx.resolver.cluster_providers.state_filter(|provider| {
                 let reference = provider.spec.credentials.secret_ref.as_ref();
-                of_operator && reference.is_some_and(|reference| reference.name == secret.name)
+                reference.is_some_and(|reference| is_changed(operator_namespace, &reference.name))
             });
-            for provider in &providers {
-                if let Some(key) = CredentialRef::of_provider(&self.ctx.resolver.operator_namespace, provider) {
-                    self.ctx.issuer.budgets.report(&key);
-                }
+            let keys = providers.iter();
+            for key in keys.filter_map(|provider| CredentialRef::of_provider(operator_namespace, provider)) {
+                self.ctx.issuer.budgets.report(&key);
             }
             wake(&self.ctx, &self.tokens, |token| {
                 let own = credentials(token).and_then(|credentials| credentials.secret_ref.as_ref());
-                let own = own.is_some_and(|own| {
-                    own.name == secret.name && token.meta().namespace.as_ref() == Some(&secret.namespace)
-                });
-                own || providers.iter().any(|provider| refers_to(token, &provider.name_any()))
+                let namespace = token.meta().namespace.as_deref().unwrap_or_default();
+                own.is_some_and(|own| is_changed(namespace, &own.name))
+                    || providers.iter().any(|provider| refers_to(token, &provider.name_any()))
             });
+            tokio::task::yield_now().await;
         }
     }
 
@@ -192,7 +195,7 @@ impl Wake {
         }
     }
 
-    /// Drops key values and watches that are no longer needed, and verdicts on keys that no ClusterRealtimeProvider
+    /// Drops values of keys that are no longer needed, and verdicts on keys that no ClusterRealtimeProvider
     /// reports.
     pub(super) async fn tidy_keys(&self) {
         let of_provider = |provider: &Arc<ClusterRealtimeProvider>| {
@@ -210,7 +213,7 @@ impl Wake {
                 .collect();
             self.ctx.issuer.budgets.retain_verdicts(|key| reported.contains(key));
             self.ctx.resolver.terminating.tidy(now());
-            self.ctx.issuer.tidy(now()).await;
+            self.ctx.issuer.tidy(now());
         }
     }
 

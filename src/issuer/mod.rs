@@ -76,8 +76,8 @@ impl Issuer {
 
     /// Drops keys and access tokens that are no longer used, and what is known of credentials that rest. To be called every
     /// few seconds, by the controller or, where it doesn't run, by what serves requests.
-    pub(crate) async fn tidy(&self, now: Timestamp) {
-        self.credentials.tidy().await;
+    pub(crate) fn tidy(&self, now: Timestamp) {
+        self.credentials.tidy();
         self.access_tokens.tidy(now);
         self.budgets.sweep(now);
     }

@@ -143,7 +143,7 @@ fn prepare(options: Options, shutdown: CancellationToken) -> (Arc<Handler>, impl
                 tokio::time::sleep(TIDY_EVERY).await;
                 handler.sweep();
                 // The controller does the same where it runs.
-                world.issuer.tidy(now()).await;
+                world.issuer.tidy(now());
             }
         };
         let follow = world.follow(&client, writers, &health, |name| pools.changed(name));

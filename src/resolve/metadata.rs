@@ -64,7 +64,7 @@ impl MetadataPolicy {
         };
         for (field, keys) in [("labels", labels), ("annotations", annotations)] {
             if let Some(key) = keys.keys().find(|key| !self.allows(key)) {
-                let key: String = key.chars().take(317).flat_map(char::escape_debug).collect();
+                let key: String = key.chars().take(317).collect();
                 return Err(Blocked::new(
                     Reason::TargetNotAllowed,
                     format!(

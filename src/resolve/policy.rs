@@ -204,7 +204,7 @@ impl Check<'_> {
         let what = if is_of_caller {
             "the subject of the request".to_owned()
         } else {
-            plain(text)
+            cut(text)
         };
         Err(Blocked::new(
             list.reason(),
@@ -258,7 +258,7 @@ impl Check<'_> {
     }
 
     fn shown(&self, path: &[&str]) -> String {
-        plain(&format!("{}.{}", self.block.field(), path.join(".")))
+        cut(&format!("{}.{}", self.block.field(), path.join(".")))
     }
 }
 
@@ -277,12 +277,12 @@ fn is_below<'a>(path: impl Iterator<Item = &'a str>, above: &[&str]) -> bool {
     above.iter().all(|name| path.next() == Some(name)) && path.next().is_some()
 }
 
-/// A tenant's text as it may stand in a message: escaped, and cut.
-fn plain(text: &str) -> String {
-    let escaped: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+/// A tenant's text as it may stand in a message; what reports the message escapes it.
+fn cut(text: &str) -> String {
+    let start: String = text.chars().take(LONGEST).collect();
     match text.chars().nth(LONGEST) {
-        Some(_) => escaped + "…",
-        None => escaped,
+        Some(_) => start + "…",
+        None => start,
     }
 }
 

@@ -18,7 +18,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::cluster::ClusterError;
@@ -30,6 +30,8 @@ const KEEP: Duration = Duration::from_secs(60);
 const MOST: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 /// Reviews at a time for bearer tokens that were not let in before.
 const AT_A_TIME: usize = 4;
+/// How long one waits for such a review: less than Prometheus waits for an answer.
+const WAITS: Duration = Duration::from_secs(5);
 /// How long a refusal takes, so that guesses can't flood the API server.
 const REFUSED_AFTER: Duration = Duration::from_secs(1);
 
@@ -60,9 +62,9 @@ impl Readers {
         // One that was let in before doesn't wait for strangers.
         let permit = match known {
             Some(_) => None,
-            None => match self.reviews.try_acquire() {
-                Ok(permit) => Some(permit),
-                Err(_) => return StatusCode::SERVICE_UNAVAILABLE,
+            None => match timeout(WAITS, self.reviews.acquire()).await {
+                Ok(Ok(permit)) => Some(permit),
+                _ => return StatusCode::SERVICE_UNAVAILABLE,
             },
         };
         let Ok(status) = self.review(token).await else {
@@ -232,8 +234,33 @@ mod tests {
         let (statuses, known) = tokio::join!(guesses, ask(&app, Some("Bearer prometheus")));
         assert_eq!(known, 200);
         let count = |status: u16| statuses.iter().filter(|it| **it == status).count();
-        assert_eq!((count(401), count(503)), (AT_A_TIME, 100 - AT_A_TIME));
-        assert_eq!(asked.lock().len(), before + AT_A_TIME + 2);
-        assert!(began.elapsed() >= Duration::from_secs(1), "the next ones wait");
+        // Within the time that one waits, and at its end.
+        let reviewed = AT_A_TIME * 5..=AT_A_TIME * 6;
+        assert!(reviewed.contains(&count(401)), "{}", count(401));
+        assert_eq!(count(401) + count(503), 100);
+        assert_eq!(asked.lock().len(), before + count(401) + 2);
+        assert!(began.elapsed() >= WAITS, "the next ones wait");
+    }
+
+    /// Its token was renewed, so that it is a stranger too.
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_is_not_known_gets_its_turn_among_guesses() {
+        let readers = Readers::new(api(Arc::default()));
+        let app = super::super::metrics_router(Arc::new(Metrics::new(true)), Some(readers));
+        let guess = async |n: usize| {
+            let guess = format!("Bearer guess-{n}");
+            loop {
+                ask(&app, Some(&guess)).await;
+            }
+        };
+        let guesses = futures::future::join_all((0..2 * AT_A_TIME).map(guess));
+        let reader = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            ask(&app, Some("Bearer prometheus")).await
+        };
+        tokio::select! {
+            status = reader => assert_eq!(status, 200),
+            _ = guesses => unreachable!("guesses never end"),
+        }
     }
 }

@@ -55,6 +55,25 @@ struct ClusterArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Cluster(ClusterCommand),
+    /// What a reason means and what to do. Without one: all reasons.
+    Explain {
+        /// Such as CredentialNotFound; or the name of a RealtimeToken, for the reason that it has now.
+        what: Option<String>,
+    },
+    /// Print the completions for a shell.
+    Completion {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page.
+    Man,
+}
+
+/// What is asked of the cluster.
+#[derive(Debug, Subcommand)]
+enum ClusterCommand {
     /// Everything about one RealtimeToken on one screen, or a line for each.
     Status {
         /// The RealtimeToken. Left out: all of the namespace.
@@ -71,7 +90,7 @@ enum Command {
         /// Of all namespaces.
         #[arg(short = 'A', long)]
         all_namespaces: bool,
-        /// Only those for which somebody has to do something, or whose token can't be used. Exits with 1 if there are any.
+        /// Only those that need a change, or whose token can't be used. Exits with 1 if there are any.
         #[arg(long)]
         unhealthy: bool,
         /// For programs.
@@ -86,20 +105,8 @@ enum Command {
     Resume(edit::Which),
     /// Ask for a token as an application in the cluster would, through a port-forward, and print it.
     Request(request::Request),
-    /// What a reason means and what to do. Without one: all reasons.
-    Explain {
-        /// Such as CredentialNotFound; or the name of a RealtimeToken, for the reason that it has now.
-        what: Option<String>,
-    },
     /// Compare the versions of this program, the CRDs and the operators of the cluster.
     Check,
-    /// Print the completions for a shell.
-    Completion {
-        /// The shell.
-        shell: Shell,
-    },
-    /// Print the manual page.
-    Man,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -153,70 +160,70 @@ impl From<String> for Answer {
 
 /// Runs one command.
 pub async fn run(plugin: Plugin) -> Result<Answer, PluginError> {
-    let ClusterArgs { namespace, context } = plugin.cluster;
-    // These need no cluster.
-    match &plugin.command {
-        Command::Completion { shell } => return Ok(completion(*shell).into()),
-        Command::Man => return manual().map(Answer::from),
-        Command::Explain { what: None } => return Ok(reasons().into()),
-        Command::Explain { what: Some(what) } if explain::reason(what).is_some() => {
-            return Ok(explain::reason(what)
-                .map(explain::explanation)
-                .unwrap_or_default()
-                .into());
-        }
-        _ => {}
-    }
-    let (client, default) = client::connect_as_user(context.as_deref(), Arc::new(|_, _, _| ())).await?;
-    let cluster = Inspector::new(client);
-    let namespace = namespace.unwrap_or(default);
     match plugin.command {
-        Command::Status {
+        Command::Completion { shell } => Ok(completion(shell).into()),
+        Command::Man => manual().map(Answer::from),
+        Command::Explain { what: None } => Ok(reasons().into()),
+        Command::Explain { what: Some(what) } => match explain::reason(&what) {
+            Some(reason) => Ok(explain::explanation(reason).into()),
+            None => explain_token(plugin.cluster, what).await.map(Answer::from),
+        },
+        Command::Cluster(command) => run_in(plugin.cluster, command).await,
+    }
+}
+
+/// The cluster, and the namespace.
+async fn connect(args: ClusterArgs) -> Result<(Inspector, String), PluginError> {
+    let count = Arc::new(|_, _, _| ());
+    let (client, default) = client::connect_as_user(args.context.as_deref(), count).await?;
+    Ok((Inspector::new(client), args.namespace.unwrap_or(default)))
+}
+
+async fn run_in(args: ClusterArgs, command: ClusterCommand) -> Result<Answer, PluginError> {
+    let (cluster, namespace) = connect(args).await?;
+    match command {
+        ClusterCommand::Status {
             name: Some(name),
             output,
             ..
         } => {
             let report = whole(&cluster, &Name::new(namespace, name)).await?;
-            Ok(match output {
+            let text = match output {
                 None => screen::one(&report, now()),
                 Some(format) => format.print(&report)?,
-            }
-            .into())
+            };
+            Ok(text.into())
         }
-        Command::Status {
+        ClusterCommand::Status {
             name: None,
             all_namespaces,
             output,
         } => list(&cluster, Some(namespace).filter(|_| !all_namespaces), false, output).await,
-        Command::List {
+        ClusterCommand::List {
             all_namespaces,
             unhealthy,
             output,
         } => list(&cluster, Some(namespace).filter(|_| !all_namespaces), unhealthy, output).await,
-        Command::Renew(renewal) => edit::renew(&cluster, &namespace, renewal).await,
-        Command::Suspend(which) => edit::suspend(&cluster, &namespace, which, true).await.map(Answer::from),
-        Command::Resume(which) => edit::suspend(&cluster, &namespace, which, false)
-            .await
-            .map(Answer::from),
-        Command::Request(request) => Ok(request::request(&cluster, &namespace, request).await?.into()),
-        Command::Explain { what } => {
-            let what = what.unwrap_or_default();
-            let token = cluster.token(&Name::new(&*namespace, &*what)).await;
-            let token = token.map_err(|problem| match problem {
-                ClusterError::NotFound => PluginError::NothingToExplain(what, namespace),
-                problem => PluginError::Cluster {
-                    what: format!("RealtimeToken {namespace}/{what}"),
-                    problem,
-                },
-            })?;
-            let report = Report::new(&token, now());
-            let meaning = explain::reason(&report.state).map(explain::explanation);
-            let message = escaped(&report.message);
-            Ok(format!("{message}\n\n{}", meaning.unwrap_or_default()).into())
-        }
-        Command::Check => check::check(&cluster).await,
-        Command::Completion { .. } | Command::Man => Ok(String::new().into()), // answered above
+        ClusterCommand::Renew(renewal) => edit::renew(&cluster, &namespace, renewal).await,
+        ClusterCommand::Suspend(which) => Ok(edit::suspend(&cluster, &namespace, which, true).await?.into()),
+        ClusterCommand::Resume(which) => Ok(edit::suspend(&cluster, &namespace, which, false).await?.into()),
+        ClusterCommand::Request(request) => Ok(request::request(&cluster, &namespace, request).await?.into()),
+        ClusterCommand::Check => check::check(&cluster).await,
     }
+}
+
+/// What the reason means that a RealtimeToken has now.
+async fn explain_token(args: ClusterArgs, name: String) -> Result<String, PluginError> {
+    let (cluster, namespace) = connect(args).await?;
+    let name = Name::new(namespace, name);
+    let token = cluster.token(&name).await.map_err(|problem| match problem {
+        ClusterError::NotFound => PluginError::NothingToExplain(name.name.clone(), name.namespace.clone()),
+        problem => missing(&name, problem),
+    })?;
+    let report = Report::new(&token, now());
+    let meaning = explain::reason(&report.state).map(explain::explanation);
+    let message = escaped(&report.message);
+    Ok(format!("{message}\n\n{}", meaning.unwrap_or_default()))
 }
 
 async fn whole(cluster: &Inspector, name: &Name) -> Result<Report, PluginError> {
@@ -241,7 +248,7 @@ async fn list(
     let reports: Vec<_> = reports.filter(|report| !unhealthy || report.is_unhealthy()).collect();
     let text = match output {
         Some(format) => format.print(&reports)?,
-        None if reports.is_empty() && unhealthy => "Nobody has to do anything.\n".to_owned(),
+        None if reports.is_empty() && unhealthy => "No RealtimeToken is unhealthy.\n".to_owned(),
         None if reports.is_empty() => "There are no RealtimeTokens here; -A looks into all namespaces.\n".to_owned(),
         None => screen::list(&reports, namespace.is_none(), now()),
     };

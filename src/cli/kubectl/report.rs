@@ -1,4 +1,4 @@
-//! What is told of one RealtimeToken, as a value: `-o json` and `-o yaml` print it, `screen` shows it to people.
+//! The report on one RealtimeToken, as a value: `-o json` and `-o yaml` print it, `screen` shows it to people.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, Pod};
@@ -28,11 +28,11 @@ pub(super) struct Report {
     pub(super) usable_until: Option<Timestamp>,
     pub(super) renewal_time: Option<Timestamp>,
     pub(super) next_attempt_time: Option<Timestamp>,
-    pub(super) conditions: Vec<Told>,
+    pub(super) conditions: Vec<ConditionReport>,
     /// `null` where the user may not list pods.
     pub(super) readers: Option<Vec<Reader>>,
     /// The newest first; `null` where the user may not list Events.
-    pub(super) events: Option<Vec<Happened>>,
+    pub(super) events: Option<Vec<EventReport>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -43,13 +43,13 @@ pub(super) enum Health {
     Notable,
     /// The operator is at work, or has not looked yet.
     Waiting,
-    /// Somebody has to do something, or a token can't be used.
+    /// Something has to be changed, or a token can't be used.
     Bad,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Told {
+pub(super) struct ConditionReport {
     #[serde(rename = "type")]
     pub(super) type_: String,
     pub(super) status: String,
@@ -59,7 +59,7 @@ pub(super) struct Told {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Happened {
+pub(super) struct EventReport {
     pub(super) at: Option<Timestamp>,
     #[serde(rename = "type")]
     pub(super) type_: String,
@@ -86,7 +86,7 @@ impl Report {
             usable_until,
             renewal_time: status.renewal_time.map(|at| at.0),
             next_attempt_time: status.next_attempt_time.map(|at| at.0),
-            conditions: status.conditions.into_iter().map(Told::from).collect(),
+            conditions: status.conditions.into_iter().map(ConditionReport::from).collect(),
             readers: None,
             events: None,
         }
@@ -95,7 +95,7 @@ impl Report {
     pub(super) fn with(mut self, pods: Option<Vec<Pod>>, events: Option<Vec<Event>>, secret: &str) -> Self {
         self.readers = pods.map(|pods| readers(&pods, secret));
         self.events = events.map(|events| {
-            let mut all: Vec<_> = events.into_iter().map(Happened::from).collect();
+            let mut all: Vec<_> = events.into_iter().map(EventReport::from).collect();
             all.sort_by_key(|event| std::cmp::Reverse(event.at));
             all.truncate(EVENTS);
             all
@@ -172,7 +172,7 @@ fn verdict(token: &RealtimeToken, is_over: bool) -> Verdict {
     }
 }
 
-impl From<Condition> for Told {
+impl From<Condition> for ConditionReport {
     fn from(condition: Condition) -> Self {
         Self {
             type_: condition.type_,
@@ -184,7 +184,7 @@ impl From<Condition> for Told {
     }
 }
 
-impl From<Event> for Happened {
+impl From<Event> for EventReport {
     fn from(event: Event) -> Self {
         let series = event.series.and_then(|series| series.last_observed_time).map(|at| at.0);
         let times = [

@@ -121,7 +121,7 @@ async fn the_value_is_dropped_after_a_minute_and_its_hash_stays() {
     fixture.value().await;
     assert_eq!(fixture.reads(), 1);
     advance(Duration::from_secs(1)).await;
-    fixture.credentials.tidy().await;
+    fixture.credentials.tidy();
     let secrets = fixture.credentials.keys.known.lock().tidy();
     assert!(!secrets[0].read.lock().await.as_ref().unwrap().has_values());
     fixture.revision().await.unwrap();
@@ -399,7 +399,7 @@ async fn references_that_change_without_end_leave_nothing_behind() {
     sleep(Duration::from_secs(300)).await;
     fixture.revision().await.unwrap();
     sleep(Duration::from_secs(100)).await;
-    fixture.credentials.tidy().await;
+    fixture.credentials.tidy();
     assert_eq!(fixture.known(), 1);
 }
 

@@ -12,6 +12,8 @@ use std::time::Duration;
 use backon::ExponentialBuilder;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
+use http::StatusCode;
+use kube::client::Body;
 use kube::runtime::watcher::{Config, Error, Event, ExponentialBackoff, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -32,6 +34,14 @@ const CALM_AFTER: Duration = Duration::from_secs(20);
 /// How many objects one answer to a list has. A page is in memory as a whole, twice while it arrives, and a tenant may
 /// make each object as large as etcd takes it, 1.5 MiB. The price is a few requests more at a start.
 const PAGE: u32 = 20;
+
+/// Between attempts at one page.
+const PAGE_PAUSES: [Duration; 4] = [
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+];
 
 /// The events of a watch. `api` gets the client to ask with.
 pub(super) fn lasting<K>(
@@ -69,7 +79,7 @@ fn noting_answers(client: Client, health: Arc<WatchHealth>) -> Client {
     let service = tower::service_fn(move |request| {
         let (client, health) = (client.clone(), Arc::clone(&health));
         async move {
-            let answer = client.send(request).await?;
+            let answer = send(&client, request).await?;
             if answer.status().is_success() {
                 health.answered();
             }
@@ -78,6 +88,28 @@ fn noting_answers(client: Client, health: Arc<WatchHealth>) -> Client {
         .boxed()
     });
     Client::new(service, namespace)
+}
+
+/// Sends a request. A further page of a list is asked for again if it fails: kube begins the whole list anew, and one of
+/// hundreds of pages would never come to its end where a few answers in a hundred fail.
+async fn send(client: &Client, request: http::Request<Body>) -> Result<http::Response<Body>, kube::Error> {
+    let is_further_page = request.uri().query().is_some_and(|query| query.contains("continue="));
+    if !is_further_page {
+        return client.send(request).await;
+    }
+    let (head, _) = request.into_parts(); // a list has no body
+    let mut pauses = PAGE_PAUSES.into_iter();
+    loop {
+        let answer = client
+            .send(http::Request::from_parts(head.clone(), Body::empty()))
+            .await;
+        let fails = |status: StatusCode| status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+        match (answer.as_ref().map(http::Response::status), pauses.next()) {
+            (Ok(status), _) if !fails(status) => return answer,
+            (_, None) => return answer,
+            (_, Some(pause)) => tokio::time::sleep(pause).await,
+        }
+    }
 }
 
 struct Lasting<K> {
@@ -141,4 +173,46 @@ fn delays() -> ExponentialBackoff {
         .with_factor(2.0)
         .without_max_times()
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// The status of the answer and the number of requests, where the first `failures` requests fail.
+    async fn asked(path: &str, failures: usize) -> (u16, usize) {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let service = tower::service_fn(move |_: http::Request<Body>| {
+            let status = if counted.fetch_add(1, Ordering::Relaxed) < failures {
+                503
+            } else {
+                200
+            };
+            let answer = http::Response::builder().status(status).body(Body::empty());
+            async move { Ok::<_, tower::BoxError>(answer.unwrap()) }
+        });
+        let client = Client::new(service, "default");
+        let request = http::Request::get(path).body(Body::empty()).unwrap();
+        let answer = send(&client, request).await.unwrap();
+        (answer.status().as_u16(), count.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_further_page_of_a_list_is_asked_for_again() {
+        assert_eq!(asked("/secrets?limit=20&continue=x", 3).await, (200, 4));
+        assert_eq!(
+            asked("/secrets?limit=20&continue=x", 9).await,
+            (503, 5),
+            "not without end"
+        );
+        assert_eq!(
+            asked("/secrets?limit=20", 3).await,
+            (503, 1),
+            "kube tries a list again by itself"
+        );
+    }
 }

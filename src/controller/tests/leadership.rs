@@ -12,6 +12,19 @@ fn writes(fleet: &Fleet) -> usize {
         .count()
 }
 
+impl Fleet {
+    /// A replica that takes part in the election.
+    fn candidate(&self) -> Candidate {
+        Candidate {
+            lock: LeaseLock::new(self.api.client(), OPERATOR, "lease".to_owned()),
+            me: "me".to_owned(),
+            terms: Terms::new(15),
+            health: Arc::default(),
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+}
+
 /// Secrets and statuses are left alone from the very moment; what was minted meanwhile is stored afterwards.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_written_while_the_lease_is_lost_and_no_token_is_lost() {
@@ -76,13 +89,7 @@ async fn edits_of_the_meantime_count() {
 async fn an_outage_that_costs_the_lease_costs_no_token() {
     for began in (300..345).step_by(5) {
         let fleet = Fleet::paused();
-        let candidate = Candidate {
-            lock: LeaseLock::new(fleet.api.client(), OPERATOR, "lease".to_owned()),
-            me: "me".to_owned(),
-            terms: Terms::new(15),
-            health: Arc::default(),
-            metrics: Arc::clone(&fleet.metrics),
-        };
+        let candidate = fleet.candidate();
         let stop = CancellationToken::new();
         let options = fleet.options();
         let led = candidate.lead(|leadership| run(options.clone(), leadership, stop.clone()), &stop);
@@ -113,13 +120,7 @@ async fn an_outage_that_costs_the_lease_costs_no_token() {
 #[tokio::test(start_paused = true)]
 async fn one_that_another_replaces_drops_what_it_knew() {
     let fleet = Fleet::paused();
-    let candidate = Candidate {
-        lock: LeaseLock::new(fleet.api.client(), OPERATOR, "lease".to_owned()),
-        me: "me".to_owned(),
-        terms: Terms::new(15),
-        health: Arc::default(),
-        metrics: Arc::clone(&fleet.metrics),
-    };
+    let candidate = fleet.candidate();
     let stop = CancellationToken::new();
     let options = fleet.options();
     let led = candidate.lead(|leadership| run(options.clone(), leadership, stop.clone()), &stop);

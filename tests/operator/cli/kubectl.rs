@@ -103,7 +103,7 @@ async fn what_is_unhealthy_is_listed_and_explained() {
     let plugin = Plugin::of(&case).await;
     assert_eq!(
         plugin.print(&["list", "--unhealthy"]).await,
-        "Nobody has to do anything.\n"
+        "No RealtimeToken is unhealthy.\n"
     );
     let mut spec = case.openai();
     case.create("good", spec.clone()).await;
