@@ -59,7 +59,10 @@ impl Issuer {
             (Keys::Local(keys), _) => return keys.read(fields).map(key).map_err(NotObtained::Gone),
             (Keys::OfCluster { credentials, .. }, CredentialRef::Key(reference)) => {
                 let read = credentials.credential(reference, fields).await;
-                return read.map_err(NotObtained::Unreadable)?.map(key).map_err(NotObtained::Gone);
+                return read
+                    .map_err(NotObtained::Unreadable)?
+                    .map(key)
+                    .map_err(NotObtained::Gone);
             }
             (Keys::OfCluster { access_tokens, .. }, CredentialRef::Identity(identity)) => (identity, access_tokens),
         };

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use kube::Client;
 
 use self::access_tokens::AccessTokens;
-pub(crate) use self::ask::{Issued, NotMinted, ending};
+pub(crate) use self::ask::{Issued, NotMinted, ending, mint_end};
 pub(crate) use self::issue::NotIssued;
 use self::keys::Keys;
 pub(crate) use self::keys::LocalKeys;

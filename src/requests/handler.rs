@@ -24,11 +24,11 @@ use super::body::{self, Asked};
 use super::handed_out::HandedOut;
 use super::in_flight::InFlight;
 use super::limits::{Limits, Reached};
+use super::loopback;
 use super::pools::Pools;
 use super::problem::Problem;
 use super::refused;
 use super::reviews::Reviews;
-use super::loopback;
 use super::target::Target;
 use super::world::{Served, World};
 use crate::api::{RealtimeToken, Requests, SubjectUse};
@@ -147,7 +147,7 @@ impl Handler {
         let name = target.to_name();
         let caller = match &self.access {
             Access::Reviewed(reviews) => self.review(reviews, &parts.headers, peer, &target, known).await?,
-            Access::OfThisMachine => loopback::caller(&parts.headers)?,
+            Access::OfThisMachine => loopback::caller(&parts)?,
         };
         known.token = self.world.find(&name).map(|_| name.clone());
         let _counted = self.in_flight.begin(&caller.username)?;

@@ -7,19 +7,20 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use http::StatusCode;
 use http::header::{HOST, ORIGIN};
+use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, StatusCode};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::TIDY_EVERY;
 use super::access::Access;
 use super::handler::Handler;
 use super::pools::Pools;
 use super::problem::Problem;
 use super::server::Server;
 use super::world::{World, WorldWriters};
-use super::TIDY_EVERY;
 use crate::api::RealtimeToken;
 use crate::clock::now;
 use crate::cluster::review::Caller;
@@ -100,7 +101,7 @@ impl Loopback {
 }
 
 /// Who asks, unless it is a page in a browser.
-pub(super) fn caller(headers: &HeaderMap) -> Result<Arc<Caller>, Problem> {
+pub(super) fn caller(Parts { headers, uri, .. }: &Parts) -> Result<Arc<Caller>, Problem> {
     let refused = |detail: &str| Err(Problem::new(StatusCode::FORBIDDEN, "Forbidden", detail));
     if headers.contains_key(ORIGIN) {
         return refused(
@@ -108,8 +109,12 @@ pub(super) fn caller(headers: &HeaderMap) -> Result<Arc<Caller>, Problem> {
              token to its page",
         );
     }
-    if !headers.get(HOST).is_some_and(|host| is_loopback(host.as_bytes())) {
-        return refused("ask at 127.0.0.1, [::1] or localhost: the header Host names another host");
+    let of_header = headers
+        .get(HOST)
+        .and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    // HTTP/2 has it in the URI.
+    if !uri.authority().or(of_header.as_ref()).is_some_and(is_loopback) {
+        return refused("ask at 127.0.0.1, [::1] or localhost: the request names another host");
     }
     Ok(Arc::new(Caller {
         username: CALLER.to_owned(),
@@ -117,10 +122,7 @@ pub(super) fn caller(headers: &HeaderMap) -> Result<Arc<Caller>, Problem> {
     }))
 }
 
-fn is_loopback(host: &[u8]) -> bool {
-    let Ok(authority) = Authority::try_from(host) else {
-        return false;
-    };
+fn is_loopback(authority: &Authority) -> bool {
     let host = authority.host();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
@@ -133,8 +135,10 @@ pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| "give an address and a port, such as 127.0.0.1:8099".to_owned())?;
     match address.ip().is_loopback() {
         true => Ok(address),
-        false => Err("tokens are handed out without authentication here, so only a loopback address will do, such as \
+        false => Err(
+            "tokens are handed out without authentication here, so only a loopback address will do, such as \
                       127.0.0.1:8099; for other machines run the operator in a cluster"
-            .to_owned()),
+                .to_owned(),
+        ),
     }
 }

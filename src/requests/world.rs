@@ -6,9 +6,9 @@ use std::sync::Arc;
 use futures::StreamExt;
 use jiff::SignedDuration;
 use kube::Client;
-use kube::runtime::{WatchStreamExt, watcher};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{WatchStreamExt, watcher};
 
 use super::pool::{Terms, is_worthwhile};
 use crate::api::{RealtimeToken, Requests};
