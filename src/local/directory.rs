@@ -130,7 +130,11 @@ impl Directory {
     fn description(&self) -> Result<Description, String> {
         let path = self.folder.current().join(SECRET);
         let text = fs::read(&path).map_err(|problem| format!("can't read {}: {problem}", path.display()))?;
-        serde_json::from_slice(&text).map_err(|_| format!("{} is damaged", path.display()))
+        let description = serde_json::from_slice::<Description>(&text).ok();
+        let is_ours = |description: &Description| description.labels.contains_key(NAME);
+        description
+            .filter(is_ours)
+            .ok_or_else(|| format!("{} is damaged", path.display()))
     }
 
     /// Writes a token in place of the last.

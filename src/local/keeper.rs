@@ -53,6 +53,8 @@ pub(super) struct Keeper {
     name: Name,
     lifecycle: Lifecycle,
     watch: Watch,
+    /// What is not as it was written, as was said last.
+    damage: Option<String>,
 }
 
 /// What a look has seen.
@@ -80,6 +82,7 @@ impl Keeper {
             token: Arc::new(token),
             parts,
             watch,
+            damage: None,
         };
         if let TargetState::Foreign(whose) = keeper.look(&keeper.token).seen.target {
             let problem = format!(
@@ -200,6 +203,7 @@ impl Keeper {
     fn advance(&mut self) -> (Timestamp, Option<Mint>) {
         let token = Arc::clone(&self.token);
         let mut look = self.look(&token);
+        self.say_damage(&look);
         let mut step = self.lifecycle.step(Event::Looked(&look.seen));
         if !matches!(step.effect, Effect::Mint { .. }) {
             self.parts.issuer.budgets.leave(&self.name);
@@ -290,12 +294,18 @@ impl Keeper {
                 self.token = Arc::new(token);
             }
         }
-        let screen = &mut self.parts.screen;
-        screen.take_in(
-            &look.seen,
-            step,
-            look.held.as_ref().and_then(|held| held.damage.as_deref()),
-        );
+        self.parts.screen.take_in(&look.seen, step);
+    }
+
+    fn say_damage(&mut self, look: &Look<'_>) {
+        let damage = look.held.as_ref().and_then(|held| held.damage.clone());
+        if damage != self.damage {
+            if let Some(damage) = &damage {
+                let message = format!("{damage}: the files are written anew");
+                self.parts.screen.event(look.seen.now, &message);
+            }
+            self.damage = damage;
+        }
     }
 
     fn draw(&mut self) {

@@ -80,7 +80,7 @@ impl Screen {
     }
 
     /// Takes in what a step has found or done.
-    pub(super) fn take_in(&mut self, seen: &Observation<'_>, step: &Step, damage: Option<&str>) {
+    pub(super) fn take_in(&mut self, seen: &Observation<'_>, step: &Step) {
         let Some(situation) = &step.situation else {
             return;
         };
@@ -106,9 +106,6 @@ impl Screen {
                 seen.now,
                 &format!("{found}; usable until {until}{}", next.unwrap_or_default()),
             );
-        }
-        if let Some(damage) = damage {
-            self.event(seen.now, &format!("{damage}: the files are written anew"));
         }
         self.live.trouble = trouble(situation);
         if self.live.trouble != self.said {
@@ -171,5 +168,69 @@ fn trouble(situation: &Situation) -> Option<String> {
         Situation::WriteFailing(failures) => Some(failures.message.clone()),
         Situation::Blocked(blocked) => Some(blocked.message.clone()),
         Situation::Suspended => Some("spec.suspend is true: nothing is minted until it is false".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::token::fixtures::at;
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn drawn(is_terminal: bool) -> String {
+        let buffer = Buffer::default();
+        let mut screen = Screen::new(Box::new(buffer.clone()), is_terminal);
+        "voice".clone_into(&mut screen.name);
+        screen.draw(None, at(0));
+        screen.event(at(0), "one\ntwo\u{1b}[2J");
+        let bytes = buffer.0.lock().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_terminal_has_a_last_line_and_a_file_has_lines() {
+        let event = format!("{} one\\ntwo\\u001b[2J\n", at(0));
+        assert_eq!(drawn(false), event);
+        assert_eq!(
+            drawn(true),
+            format!("{CLEAR}{NO_WRAP}voice: no token yet{WRAP}{CLEAR}{event}")
+        );
+    }
+
+    #[test]
+    fn the_last_line_counts_down() {
+        let mut live = Live {
+            revision: Some(3),
+            next: Some(at(20)),
+            ..Live::default()
+        };
+        let line = |live: &Live, second| live.line("voice", Some(at(30)), at(second));
+        assert_eq!(line(&live, 5), "voice: token 3, 25 s left; the next in 15 s");
+        assert_eq!(line(&live, 25), "voice: token 3, 5 s left; the next in 0 s");
+        assert_eq!(line(&live, 40), "voice: token 3 has ended; the next in 0 s");
+        live.trouble = Some("the provider is away".to_owned());
+        assert_eq!(line(&live, 5), "voice: token 3, 25 s left; the provider is away");
+        let connection = Live {
+            has_connection: true,
+            ..Live::default()
+        };
+        assert_eq!(connection.line("voice", None, at(0)), "voice: tokens on request only");
     }
 }

@@ -142,3 +142,6 @@ pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, String> {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ mod backup;
 mod fields;
 mod layers;
 mod links;
+mod local;
 mod one_file;
 mod providers;
 mod seeded_bugs;

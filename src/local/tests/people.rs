@@ -27,7 +27,7 @@ async fn a_manifest_that_is_wrong_ends_it_at_once() {
         ),
         (
             json!({"target": {"template": {"data": {"a": "{{ nothing }}"}}}}),
-            "nothing",
+            "unknown variable; there are token",
         ),
         (
             json!({"requests": {}, "target": {"content": "Connection"}}),
@@ -137,7 +137,8 @@ async fn the_directory_of_another_token_is_left_alone() {
 #[tokio::test(start_paused = true)]
 async fn what_is_different_without_a_cluster_is_said() {
     let mut machine = Machine::new(600);
-    machine.write_manifest(json!({"credentials": {"providerRef": {"name": "team"}}, "requests": {}}));
+    let lent = json!({"providerRef": {"name": "team"}});
+    machine.write_manifest(json!({"openai": {"model": "m"}, "credentials": lent, "requests": {}}));
     machine.start();
     machine.pass(1).await;
     machine.assert_says(&["note: ClusterRealtimeProvider team can't be looked up without a cluster"]);
