@@ -20,6 +20,7 @@ use realtime_token_operator::requests::certificate::{self, Certificate};
 use realtime_token_operator::resolve::MetadataPolicy;
 use realtime_token_operator::text::escaped_lines;
 use realtime_token_operator::{api, cli, clock, cluster, controller, local, memory, requests, server, telemetry};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use zeroizing_alloc::ZeroAlloc;
 
@@ -96,7 +97,7 @@ async fn keep_locally(args: LocalArgs) -> Result<(), Failure> {
     };
     telemetry::start(LogFormat::Text, args.log.as_deref().unwrap_or(usual))?;
     let shutdown = CancellationToken::new();
-    tokio::spawn(stop_on_signal(shutdown.clone()));
+    stop_on_signal(shutdown.clone());
     Ok(local::run(args, shutdown).await?)
 }
 
@@ -134,7 +135,7 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
     let count = move |verb, resource, code| counted.api_request(verb, resource, code);
     let client = cluster::client::connect(Arc::new(count)).await?;
     let shutdown = CancellationToken::new();
-    tokio::spawn(stop_on_signal(shutdown.clone()));
+    stop_on_signal(shutdown.clone());
     server::start(server::Options {
         health_listen: args.health_listen,
         health: Arc::clone(&health),
@@ -260,18 +261,21 @@ fn identity(pod_name: Option<&str>) -> String {
     format!("{}_{id}-{started:x}", pod_name.unwrap_or("realtime-token-operator"))
 }
 
-async fn stop_on_signal(shutdown: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
+/// Takes in SIGINT and SIGTERM from now on: the first of them begins the shutdown.
+fn stop_on_signal(shutdown: CancellationToken) {
+    let [interrupt, terminate] = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    let arrives = |signals: std::io::Result<Signal>| async move {
+        match signals {
             Ok(mut signals) => signals.recv().await,
             Err(_) => std::future::pending().await,
         }
     };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminated => {}
-    }
-    tracing::info!("stopping");
-    shutdown.cancel();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = arrives(interrupt) => {}
+            _ = arrives(terminate) => {}
+        }
+        tracing::info!("stopping");
+        shutdown.cancel();
+    });
 }

@@ -1,6 +1,7 @@
 //! Keeps one token: look, step, report, perform.
 
 mod mint;
+mod report;
 mod watch;
 mod write;
 
@@ -23,11 +24,8 @@ use crate::api::{RENEW_REQUESTED_AT, RealtimeToken};
 use crate::clock::now;
 use crate::cluster::Name;
 use crate::issuer::{Issuer, LocalKeys as _};
-use crate::providers::Provider;
 use crate::requests::loopback::Loopback;
-use crate::resolve::{Resolved, provider_of, unknown_overridable};
-use crate::token::lifecycle::{Situation, Step};
-use crate::token::report::{Findings, TokenKind, status as describe};
+use crate::resolve::Resolved;
 use crate::token::secret::{RequestsEndpoint, SecretMetadata, TargetState, desired_metadata};
 use crate::token::{Connection, Effect, Event, Lifecycle, MintInputs, Observation};
 
@@ -280,34 +278,6 @@ impl Keeper {
         })
     }
 
-    /// Writes the status if it is another, and says on the screen what is new.
-    fn report(&mut self, look: &mut Look<'_>, step: &Step) {
-        if let Some(situation) = &step.situation {
-            let status = describe(&findings(look, situation, &self.parts.issuer));
-            if status != look.seen.prior {
-                if let Err(problem) = self.parts.directory.write_status(&status) {
-                    self.parts.screen.event(look.seen.now, &problem.to_string());
-                }
-                look.seen.prior = status.clone();
-                let mut token = RealtimeToken::clone(&self.token);
-                token.status = Some(status);
-                self.token = Arc::new(token);
-            }
-        }
-        self.parts.screen.take_in(&look.seen, step);
-    }
-
-    fn say_damage(&mut self, look: &Look<'_>) {
-        let damage = look.held.as_ref().and_then(|held| held.damage.clone());
-        if damage != self.damage {
-            if let Some(damage) = &damage {
-                let message = format!("{damage}: the files are written anew");
-                self.parts.screen.event(look.seen.now, &message);
-            }
-            self.damage = damage;
-        }
-    }
-
     fn draw(&mut self) {
         let until = self.usable_until();
         self.parts.screen.draw(until, now());
@@ -340,27 +310,4 @@ fn target_state(held: Option<&Held>, token: &RealtimeToken, metadata: &SecretMet
         stored.damage.clone_from(&held.damage);
     }
     state
-}
-
-fn findings<'a>(look: &'a Look<'_>, situation: &'a Situation, issuer: &Issuer) -> Findings<'a> {
-    let spec = &look.seen.token.spec;
-    let provider: Option<&dyn Provider> = match &look.resolved {
-        Some(resolved) => Some(resolved.ask.block.provider()),
-        None => provider_of(spec),
-    };
-    let credential = look.resolved.as_ref().map(|resolved| &resolved.credential);
-    Findings {
-        seen: &look.seen,
-        situation,
-        provider: provider.map(Provider::published),
-        kind: TokenKind {
-            single_use: provider.and_then(Provider::single_use),
-            lifetime: provider.map(|provider| provider.lifetime()),
-            asked: look.resolved.as_ref().map(|resolved| resolved.ask.expiration),
-        },
-        health: credential
-            .filter(|_| spec.requests.is_some())
-            .map(|credential| issuer.budgets.health(credential, look.seen.now)),
-        unknown_overridable: unknown_overridable(spec),
-    }
 }

@@ -145,3 +145,14 @@ async fn what_is_different_without_a_cluster_is_said() {
     machine.assert_says(&["note: spec.requests is of no use without --listen"]);
     assert_eq!(machine.token(), "token-1");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_weakness_of_the_token_is_said_once() {
+    let mut machine = Machine::new(600);
+    machine.write_manifest(json!({"openai": {"model": "m"}}));
+    machine.start();
+    machine.pass(1).await;
+    machine.assert_says(&["note: ", "spec.requests"]);
+    machine.restart().await;
+    assert!(!machine.screen().contains("note: "), "{}", machine.screen());
+}
