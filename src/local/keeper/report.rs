@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Keeper, Look};
-use crate::api::{ConditionType, RealtimeToken, RealtimeTokenStatus};
+use crate::api::{RealtimeToken, RealtimeTokenStatus, Reason};
 use crate::issuer::Issuer;
 use crate::providers::Provider;
 use crate::resolve::{provider_of, unknown_overridable};
@@ -42,13 +42,11 @@ impl Keeper {
     }
 }
 
-/// Why a reader may find a token with less life than it should have, or one that another reader has used.
+/// Why the token serves one session only, if it does.
 fn weakness(status: &RealtimeTokenStatus) -> Option<String> {
     let mut conditions = status.conditions.iter();
-    let freshness = conditions.find(|condition| condition.type_ == ConditionType::FreshnessGuaranteed.as_str());
-    freshness
-        .filter(|condition| condition.status == "False")
-        .map(|condition| condition.message.clone())
+    let single_use = conditions.find(|condition| condition.reason == Reason::SingleUseToken.as_str());
+    single_use.map(|condition| condition.message.clone())
 }
 
 fn findings<'a>(look: &'a Look<'_>, situation: &'a Situation, issuer: &Issuer) -> Findings<'a> {
