@@ -38,6 +38,13 @@ impl Refusal {
         }
     }
 
+    pub(super) fn by_busy_webhook() -> Self {
+        Self {
+            message: "admission webhook \"scan.example.com\" denied the request: too many reviews".to_owned(),
+            ..Self::of_code(429)
+        }
+    }
+
     pub(super) fn body(&self) -> Value {
         let terminating = self.message.contains("because it is being terminated");
         let causes = terminating.then(|| json!([{"reason": "NamespaceTerminating", "field": "metadata.namespace"}]));

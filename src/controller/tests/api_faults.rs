@@ -7,7 +7,7 @@ use crate::testing::{Fault, Request};
 /// in the last minute before a floor is lost, when waits are short.
 const PER_MINUTE: usize = 60;
 
-const FAULTS: [Fault; 13] = [
+const FAULTS: [Fault; 14] = [
     Fault::Status(403),
     Fault::Status(404),
     Fault::Status(409),
@@ -15,6 +15,7 @@ const FAULTS: [Fault; 13] = [
     Fault::Status(429),
     Fault::Throttled(1),
     Fault::Throttled(20),
+    Fault::WebhookThrottled(20),
     Fault::Status(500),
     Fault::Status(503),
     Fault::ResetBefore,
@@ -100,6 +101,7 @@ async fn an_outage_shorter_than_the_retry_budget_breaks_no_floor() {
         Fault::Status(500),
         Fault::Status(429),
         Fault::Throttled(1),
+        Fault::WebhookThrottled(20),
         Fault::ResetBefore,
         Fault::ResetAfter,
         Fault::Hang,
@@ -238,4 +240,33 @@ async fn retry_after_of_the_api_server_is_obeyed_by_all() {
     for name in ["voice", "video", "late"] {
         fleet.assert_settled(name, "after the twenty seconds");
     }
+}
+
+/// A webhook that is asked of each Secret of a tenant, and says when to come back, delays these Secrets alone: by their own
+/// backoff, and with its words in their status.
+#[tokio::test(start_paused = true)]
+async fn retry_after_of_an_admission_webhook_delays_what_it_refused_alone() {
+    let fleet = Fleet::new(3600);
+    let names: Vec<_> = (0..4).map(|n| format!("voice-{n}")).collect();
+    let refused = |request: &Request| {
+        let is_others = request.name == "other" || request.body["metadata"]["name"] == "other";
+        writes(request) && request.resource == "secrets" && !is_others
+    };
+    fleet.api.break_down(refused, Fault::WebhookThrottled(20));
+    for name in &names {
+        fleet.create(name);
+    }
+    fleet.pass(5).await;
+    fleet.create("other");
+    fleet.pass(2).await;
+    fleet.assert_settled("other", "within the twenty seconds");
+    fleet.pass(60).await;
+    let conditions = json!(fleet.status(&names[0]).conditions).to_string();
+    assert!(conditions.contains("scan.example.com"), "{conditions}");
+    fleet.api.recover();
+    fleet.pass(60).await;
+    for name in &names {
+        fleet.assert_settled(name, "after the webhook has recovered");
+    }
+    assert_eq!(fleet.provider.count(), names.len() + 1, "each token is kept and stored");
 }
