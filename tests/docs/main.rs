@@ -14,6 +14,7 @@ mod fields;
 mod kube_state_metrics;
 mod layers;
 mod links;
+mod local;
 mod one_file;
 mod providers;
 mod seeded_bugs;
