@@ -114,16 +114,17 @@ soak: modules cargo ## Run TOKENS=2000 and RATE=50 requests/s through fault afte
 	cargo bench -p realtime-token-operator -p testkit --profile $(PROFILE) --bench soak -- \
 		--minutes $(MINUTES) --tokens $(TOKENS) --rate $(RATE) $(if $(LIFE),--life $(LIFE))
 
-crds: binaries ## Write crds/*.yaml from the types, and the chart's copies
+crds: binaries ## Write crds/*.yaml and schemas/ from the types, and the chart's copies
 	@$(TARGET)/debug/realtime-token-operator crd | awk ' \
 		/^---$$/ { if (doc) printf "%s", doc > file; doc = "" } \
 		/^  name: .*\.realtime-token\.dev$$/ { split($$2, name, "."); file = "crds/" name[1] ".yaml" } \
 		{ doc = doc $$0 "\n" } \
 		END { printf "%s", doc > file }'
 	@mkdir -p $(CHART)/files/crds && cp crds/*.yaml $(CHART)/files/crds/
+	UPDATE=1 cargo test --quiet -p realtime-token-operator --test docs schemas::they_are
 
-docs: cargo ## Write docs/providers.md and the pages beneath it from the types; what is written by hand stays
-	UPDATE=1 cargo test --quiet -p realtime-token-operator --test docs providers::
+docs: cargo ## Write docs/api.md, docs/providers.md and the pages beneath it from the types; what is written by hand stays
+	UPDATE=1 cargo test --quiet -p realtime-token-operator --test docs -- providers:: api::
 
 matrix: modules binaries ## Print what is tested of each provider; fails on an empty cell
 	@$(TARGET)/debug/control-plane build

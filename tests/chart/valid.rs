@@ -3,25 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use testkit::pypi::Library;
+use testkit::pypi::VALIDATE;
 
 use crate::chart::{REPOSITORY, file, render};
-
-const VALIDATE: Library = Library {
-    name: "kubernetes-validate-1.37.0",
-    requirements: &[
-        "kubernetes-validate==1.37.0",
-        "attrs==26.1.0",
-        "importlib-resources==7.1.0",
-        "jsonschema==4.26.0",
-        "jsonschema-specifications==2025.9.1",
-        "packaging==26.3",
-        "pyyaml==6.0.4",
-        "referencing==0.37.0",
-        "rpds-py==2026.9.1",
-        "typing-extensions==4.16.0",
-    ],
-};
 
 /// Every value away from its default at least once, and those together that meet in one template.
 pub fn combinations() -> Vec<(&'static str, Value)> {

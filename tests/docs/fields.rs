@@ -71,7 +71,7 @@ fn walk(schema: &Value, at: &str, leave_out: &[String], rows: &mut Vec<String>) 
 }
 
 /// What a value may be, in words.
-fn kind(schema: &Value) -> String {
+pub fn kind(schema: &Value) -> String {
     let bound = |key: &str| schema[key].as_i64();
     let range = |least: Option<i64>, most: Option<i64>, unit: &str| match (least, most) {
         (Some(least), Some(most)) if least == most => format!(" of {most}{unit}"),
