@@ -3,7 +3,8 @@
 use serde_json::Value;
 use testkit::helm::{Helm, Major};
 
-use crate::chart::{CHART, file, render};
+use crate::alone::setup::run;
+use crate::chart::{CHART, REPOSITORY, file, render};
 
 /// The blocks of code in one language.
 fn blocks(language: &str) -> Vec<String> {
@@ -46,12 +47,13 @@ fn its_installs_render() {
             let mut args = vec!["template", name, CHART];
             args.extend(flags.into_iter().copied());
             for major in Major::ALL {
-                Helm::new(major).unwrap().run(&args).unwrap();
+                let helm = Helm::new(major).unwrap();
+                run(helm.command(&args).current_dir(REPOSITORY));
                 tried += 1;
             }
         }
     }
-    assert_eq!(tried, 3 * Major::ALL.len());
+    assert_eq!(tried, 4 * Major::ALL.len());
 }
 
 /// Every value that the tables and the text name is one.

@@ -19,6 +19,7 @@ mod metadata;
 mod monitoring;
 mod network;
 mod notes;
+mod openshift;
 mod pods;
 mod providers;
 mod readme;

@@ -163,7 +163,7 @@ pub fn combinations() -> Vec<(&'static str, Value)> {
                 "service": {"enabled": false},
                 "helmTest": {"enabled": false},
                 "podDisruptionBudget": {"enabled": false},
-                "podSecurityContext": {"runAsUser": null, "runAsGroup": null},
+                "podSecurityContext": {"runAsUser": 1000, "runAsGroup": 1000},
                 "resources": {"limits": null},
             }),
         ),

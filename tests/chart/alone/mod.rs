@@ -12,6 +12,6 @@ mod policies;
 mod releases;
 mod requests;
 mod rights;
-mod setup;
+pub mod setup;
 mod team;
 mod tenant;
