@@ -144,6 +144,8 @@ fn closed(schema: &Value) -> Value {
                 .map(|(name, field)| (name.clone(), self::closed(field)))
                 .collect(),
             ("items" | "additionalProperties", Value::Object(_)) => self::closed(value),
+            // A CRD writes them with a fraction.
+            ("minimum" | "maximum", bound) => json!(bound.as_f64().unwrap() as i64),
             _ => value.clone(),
         };
         closed.insert(key.clone(), value);
