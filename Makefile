@@ -26,7 +26,7 @@ CYCLONEDX = $(CYCLONEDX_ROOT)/bin/cargo-cyclonedx
 TARGET = $(shell cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 .DEFAULT_GOAL := help
-.PHONY: faults help check demo test test-node test-node-slow image image-reproducible tools bench bench-requests models seeded-bugs fuzz mutants crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo bench-crd sbom soak
+.PHONY: faults help check demo test test-node test-node-slow image image-reproducible tools bench bench-requests models seeded-bugs fuzz mutants crds docs matrix chart-docs dist lint deny advisories fmt binaries modules cargo bench-crd sbom soak
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -132,6 +132,9 @@ matrix: modules binaries ## Print what is tested of each provider; fails on an e
 
 chart-docs: cargo ## Write the chart's README from the comments in its values.yaml
 	UPDATE=1 cargo test --quiet -p realtime-token-operator --test chart readme::it_is
+
+dist: cargo ## Write dist/install.yaml, the chart as plain manifests, with real helm
+	UPDATE=1 cargo test --quiet -p realtime-token-operator --test chart dist::the_manifests_are
 
 lint: cargo ## Check the format, and run clippy on everything
 	cargo fmt --all --check

@@ -13,6 +13,7 @@ mod alerts;
 mod alone;
 mod chart;
 mod crds;
+mod dist;
 mod docs;
 mod gitops;
 mod metadata;

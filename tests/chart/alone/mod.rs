@@ -2,6 +2,7 @@
 //! the rights that its Deployment gives it. Each has a control plane of its own, since a chart with CRDs and
 //! ClusterRoles leaves no room for a second release of itself; with `CLUSTER` set `make test` leaves them out.
 
+mod dist;
 mod first_install;
 mod grants;
 mod keyless;
