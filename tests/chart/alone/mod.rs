@@ -10,6 +10,7 @@ mod locked_down;
 mod namespaced;
 mod people;
 mod policies;
+mod quickstart;
 mod releases;
 mod requests;
 mod rights;
