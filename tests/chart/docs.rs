@@ -78,3 +78,40 @@ fn its_values_exist() {
     }
     assert!(named > 25, "{named} values named");
 }
+
+/// docs/support.md names the versions that the tests run with.
+#[test]
+fn the_tested_versions_are_those_of_the_tests() {
+    let text = file("docs/support.md");
+    let row = |name: &str| {
+        let found = text.lines().find(|line| line.starts_with(&format!("| {name} |")));
+        found.unwrap_or_else(|| panic!("no row {name}"))
+    };
+    for major in Major::ALL {
+        let version = Helm::new(major).unwrap().version().unwrap();
+        assert!(row("Helm").contains(version.trim_start_matches('v')), "{version}");
+    }
+    let modules = file("tests/cluster/go.mod");
+    let kubernetes = modules
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes v"));
+    let kubernetes = kubernetes.unwrap();
+    assert!(row("Kubernetes").contains(kubernetes), "{kubernetes}");
+    let minors = crate::valid::KUBERNETES.map(|version| version.trim_end_matches(".0"));
+    assert!(row("Kubernetes").contains(&minors.join(", ")), "{minors:?}");
+    assert!(row("Kubernetes").contains(&format!("| {} and newer", minors[0])));
+    let oldest = file("charts/realtime-token-operator/Chart.yaml");
+    assert!(oldest.contains(&format!("kubeVersion: \">={}.0-0\"", minors[0])));
+    let rust = file("Cargo.toml");
+    let rust = rust
+        .lines()
+        .find_map(|line| line.strip_prefix("rust-version = \""))
+        .unwrap();
+    assert!(row("Building").contains(&format!("Rust {} ", rust.split('"').next().unwrap())));
+    let node = file(".github/workflows/ci.yml");
+    let node = node
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("node-version: "))
+        .unwrap();
+    assert!(row("npm package").contains(node), "{node}");
+}

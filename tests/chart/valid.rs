@@ -7,6 +7,9 @@ use testkit::pypi::VALIDATE;
 
 use crate::chart::{REPOSITORY, file, render};
 
+/// The versions whose schemas the manifests are held against.
+pub const KUBERNETES: [&str; 5] = ["1.33.0", "1.34.0", "1.35.0", "1.36.0", "1.37.0"];
+
 /// Every value away from its default at least once, and those together that meet in one template.
 pub fn combinations() -> Vec<(&'static str, Value)> {
     let provider = json!({
@@ -213,7 +216,7 @@ fn every_combination_is_valid_on_every_supported_version() {
             "spec": {"openai": {"regoin": "EU"}, "credentials": {"secretRef": {"name": "x"}}},
         }},
     ]);
-    let versions = ["1.33.0", "1.34.0", "1.35.0", "1.36.0", "1.37.0"];
+    let versions = KUBERNETES;
     let validate = |objects: &Value| -> Vec<String> {
         let job = json!({"versions": versions, "crds": crds, "objects": objects});
         let script = format!("{REPOSITORY}/tests/chart/valid.py");
