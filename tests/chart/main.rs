@@ -16,6 +16,7 @@ mod crds;
 mod dist;
 mod docs;
 mod gitops;
+mod integrations;
 mod metadata;
 mod monitoring;
 mod network;

@@ -5,6 +5,7 @@
 mod dist;
 mod first_install;
 mod grants;
+mod integrations;
 mod keyless;
 mod locked_down;
 mod namespaced;
