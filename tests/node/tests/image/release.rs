@@ -18,6 +18,7 @@ use nodetests::{
 use serde_json::Value;
 use tempfile::TempDir;
 use testkit::{
+    go,
     helm::{Helm, Major},
     kubectl::kubectl,
 };
@@ -109,6 +110,22 @@ fn sources() -> Result<TempDir> {
             .args(commit),
     )?;
     Ok(folder)
+}
+
+/// By actionlint: keys, expressions, outputs and jobs that a step refers to.
+#[test]
+fn the_workflows_are_well_formed() -> Result<()> {
+    let actionlint = go::program("github.com/rhysd/actionlint/cmd/actionlint", "1.7.7")?;
+    let mut command = Command::new(actionlint);
+    command
+        .args(["-no-color", "-shellcheck=", "-pyflakes="])
+        .current_dir(ROOT);
+    for workflow in fs::read_dir(Path::new(ROOT).join(".github/workflows"))? {
+        command.arg(workflow?.path());
+    }
+    let output = command.output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    Ok(())
 }
 
 struct Workflow(Value);
