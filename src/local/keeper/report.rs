@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Keeper, Look};
-use crate::api::{RealtimeToken, RealtimeTokenStatus, Reason};
+use crate::api::{ConditionType, RealtimeToken, RealtimeTokenStatus};
 use crate::issuer::Issuer;
 use crate::providers::Provider;
 use crate::resolve::{provider_of, unknown_overridable};
@@ -42,11 +42,11 @@ impl Keeper {
     }
 }
 
-/// Why the token serves one session only, if it does.
+/// Why the token suits one reader only, if it does.
 fn weakness(status: &RealtimeTokenStatus) -> Option<String> {
     let mut conditions = status.conditions.iter();
-    let single_use = conditions.find(|condition| condition.reason == Reason::SingleUseToken.as_str());
-    single_use.map(|condition| condition.message.clone())
+    let single = conditions.find(|condition| condition.type_ == ConditionType::SingleReader.as_str());
+    single.map(|condition| condition.message.clone())
 }
 
 fn findings<'a>(look: &'a Look<'_>, situation: &'a Situation, issuer: &Issuer) -> Findings<'a> {
