@@ -90,13 +90,12 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// Standard output is the screen; on a terminal the log would break its last line.
 async fn keep_locally(args: LocalArgs) -> Result<(), Failure> {
-    let usual = match std::io::stdout().is_terminal() {
-        true => "off",
-        false => "warn,realtime_token_operator::audit=info",
+    let begin = match std::io::stdout().is_terminal() && std::io::stderr().is_terminal() {
+        true => local::CLEAR_LINE,
+        false => "",
     };
-    telemetry::start(LogFormat::Text, args.log.as_deref().unwrap_or(usual))?;
+    telemetry::start(LogFormat::Text, &args.log, begin)?;
     let shutdown = CancellationToken::new();
     stop_on_signal(shutdown.clone());
     Ok(local::run(args, shutdown).await?)
@@ -118,7 +117,7 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 async fn run(args: RunArgs) -> Result<(), Failure> {
-    telemetry::start(args.log_format, &args.log)?;
+    telemetry::start(args.log_format, &args.log, "")?;
     let ports = [args.health_listen, args.metrics_listen];
     let requests = args.requests.validate(&args.namespace, &ports)?;
     let shutdown = CancellationToken::new();

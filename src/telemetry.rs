@@ -12,10 +12,10 @@ use crate::config::LogFormat;
 use crate::text::escaped;
 
 /// Starts logging. `filter` is a level, or levels by module such as `info,realtime_token_operator::leader=debug`. The
-/// error says what is wrong with the filter.
-pub fn start(format: LogFormat, filter: &str) -> Result<(), String> {
+/// error says what is wrong with the filter. `begin` comes before each record, such as what clears a line of a terminal.
+pub fn start(format: LogFormat, filter: &str, begin: &'static str) -> Result<(), String> {
     let filter = levels(filter)?;
-    let layer = fmt::layer().with_writer(|| Lines(std::io::stderr()));
+    let layer = fmt::layer().with_writer(move || Lines(std::io::stderr(), begin));
     let layer = match format {
         LogFormat::Text => layer.boxed(),
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
@@ -29,14 +29,14 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), String> {
 }
 
 /// Writes each record as one line that says what it says and does nothing to a terminal: fields may hold text of specs.
-struct Lines<W>(W);
+struct Lines<W>(W, &'static str);
 
 impl<W: Write> Write for Lines<W> {
     /// Takes a record, which the layer hands over as a whole.
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(record);
         let line = text.strip_suffix('\n').unwrap_or(&text);
-        self.0.write_all(format!("{}\n", escaped(line)).as_bytes())?;
+        self.0.write_all(format!("{}{}\n", self.1, escaped(line)).as_bytes())?;
         Ok(record.len())
     }
 
@@ -82,7 +82,7 @@ mod tests {
     fn a_record_is_one_line_of_visible_text() {
         let mut written = Vec::new();
         let record = b"INFO token=shop/voice \x1b[2J says: a\nERROR forged\n";
-        assert_eq!(Lines(&mut written).write(record).unwrap(), record.len());
+        assert_eq!(Lines(&mut written, "").write(record).unwrap(), record.len());
         let expected = "INFO token=shop/voice \\u001b[2J says: a\\nERROR forged\n";
         assert_eq!(String::from_utf8(written).unwrap(), expected);
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::mint::Mint;
@@ -63,6 +64,35 @@ struct Look<'a> {
     seen: Observation<'a>,
 }
 
+/// When to look again: at a time of the clock, which goes on while a laptop sleeps, or after a wait, which a clock that is
+/// set back doesn't make longer.
+#[derive(Clone, Copy)]
+struct Next {
+    at: Timestamp,
+    by: Instant,
+}
+
+impl Next {
+    fn now() -> Self {
+        Self {
+            at: now(),
+            by: Instant::now(),
+        }
+    }
+
+    fn at(at: Timestamp) -> Self {
+        let wait = Duration::try_from(at.duration_since(now())).unwrap_or_default(); // negative if it has passed
+        Self {
+            at,
+            by: Instant::now() + wait,
+        }
+    }
+
+    fn is_due(self) -> bool {
+        self.at <= now() || self.by <= Instant::now()
+    }
+}
+
 impl Keeper {
     /// Takes up what an earlier process has left.
     pub(super) fn new(mut parts: Parts, read: Read) -> Result<Self, LocalError> {
@@ -101,11 +131,14 @@ impl Keeper {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut mint: Option<Mint> = None;
-        let mut next = now();
+        let mut next = Next::now();
         loop {
-            if mint.is_none() && next <= now() {
-                (next, mint) = self.advance();
+            if mint.is_none() && next.is_due() {
+                let (until, begun) = self.advance();
+                (next, mint) = (Next::at(until), begun);
             }
+            let by = next.by;
+            let is_minting = mint.is_some();
             let ended = async {
                 match &mut mint {
                     Some(mint) => mint.end().await,
@@ -119,17 +152,18 @@ impl Keeper {
                     if let Some(mint) = mint.take() {
                         self.mint_ended(mint, result);
                     }
-                    next = now();
+                    next = Next::now();
                 }
                 _ = issuer.budgets.next(now) => {
                     self.lifecycle.step(Event::SlotCame { now: now() });
-                    next = now();
+                    next = Next::now();
                 }
+                () = tokio::time::sleep_until(by), if !is_minting => {}
                 Some(_) = news.recv() => {} // the next look asks for the health anyway
                 _ = ticks.tick() => {
                     if self.watch.changed(&self.parts) {
                         self.read_again();
-                        next = now();
+                        next = Next::now();
                     }
                     issuer.tidy(now());
                     self.draw();

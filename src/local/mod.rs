@@ -24,6 +24,7 @@ use self::keeper::{Keeper, Parts};
 use self::keys::KeyFiles;
 use self::manifest::Manifest;
 pub use self::manifest::ManifestError;
+pub use self::screen::CLEAR as CLEAR_LINE;
 use self::screen::Screen;
 use crate::cli::mint::MintCliError;
 use crate::cli::mint::input;
@@ -68,10 +69,10 @@ pub struct LocalArgs {
     /// A file of PEM certificates to trust beside the system's, for a proxy or gateway with a private CA.
     #[arg(long, env = "CA_BUNDLE", value_name = "FILE")]
     pub ca_bundle: Option<PathBuf>,
-    /// What is logged beside the lines about the token, as for `run`. Default: each token that is handed out, and warnings;
-    /// nothing on a terminal.
-    #[arg(long, env = "LOG")]
-    pub log: Option<String>,
+    /// What is logged beside the lines about the token, as for `run`. By default each token that is handed out, and
+    /// warnings.
+    #[arg(long, env = "LOG", default_value = "warn,realtime_token_operator::audit=info")]
+    pub log: String,
 }
 
 /// Why it ends at once.

@@ -11,7 +11,7 @@ use crate::token::Observation;
 use crate::token::lifecycle::{Situation, Step};
 
 /// Begins a line anew, and empties it.
-const CLEAR: &str = "\r\u{1b}[2K";
+pub const CLEAR: &str = "\r\u{1b}[2K";
 /// Keep a line that is too long from going on in the next one, and end that.
 const NO_WRAP: &str = "\u{1b}[?7l";
 const WRAP: &str = "\u{1b}[?7h";

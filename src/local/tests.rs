@@ -103,7 +103,7 @@ impl Machine {
             env_file: Some(self.path(".env")),
             allow_endpoints: Vec::new(),
             ca_bundle: None,
-            log: None,
+            log: "off".to_owned(),
         }
     }
 
