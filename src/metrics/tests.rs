@@ -13,7 +13,7 @@ const DOCS: &str = include_str!("../../docs/metrics.md");
 /// Metrics with a sample of every family.
 fn populated() -> Metrics {
     let metrics = Metrics::new(true);
-    metrics.minted("openai", outcome(None), Duration::from_millis(20));
+    metrics.minted("shop", "openai", outcome(None), Duration::from_millis(20));
     metrics.limited("openai", 30.0);
     metrics.rotated(&Swap {
         late: SignedDuration::from_millis(200),
@@ -32,7 +32,11 @@ fn populated() -> Metrics {
     let token = json!({
         "metadata": {"namespace": "shop", "name": "voice"},
         "spec": {"openai": {"model": "m"}, "credentials": {"secretRef": {"name": "openai"}}},
-        "status": {"usableUntil": "2026-11-24T12:00:00Z", "renewalTime": "2026-11-24T11:50:00Z"},
+        "status": {
+            "usableUntil": "2026-11-24T12:00:00Z", "renewalTime": "2026-11-24T11:50:00Z",
+            "conditions": [{"type": "Ready", "status": "False", "reason": "SecretConflict", "message": "",
+                            "lastTransitionTime": "2026-11-24T11:00:00Z"}],
+        },
     });
     writer.apply_watcher_event(&Event::Apply(serde_json::from_value(token).unwrap()));
     std::mem::forget(metrics.observe_store(tokens)); // shown to the end of the test
@@ -93,7 +97,7 @@ fn every_label_is_documented() {
 #[test]
 fn counters_of_failures_start_at_zero() {
     let metrics = Metrics::new(true);
-    metrics.minted("openai", outcome(None), Duration::ZERO);
+    metrics.minted("shop", "openai", outcome(None), Duration::ZERO);
     let text = metrics.render();
     for outcome in [
         "CredentialRejected",
@@ -144,7 +148,7 @@ fn object_metrics_can_be_left_out_and_counts_stay() {
     let _shown = metrics.observe_store(some.tokens.lock().clone().unwrap());
     let text = metrics.render();
     assert!(!text.contains("shop"), "{text}");
-    let count = "realtime_token_tokens{provider=\"openai\",ready=\"false\",reason=\"Pending\"} 1\n";
+    let count = "realtime_token_tokens{provider=\"openai\",ready=\"false\",reason=\"SecretConflict\"} 1\n";
     assert!(text.contains(count), "{text}");
 }
 

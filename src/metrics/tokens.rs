@@ -108,6 +108,21 @@ impl Collector for Tokens {
             "renewal_timestamp_seconds",
             "When the next token is due, seconds since the epoch; none while suspended.",
             each(|sample| sample.renewal_time.map(Timestamp::as_second)),
+        )?;
+        let to_fix = samples.iter().filter_map(|sample| {
+            let reason = sample.to_fix?.as_str();
+            let labels = [
+                ("namespace", sample.namespace),
+                ("name", sample.name),
+                ("reason", reason),
+            ];
+            Some((labels, 1))
+        });
+        gauge(
+            &mut encoder,
+            "action_required",
+            "1 for a RealtimeToken that stays as it is until a person changes something; none for the others.",
+            to_fix,
         )
     }
 }
@@ -137,6 +152,8 @@ struct Sample<'a> {
     provider: &'static str,
     ready: bool,
     reason: Reason,
+    /// What a person has to see to.
+    to_fix: Option<Reason>,
     usable_until: Option<Timestamp>,
     renewal_time: Option<Timestamp>,
 }
@@ -150,6 +167,7 @@ impl<'a> Sample<'a> {
             provider: UNKNOWN,
             ready: false,
             reason: Reason::InvalidSpec,
+            to_fix: Some(Reason::InvalidSpec),
             usable_until: None,
             renewal_time: None,
         };
@@ -189,7 +207,10 @@ impl<'a> Sample<'a> {
             Some(ready_condition) if renewing.is_none() && is_true(&ready_condition) && !ready => Reason::Expired,
             Some(condition) => known_reason(condition),
         };
+        let serving = condition(ConditionType::Serving).filter(|condition| condition.status == "False");
+        let to_fix = [Some(reason), serving.map(known_reason)].into_iter().flatten();
         Self {
+            to_fix: to_fix.filter(|_| !token.spec.suspend).find(|it| it.needs_a_person()),
             provider: provider_of(&token.spec).map_or(UNKNOWN, |provider| provider.name()),
             ready,
             reason,
@@ -302,11 +323,42 @@ mod tests {
     }
 
     #[test]
+    fn what_only_a_person_can_end_is_told_from_what_passes() {
+        let to_fix = |conditions: &[(&str, &str, &str)]| {
+            let conditions: Vec<_> = conditions.iter().map(|(a, b, c)| condition(a, b, c)).collect();
+            let token = token(json!({}), json!(conditions), 700);
+            Sample::new(&token.metadata, Some(&token), time(NOW)).to_fix
+        };
+        let ready = ("Ready", "True", "Renewed");
+        let refused = ("Renewing", "True", "QuotaExhausted");
+        assert_eq!(to_fix(&[ready, refused]), Some(Reason::QuotaExhausted));
+        assert_eq!(to_fix(&[ready, ("Renewing", "True", "ProviderUnavailable")]), None);
+        assert_eq!(to_fix(&[ready, ("Renewing", "False", "AwaitingRenewal")]), None);
+        // The Secret is fine, and nobody who asks gets a token.
+        let serving = ("Serving", "False", "RequestsNotEnabled");
+        assert_eq!(to_fix(&[ready, serving]), Some(Reason::RequestsNotEnabled));
+        assert_eq!(to_fix(&[ready, ("Serving", "False", "ProviderUnavailable")]), None);
+
+        let suspended = token(
+            json!({"suspend": true}),
+            json!([condition(refused.0, refused.1, refused.2)]),
+            700,
+        );
+        assert_eq!(
+            Sample::new(&suspended.metadata, Some(&suspended), time(NOW)).to_fix,
+            None
+        );
+    }
+
+    #[test]
     fn one_that_cannot_be_read_counts_as_not_ready() {
         let meta = token(json!({}), json!([]), 700).metadata;
         let sample = Sample::new(&meta, None, time(NOW));
         assert_eq!((sample.namespace, sample.name), ("shop", "voice"));
         assert_eq!((sample.provider, sample.ready), (UNKNOWN, false));
-        assert_eq!(sample.reason, Reason::InvalidSpec);
+        assert_eq!(
+            (sample.reason, sample.to_fix),
+            (Reason::InvalidSpec, Some(Reason::InvalidSpec))
+        );
     }
 }
