@@ -12,6 +12,7 @@ mod policies;
 mod releases;
 mod requests;
 mod rights;
+mod runbook;
 mod setup;
 mod team;
 mod tenant;
