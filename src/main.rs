@@ -2,6 +2,7 @@
 
 use std::alloc::System;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -111,89 +112,138 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
     telemetry::start(args.log_format, &args.log)?;
     let ports = [args.health_listen, args.metrics_listen];
     let requests = args.requests.validate(&args.namespace, &ports)?;
-    let endpoints =
-        EndpointPolicy::parse(&args.allow_endpoints).map_err(|problem| format!("--allow-endpoint: {problem}"))?;
-    let metadata = MetadataPolicy::parse(&args.allow_secret_metadata)
-        .map_err(|problem| format!("--allow-secret-metadata: {problem}"))?;
-    let providers = ProviderClient::new(&ClientConfig {
-        ca_bundle: args.ca_bundle.as_deref().map(read_ca_bundle).transpose()?,
-        endpoints: endpoints.clone(),
-        ..ClientConfig::default()
-    })?;
-    let metrics = Arc::new(Metrics::new(!args.no_object_metrics));
-    let health = Arc::new(Health::default());
-    let counted = Arc::clone(&metrics);
-    let count = move |verb, resource, code| counted.api_request(verb, resource, code);
-    let client = cluster::client::connect(Arc::new(count)).await?;
     let shutdown = CancellationToken::new();
-    tokio::spawn(stop_on_signal(shutdown.clone()));
-    server::start(server::Options {
-        health_listen: args.health_listen,
-        health: Arc::clone(&health),
-        metrics_listen: args.metrics_listen,
-        metrics: Arc::clone(&metrics),
-        metrics_readers: args.metrics_auth.then(|| client.clone()),
-    })?;
-    let candidate = args.leader_elect.then(|| Candidate {
-        lock: LeaseLock::new(client.clone(), &args.namespace, args.lease_name.clone()),
-        me: identity(args.pod_name.as_deref()),
-        terms: Terms::new(args.lease_duration_seconds),
-        health: Arc::clone(&health),
-        metrics: Arc::clone(&metrics),
-    });
-    metrics.leading(candidate.is_none());
-    let issuer = Arc::new(Issuer::new(issuer::Options {
-        client: client.clone(),
-        providers: Arc::new(providers),
-        mints_per_credential: args.mints_per_credential,
-        scope: scope(&args),
-        operator_namespace: args.namespace.clone(),
-        health: Arc::clone(&health),
-        metrics: Arc::clone(&metrics),
-    }));
+    let common = Common::of(&args, &shutdown).await?;
+    start_server(&args, &common)?;
+    let candidate = args.leader_elect.then(|| candidate(&args, &common));
+    common.metrics.leading(candidate.is_none());
     let certificate = requests.as_ref().map(|requests| {
         Certificate::follow(certificate::Options {
-            client: client.clone(),
+            client: common.client.clone(),
             namespace: args.namespace.clone(),
             address: requests.address.clone(),
             source: requests.source.clone(),
-            health: Arc::clone(&health),
-            metrics: Arc::clone(&metrics),
+            health: Arc::clone(&common.health),
+            metrics: Arc::clone(&common.metrics),
         })
     });
     let requests = requests
         .zip(certificate.as_ref())
-        .map(|(requests, certificate)| requests::Options {
-            listen: requests.listen,
-            client: client.clone(),
-            issuer: Arc::clone(&issuer),
-            endpoints: endpoints.clone(),
-            metadata: metadata.clone(),
-            operator_namespace: args.namespace.clone(),
-            scope: scope(&args),
-            certificate: certificate.resolver(),
-            has_certificate: certificate.loaded(),
-            health: Arc::clone(&health),
-            metrics: Arc::clone(&metrics),
-        });
-    let options = controller::Options {
-        issuer,
-        client,
-        endpoints,
-        metadata,
-        scope: scope(&args),
-        operator_namespace: args.namespace,
-        pod_name: args.pod_name,
-        concurrency: args.concurrency,
-        connection: certificate.as_ref().map(Certificate::connection),
-        health,
-        metrics,
-    };
+        .map(|(requests, certificate)| requests_options(requests.listen, certificate, &args, &common));
+    let options = controller_options(certificate.as_ref(), args, common);
     let led = lead(options, certificate.as_ref(), candidate, &shutdown);
     let ((), served) = tokio::join!(led, serve_requests(requests, &shutdown));
     served?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What the controller and the requests' server have in common.
+struct Common {
+    client: kube::Client,
+    issuer: Arc<Issuer>,
+    endpoints: EndpointPolicy,
+    metadata: MetadataPolicy,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+}
+
+impl Common {
+    /// Connects. From here on a signal cancels `shutdown`.
+    async fn of(args: &RunArgs, shutdown: &CancellationToken) -> Result<Self, Failure> {
+        let endpoints =
+            EndpointPolicy::parse(&args.allow_endpoints).map_err(|problem| format!("--allow-endpoint: {problem}"))?;
+        let metadata = MetadataPolicy::parse(&args.allow_secret_metadata)
+            .map_err(|problem| format!("--allow-secret-metadata: {problem}"))?;
+        let providers = ProviderClient::new(&ClientConfig {
+            ca_bundle: args.ca_bundle.as_deref().map(read_ca_bundle).transpose()?,
+            endpoints: endpoints.clone(),
+            ..ClientConfig::default()
+        })?;
+        let (metrics, health) = (
+            Arc::new(Metrics::new(!args.no_object_metrics)),
+            Arc::new(Health::default()),
+        );
+        let counted = Arc::clone(&metrics);
+        let count = move |verb, resource, code| counted.api_request(verb, resource, code);
+        let client = cluster::client::connect(Arc::new(count)).await?;
+        tokio::spawn(stop_on_signal(shutdown.clone()));
+        let issuer = Arc::new(Issuer::new(issuer::Options {
+            client: client.clone(),
+            providers: Arc::new(providers),
+            mints_per_credential: args.mints_per_credential,
+            scope: scope(args),
+            operator_namespace: args.namespace.clone(),
+            health: Arc::clone(&health),
+            metrics: Arc::clone(&metrics),
+        }));
+        Ok(Self {
+            client,
+            issuer,
+            endpoints,
+            metadata,
+            health,
+            metrics,
+        })
+    }
+}
+
+/// Starts what the kubelet and Prometheus ask.
+fn start_server(args: &RunArgs, common: &Common) -> Result<(), Failure> {
+    Ok(server::start(server::Options {
+        health_listen: args.health_listen,
+        health: Arc::clone(&common.health),
+        metrics_listen: args.metrics_listen,
+        metrics: Arc::clone(&common.metrics),
+        metrics_readers: args.metrics_auth.then(|| common.client.clone()),
+    })?)
+}
+
+fn candidate(args: &RunArgs, common: &Common) -> Candidate {
+    Candidate {
+        lock: LeaseLock::new(common.client.clone(), &args.namespace, args.lease_name.clone()),
+        me: identity(args.pod_name.as_deref()),
+        terms: Terms::new(args.lease_duration_seconds),
+        health: Arc::clone(&common.health),
+        metrics: Arc::clone(&common.metrics),
+    }
+}
+
+fn requests_options(
+    listen: SocketAddr,
+    certificate: &Certificate,
+    args: &RunArgs,
+    common: &Common,
+) -> requests::Options {
+    requests::Options {
+        listen,
+        client: common.client.clone(),
+        issuer: Arc::clone(&common.issuer),
+        endpoints: common.endpoints.clone(),
+        metadata: common.metadata.clone(),
+        operator_namespace: args.namespace.clone(),
+        scope: scope(args),
+        certificate: certificate.resolver(),
+        has_certificate: certificate.loaded(),
+        health: Arc::clone(&common.health),
+        metrics: Arc::clone(&common.metrics),
+    }
+}
+
+fn controller_options(certificate: Option<&Certificate>, args: RunArgs, common: Common) -> controller::Options {
+    controller::Options {
+        scope: scope(&args),
+        client: common.client,
+        issuer: common.issuer,
+        endpoints: common.endpoints,
+        metadata: common.metadata,
+        operator_namespace: args.namespace,
+        pod_name: args.pod_name,
+        concurrency: args.concurrency,
+        connection: certificate.map(Certificate::connection),
+        health: common.health,
+        metrics: common.metrics,
+    }
 }
 
 /// Runs the controller, with leader election only while this replica leads. Its end stops the requests' server, which

@@ -129,7 +129,7 @@ impl<'de> Deserialize<'de> for Cached {
         {
             Ok((spec, mut status)) => {
                 if let Some(status) = &mut status {
-                    status.conditions.shrink_to_fit(); // a Vec grows to four, and most have three
+                    status.conditions.shrink_to_fit(); // a Vec grows to four and to eight
                 }
                 Ok(RealtimeToken { metadata, spec, status })
             }

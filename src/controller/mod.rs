@@ -10,6 +10,7 @@ mod mint;
 mod providers;
 mod reconcile;
 mod report;
+mod tidy;
 mod unreadable;
 mod wake;
 mod write;

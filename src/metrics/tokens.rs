@@ -82,6 +82,12 @@ impl Collector for Tokens {
             "RealtimeTokens, by provider, by whether the Secret holds a token with enough life, and by what is going on.",
             counts,
         )?;
+        gauge(
+            &mut encoder,
+            "single_reader_tokens",
+            "RealtimeTokens whose Secret holds a token that suits one reader, by provider and by why.",
+            single_readers(&samples),
+        )?;
         if !self.per_object {
             return Ok(());
         }
@@ -127,6 +133,17 @@ impl Collector for Tokens {
     }
 }
 
+fn single_readers(samples: &[Sample<'_>]) -> impl Iterator<Item = ([(&'static str, &'static str); 2], i64)> {
+    let mut counts = BTreeMap::new();
+    for sample in samples {
+        if let Some(reason) = sample.single_reader {
+            *counts.entry((sample.provider, reason.as_str())).or_insert(0) += 1;
+        }
+    }
+    let counts = counts.into_iter();
+    counts.map(|((provider, reason), count)| ([("provider", provider), ("reason", reason)], count))
+}
+
 fn gauge<L: EncodeLabelSet>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
@@ -156,6 +173,8 @@ struct Sample<'a> {
     to_fix: Option<Reason>,
     usable_until: Option<Timestamp>,
     renewal_time: Option<Timestamp>,
+    /// Why the token in the Secret suits one reader, if it does.
+    single_reader: Option<Reason>,
 }
 
 impl<'a> Sample<'a> {
@@ -170,6 +189,7 @@ impl<'a> Sample<'a> {
             to_fix: Some(Reason::InvalidSpec),
             usable_until: None,
             renewal_time: None,
+            single_reader: None,
         };
         match token {
             Some(token) => unreadable.with(token, now),
@@ -198,36 +218,33 @@ impl<'a> Sample<'a> {
             all.find(|condition| condition.type_ == type_.as_str())
         };
         let is_true = |condition: &&Condition| condition.status == "True";
-        let ready_condition = condition(ConditionType::Ready);
-        let renewing = condition(ConditionType::Renewing).filter(is_true);
-        let ready = ready_condition.as_ref().is_some_and(is_true) && enough_left;
-        let reason = match renewing.or(ready_condition) {
+        let ready = condition(ConditionType::Ready).as_ref().is_some_and(is_true) && enough_left;
+        let reason = status.and_then(|status| known_reason(status.reason.as_deref()?));
+        let reason = match reason.unwrap_or(Reason::Pending) {
             _ if token.spec.suspend => Reason::Suspended,
-            None => Reason::Pending,
-            Some(ready_condition) if renewing.is_none() && is_true(&ready_condition) && !ready => Reason::Expired,
-            Some(condition) => known_reason(condition),
+            Reason::Ready if !ready => Reason::Expired,
+            reason => reason,
         };
-        let serving = condition(ConditionType::Serving).filter(|condition| condition.status == "False");
-        let to_fix = [Some(reason), serving.map(known_reason)].into_iter().flatten();
+        // A life that is short by choice is no trouble by itself.
+        let serving = condition(ConditionType::Serving).is_none_or(|condition| condition.status != "False");
+        let is_advice = reason == Reason::LifetimeTooShort && ready && serving;
+        let single_reader = condition(ConditionType::SingleReader).filter(is_true);
         Self {
-            to_fix: to_fix.filter(|_| !token.spec.suspend).find(|it| it.needs_a_person()),
+            to_fix: Some(reason).filter(|reason| reason.needs_a_person() && !is_advice),
             provider: provider_of(&token.spec).map_or(UNKNOWN, |provider| provider.name()),
             ready,
             reason,
             usable_until,
             renewal_time: renewal_time.filter(|_| !token.spec.suspend),
+            single_reader: single_reader.and_then(|condition| known_reason(&condition.reason)),
             ..self
         }
     }
 }
 
 /// Only our own reasons become labels: everyone who may write a status could add any number of series otherwise.
-fn known_reason(condition: &Condition) -> Reason {
-    Reason::ALL
-        .iter()
-        .find(|reason| reason.as_str() == condition.reason)
-        .copied()
-        .unwrap_or(Reason::Pending)
+fn known_reason(reason: &str) -> Option<Reason> {
+    Reason::ALL.iter().find(|known| known.as_str() == reason).copied()
 }
 
 #[cfg(test)]
@@ -235,6 +252,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::token::report::summary;
 
     const NOW: i64 = 1_800_000_000;
 
@@ -256,7 +274,10 @@ mod tests {
         for (key, value) in spec.as_object().unwrap() {
             object["spec"][key] = value.clone();
         }
-        serde_json::from_value(object).unwrap()
+        let mut token: RealtimeToken = serde_json::from_value(object).unwrap();
+        let status = token.status.as_mut().unwrap();
+        (status.reason, status.message) = summary(&status.conditions);
+        token
     }
 
     fn condition(type_: &str, status: &str, reason: &str) -> Value {
@@ -279,8 +300,8 @@ mod tests {
         ]);
         let due = |seconds| Some(NOW + seconds - 600);
         let usable_for = |seconds| token(json!({}), fine.clone(), seconds);
-        assert_eq!(sample(&usable_for(700)), (true, "Renewed", due(700)));
-        assert_eq!(sample(&usable_for(90)), (true, "Renewed", due(90)));
+        assert_eq!(sample(&usable_for(700)), (true, "Ready", due(700)));
+        assert_eq!(sample(&usable_for(90)), (true, "Ready", due(90)));
         assert_eq!(sample(&usable_for(89)), (false, "Expired", due(89)));
         assert_eq!(sample(&usable_for(-1)), (false, "Expired", due(-1)));
 
@@ -338,6 +359,20 @@ mod tests {
         let serving = ("Serving", "False", "RequestsNotEnabled");
         assert_eq!(to_fix(&[ready, serving]), Some(Reason::RequestsNotEnabled));
         assert_eq!(to_fix(&[ready, ("Serving", "False", "ProviderUnavailable")]), None);
+        // Short by choice; and too short to be of any use.
+        assert_eq!(
+            to_fix(&[ready, ("FreshnessGuaranteed", "False", "LifetimeTooShort")]),
+            None
+        );
+        for type_ in ["Ready", "Serving"] {
+            let conditions = [ready, (type_, "False", "LifetimeTooShort")];
+            let conditions = if type_ == "Ready" {
+                &conditions[1..]
+            } else {
+                &conditions
+            };
+            assert_eq!(to_fix(conditions), Some(Reason::LifetimeTooShort), "{type_}");
+        }
 
         let suspended = token(
             json!({"suspend": true}),
@@ -348,6 +383,26 @@ mod tests {
             Sample::new(&suspended.metadata, Some(&suspended), time(NOW)).to_fix,
             None
         );
+    }
+
+    #[test]
+    fn tokens_for_one_reader_are_counted_by_why() {
+        let of = |reason| {
+            let conditions = json!([
+                condition("Ready", "True", "Renewed"),
+                condition("SingleReader", "True", reason)
+            ]);
+            token(json!({}), conditions, 700)
+        };
+        let tokens = [
+            of("SingleUseToken"),
+            of("SharedIdentity"),
+            of("SingleUseToken"),
+            of("Odd"),
+        ];
+        let samples = tokens.map(|token| Sample::new(&ObjectMeta::default(), Some(&token), time(NOW)).single_reader);
+        let known = [Some(Reason::SingleUseToken), Some(Reason::SharedIdentity)];
+        assert_eq!(samples, [known[0], known[1], known[0], None]);
     }
 
     #[test]

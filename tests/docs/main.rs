@@ -11,6 +11,7 @@
 mod asking;
 mod backup;
 mod fields;
+mod kube_state_metrics;
 mod layers;
 mod links;
 mod one_file;

@@ -1,5 +1,6 @@
 //! The binary as people type it: what it prints where, and how it ends.
 
+mod get;
 mod krew;
 mod kubectl;
 mod mint;
