@@ -156,15 +156,18 @@ impl Source {
             .stderr(File::options().append(true).open(&log)?);
         let mut build = guard::Guarded::spawn(&mut command)?;
         let started = Instant::now();
-        let mut next = Duration::from_secs(15);
+        let mut next = Duration::from_secs(60);
         let status = loop {
             if let Some(status) = build.exited()? {
                 break status;
             }
-            if started.elapsed() >= next {
-                cache::say(&format!("still building, {} s", next.as_secs()));
-                next += Duration::from_secs(15);
+            let elapsed = started.elapsed();
+            let progress = format!("{} of about {} s", elapsed.as_secs(), u32::from(minutes) * 60);
+            if elapsed >= next {
+                cache::say(&progress);
+                next += Duration::from_secs(60);
             }
+            cache::say_for_now(&progress);
             std::thread::sleep(Duration::from_millis(100));
         };
         if !status.success() {

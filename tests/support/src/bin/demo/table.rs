@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The life bar, in a window as wide as this, and in a narrower one, where everything fits 80 columns.
-const BARS: (usize, usize, usize) = (100, 24, 4);
+const BARS: (usize, usize, usize) = (106, 24, 4);
 
 /// As much of a hash as it takes to see it change.
 const HASH: usize = 6;
@@ -103,7 +103,7 @@ fn row(bar: usize, token: &Token, reading: Option<Reading>, now: Timestamp) -> L
     };
     let due = |at: Timestamp| format!("in {} s", seconds(now, at));
     let hash = token.hash.as_deref().unwrap_or("-");
-    let file = reading.map(|it| format!("{} s, least {}", it.now, it.least));
+    let file = reading.map(|it| format!("{} s, min {}", it.now, it.least));
     let trouble = token.trouble().map(|(reason, _)| reason);
     let cells = [
         token.name.as_str(),
@@ -222,7 +222,7 @@ mod tests {
             "#### 123 s",
             "in 123 s",
             "abcdef",
-            "123 s, least 99",
+            "123 s, min 123",
             "guaranteed",
         ];
         let row = columns(BARS.2, cells);
