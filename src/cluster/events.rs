@@ -19,6 +19,9 @@ use crate::token::secret::annotations::MANAGER;
 
 /// How many warnings, and how many normal Events, may wait in one namespace.
 const WAITING: usize = 1000;
+/// kube's recorder keeps each Event for six minutes, two kilobytes of it, to count repetitions. After so many Events
+/// it begins anew: ten thousand first tokens would take up to 20 MB.
+const REMEMBERED: u32 = 500;
 
 type Message = (Event, ObjectReference);
 /// Of warnings and of normal Events.
@@ -29,18 +32,26 @@ type Senders = (Sender<Message>, Sender<Message>);
 pub(crate) struct Events(Arc<Publisher>);
 
 struct Publisher {
-    recorder: Recorder,
+    client: Client,
+    reporter: Reporter,
+    recorder: Mutex<Remembering>,
     /// Ten thousand first tokens must not flood the API server with ten thousand Events.
     overall: tokio::sync::Mutex<Pace>,
     /// The namespaces that have a task. Objects without a namespace share the empty name.
     namespaces: Mutex<HashMap<String, Senders>>,
 }
 
+/// A recorder, and how many Events it was given.
+struct Remembering(Recorder, u32);
+
 impl Events {
     pub(crate) fn new(client: Client, instance: Option<String>) -> Self {
         let controller = MANAGER.to_owned();
+        let reporter = Reporter { controller, instance };
         Self(Arc::new(Publisher {
-            recorder: Recorder::new(client, Reporter { controller, instance }),
+            recorder: Mutex::new(Remembering(Recorder::new(client.clone(), reporter.clone()), 0)),
+            client,
+            reporter,
             overall: tokio::sync::Mutex::new(Pace::new(100, Duration::from_millis(50))),
             namespaces: Mutex::default(),
         }))
@@ -117,10 +128,19 @@ impl Publisher {
             };
             pace.take();
             self.take_overall().await;
-            if let Err(problem) = super::bounded(self.recorder.publish(&event, &about)).await {
+            if let Err(problem) = super::bounded(self.recorder().publish(&event, &about)).await {
                 tracing::debug!(%problem, "an event was not published");
             }
         }
+    }
+
+    fn recorder(&self) -> Recorder {
+        let mut remembering = self.recorder.lock();
+        if remembering.1 == REMEMBERED {
+            *remembering = Remembering(Recorder::new(self.client.clone(), self.reporter.clone()), 0);
+        }
+        remembering.1 += 1;
+        remembering.0.clone()
     }
 
     /// Holds the lock while it waits: tokio's mutex is fair, so namespaces are served in the order in which they ask.

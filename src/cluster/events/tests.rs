@@ -152,3 +152,44 @@ async fn nothing_is_kept_of_an_idle_namespace_and_nothing_is_lost_at_its_end() {
     }
     assert_eq!(published.all(&events).await.len(), 50);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_event_is_counted_and_only_so_many_are_remembered() {
+    let published: Arc<Mutex<Vec<(http::Method, String)>>> = Arc::default();
+    let service = {
+        let published = Arc::clone(&published);
+        tower::service_fn(move |request: Request<Body>| {
+            let published = Arc::clone(&published);
+            async move {
+                let method = request.method().clone();
+                let body = request.into_body().collect_bytes().await?;
+                let event: serde_json::Value = serde_json::from_slice(&body).unwrap();
+                published
+                    .lock()
+                    .push((method, event["reason"].as_str().unwrap().to_owned()));
+                Ok::<_, kube::Error>(Response::new(Body::from(body)))
+            }
+        })
+    };
+    let events = Events::new(Client::new(service, "default"), None);
+    let others = REMEMBERED as usize - 2;
+    send(&events, "again", 1);
+    send(&events, "again", 1);
+    send(&events, "other", others);
+    send(&events, "again", 1);
+    while !events.0.namespaces.lock().is_empty() {
+        sleep(Duration::from_millis(50)).await; // paused time
+    }
+    send(&events, "again", 1);
+    while !events.0.namespaces.lock().is_empty() {
+        sleep(Duration::from_millis(50)).await;
+    }
+    let published = published.lock();
+    let methods: Vec<_> = published
+        .iter()
+        .filter(|it| it.1 == "again0")
+        .map(|it| it.0.as_str())
+        .collect();
+    assert_eq!(methods, ["POST", "PATCH", "PATCH", "POST"]);
+    assert_eq!(published.len(), others + 4);
+}
