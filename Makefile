@@ -56,6 +56,10 @@ endif
 newcomer: cargo ## Clone the last commit and run the commands of README and quickstarts as they are written (TARGET_DIR: a warm one)
 	@tests/newcomer $(if $(TARGET_DIR),--target $(TARGET_DIR))
 
+pictures: modules binaries ## Make docs/pictures from a demo of ten minutes, with Debian's Prometheus beside it
+	@$(TARGET)/debug/control-plane build
+	@tests/pictures/make $(TARGET)/debug/demo $(TARGET)/debug/realtime-token-operator
+
 test-node: modules binaries ## Run the tests that need root and Debian packages: image, node, Prometheus, consumers
 	cargo test -p nodetests
 

@@ -67,7 +67,11 @@ pub fn say_for_now(line: &str) {
 }
 
 fn beginning() -> String {
-    let replace = if std::io::stderr().is_terminal() { "\r\x1b[K" } else { "" };
+    let replace = if std::io::stderr().is_terminal() {
+        "\r\x1b[K"
+    } else {
+        ""
+    };
     let step = env::var("STEP").unwrap_or_else(|_| "testkit:".to_owned());
     format!("{replace}{step} ")
 }

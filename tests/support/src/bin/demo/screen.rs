@@ -82,7 +82,7 @@ impl Screen {
     fn open() -> Self {
         write("\x1b[?1049h\x1b[?25l");
         Self {
-            coloured: !env::var_os("NO_COLOR").is_some_and(|it| !it.is_empty()),
+            coloured: env::var_os("NO_COLOR").is_none_or(|it| it.is_empty()),
             size: (0, 0),
         }
     }
