@@ -11,7 +11,7 @@ use crate::{
     act::Actor,
     keys::{self, Action, Keyboard},
     look::{Observation, Token},
-    reader::Reading,
+    reader::{self, Reading},
     table::{self, Content, Line},
     view::{View, remarks},
 };
@@ -60,13 +60,17 @@ fn draw(screen: &mut Screen, view: &mut View, tokens: &[Token], guide: &[String]
     let now = Timestamp::now();
     let read = |token: &Token| (token.clone(), view.reader.read(&token.name, now));
     let rows: Vec<(Token, Option<Reading>)> = tokens.iter().map(read).collect();
+    let about_files = format!(
+        "FILE HAS: the life of the token in a pod's file, which follows the Secret every {} s here.",
+        reader::DELAY.as_secs()
+    );
     let content = Content {
         tokens: &rows,
         given: &view.given.borrow(),
         recent: view.journal.recent().cloned().collect(),
         keys,
         guide,
-        remarks: remarks(tokens).collect(),
+        remarks: remarks(tokens).chain([about_files]).collect(),
     };
     let (width, height) = size();
     screen.draw(&table::lines(&content, width, height, now), (width, height));

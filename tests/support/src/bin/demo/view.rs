@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::{
     journal::{Change, Journal},
     look::{Lookout, Observation, Token},
-    reader::{self, Reader},
+    reader::Reader,
     users::Given,
 };
 
@@ -53,7 +53,7 @@ impl View {
 
 /// What a first reader would take for a fault, explained.
 pub(crate) fn remarks(tokens: &[Token]) -> impl Iterator<Item = String> {
-    let short = tokens.iter().filter_map(|token| {
+    tokens.iter().filter_map(|token| {
         let condition = token.condition("FreshnessGuaranteed")?;
         let (name, reason) = (&token.name, condition.reason.as_str());
         let because = match reason {
@@ -68,11 +68,7 @@ pub(crate) fn remarks(tokens: &[Token]) -> impl Iterator<Item = String> {
             _ => return None,
         };
         Some(format!("{name}: FreshnessGuaranteed=False ({reason}) is right: {because}."))
-    });
-    let delay = reader::DELAY.as_secs();
-    short.chain([format!(
-        "FILE HAS: the life of the token in a pod's file, which follows the Secret every {delay} s here."
-    )])
+    })
 }
 
 /// The time of day.
