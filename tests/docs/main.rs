@@ -13,6 +13,7 @@ mod backup;
 mod fields;
 mod layers;
 mod links;
+mod newcomer;
 mod one_file;
 mod providers;
 mod seeded_bugs;
