@@ -132,6 +132,11 @@ impl Journal {
             }
         }
         for change in &changes {
+            if change.note.is_some() {
+                // Each attempt has a message of its own: the last one will do.
+                let again = format!("{}: {}:", change.token.name, change.what);
+                self.recent.retain(|(_, text)| !text.starts_with(&again));
+            }
             self.note(change.time, format!("{}: {}", change.token.name, change.text()));
         }
         changes

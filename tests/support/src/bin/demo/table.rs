@@ -115,7 +115,11 @@ fn row(bar: usize, token: &Token, reading: Option<Reading>, now: Timestamp) -> L
         file.as_deref().unwrap_or("-"),
         trouble.as_deref().unwrap_or_else(|| status(token)),
     ];
-    let colour = if trouble.is_some() { RED } else { colour };
+    let colour = match (trouble.is_some(), token.holds("Ready")) {
+        (true, false) => RED,
+        (true, true) => YELLOW,
+        _ => colour,
+    };
     (colour, columns(bar, cells))
 }
 
