@@ -26,7 +26,7 @@ CYCLONEDX = $(CYCLONEDX_ROOT)/bin/cargo-cyclonedx
 TARGET = $(shell cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 .DEFAULT_GOAL := help
-.PHONY: faults help check demo test newcomer pictures test-node test-node-slow image image-reproducible tools bench bench-requests models seeded-bugs fuzz mutants crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo bench-crd sbom soak
+.PHONY: faults help check demo test test-node test-node-slow image image-reproducible tools bench bench-requests models seeded-bugs fuzz mutants crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo bench-crd sbom soak
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -36,14 +36,12 @@ check: cargo ## Check the format, lint and unit-test the library: about a minute
 	cargo clippy --quiet --lib --bins --profile test -- -D warnings
 	cargo test --quiet --lib
 
-demo: STEP = [1/3]
 demo: modules binaries ## Watch RealtimeTokens rotate on a real API server, against a stand-in provider
 	@STEP="[2/3]" $(TARGET)/debug/control-plane build
 	@echo "[3/3] starting; with a terminal, keys interfere"
 	@$(TARGET)/debug/demo --operator $(TARGET)/debug/realtime-token-operator
 
 TESTED = -p realtime-token-operator -p testkit
-test: STEP = [1/4]
 test: modules binaries ## Run every test that needs no root
 	@STEP="[2/4]" $(TARGET)/debug/control-plane build
 	@tests/support/cargo-build "[3/4]" test --no-run $(TESTED)
@@ -53,6 +51,7 @@ endif
 	@echo "[4/4] running the tests"
 	cargo test $(TESTED) $(if $(CLUSTER),-- --skip alone::)
 
+.PHONY: newcomer pictures
 newcomer: cargo ## Clone the last commit and run the commands of README and quickstarts as they are written (TARGET_DIR: a warm one)
 	@tests/newcomer $(if $(TARGET_DIR),--target $(TARGET_DIR))
 
@@ -164,6 +163,8 @@ fmt: cargo ## Format the code
 
 # Always the whole workspace: a single package has fewer features enabled, and cargo would build most dependencies a
 # second time.
+demo: STEP = [1/3]
+test: STEP = [1/4]
 binaries: cargo
 	@tests/support/cargo-build "$(or $(STEP),[1/1])" build --workspace --bins
 
