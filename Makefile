@@ -161,10 +161,10 @@ advisories: $(DENY) ## Check the dependencies for known vulnerabilities; reads a
 fmt: cargo ## Format the code
 	cargo fmt --all
 
-# Always the whole workspace: a single package has fewer features enabled, and cargo would build most dependencies a
-# second time.
 demo: STEP = [1/3]
 test: STEP = [1/4]
+# Always the whole workspace: a single package has fewer features enabled, and cargo would build most dependencies a
+# second time.
 binaries: cargo
 	@tests/support/cargo-build "$(or $(STEP),[1/1])" build --workspace --bins
 

@@ -47,7 +47,11 @@ fn a_cluster_that_does_not_answer_is_named_by_its_address() -> Result<()> {
         .output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(!output.status.success(), "{said}");
-    ensure!(said.contains("its API server at https://127.0.0.1:1/"), "{said}");
+    ensure!(
+        said.contains("the API server at https://127.0.0.1:1/ can't be used: "),
+        "{said}"
+    );
+    ensure!(said.trim_end().lines().count() == 1, "{said}");
     ensure!(said.contains("unset CLUSTER"), "{said}");
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client,
@@ -42,13 +42,18 @@ async fn start() -> Result<Cluster> {
 async fn use_named(kubeconfig: &Path) -> Result<Cluster> {
     let file = kubeconfig.display();
     let cluster = Cluster::named(kubeconfig)?;
-    let config = cluster.config().await.with_context(|| format!("CLUSTER={file}"))?;
+    let config = cluster.config().await.map_err(|error| {
+        let why = error.root_cause().to_string();
+        let why = why.lines().next().unwrap_or_default();
+        anyhow!("CLUSTER={file} is no kubeconfig that can be used: {why}; name another, or unset it")
+    })?;
     let address = config.cluster_url.to_string();
     let asked = tokio::time::timeout(ANSWER_TIMEOUT, has_no_realtime_tokens(Client::try_from(config)?)).await;
     asked
         .unwrap_or_else(|_| bail!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))
-        .with_context(|| {
-            format!("CLUSTER={file} can't be used, with its API server at {address}; unset CLUSTER to start one")
+        .map_err(|error| {
+            let why = error.root_cause();
+            anyhow!("CLUSTER={file}: the API server at {address} can't be used: {why}; name another, or unset CLUSTER")
         })?;
     say(&format!(
         "using the cluster of {file}, {address}; the namespace goes afterwards, the CRDs stay"
@@ -70,8 +75,7 @@ async fn has_no_realtime_tokens(client: Client) -> Result<()> {
     match found.items.first() {
         None => Ok(()),
         Some(token) => bail!(
-            "there are RealtimeTokens on it, such as {} in {}, and the demo's operator would serve them too; \
-             name a cluster without any",
+            "there are RealtimeTokens on it, such as {} in {}, and the demo's operator would serve them too",
             token.metadata.name.as_deref().unwrap_or_default(),
             token.metadata.namespace.as_deref().unwrap_or_default(),
         ),
