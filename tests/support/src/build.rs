@@ -156,18 +156,21 @@ impl Source {
             .stderr(File::options().append(true).open(&log)?);
         let mut build = guard::Guarded::spawn(&mut command)?;
         let started = Instant::now();
-        let mut next = Duration::from_secs(60);
+        let mut shown = 0;
         let status = loop {
             if let Some(status) = build.exited()? {
                 break status;
             }
-            let elapsed = started.elapsed();
-            let progress = format!("{} of about {} s", elapsed.as_secs(), u32::from(minutes) * 60);
-            if elapsed >= next {
-                cache::say(&progress);
-                next += Duration::from_secs(60);
+            let seconds = started.elapsed().as_secs();
+            if seconds > shown {
+                shown = seconds;
+                let progress = format!("{seconds} of about {} s", u32::from(minutes) * 60);
+                if seconds.is_multiple_of(60) {
+                    cache::say(&progress);
+                } else {
+                    cache::say_for_now(&progress);
+                }
             }
-            cache::say_for_now(&progress);
             std::thread::sleep(Duration::from_millis(100));
         };
         if !status.success() {
