@@ -70,7 +70,7 @@ pub(crate) struct Observation {
 }
 
 /// Looks at one namespace.
-pub(crate) struct Lookout {
+pub(crate) struct Observer {
     tokens: Api<DynamicObject>,
     secrets: Api<Secret>,
     events: Api<Event>,
@@ -87,7 +87,7 @@ struct Status {
     conditions: Vec<Condition>,
 }
 
-impl Lookout {
+impl Observer {
     pub(crate) fn new(client: Client, namespace: &str) -> Self {
         Self {
             tokens: Api::namespaced_with(client.clone(), namespace, &resource()),

@@ -36,7 +36,7 @@ use tokio::{
 };
 
 use act::Actor;
-use look::Lookout;
+use look::Observer;
 use setup::{Requirements, Setup};
 use users::Given;
 use view::View;
@@ -102,7 +102,7 @@ async fn show(requirements: Requirements, terminal: bool, watching: &Cell<bool>)
     let files = setup.files();
     watching.set(true);
     let (sender, given) = watch::channel(Given::default());
-    let mut view = View::new(Lookout::new(client, namespace), given, files.clone());
+    let mut view = View::new(Observer::new(client, namespace), given, files.clone());
     let application = users::ask(&setup.cluster, &setup.namespace, setup.requests, terminal, sender);
     let seen = tokio::select! {
         ended = setup.operator.wait_exit(Duration::MAX) => match ended {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::{
     journal::{Change, Journal},
-    look::{Lookout, Observation, Token},
+    look::{Observer, Observation, Token},
     reader::Reader,
     users::Given,
 };
@@ -20,7 +20,7 @@ use crate::{
 const OUTAGE: Duration = Duration::from_secs(15);
 
 pub(crate) struct View {
-    lookout: Lookout,
+    observer: Observer,
     seen: Instant,
     pub(crate) given: watch::Receiver<Given>,
     pub(crate) reader: Reader,
@@ -28,9 +28,9 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub(crate) fn new(lookout: Lookout, given: watch::Receiver<Given>, files: PathBuf) -> Self {
+    pub(crate) fn new(observer: Observer, given: watch::Receiver<Given>, files: PathBuf) -> Self {
         Self {
-            lookout,
+            observer,
             seen: Instant::now(),
             given,
             reader: Reader::new(files),
@@ -40,7 +40,7 @@ impl View {
 
     /// Looks again: what is there, and what is new. None while the API server is out of reach for a moment.
     pub(crate) async fn update(&mut self) -> Result<Option<(Observation, Vec<Change>)>> {
-        let observation = match self.lookout.look().await {
+        let observation = match self.observer.look().await {
             Ok(observation) => observation,
             Err(_) if self.seen.elapsed() < OUTAGE => return Ok(None),
             Err(error) => return Err(error),
