@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::{
     journal::{Change, Journal},
-    look::{Observer, Observation, Token},
+    look::{Observation, Observer, Token},
     reader::Reader,
     users::Given,
 };
