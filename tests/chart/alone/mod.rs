@@ -15,6 +15,7 @@ mod quickstart;
 mod releases;
 mod requests;
 mod rights;
+mod runbook;
 pub mod setup;
 mod team;
 mod tenant;
