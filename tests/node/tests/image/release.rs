@@ -44,6 +44,9 @@ fn a_release_pushes_what_was_built() -> Result<()> {
     let rendered = helm.run([&["template", "voice", &chart][..], &values].concat())?;
     let reference = format!("{repository}@{digest}");
     ensure!(rendered.contains(&format!("image: {reference}")), "{rendered}");
+    let about = helm.run(["show", "chart", &chart, "--plain-http"])?;
+    let home = "home: https://github.com/example/realtime-token-operator\n";
+    ensure!(about.contains(home), "{about}");
 
     run.step(&workflow, "Write the manifests", &pushed)?;
     let manifests = fs::read_to_string(run.folder.join("files/install.yaml"))?;
@@ -242,6 +245,7 @@ impl DryRun {
             .env("NAME", NAME)
             .env("REGISTRY", &self.registry)
             .env("GITHUB_REF_NAME", tag)
+            .env("GITHUB_SERVER_URL", "https://github.com")
             .env("GITHUB_REPOSITORY", "example/realtime-token-operator")
             .env("GITHUB_OUTPUT", self.folder.join("output"))
             .envs(more.iter().map(|(name, value)| (name, value)))
