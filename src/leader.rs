@@ -150,7 +150,8 @@ impl Candidate {
     /// Stands by until the Lease can be acquired, runs `work` while holding it, and releases it when `work` has ended.
     ///
     /// Work is told by its [`Leadership`] to pause while the Lease is lost, and dropped when another replica leads; it is
-    /// begun anew when this one leads again. Ends when `work` does, or when it is stopped while it doesn't lead.
+    /// begun anew when this one leads again. Ends when `work` does, or when it is stopped while it doesn't lead and can't
+    /// get the Lease back at once.
     pub async fn lead<W: Future<Output = ()>>(self, work: impl Fn(Leadership) -> W, stop: &CancellationToken) {
         let stopped = || stop.cancelled();
         loop {
@@ -189,7 +190,7 @@ impl Candidate {
             *held = None;
             tracing::warn!("{lost}; pausing until the Lease is held again");
             *held = tokio::select! {
-                () = stop.cancelled() => None,
+                () = stop.cancelled() => self.regain_once().await,
                 again = self.regain() => again,
             };
         }
@@ -207,6 +208,16 @@ impl Candidate {
                 Err(problem) => tracing::debug!(%problem, "the Lease can't be acquired"),
             }
             tokio::time::sleep(self.terms.retry()).await;
+        }
+    }
+
+    /// The one attempt of a replica that is stopping: what was minted may be waiting to be stored.
+    async fn regain_once(&self) -> Option<Seen> {
+        let mut seen = None;
+        let attempt = tokio::time::timeout(self.terms.patience(), self.try_acquire(&mut seen));
+        match attempt.await {
+            Ok(Ok(Claim::Held(held))) => Some(held),
+            _ => None,
         }
     }
 

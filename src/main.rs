@@ -1,7 +1,8 @@
 //! The binary: parses the arguments, runs the subcommand, and turns its result into an exit code.
 
 use std::alloc::System;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,16 +10,18 @@ use std::sync::Arc;
 use clap::Parser;
 use futures::future::OptionFuture;
 use realtime_token_operator::cluster::lease::LeaseLock;
-use realtime_token_operator::config::{Cli, Command, RunArgs};
+use realtime_token_operator::config::{Cli, Command, LogFormat, RunArgs};
 use realtime_token_operator::health::Health;
 use realtime_token_operator::issuer::{self, Issuer};
 use realtime_token_operator::leader::{Candidate, Leadership, Terms};
+use realtime_token_operator::local::{LocalArgs, LocalError};
 use realtime_token_operator::metrics::Metrics;
 use realtime_token_operator::mint::{ClientConfig, EndpointPolicy, ProviderClient};
 use realtime_token_operator::requests::certificate::{self, Certificate};
 use realtime_token_operator::resolve::MetadataPolicy;
 use realtime_token_operator::text::escaped_lines;
-use realtime_token_operator::{api, cli, clock, cluster, controller, memory, requests, server, telemetry};
+use realtime_token_operator::{api, cli, clock, cluster, controller, local, memory, requests, server, telemetry};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use zeroizing_alloc::ZeroAlloc;
 
@@ -34,18 +37,20 @@ fn main() -> ExitCode {
         let _ = writeln!(std::io::stderr(), "warning: core dumps can't be turned off: {problem}");
     }
     let name = std::env::args_os().next().unwrap_or_default();
-    let is_plugin = Path::new(&name)
-        .file_stem()
-        .is_some_and(|name| name == cli::kubectl::BINARY);
-    let result = match is_plugin {
-        true => kubectl(cli::kubectl::Plugin::parse()),
-        false => dispatch(Cli::parse().command),
+    let name = Path::new(&name).file_stem().unwrap_or_default();
+    let result = if name == cli::kubectl::BINARY {
+        kubectl(cli::kubectl::Plugin::parse())
+    } else if name == cli::kubectl::complete::BINARY {
+        complete()
+    } else {
+        dispatch(Cli::parse().command)
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let _ = writeln!(std::io::stderr(), "error: {}", escaped_lines(&failure.to_string()));
-            ExitCode::FAILURE
+            let of_local = failure.downcast_ref::<LocalError>();
+            of_local.map_or(ExitCode::FAILURE, |failure| failure.exit_code().into())
         }
     }
 }
@@ -69,6 +74,12 @@ fn kubectl(plugin: cli::kubectl::Plugin) -> Result<(), Failure> {
     answer.failure.map_or(Ok(()), |failure| Err(failure.into()))
 }
 
+fn complete() -> Result<(), Failure> {
+    let arguments = std::env::args_os().skip(1);
+    let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
+    print(&runtime()?.block_on(cli::kubectl::complete::complete(arguments.collect())))
+}
+
 fn dispatch(command: Command) -> Result<(), Failure> {
     let runtime = runtime()?;
     match command {
@@ -78,11 +89,24 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             let report = runtime.block_on(cli::check::check(args))?;
             print(&format!("{}\n", escaped_lines(&report)))
         }
+        Command::Local(args) => runtime.block_on(keep_locally(args)),
         Command::Mint(args) => {
             let token = runtime.block_on(cli::mint::mint(args))?;
             token.map_or(Ok(()), |token| print(&format!("{token}\n")))
         }
     }
+}
+
+/// Standard output is the screen; on a terminal the log would break its last line.
+async fn keep_locally(args: LocalArgs) -> Result<(), Failure> {
+    let usual = match std::io::stdout().is_terminal() {
+        true => "off",
+        false => "warn,realtime_token_operator::audit=info",
+    };
+    telemetry::start(LogFormat::Text, args.log.as_deref().unwrap_or(usual))?;
+    let shutdown = CancellationToken::new();
+    stop_on_signal(shutdown.clone());
+    Ok(local::run(args, shutdown).await?)
 }
 
 fn print_crds() -> Result<(), Failure> {
@@ -104,89 +128,138 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
     telemetry::start(args.log_format, &args.log)?;
     let ports = [args.health_listen, args.metrics_listen];
     let requests = args.requests.validate(&args.namespace, &ports)?;
-    let endpoints =
-        EndpointPolicy::parse(&args.allow_endpoints).map_err(|problem| format!("--allow-endpoint: {problem}"))?;
-    let metadata = MetadataPolicy::parse(&args.allow_secret_metadata)
-        .map_err(|problem| format!("--allow-secret-metadata: {problem}"))?;
-    let providers = ProviderClient::new(&ClientConfig {
-        ca_bundle: args.ca_bundle.as_deref().map(read_ca_bundle).transpose()?,
-        endpoints: endpoints.clone(),
-        ..ClientConfig::default()
-    })?;
-    let metrics = Arc::new(Metrics::new(!args.no_object_metrics));
-    let health = Arc::new(Health::default());
-    let counted = Arc::clone(&metrics);
-    let count = move |verb, resource, code| counted.api_request(verb, resource, code);
-    let client = cluster::client::connect(Arc::new(count)).await?;
     let shutdown = CancellationToken::new();
-    tokio::spawn(stop_on_signal(shutdown.clone()));
-    server::start(server::Options {
-        health_listen: args.health_listen,
-        health: Arc::clone(&health),
-        metrics_listen: args.metrics_listen,
-        metrics: Arc::clone(&metrics),
-        metrics_readers: args.metrics_auth.then(|| client.clone()),
-    })?;
-    let candidate = args.leader_elect.then(|| Candidate {
-        lock: LeaseLock::new(client.clone(), &args.namespace, args.lease_name.clone()),
-        me: identity(args.pod_name.as_deref()),
-        terms: Terms::new(args.lease_duration_seconds),
-        health: Arc::clone(&health),
-        metrics: Arc::clone(&metrics),
-    });
-    metrics.leading(candidate.is_none());
-    let issuer = Arc::new(Issuer::new(issuer::Options {
-        client: client.clone(),
-        providers: Arc::new(providers),
-        mints_per_credential: args.mints_per_credential,
-        scope: scope(&args),
-        operator_namespace: args.namespace.clone(),
-        health: Arc::clone(&health),
-        metrics: Arc::clone(&metrics),
-    }));
+    let common = Common::of(&args, &shutdown).await?;
+    start_server(&args, &common)?;
+    let candidate = args.leader_elect.then(|| candidate(&args, &common));
+    common.metrics.leading(candidate.is_none());
     let certificate = requests.as_ref().map(|requests| {
         Certificate::follow(certificate::Options {
-            client: client.clone(),
+            client: common.client.clone(),
             namespace: args.namespace.clone(),
             address: requests.address.clone(),
             source: requests.source.clone(),
-            health: Arc::clone(&health),
-            metrics: Arc::clone(&metrics),
+            health: Arc::clone(&common.health),
+            metrics: Arc::clone(&common.metrics),
         })
     });
     let requests = requests
         .zip(certificate.as_ref())
-        .map(|(requests, certificate)| requests::Options {
-            listen: requests.listen,
-            client: client.clone(),
-            issuer: Arc::clone(&issuer),
-            endpoints: endpoints.clone(),
-            metadata: metadata.clone(),
-            operator_namespace: args.namespace.clone(),
-            scope: scope(&args),
-            certificate: certificate.resolver(),
-            has_certificate: certificate.loaded(),
-            health: Arc::clone(&health),
-            metrics: Arc::clone(&metrics),
-        });
-    let options = controller::Options {
-        issuer,
-        client,
-        endpoints,
-        metadata,
-        scope: scope(&args),
-        operator_namespace: args.namespace,
-        pod_name: args.pod_name,
-        concurrency: args.concurrency,
-        connection: certificate.as_ref().map(Certificate::connection),
-        health,
-        metrics,
-    };
+        .map(|(requests, certificate)| requests_options(requests.listen, certificate, &args, &common));
+    let options = controller_options(certificate.as_ref(), args, common);
     let led = lead(options, certificate.as_ref(), candidate, &shutdown);
     let ((), served) = tokio::join!(led, serve_requests(requests, &shutdown));
     served?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What the controller and the requests' server have in common.
+struct Common {
+    client: kube::Client,
+    issuer: Arc<Issuer>,
+    endpoints: EndpointPolicy,
+    metadata: MetadataPolicy,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+}
+
+impl Common {
+    /// Connects. From here on a signal cancels `shutdown`.
+    async fn of(args: &RunArgs, shutdown: &CancellationToken) -> Result<Self, Failure> {
+        let endpoints =
+            EndpointPolicy::parse(&args.allow_endpoints).map_err(|problem| format!("--allow-endpoint: {problem}"))?;
+        let metadata = MetadataPolicy::parse(&args.allow_secret_metadata)
+            .map_err(|problem| format!("--allow-secret-metadata: {problem}"))?;
+        let providers = ProviderClient::new(&ClientConfig {
+            ca_bundle: args.ca_bundle.as_deref().map(read_ca_bundle).transpose()?,
+            endpoints: endpoints.clone(),
+            ..ClientConfig::default()
+        })?;
+        let (metrics, health) = (
+            Arc::new(Metrics::new(!args.no_object_metrics)),
+            Arc::new(Health::default()),
+        );
+        let counted = Arc::clone(&metrics);
+        let count = move |verb, resource, code| counted.api_request(verb, resource, code);
+        let client = cluster::client::connect(Arc::new(count)).await?;
+        stop_on_signal(shutdown.clone());
+        let issuer = Arc::new(Issuer::new(issuer::Options {
+            client: client.clone(),
+            providers: Arc::new(providers),
+            mints_per_credential: args.mints_per_credential,
+            scope: scope(args),
+            operator_namespace: args.namespace.clone(),
+            health: Arc::clone(&health),
+            metrics: Arc::clone(&metrics),
+        }));
+        Ok(Self {
+            client,
+            issuer,
+            endpoints,
+            metadata,
+            health,
+            metrics,
+        })
+    }
+}
+
+/// Starts what the kubelet and Prometheus ask.
+fn start_server(args: &RunArgs, common: &Common) -> Result<(), Failure> {
+    Ok(server::start(server::Options {
+        health_listen: args.health_listen,
+        health: Arc::clone(&common.health),
+        metrics_listen: args.metrics_listen,
+        metrics: Arc::clone(&common.metrics),
+        metrics_readers: args.metrics_auth.then(|| common.client.clone()),
+    })?)
+}
+
+fn candidate(args: &RunArgs, common: &Common) -> Candidate {
+    Candidate {
+        lock: LeaseLock::new(common.client.clone(), &args.namespace, args.lease_name.clone()),
+        me: identity(args.pod_name.as_deref()),
+        terms: Terms::new(args.lease_duration_seconds),
+        health: Arc::clone(&common.health),
+        metrics: Arc::clone(&common.metrics),
+    }
+}
+
+fn requests_options(
+    listen: SocketAddr,
+    certificate: &Certificate,
+    args: &RunArgs,
+    common: &Common,
+) -> requests::Options {
+    requests::Options {
+        listen,
+        client: common.client.clone(),
+        issuer: Arc::clone(&common.issuer),
+        endpoints: common.endpoints.clone(),
+        metadata: common.metadata.clone(),
+        operator_namespace: args.namespace.clone(),
+        scope: scope(args),
+        certificate: certificate.resolver(),
+        has_certificate: certificate.loaded(),
+        health: Arc::clone(&common.health),
+        metrics: Arc::clone(&common.metrics),
+    }
+}
+
+fn controller_options(certificate: Option<&Certificate>, args: RunArgs, common: Common) -> controller::Options {
+    controller::Options {
+        scope: scope(&args),
+        client: common.client,
+        issuer: common.issuer,
+        endpoints: common.endpoints,
+        metadata: common.metadata,
+        operator_namespace: args.namespace,
+        pod_name: args.pod_name,
+        concurrency: args.concurrency,
+        connection: certificate.map(Certificate::connection),
+        health: common.health,
+        metrics: common.metrics,
+    }
 }
 
 /// Runs the controller, with leader election only while this replica leads. Its end stops the requests' server, which
@@ -245,18 +318,21 @@ fn identity(pod_name: Option<&str>) -> String {
     format!("{}_{id}-{started:x}", pod_name.unwrap_or("realtime-token-operator"))
 }
 
-async fn stop_on_signal(shutdown: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
+/// Takes in SIGINT and SIGTERM from now on: the first of them begins the shutdown.
+fn stop_on_signal(shutdown: CancellationToken) {
+    let [interrupt, terminate] = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    let arrives = |signals: std::io::Result<Signal>| async move {
+        match signals {
             Ok(mut signals) => signals.recv().await,
             Err(_) => std::future::pending().await,
         }
     };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminated => {}
-    }
-    tracing::info!("stopping");
-    shutdown.cancel();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = arrives(interrupt) => {}
+            _ = arrives(terminate) => {}
+        }
+        tracing::info!("stopping");
+        shutdown.cancel();
+    });
 }

@@ -60,20 +60,10 @@ struct Cost {
 #[tokio::main]
 async fn main() -> ExitCode {
     let flags = Flags::parse();
-    if !flags.bench {
-        println!("this is a benchmark: `make bench-crd`");
-        return ExitCode::SUCCESS;
-    }
-    match run(&flags).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            println!("bench: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    testkit::bench::run(flags.bench, "this is a benchmark: `make bench-crd`", run(&flags)).await
 }
 
-async fn run(flags: &Flags) -> Result<()> {
+async fn run(flags: &Flags) -> Result<bool> {
     let cluster = Cluster::start(Options::default()).await?;
     let kinds = kinds::all()?;
     let folder = tempfile::tempdir()?;
@@ -93,7 +83,8 @@ async fn run(flags: &Flags) -> Result<()> {
         bench.patch(kind, &names("warm", 20), 1).await?;
     }
     if let Some(file) = &flags.profile {
-        return bench.profile(&kinds[0], file).await;
+        bench.profile(&kinds[0], file).await?;
+        return Ok(true);
     }
     let mut costs = vec![[Cost::default(); 2]; kinds.len()];
     let mut machine = Duration::ZERO;
@@ -121,7 +112,7 @@ async fn run(flags: &Flags) -> Result<()> {
         let [create, patch] = [create, patch].map(figures);
         println!("| {} | {create} | {patch} |", kind.title);
     }
-    Ok(())
+    Ok(true)
 }
 
 struct Bench {

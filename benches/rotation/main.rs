@@ -46,21 +46,11 @@ pub(crate) struct Flags {
 #[tokio::main]
 async fn main() -> ExitCode {
     let flags = Flags::parse();
-    if !flags.bench {
-        println!("this is a benchmark: `make bench N=1000`");
-        return ExitCode::SUCCESS;
-    }
-    match run(&flags).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            println!("bench: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    testkit::bench::run(flags.bench, "this is a benchmark: `make bench N=1000`", run(&flags)).await
 }
 
-async fn run(flags: &Flags) -> Result<()> {
+async fn run(flags: &Flags) -> Result<bool> {
     let report = phases::all(flags).await?;
     println!("\n{report}\n{}", serde_json::to_string(&report)?);
-    Ok(())
+    Ok(true)
 }

@@ -67,18 +67,12 @@ pub(crate) struct Flags {
 #[tokio::main]
 async fn main() -> ExitCode {
     let flags = Flags::parse();
-    if !flags.bench {
-        println!("this runs for minutes: `make soak MINUTES=10`");
-        return ExitCode::SUCCESS;
-    }
-    match run(&flags).await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            println!("soak: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    testkit::bench::run(
+        flags.bench,
+        "this runs for minutes: `make soak MINUTES=10`",
+        run(&flags),
+    )
+    .await
 }
 
 async fn run(flags: &Flags) -> Result<bool> {

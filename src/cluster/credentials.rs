@@ -9,17 +9,18 @@ mod known;
 mod read;
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use kube::Client;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::fetch::fetch;
-use self::known::Known;
+use self::known::{KeySecret, Known};
 use self::read::Read;
 use super::missing_key::Missing;
 use super::watch::{self, Part, Scope};
@@ -32,6 +33,8 @@ use crate::token::Blocked;
 
 /// How long a key's value may stay in memory, and a read be relied on that the watch can't confirm.
 const KEEP: Duration = Duration::from_secs(60);
+/// After a panic.
+const WATCH_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 pub(crate) struct Credentials {
     keys: Arc<Keys>,
@@ -93,7 +96,7 @@ impl Credentials {
     }
 
     /// Works on the last read of the Secret if that is of its current version and usable, else on a new one; or on the last
-    /// one, if a new one is refused and `last_will_do`.
+    /// one, if no new one is to be had and `last_will_do`.
     async fn with_read<T>(
         &self,
         key: &KeyRef,
@@ -109,25 +112,16 @@ impl Credentials {
         let secret = self.keys.known.lock().used(&name);
         let mut last = secret.read.lock().await;
         let current = last.as_ref().filter(|read| self.keys.is_current(&secret, &name, read));
-        if !current.is_some_and(usable) {
-            secret.begin_read();
-            match fetch(&self.keys.client, &name).await {
-                Ok(fetched) => *last = Some(Read::new(fetched)),
+        let will_do = current.is_some_and(usable) || last_will_do && secret.reads_rest();
+        if !will_do && let Err(error) = self.keys.read(&secret, &name, &mut last).await {
+            let is_refused = matches!(error, ClusterError::Refused { .. });
+            match *last {
                 // Never before was it read: the right is missing, which is for people to see. Later it is tried again
                 // soon: an API server refuses for some seconds after its start.
-                Err(error @ ClusterError::Refused { .. }) if last.is_none() => {
-                    return Ok(Err(Missing::Unreadable(error.to_string()).blocked(key)));
-                }
-                Err(ClusterError::Refused { .. }) if last_will_do && last.is_some() => {
-                    return Ok(last
-                        .as_ref()
-                        .ok_or(Missing::Secret)
-                        .and_then(work)
-                        .map_err(|missing| missing.blocked(key)));
-                }
-                Err(error) => return Err(error),
+                None if is_refused => return Ok(Err(Missing::Unreadable(error.to_string()).blocked(key))),
+                Some(_) if last_will_do && (is_refused || secret.reads_rest()) => {}
+                _ => return Err(error),
             }
-            secret.end_read(last.as_ref().and_then(Read::version));
         }
         let Some(read) = last.as_mut() else {
             return Ok(Err(Missing::Secret.blocked(key)));
@@ -137,10 +131,12 @@ impl Credentials {
         Ok(result.map_err(|missing| missing.blocked(key)))
     }
 
-    /// Drops values after their minute, and what is known of Secrets that are no longer used. To be called every few
-    /// seconds.
+    /// Drops values after their minute, and what is known of Secrets that are no longer used, and has those looked at again
+    /// that could not be read a minute ago. To be called every few seconds.
     pub(crate) fn tidy(&self) {
         let secrets = self.keys.known.lock().tidy();
+        let unread = self.keys.known.lock().to_be_read_again();
+        self.keys.report_changed(unread);
         for secret in secrets {
             // Where a read is under way that gets no answer, the others don't wait for it.
             if let Ok(mut read) = secret.read.try_lock()
@@ -167,25 +163,58 @@ impl Credentials {
 
 impl Keys {
     /// Whether a read still says how the Secret is.
-    fn is_current(&self, secret: &known::KeySecret, name: &Name, read: &Read) -> bool {
+    fn is_current(&self, secret: &KeySecret, name: &Name, read: &Read) -> bool {
         // The watch leaves out some Secrets: of those, and of one that doesn't exist, a read is not to be relied on for long.
         let confirmed = read.is_watched() && self.known.lock().is_listed(name);
         !secret.is_outdated() && (confirmed || read.age() < KEEP)
     }
 
-    /// Never ends.
+    /// Reads a Secret anew. What was read before stays if that fails.
+    async fn read(&self, secret: &KeySecret, name: &Name, last: &mut Option<Read>) -> Result<(), ClusterError> {
+        secret.begin_read();
+        match fetch(&self.client, name).await {
+            Ok(fetched) => {
+                let read = last.insert(Read::new(fetched));
+                secret.end_read(read.version());
+                Ok(())
+            }
+            Err(error) => {
+                if last.is_some() {
+                    secret.fail_read();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Never ends. After a panic the watch begins anew, and until it has listed, a read is good for a minute.
     async fn follow(&self) {
+        loop {
+            let watch = AssertUnwindSafe(self.apply_events()).catch_unwind();
+            if watch.await.is_err() {
+                tracing::error!("the watch on key Secrets panicked and begins anew; this is a bug of the operator");
+            }
+            self.known.lock().unlist();
+            tokio::time::sleep(WATCH_AGAIN_AFTER).await;
+        }
+    }
+
+    async fn apply_events(&self) {
         let mut events = watch::key_secrets(&self.client, self.parts.clone(), &self.health);
         while let Some((part, event)) = events.next().await {
             let Ok(event) = event else {
                 continue; // it is tried again
             };
             let changed = self.known.lock().apply_event(&part, event);
-            if let Some(sender) = self.changed.lock().as_ref() {
-                for name in changed {
-                    // Fails only after the controller has stopped.
-                    let _ = sender.send(name);
-                }
+            self.report_changed(changed);
+        }
+    }
+
+    fn report_changed(&self, names: Vec<Name>) {
+        if let Some(sender) = self.changed.lock().as_ref() {
+            for name in names {
+                // Fails only after the controller has stopped.
+                let _ = sender.send(name);
             }
         }
     }

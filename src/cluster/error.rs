@@ -5,6 +5,7 @@ use std::time::Duration;
 use kube::core::Status;
 
 use super::Refusal;
+use super::retry_after::LIMITED;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
@@ -24,7 +25,7 @@ pub enum ClusterError {
     },
     #[error("no answer from the API server within {0:?}")]
     Timeout(Duration),
-    /// The API server has too many requests, and says when to come back.
+    /// The API server has too many requests, of whatever kind, and says when to come back.
     #[error("the API server has too many requests and asks to wait for {} s", .0.as_secs())]
     Throttled(Duration),
     /// The API server fails or can't be reached.
@@ -54,7 +55,7 @@ impl From<kube::Error> for ClusterError {
                     message: cut(&status.message),
                     reason: status.reason,
                 },
-                429 | 503 if retry_after(&status) > Duration::ZERO => Self::Throttled(retry_after(&status)),
+                _ if status.reason == LIMITED => Self::Throttled(retry_after(&status)),
                 code => Self::Unavailable(format!("{code} {}: {}", status.reason, cut(&status.message))),
             },
             other => Self::Unavailable(cut(&other.to_string())),

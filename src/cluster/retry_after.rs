@@ -1,16 +1,21 @@
-//! Retry-After of the Kubernetes API. kube shows the body of a failure and not its headers, and the API server's own
-//! limits on requests answer with plain text: here such an answer gets the body that says the same.
+//! Retry-After of the Kubernetes API's own limits on requests. They answer with plain text, before anything has looked at
+//! the request; kube shows the body of a failure and not its headers. Here such an answer gets a body that says the same.
+//!
+//! A `Status` that asks to wait is about its request alone: an admission webhook wrote it, or one kind's storage.
 
 use std::task::{Context, Poll};
 
 use axum::body::Body;
 use futures::future::BoxFuture;
-use http::header::RETRY_AFTER;
-use http::{Request, Response, StatusCode};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, Request, Response, StatusCode};
 use serde_json::json;
 use tower::{BoxError, Layer, Service};
 
-/// Puts Retry-After of 429 and 503 into the `Status` of the answer.
+/// The reason in the `Status` that stands for a limit on requests. The API itself has no such reason.
+pub(super) const LIMITED: &str = "RequestsLimited";
+
+/// Turns an answer of 429 or 503 in plain text into a `Status` with its Retry-After.
 #[derive(Clone, Copy)]
 pub(crate) struct RetryAfterLayer;
 
@@ -53,10 +58,11 @@ where
     }
 }
 
-/// The `Status` of an answer that says how long to wait.
+/// The `Status` for an answer in plain text that says how long to wait.
 fn status<B>(answer: &Response<B>) -> Option<String> {
     let code = answer.status();
-    if !matches!(code, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+    let is_limit = matches!(code, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    if !is_limit || is_json(answer.headers()) {
         return None;
     }
     // The API server sends seconds. A date, which a proxy might send, is left alone.
@@ -64,8 +70,12 @@ fn status<B>(answer: &Response<B>) -> Option<String> {
     let message = format!("the API server asks to wait for {seconds} s");
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code.as_u16(), "message": message,
-        "reason": code.canonical_reason().unwrap_or_default().replace(' ', ""),
-        "details": {"retryAfterSeconds": seconds},
+        "reason": LIMITED, "details": {"retryAfterSeconds": seconds},
     });
     Some(status.to_string())
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|content_type| content_type.starts_with("application/json"))
 }

@@ -6,6 +6,7 @@ mod crowded;
 mod deaths;
 mod faults;
 mod identities;
+mod key_reads;
 mod leadership;
 mod meddlers;
 mod metrics;
@@ -15,6 +16,7 @@ mod providers_of_platform;
 mod refusals;
 mod requests;
 mod restored;
+mod retry_after;
 mod shared_key;
 mod transitions;
 

@@ -25,7 +25,6 @@ use crate::health::Health;
 use crate::issuer::Resolver;
 use crate::resolve::{CredentialRef, is_requested_with};
 
-const TIDY_EVERY: Duration = Duration::from_secs(10);
 /// The distance of two Secrets that are written for a new CA: 10,000 take less than four minutes.
 const CONNECTION_PACE: Duration = Duration::from_millis(20);
 
@@ -192,40 +191,6 @@ impl Wake {
                 self.ctx.lifecycles.slot_came(&name, now());
                 self.ctx.nudge(&name);
             }
-        }
-    }
-
-    /// Drops values of keys that are no longer needed, and verdicts on keys that no ClusterRealtimeProvider
-    /// reports.
-    pub(super) async fn tidy_keys(&self) {
-        let of_provider = |provider: &Arc<ClusterRealtimeProvider>| {
-            CredentialRef::of_provider(&self.ctx.resolver.operator_namespace, provider)
-        };
-        loop {
-            tokio::time::sleep(TIDY_EVERY).await;
-            let reported: HashSet<_> = self
-                .ctx
-                .resolver
-                .cluster_providers
-                .state()
-                .iter()
-                .filter_map(of_provider)
-                .collect();
-            self.ctx.issuer.budgets.retain_verdicts(|key| reported.contains(key));
-            self.ctx.resolver.terminating.tidy(now());
-            self.ctx.issuer.tidy(now());
-        }
-    }
-
-    /// Drops tokens that were stored long enough ago, and what is remembered of RealtimeTokens that are gone.
-    pub(super) async fn sweep_lifecycles(&self) {
-        let exists = |name: &Name| {
-            let token = ObjectRef::new(&name.name).within(&name.namespace);
-            self.tokens.get(&token).is_some()
-        };
-        loop {
-            tokio::time::sleep(TIDY_EVERY).await;
-            self.ctx.lifecycles.sweep(now(), exists);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use http::header::RETRY_AFTER;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{Response, StatusCode};
 use kube::Client;
 use parking_lot::Mutex;
@@ -281,6 +281,16 @@ impl FakeApi {
                 let too_many = Body::from("Too many requests, please try again later.\n");
                 let response = Response::builder().status(StatusCode::TOO_MANY_REQUESTS);
                 Ok(response.header(RETRY_AFTER, seconds).body(too_many)?)
+            }
+            Some(Fault::WebhookThrottled(seconds)) => {
+                let denied = Refusal::by_busy_webhook();
+                let mut body = denied.body();
+                body["details"]["retryAfterSeconds"] = seconds.into();
+                let response = Response::builder().status(StatusCode::TOO_MANY_REQUESTS);
+                let response = response
+                    .header(RETRY_AFTER, seconds)
+                    .header(CONTENT_TYPE, "application/json");
+                Ok(response.body(Body::from(body.to_string()))?)
             }
             Some(Fault::Status(code)) => Ok(refused(&Refusal::of_code(code))),
             Some(Fault::ResetBefore | Fault::ResetAfter | Fault::Slow(_)) | None => {

@@ -14,6 +14,8 @@ pub(crate) enum Fault {
     Status(u16),
     /// Not applied; answered as the API server's limit on requests does, with Retry-After in seconds.
     Throttled(u32),
+    /// Not applied; answered as an admission webhook does that has too much to do, with Retry-After in seconds.
+    WebhookThrottled(u32),
     /// Not applied; the connection breaks.
     ResetBefore,
     /// Applied; the connection breaks before the answer.

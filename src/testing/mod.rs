@@ -17,6 +17,7 @@
 
 mod api;
 mod faults;
+mod field_managers;
 mod models;
 mod objects;
 mod provider;

@@ -1,9 +1,10 @@
 //! The objects, their versions, and the history that watches follow.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::field_managers::{Field, fields, managed_fields, own_changes};
 use super::request::{Kind, Request};
 use crate::clock;
 use crate::token::secret::annotations::{CONNECTION_MANAGER, MANAGER};
@@ -35,6 +36,13 @@ impl Refusal {
             code,
             reason,
             message: format!("injected by the test: {reason}"),
+        }
+    }
+
+    pub(super) fn by_busy_webhook() -> Self {
+        Self {
+            message: "admission webhook \"scan.example.com\" denied the request: too many reviews".to_owned(),
+            ..Self::of_code(429)
         }
     }
 
@@ -116,9 +124,6 @@ pub(crate) struct Backup {
 }
 
 pub(super) type Rewrite = Box<dyn Fn(&mut Value) + Send>;
-
-/// `data`, `labels` or `annotations`, and the key in it.
-type Field = (&'static str, String);
 
 impl Objects {
     pub(super) const fn version(&self) -> u64 {
@@ -317,51 +322,6 @@ impl Objects {
         });
         after
     }
-}
-
-/// Fields that are new or have another value become the manager's; those that are gone have no manager.
-fn own_changes(owners: &mut BTreeMap<Field, String>, before: Option<&Value>, after: &Value, manager: &str) {
-    let old = before.map(fields).unwrap_or_default();
-    let new = fields(after);
-    owners.retain(|field, _| new.contains_key(field));
-    for (field, value) in new {
-        if old.get(&field) != Some(&value) {
-            owners.insert(field, manager.to_owned());
-        }
-    }
-}
-
-fn fields(object: &Value) -> BTreeMap<Field, Value> {
-    let parts = [
-        ("data", &object["data"]),
-        ("labels", &object["metadata"]["labels"]),
-        ("annotations", &object["metadata"]["annotations"]),
-    ];
-    let entries = parts.into_iter().flat_map(|(part, map)| {
-        let entries = map.as_object().into_iter().flatten();
-        entries.map(move |(key, value)| ((part, key.clone()), value.clone()))
-    });
-    entries.collect()
-}
-
-fn managed_fields(owners: &BTreeMap<Field, String>) -> Value {
-    let managers: BTreeSet<&String> = owners.values().collect();
-    let entry = |manager: &String| {
-        let mut owned = json!({});
-        for ((part, key), _) in owners.iter().filter(|(_, owner)| *owner == manager) {
-            let part = match *part {
-                "data" => &mut owned["f:data"],
-                part => &mut owned["f:metadata"][format!("f:{part}")],
-            };
-            part["."] = json!({});
-            part[format!("f:{key}")] = json!({});
-        }
-        json!({
-            "manager": manager, "operation": "Update", "apiVersion": "v1",
-            "time": clock::whole_second(clock::now()).to_string(), "fieldsType": "FieldsV1", "fieldsV1": owned,
-        })
-    };
-    managers.into_iter().map(entry).collect()
 }
 
 /// JSON merge patch, RFC 7386.

@@ -9,6 +9,7 @@ use kube::runtime::watcher::Event;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::KEEP;
 use super::read::Read;
 use crate::cluster::watch::Part;
 use crate::cluster::{Name, SecretVersion};
@@ -46,6 +47,21 @@ struct Seen {
     shown: Option<Version>,
     /// The last list that the Secret was in.
     listed: u64,
+    /// Since it was last read.
+    failing: Option<Failing>,
+}
+
+/// Reads that failed, one after the other.
+#[derive(Clone, Copy)]
+struct Failing {
+    since: Instant,
+    last: Instant,
+}
+
+impl Failing {
+    fn is_lasting(&self) -> bool {
+        self.last - self.since >= KEEP
+    }
 }
 
 impl Known {
@@ -72,6 +88,11 @@ impl Known {
         self.listed.iter().any(covers)
     }
 
+    /// The watch shows nothing until it has listed again.
+    pub(super) fn unlist(&mut self) {
+        self.listed.clear();
+    }
+
     /// Forgets what is not used, and returns the rest.
     pub(super) fn tidy(&mut self) -> Vec<Arc<KeySecret>> {
         self.secrets.retain(|_, of_namespace| {
@@ -79,6 +100,16 @@ impl Known {
             !of_namespace.is_empty()
         });
         self.secrets.values().flat_map(HashMap::values).cloned().collect()
+    }
+
+    /// Those that reads have long failed of, and that are to be tried again.
+    pub(super) fn to_be_read_again(&self) -> Vec<Name> {
+        let all = self
+            .secrets
+            .iter()
+            .flat_map(|(namespace, secrets)| secrets.iter().map(move |it| (namespace, it)));
+        let due = all.filter(|(_, (_, secret))| secret.is_to_be_read_again());
+        due.map(|(namespace, (name, _))| Name::new(namespace, name)).collect()
     }
 
     /// Returns the Secrets in use that are not as they were read.
@@ -141,6 +172,7 @@ impl KeySecret {
                 read: None,
                 shown: None,
                 listed: 0,
+                failing: None,
             }),
         }
     }
@@ -152,12 +184,31 @@ impl KeySecret {
     }
 
     pub(super) fn end_read(&self, version: Option<&str>) {
-        self.seen.lock().read = Some(version.map(str::to_owned));
+        let mut seen = self.seen.lock();
+        (seen.read, seen.failing) = (Some(version.map(str::to_owned)), None);
     }
 
-    /// Whether the last attempt to read failed, or the watch shows another version than was read. That may be an older one, if the watch is behind: then the
-    /// Secret is read once too often. Versions are not ordered here, for a backup of the API server's data that is
-    /// restored goes back to old ones.
+    pub(super) fn fail_read(&self) {
+        let mut seen = self.seen.lock();
+        let now = Instant::now();
+        let since = seen.failing.map_or(now, |failing| failing.since);
+        seen.failing = Some(Failing { since, last: now });
+    }
+
+    /// Whether reads have failed for a minute, the last time less than a minute ago: looks don't ask again so soon.
+    pub(super) fn reads_rest(&self) -> bool {
+        let failing = self.seen.lock().failing.filter(Failing::is_lasting);
+        failing.is_some_and(|failing| failing.last.elapsed() < KEEP)
+    }
+
+    fn is_to_be_read_again(&self) -> bool {
+        let failing = self.seen.lock().failing.filter(Failing::is_lasting);
+        failing.is_some_and(|failing| failing.last.elapsed() >= KEEP)
+    }
+
+    /// Whether the last attempt to read failed, or the watch shows another version than was read. That may be an older
+    /// one, if the watch is behind: then the Secret is read once too often. Versions are not ordered here, for a backup of
+    /// the API server's data that is restored goes back to old ones.
     pub(super) fn is_outdated(&self) -> bool {
         let seen = self.seen.lock();
         seen.read.is_none() || seen.shown.is_some() && seen.shown != seen.read

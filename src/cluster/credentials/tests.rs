@@ -1,5 +1,7 @@
 //! Key Secrets: read once, kept for a minute, and what is said when something is missing.
 
+mod failing;
+
 use serde_json::{Value, json};
 use tokio::time::{advance, sleep};
 
@@ -271,55 +273,7 @@ async fn a_key_that_a_restored_backup_brings_back_is_noticed() {
     assert_eq!(fixture.revision().await.unwrap(), first);
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_api_server_that_fails_is_not_a_missing_key() {
-    let fixture = Fixture::with(&json!({"api-key": "c2stMQ=="}));
-    fixture.api.fail_nth(1, Fault::Status(500));
-    let failed = fixture.credentials.revision(&key(), ONE).await;
-    assert!(matches!(failed, Err(ClusterError::Unavailable(_))));
-    fixture.revision().await.unwrap();
-
-    let forbidden = Fixture::with(&json!({"api-key": "c2stMQ=="}));
-    forbidden.api.fail_nth(1, Fault::Status(403));
-    let message = forbidden.problem(ONE).await;
-    assert!(message.starts_with("Secret shop/openai can't be read: "), "{message}");
-    assert!(message.contains("403"), "{message}");
-    forbidden.revision().await.unwrap();
-
-    // For some seconds after its start an API server forbids what it allows.
-    forbidden.value().await;
-    sleep(KEEP).await;
-    forbidden.api.fail_nth(1, Fault::Status(403));
-    let refused = forbidden.credentials.credential(&key(), ONE).await;
-    assert!(matches!(refused, Err(ClusterError::Refused { .. })));
-    let before = forbidden.reads();
-    assert_eq!(
-        (forbidden.value().await.as_str(), forbidden.reads()),
-        ("sk-1", before + 1)
-    );
-}
-
 /// A Role with `get` alone: the key is used, and a changed one is noticed at a look after a minute.
-#[tokio::test(start_paused = true)]
-async fn without_the_watch_a_read_is_good_for_a_minute() {
-    let fixture = Fixture::with(&json!({"api-key": "c2stMQ=="}));
-    for nth in 1..100 {
-        let is_list = |request: &crate::testing::Request| request.verb == "list";
-        fixture.api.fail_nth_of(is_list, nth, Fault::Status(403));
-    }
-    let first = fixture.revision().await.unwrap();
-    let second = json!({"data": {"api-key": "c2stMg=="}});
-    fixture.api.edit("secrets", "shop", "openai", &second);
-    assert_eq!((fixture.revision().await.unwrap(), fixture.reads()), (first.clone(), 1));
-    sleep(KEEP).await;
-    assert_ne!(fixture.revision().await.unwrap(), first);
-    let reason = fixture.credentials.keys.health.unready().unwrap();
-    assert!(
-        reason.starts_with("key Secrets: ") && reason.contains("403"),
-        "{reason}"
-    );
-}
-
 /// The watch leaves out the operator's own Secrets and Helm's releases.
 #[tokio::test(start_paused = true)]
 async fn a_key_that_the_watch_does_not_show_is_found_within_a_minute() {
@@ -340,23 +294,6 @@ async fn a_key_that_the_watch_does_not_show_is_found_within_a_minute() {
 }
 
 /// The token that is there needs no key: what is known of it stays true until another read says otherwise.
-#[tokio::test(start_paused = true)]
-async fn a_read_that_is_refused_leaves_the_revision_as_it_was() {
-    let fixture = Fixture::new();
-    fixture.create(&json!({"api-key": "c2stMQ=="}));
-    let first = fixture.revision().await.unwrap();
-    fixture
-        .api
-        .break_down(|request| request.verb == "get", Fault::Status(403));
-    fixture
-        .api
-        .edit("secrets", "shop", "openai", &json!({"data": {"api-key": "c2stMg=="}}));
-    sleep(Duration::from_secs(1)).await;
-    assert_eq!(fixture.revision().await.unwrap(), first);
-    fixture.api.recover();
-    assert_ne!(fixture.revision().await.unwrap(), first);
-}
-
 #[tokio::test(start_paused = true)]
 async fn references_that_change_without_end_leave_nothing_behind() {
     let fixture = Fixture::new();

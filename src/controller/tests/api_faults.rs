@@ -7,7 +7,7 @@ use crate::testing::{Fault, Request};
 /// in the last minute before a floor is lost, when waits are short.
 const PER_MINUTE: usize = 60;
 
-const FAULTS: [Fault; 13] = [
+const FAULTS: [Fault; 14] = [
     Fault::Status(403),
     Fault::Status(404),
     Fault::Status(409),
@@ -15,6 +15,7 @@ const FAULTS: [Fault; 13] = [
     Fault::Status(429),
     Fault::Throttled(1),
     Fault::Throttled(20),
+    Fault::WebhookThrottled(20),
     Fault::Status(500),
     Fault::Status(503),
     Fault::ResetBefore,
@@ -100,6 +101,7 @@ async fn an_outage_shorter_than_the_retry_budget_breaks_no_floor() {
         Fault::Status(500),
         Fault::Status(429),
         Fault::Throttled(1),
+        Fault::WebhookThrottled(20),
         Fault::ResetBefore,
         Fault::ResetAfter,
         Fault::Hang,
@@ -217,25 +219,4 @@ async fn answers_to_others_wake_nobody_whose_own_writes_fail() {
     tokio::time::sleep(Duration::from_secs(600)).await;
     let requests = fleet.api.requests().iter().filter(|it| of_token(it)).count();
     assert!(requests <= 8000, "{requests} requests in ten minutes for 100 tokens");
-}
-
-/// The API server's own limit says for how long: no reconcile begins before.
-#[tokio::test(start_paused = true)]
-async fn retry_after_of_the_api_server_is_obeyed_by_all() {
-    let fleet = Fleet::new(3600);
-    fleet.api.break_down(writes, Fault::Throttled(20));
-    for name in ["voice", "video"] {
-        fleet.create(name);
-    }
-    fleet.pass(5).await;
-    let before = fleet.api.requests().iter().filter(|it| writes(it)).count();
-    fleet.create("late");
-    fleet.pass(12).await;
-    let after = fleet.api.requests().iter().filter(|it| writes(it)).count();
-    assert_eq!(after, before, "within the twenty seconds");
-    fleet.api.recover();
-    fleet.pass(10).await;
-    for name in ["voice", "video", "late"] {
-        fleet.assert_settled(name, "after the twenty seconds");
-    }
 }

@@ -1,6 +1,10 @@
 //! Two replicas and an API server that fails: never two leaders, and the Lease is acquired again.
 
+mod leaders;
+
 use futures::future::{join, pending};
+
+use self::leaders::Leaders;
 use parking_lot::Mutex;
 
 use super::fake::{FakeApi, Fault};
@@ -16,82 +20,6 @@ const FAULTS: [Fault; 5] = [
 
 /// A request that hangs, a look every two seconds, a Lease that must be seen unchanged for its duration, a claim.
 const AGAIN: u64 = 13 + 2 + 15 + 2 + 2;
-
-/// Who leads, and since when.
-#[derive(Default)]
-struct Leaders(Mutex<Log>);
-
-#[derive(Default)]
-struct Log {
-    now: Option<String>,
-    changes: Vec<(Instant, Option<String>)>,
-    /// Whose work was begun.
-    begun: Vec<String>,
-}
-
-impl Leaders {
-    /// The work of a leader: it never ends by itself. Panics if another leads.
-    async fn work(&self, me: &str, leadership: Leadership) {
-        self.0.lock().begun.push(me.to_owned());
-        let _end = End(self, me);
-        loop {
-            leadership.held().await;
-            self.change(None, Some(me));
-            leadership.lost().await;
-            self.change(Some(me), None);
-        }
-    }
-
-    fn change(&self, from: Option<&str>, to: Option<&str>) {
-        let mut log = self.0.lock();
-        let changes = &log.changes;
-        assert_eq!(log.now.as_deref(), from, "{to:?} is to lead; so far: {changes:?}");
-        log.now = to.map(str::to_owned);
-        let change = (Instant::now(), log.now.clone());
-        log.changes.push(change);
-    }
-
-    fn now(&self) -> Option<String> {
-        self.0.lock().now.clone()
-    }
-
-    /// The leaders so far.
-    fn names(&self) -> Vec<String> {
-        let log = self.0.lock();
-        log.changes.iter().filter_map(|(_, name)| name.clone()).collect()
-    }
-
-    fn begun(&self) -> Vec<String> {
-        self.0.lock().begun.clone()
-    }
-
-    /// The share of the time since this one in which there was a leader.
-    fn led_since(&self, since: Instant) -> f64 {
-        let log = self.0.lock();
-        let ends = log.changes.iter().skip(1).map(|(at, _)| *at).chain([Instant::now()]);
-        let led = log.changes.iter().zip(ends).filter(|((_, leader), _)| leader.is_some());
-        let led: Duration = led
-            .map(|((from, _), to)| to.saturating_duration_since((*from).max(since)))
-            .sum();
-        led.as_secs_f64() / since.elapsed().as_secs_f64()
-    }
-
-    /// When the leader last changed.
-    fn last_change(&self) -> Instant {
-        self.0.lock().changes.last().unwrap().0
-    }
-}
-
-/// Ends the work when it is dropped.
-struct End<'a>(&'a Leaders, &'a str);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        if !std::thread::panicking() && self.0.now().as_deref() == Some(self.1) {
-            self.0.change(Some(self.1), None);
-        }
-    }
-}
 
 fn candidate(api: &FakeApi, replica: &'static str, me: &str) -> Candidate {
     Candidate {
@@ -352,27 +280,42 @@ async fn the_work_pauses_while_the_lease_is_lost_and_goes_on_if_it_comes_back() 
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_replica_that_is_stopped_while_the_lease_is_lost_ends_at_once() {
+/// A leader that has lost the Lease to requests that hang, and is stopped. Returns how long it takes to end, and whether its
+/// work has seen the Lease again before.
+async fn stopped_without_the_lease(api_recovers: bool) -> (Duration, bool) {
     let api = FakeApi::new(|_, _| None);
     let stop = CancellationToken::new();
     let leader = candidate(&api, "a", "a");
+    let stored = Mutex::new(false);
+    let work = async |leadership: Leadership| {
+        stop.cancelled().await;
+        leadership.held().await;
+        *stored.lock() = true;
+    };
     let scenario = async {
         seconds(5).await;
         api.set_faults(|_, _| Some(Fault::Hang));
         seconds(20).await;
+        if api_recovers {
+            api.set_faults(|_, _| None);
+        }
         stop.cancel();
         Instant::now()
     };
-    let (stopped, told) = join(
-        async {
-            leader.lead(|_| pending(), &stop).await;
-            Instant::now()
-        },
-        scenario,
-    )
-    .await;
-    assert_eq!(stopped, told);
+    let led = async {
+        leader.lead(work, &stop).await;
+        Instant::now()
+    };
+    let (ended, told) = join(led, scenario).await;
+    (ended - told, stored.into_inner())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_is_stopped_while_the_lease_is_lost_ends_soon_and_stores_what_it_can() {
+    let (took, stored) = stopped_without_the_lease(false).await;
+    assert!(took <= TERMS.patience() && !stored, "{took:?}, stored: {stored}");
+    let (took, stored) = stopped_without_the_lease(true).await;
+    assert!(took < Duration::from_secs(1) && stored, "{took:?}, stored: {stored}");
 }
 
 /// Slower than the time-out of a request. What is applied late must not make two leaders.

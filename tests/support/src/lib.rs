@@ -26,6 +26,7 @@
 //!
 //! Everything listens on 127.0.0.1, and nothing outlives the process that started it, not even a killed one ([`guard`]).
 
+pub mod bench;
 pub mod build;
 pub mod cache;
 pub mod caller;
@@ -37,6 +38,7 @@ pub mod go;
 pub mod guard;
 pub mod helm;
 pub mod helm_docs;
+pub mod jq;
 pub mod kubectl;
 pub mod node;
 pub mod operator;

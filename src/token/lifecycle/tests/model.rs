@@ -8,6 +8,7 @@
 mod calm;
 mod disturb;
 mod life;
+mod state;
 
 use std::hash::{Hash, Hasher};
 
@@ -15,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use stateright::{Model, Property};
 
 use self::disturb::Disturbance;
-use self::life::{Next, State, Work};
+use self::state::{Next, State, Work};
 use crate::testing::explore;
 use crate::token::fixtures::at;
 
@@ -123,7 +124,7 @@ impl State {
                     &meta.generation,
                     &meta.resource_version,
                     &meta.annotations,
-                    self.store.token.status.as_ref().map(life::brief)
+                    self.store.token.status.as_ref().map(state::brief)
                 ),
                 (&self.store.secret, &self.in_flight),
                 (

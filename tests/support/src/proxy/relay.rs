@@ -265,6 +265,7 @@ fn gone() -> Bytes {
     Bytes::from(format!("{event}\n"))
 }
 
+/// With Retry-After it is the answer of the API server's own limit on requests, which is plain text.
 fn status(code: u16, retry_after: Option<u32>) -> Response<Body> {
     let reason = match code {
         409 => "Conflict",
@@ -275,12 +276,18 @@ fn status(code: u16, retry_after: Option<u32>) -> Response<Body> {
         504 => "Timeout",
         _ => "Unknown",
     };
-    let text = failure(code, reason).to_string();
+    let (text, content_type) = match retry_after {
+        None => (failure(code, reason).to_string(), "application/json"),
+        Some(_) => (
+            "Too many requests, please try again later.\n".to_owned(),
+            "text/plain; charset=utf-8",
+        ),
+    };
     let body = http_body_util::Full::new(Bytes::from(text)).map_err(|never: Infallible| match never {});
     let mut response = Response::new(body.boxed_unsync());
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    let content_type = HeaderValue::from_static(content_type);
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     if let Some(seconds) = retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }

@@ -1,6 +1,6 @@
 //! What becomes of a state once nothing disturbs any more.
 
-use super::life::Ghost;
+use super::state::Ghost;
 use super::*;
 use crate::api::ConditionType;
 use crate::clock::whole_second;

@@ -140,7 +140,7 @@ impl State {
     fn crash(&mut self) {
         self.ghost.lost_token |= self.process.lifecycle.has_unstored_token();
         self.ghost.last_mint = None;
-        self.process = life::Process::start(&self.store, self.now);
+        self.process = state::Process::start(&self.store, self.now);
     }
 
     /// A wait goes on by the monotonic clock.
