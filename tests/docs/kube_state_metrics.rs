@@ -5,7 +5,6 @@ use serde_json::Value;
 
 const PAGE: &str = include_str!("../../docs/metrics.md");
 
-/// The lists of texts, however deep.
 fn paths(value: &Value) -> Vec<Vec<&str>> {
     match value {
         Value::Object(fields) => fields.values().flat_map(paths).collect(),
