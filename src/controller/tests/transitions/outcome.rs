@@ -96,7 +96,7 @@ pub(super) fn difference(fleet: &Fleet, variant: &Variant, edited: &str, fresh: 
         }
         (edited.secret, fresh.secret) = (None, None);
         for outcome in [&mut edited, &mut fresh] {
-            let of_token = |type_: &str| ["Ready", "FreshnessGuaranteed"].contains(&type_);
+            let of_token = |type_: &str| ["Ready", "FreshnessGuaranteed", "SpecApplied"].contains(&type_);
             outcome.conditions.retain(|(type_, ..)| !of_token(type_));
         }
     }
