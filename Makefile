@@ -26,7 +26,7 @@ CYCLONEDX = $(CYCLONEDX_ROOT)/bin/cargo-cyclonedx
 TARGET = $(shell cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 .DEFAULT_GOAL := help
-.PHONY: faults help check demo test test-node test-node-slow image image-reproducible tools bench bench-requests models seeded-bugs fuzz mutants crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo bench-crd sbom soak
+.PHONY: faults help check demo local test test-node test-node-slow image image-reproducible tools bench bench-requests models seeded-bugs fuzz mutants crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo bench-crd sbom soak dist
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -36,15 +36,31 @@ check: cargo ## Check the format, lint and unit-test the library: about a minute
 	cargo clippy --quiet --lib --bins --profile test -- -D warnings
 	cargo test --quiet --lib
 
+local: binaries ## Keep a token of a stand-in provider in .realtime-token, without a cluster, until Ctrl-C
+	@tests/support/local $(TARGET)/debug
+
 demo: modules binaries ## Watch RealtimeTokens rotate on a real API server, against a stand-in provider
+	@STEP="[2/3]" $(TARGET)/debug/control-plane build
+	@echo "[3/3] starting; with a terminal, keys interfere"
 	@$(TARGET)/debug/demo --operator $(TARGET)/debug/realtime-token-operator
 
+TESTED = -p realtime-token-operator -p testkit
 test: modules binaries ## Run every test that needs no root
-	@$(TARGET)/debug/control-plane build
+	@STEP="[2/4]" $(TARGET)/debug/control-plane build
+	@tests/support/cargo-build "[3/4]" test --no-run $(TESTED)
 ifdef CLUSTER
 	@echo "CLUSTER is set: left out are the tests named alone::, which stop the API server, count its requests or loosen a CRD"
 endif
-	cargo test -p realtime-token-operator -p testkit $(if $(CLUSTER),-- --skip alone::)
+	@echo "[4/4] running the tests"
+	cargo test $(TESTED) $(if $(CLUSTER),-- --skip alone::)
+
+.PHONY: newcomer pictures
+newcomer: cargo ## Clone the last commit and run the commands of README and quickstarts as they are written (TARGET_DIR: a warm one)
+	@tests/newcomer $(if $(TARGET_DIR),--target $(TARGET_DIR))
+
+pictures: modules binaries ## Make docs/pictures from a demo of ten minutes, with Debian's Prometheus beside it
+	@$(TARGET)/debug/control-plane build
+	@tests/pictures/make $(TARGET)/debug/demo $(TARGET)/debug/realtime-token-operator
 
 test-node: modules binaries ## Run the tests that need root and Debian packages: image, node, Prometheus, consumers
 	cargo test -p nodetests
@@ -114,16 +130,17 @@ soak: modules cargo ## Run TOKENS=2000 and RATE=50 requests/s through fault afte
 	cargo bench -p realtime-token-operator -p testkit --profile $(PROFILE) --bench soak -- \
 		--minutes $(MINUTES) --tokens $(TOKENS) --rate $(RATE) $(if $(LIFE),--life $(LIFE))
 
-crds: binaries ## Write crds/*.yaml from the types, and the chart's copies
+crds: binaries ## Write crds/*.yaml and schemas/ from the types, and the chart's copies
 	@$(TARGET)/debug/realtime-token-operator crd | awk ' \
 		/^---$$/ { if (doc) printf "%s", doc > file; doc = "" } \
 		/^  name: .*\.realtime-token\.dev$$/ { split($$2, name, "."); file = "crds/" name[1] ".yaml" } \
 		{ doc = doc $$0 "\n" } \
 		END { printf "%s", doc > file }'
 	@mkdir -p $(CHART)/files/crds && cp crds/*.yaml $(CHART)/files/crds/
+	UPDATE=1 cargo test --quiet -p realtime-token-operator --test docs schemas::they_are
 
-docs: cargo ## Write docs/providers.md and the pages beneath it from the types; what is written by hand stays
-	UPDATE=1 cargo test --quiet -p realtime-token-operator --test docs providers::
+docs: cargo ## Write docs/api.md, docs/providers.md and the pages beneath it from the types; what is written by hand stays
+	UPDATE=1 cargo test --quiet -p realtime-token-operator --test docs -- providers:: api::
 
 matrix: modules binaries ## Print what is tested of each provider; fails on an empty cell
 	@$(TARGET)/debug/control-plane build
@@ -131,6 +148,9 @@ matrix: modules binaries ## Print what is tested of each provider; fails on an e
 
 chart-docs: cargo ## Write the chart's README from the comments in its values.yaml
 	UPDATE=1 cargo test --quiet -p realtime-token-operator --test chart readme::it_is
+
+dist: cargo ## Write dist/install.yaml, the chart as plain manifests, with real helm
+	UPDATE=1 cargo test --quiet -p realtime-token-operator --test chart dist::the_manifests_are
 
 lint: cargo ## Check the format, and run clippy on everything
 	cargo fmt --all --check
@@ -148,10 +168,12 @@ advisories: $(DENY) ## Check the dependencies for known vulnerabilities; reads a
 fmt: cargo ## Format the code
 	cargo fmt --all
 
+demo: STEP = [1/3]
+test: STEP = [1/4]
 # Always the whole workspace: a single package has fewer features enabled, and cargo would build most dependencies a
 # second time.
 binaries: cargo
-	cargo build --workspace --bins
+	@tests/support/cargo-build "$(or $(STEP),[1/1])" build --workspace --bins
 
 # Downloading the modules of the test control plane takes a minute: done in the background while cargo builds.
 modules: cargo

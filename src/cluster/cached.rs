@@ -65,6 +65,12 @@ impl Cached {
     }
 }
 
+impl From<RealtimeToken> for Cached {
+    fn from(token: RealtimeToken) -> Self {
+        Self(Arc::new(Ok(token)))
+    }
+}
+
 /// The object's parts, not parsed yet.
 #[derive(Deserialize)]
 struct Object<'a> {

@@ -12,7 +12,10 @@ fn path(value: &Value) -> Option<Vec<&str>> {
 fn paths(value: &Value) -> Vec<Vec<&str>> {
     match value {
         Value::Object(fields) => fields.values().flat_map(paths).collect(),
-        Value::Array(items) => path(value).map_or_else(|| items.iter().flat_map(paths).collect(), |path| vec![path]),
+        Value::Array(items) => match items.iter().map(Value::as_str).collect() {
+            Some(path) => vec![path],
+            None => items.iter().flat_map(paths).collect(),
+        },
         _ => Vec::new(),
     }
 }

@@ -3,6 +3,7 @@
 mod get;
 mod krew;
 mod kubectl;
+mod local;
 mod mint;
 
 use std::io::Write as _;
@@ -127,6 +128,7 @@ fn help_and_what_is_no_command() {
         &["run", "--help"],
         &["crd", "--help"],
         &["mint", "--help"],
+        &["local", "--help"],
         &["help", "mint"],
     ] {
         let said = setup.say(args, "");
@@ -137,6 +139,10 @@ fn help_and_what_is_no_command() {
         (&[][..], "Usage:"),
         (&["frobnicate"], "unrecognized subcommand 'frobnicate'"),
         (&["mint"], "--filename <FILE>"),
+        (
+            &["local", "-f", "t", "--listen", "0.0.0.0:8099"],
+            "only a loopback address will do",
+        ),
         (
             &["run", "--health-listen", "here"],
             "invalid value 'here' for '--health-listen",
