@@ -53,6 +53,14 @@ fn a_release_pushes_what_was_built() -> Result<()> {
     ensure!(listed.contains(&"install.yaml"), "{listed:?}");
     ensure!(archives.iter().all(|it| listed.contains(&it.as_str())), "{listed:?}");
     run.the_archive_holds_the_binary(&archives[0])?;
+    let plugin = fs::read_to_string(run.folder.join("files/realtime-token.yaml"))?;
+    for archive in &archives {
+        let sum = sums
+            .lines()
+            .find_map(|line| line.strip_suffix(archive))
+            .context("no sum")?;
+        ensure!(plugin.contains(&format!("sha256: {}\n", sum.trim())), "{plugin}");
+    }
 
     run.step(&workflow, "Say what was published", &pushed)?;
     let notes = fs::read_to_string(run.folder.join("notes.md"))?;
@@ -68,7 +76,7 @@ fn a_release_pushes_what_was_built() -> Result<()> {
 fn rights_are_apart() -> Result<()> {
     let Workflow(workflow) = Workflow::load()?;
     ensure!(workflow["permissions"] == serde_json::json!({}));
-    for job in ["build", "client"] {
+    for job in ["build", "client", "plugin"] {
         ensure!(workflow["jobs"][job]["permissions"] == serde_json::json!({"contents": "read"}));
     }
     let publish = &workflow["jobs"]["publish"];
@@ -164,7 +172,13 @@ impl DryRun {
             folder,
             _temporary: temporary,
         };
-        for part in ["charts", "dist", "clients/typescript/package.json", "Cargo.toml"] {
+        for part in [
+            "charts",
+            "dist",
+            "clients/typescript/package.json",
+            "Cargo.toml",
+            "krew",
+        ] {
             let to = run.folder.join(part);
             fs::create_dir_all(to.parent().context("no parent")?)?;
             let copied = Command::new("cp")
@@ -225,6 +239,7 @@ impl DryRun {
             .env("NAME", NAME)
             .env("REGISTRY", &self.registry)
             .env("GITHUB_REF_NAME", tag)
+            .env("GITHUB_SERVER_URL", "https://github.com")
             .env("GITHUB_REPOSITORY", "example/realtime-token-operator")
             .env("GITHUB_OUTPUT", self.folder.join("output"))
             .envs(more.iter().map(|(name, value)| (name, value)))
@@ -267,6 +282,11 @@ impl DryRun {
                 .status()?;
             ensure!(copied.success(), "no {glob}");
         }
+        let step = workflow.step("plugin", "Write the manifest")?;
+        self.script(step, &self.folder, &self.tag(), &[])?;
+        fs::create_dir(self.folder.join("plugin"))?;
+        let manifest = "realtime-token.yaml";
+        fs::rename(self.folder.join(manifest), self.folder.join("plugin").join(manifest))?;
         Ok(())
     }
 
