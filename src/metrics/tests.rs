@@ -34,6 +34,7 @@ fn populated() -> Metrics {
         "spec": {"openai": {"model": "m"}, "credentials": {"secretRef": {"name": "openai"}}},
         "status": {
             "usableUntil": "2026-11-24T12:00:00Z", "renewalTime": "2026-11-24T11:50:00Z",
+            "reason": "SecretConflict",
             "conditions": [{"type": "SingleReader", "status": "True", "reason": "SingleUseToken", "message": "",
                             "lastTransitionTime": "2026-11-24T11:00:00Z"}],
         },
