@@ -33,7 +33,8 @@ fn populated() -> Metrics {
         "metadata": {"namespace": "shop", "name": "voice"},
         "spec": {"openai": {"model": "m"}, "credentials": {"secretRef": {"name": "openai"}}},
         "status": {
-            "usableUntil": "2026-11-24T12:00:00Z", "renewalTime": "2026-11-24T11:50:00Z", "reason": "SecretConflict",
+            "usableUntil": "2026-11-24T12:00:00Z", "renewalTime": "2026-11-24T11:50:00Z",
+            "reason": "SecretConflict",
             "conditions": [{"type": "SingleReader", "status": "True", "reason": "SingleUseToken", "message": "",
                             "lastTransitionTime": "2026-11-24T11:00:00Z"}],
         },

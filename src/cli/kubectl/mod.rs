@@ -69,8 +69,11 @@ enum Command {
         /// The shell.
         shell: Shell,
     },
-    /// Print the manual page.
-    Man,
+    /// Print the manual page of the plugin, or of one of its commands.
+    Man {
+        /// The command.
+        command: Option<String>,
+    },
 }
 
 /// What is asked of the cluster.
@@ -132,6 +135,8 @@ pub enum PluginError {
         "{0} is neither a reason nor a RealtimeToken of namespace {1}; `kubectl realtime-token explain` lists the reasons"
     )]
     NothingToExplain(String, String),
+    #[error("{0} is no command of the plugin; `kubectl realtime-token --help` lists them")]
+    NoCommand(String),
     #[error("name a RealtimeToken, or all of the namespace with --all")]
     NoNames,
     #[error("{}", .0.join("\n"))]
@@ -164,7 +169,7 @@ impl From<String> for Answer {
 pub async fn run(plugin: Plugin) -> Result<Answer, PluginError> {
     match plugin.command {
         Command::Completion { shell } => Ok(completion(shell).into()),
-        Command::Man => manual().map(Answer::from),
+        Command::Man { command } => manual(command.as_deref()).map(Answer::from),
         Command::Explain { what: None } => Ok(reasons().into()),
         Command::Explain { what: Some(what) } => match explain::reason(&what) {
             Some(reason) => Ok(explain::explanation(reason).into()),
@@ -282,10 +287,22 @@ fn completion(shell: Shell) -> String {
     String::from_utf8_lossy(&script).into_owned()
 }
 
-fn manual() -> Result<String, PluginError> {
+fn manual(of: Option<&str>) -> Result<String, PluginError> {
+    let mut plugin = Plugin::command().bin_name("kubectl realtime-token");
+    plugin.build();
+    let name = match of {
+        None => "kubectl-realtime-token".to_owned(),
+        Some(command) => format!("kubectl-realtime-token-{command}"),
+    };
+    let command = match of {
+        None => plugin,
+        Some(command) => plugin
+            .find_subcommand(command)
+            .ok_or_else(|| PluginError::NoCommand(command.to_owned()))?
+            .clone(),
+    };
     let mut page = Vec::new();
-    let command = Plugin::command().name("kubectl-realtime-token");
-    let rendered = clap_mangen::Man::new(command).render(&mut page);
+    let rendered = clap_mangen::Man::new(command).title(name).render(&mut page);
     rendered.map_err(|problem| PluginError::Print(problem.to_string()))?;
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
@@ -313,14 +330,22 @@ mod tests {
 
     #[test]
     fn completions_and_manual_name_every_command() {
-        let manual = manual().unwrap();
+        let all = manual(None).unwrap();
         for command in [
             "status", "list", "renew", "suspend", "resume", "request", "explain", "check",
         ] {
             for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
                 assert!(completion(shell).contains(command), "{shell} {command}");
             }
-            assert!(manual.contains(command), "{command}");
+            assert!(all.contains(command), "{command}");
+            let page = manual(Some(command)).unwrap();
+            assert!(
+                page.contains(&format!(".TH kubectl-realtime-token-{command} 1")),
+                "{page}"
+            );
+            let usage = format!("kubectl realtime-token {command}").replace('-', "\\-");
+            assert!(page.contains(&usage), "{page}");
         }
+        assert!(matches!(manual(Some("mint")), Err(PluginError::NoCommand(_))));
     }
 }

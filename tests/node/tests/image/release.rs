@@ -59,6 +59,14 @@ fn a_release_pushes_what_was_built() -> Result<()> {
     }
     ensure!(archives.iter().all(|it| listed.contains(&it.as_str())), "{listed:?}");
     run.the_archive_holds_the_binary(&archives[0])?;
+    let plugin = fs::read_to_string(run.folder.join("files/realtime-token.yaml"))?;
+    for archive in &archives {
+        let sum = sums
+            .lines()
+            .find_map(|line| line.strip_suffix(archive))
+            .context("no sum")?;
+        ensure!(plugin.contains(&format!("sha256: {}\n", sum.trim())), "{plugin}");
+    }
 
     run.step(&workflow, "Say what was published", &pushed)?;
     let notes = fs::read_to_string(run.folder.join("notes.md"))?;
@@ -182,8 +190,8 @@ impl DryRun {
             "charts",
             "dist",
             "clients/typescript/package.json",
-            "krew",
             "Cargo.toml",
+            "krew",
         ] {
             let to = run.folder.join(part);
             fs::create_dir_all(to.parent().context("no parent")?)?;
@@ -288,6 +296,11 @@ impl DryRun {
                 .status()?;
             ensure!(copied.success(), "no {glob}");
         }
+        let step = workflow.step("plugin", "Write the manifest")?;
+        self.script(step, &self.folder, &self.tag(), &[])?;
+        fs::create_dir(self.folder.join("plugin"))?;
+        let manifest = "realtime-token.yaml";
+        fs::rename(self.folder.join(manifest), self.folder.join("plugin").join(manifest))?;
         Ok(())
     }
 
