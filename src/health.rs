@@ -1,11 +1,15 @@
 //! The state behind /livez and /readyz: when the scheduler last made progress, what the start still waits for, and which
 //! watches on the API server work.
 
+mod problems;
+
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
+
+use self::problems::Problems;
 
 /// A watch that works is opened anew more often than this. One that was not may have missed objects and edits.
 const UNSEEN_AFTER: Duration = Duration::from_secs(60);
@@ -21,6 +25,7 @@ pub struct Health {
     certificate_waiting_for: Mutex<Option<String>>,
     /// Those that are followed.
     watches: Mutex<Vec<Weak<WatchHealth>>>,
+    problems: Arc<Problems>,
 }
 
 impl Default for Health {
@@ -31,6 +36,7 @@ impl Default for Health {
             requests_waiting_for: Mutex::default(),
             certificate_waiting_for: Mutex::default(),
             watches: Mutex::default(),
+            problems: Arc::default(),
         }
     }
 }
@@ -59,9 +65,13 @@ impl Health {
     pub(crate) fn wait_for_unless_ready(&self, what: &str) {
         let mut waiting_for = self.waiting_for.lock();
         if waiting_for.is_some() {
-            tracing::warn!("waiting for {what}");
             *waiting_for = Some(what.to_owned());
         }
+    }
+
+    /// Logs what is wrong with the cluster, at most once a minute.
+    pub(crate) fn report(&self, problem: &str) {
+        self.problems.report(problem);
     }
 
     /// Sets what keeps the first serving certificate from being loaded; `None`: one is.
@@ -78,6 +88,7 @@ impl Health {
     pub(crate) fn follow(&self, title: String) -> Arc<WatchHealth> {
         let watch = Arc::new(WatchHealth {
             title,
+            problems: Arc::clone(&self.problems),
             seen: Mutex::new(Seen {
                 answered_at: Instant::now(),
                 listed: false,
@@ -110,6 +121,7 @@ impl Health {
 #[derive(Debug)]
 pub(crate) struct WatchHealth {
     title: String,
+    problems: Arc<Problems>,
     seen: Mutex<Seen>,
 }
 
@@ -129,7 +141,7 @@ impl WatchHealth {
         let mut seen = self.seen.lock();
         seen.answered_at = Instant::now();
         if seen.problem.take().is_some() {
-            tracing::info!(watch = self.title, "the watch works again");
+            self.problems.watch_recovers();
         }
     }
 
@@ -143,11 +155,10 @@ impl WatchHealth {
 
     /// A list or a watch has failed. It will be tried again.
     pub(crate) fn failed(&self, problem: String) {
-        let mut seen = self.seen.lock();
-        if seen.problem.is_none() {
-            tracing::warn!(watch = self.title, problem, "the watch fails and is tried again");
+        self.problems.report(&problem);
+        if self.seen.lock().problem.replace(problem).is_none() {
+            self.problems.watch_fails();
         }
-        seen.problem = Some(problem);
     }
 
     /// Why nothing was listed yet.
@@ -166,6 +177,14 @@ impl WatchHealth {
         }
         let problem = seen.problem.as_deref().unwrap_or("no answer from the API server");
         Some(format!("{}, not seen for {} s: {problem}", self.title, since.as_secs()))
+    }
+}
+
+impl Drop for WatchHealth {
+    fn drop(&mut self) {
+        if self.seen.get_mut().problem.is_some() {
+            self.problems.watch_recovers();
+        }
     }
 }
 

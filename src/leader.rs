@@ -250,9 +250,11 @@ impl Candidate {
                     }
                     self.health.wait_for(None);
                 }
-                Err(problem) => self
-                    .health
-                    .wait_for_unless_ready(&format!("the Lease {}: {problem}", self.lock.name())),
+                Err(problem) => {
+                    self.health.report(&problem.with_remedy());
+                    self.health
+                        .wait_for_unless_ready(&format!("the Lease {}: {problem}", self.lock.name()));
+                }
             }
             tokio::time::sleep(self.terms.retry()).await;
         }
@@ -309,7 +311,8 @@ impl Candidate {
                         Ok(None) => {} // another writer was faster
                         Err(Unrenewed::Lost(lost)) => return lost,
                         Err(Unrenewed::Failed(error)) => {
-                            tracing::warn!(%error, "the Lease was not renewed");
+                            self.health
+                                .report(&format!("the Lease {} was not renewed: {error}", self.lock.name()));
                             problem = error.to_string();
                         }
                     }

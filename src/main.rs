@@ -19,7 +19,7 @@ use realtime_token_operator::metrics::Metrics;
 use realtime_token_operator::mint::{ClientConfig, EndpointPolicy, ProviderClient};
 use realtime_token_operator::requests::certificate::{self, Certificate};
 use realtime_token_operator::resolve::MetadataPolicy;
-use realtime_token_operator::text::escaped_lines;
+use realtime_token_operator::text::{escaped_lines, without_number};
 use realtime_token_operator::{api, cli, clock, cluster, controller, local, memory, requests, server, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -130,6 +130,14 @@ async fn run(args: RunArgs) -> Result<(), Failure> {
     let shutdown = CancellationToken::new();
     let common = Common::of(&args, &shutdown).await?;
     start_server(&args, &common)?;
+    let scope = scope(&args);
+    tokio::select! {
+        () = shutdown.cancelled() => {
+            tracing::info!("stopped");
+            return Ok(());
+        }
+        () = cluster::preflight::pass(&common.client, &scope, &common.health) => {}
+    }
     let candidate = args.leader_elect.then(|| candidate(&args, &common));
     common.metrics.leading(candidate.is_none());
     let certificate = requests.as_ref().map(|requests| {
@@ -181,7 +189,8 @@ impl Common {
         );
         let counted = Arc::clone(&metrics);
         let count = move |verb, resource, code| counted.api_request(verb, resource, code);
-        let client = cluster::client::connect(Arc::new(count)).await?;
+        let cluster::client::Connected { client, address } = cluster::client::connect(Arc::new(count)).await?;
+        tracing::info!("{}", started(args, &address));
         stop_on_signal(shutdown.clone());
         let issuer = Arc::new(Issuer::new(issuer::Options {
             client: client.clone(),
@@ -294,7 +303,38 @@ async fn serve_requests(options: Option<requests::Options>, shutdown: &Cancellat
     let listen = options.listen;
     let result = requests::run(options, shutdown.clone()).await;
     shutdown.cancel();
-    Ok(result.map_err(|problem| format!("--requests-listen {listen}: {problem}"))?)
+    Ok(result.map_err(|problem| format!("--requests-listen {listen}: {}", server::cannot_listen(&problem)))?)
+}
+
+/// What this process is and what it was told, in one line.
+fn started(args: &RunArgs, address: &cluster::Address) -> String {
+    let named = |names: Vec<&str>, none: &str| match names.is_empty() {
+        true => none.to_owned(),
+        false => names.join(", "),
+    };
+    let scope = scope(args);
+    let namespaces = scope.namespaces.iter().map(String::as_str).collect();
+    let endpoints = args
+        .allow_endpoints
+        .iter()
+        .map(String::as_str)
+        .filter(|origin| !origin.is_empty());
+    let election = match args.leader_elect {
+        true => format!("by Lease {}/{}", args.namespace, args.lease_name),
+        false => "off".to_owned(),
+    };
+    format!(
+        "realtime-token-operator {} for the cluster {address}; namespaces: {}; ClusterRealtimeProviders: {}; endpoints \
+         beside the providers' own: {}; leader election: {election}",
+        env!("CARGO_PKG_VERSION"),
+        named(namespaces, "all"),
+        if scope.cluster_providers {
+            "served"
+        } else {
+            "not served"
+        },
+        named(endpoints.collect(), "none"),
+    )
 }
 
 fn scope(args: &RunArgs) -> cluster::Scope {
@@ -306,7 +346,14 @@ fn scope(args: &RunArgs) -> cluster::Scope {
 }
 
 fn read_ca_bundle(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|problem| format!("--ca-bundle {}: {problem}", path.display()))
+    std::fs::read(path).map_err(|problem| {
+        let problem = problem.to_string();
+        format!(
+            "--ca-bundle {}: {}; name a file of PEM certificates",
+            path.display(),
+            without_number(&problem)
+        )
+    })
 }
 
 /// The Lease's holder identity. Unique for each process, so that a restarted container doesn't take its predecessor's

@@ -63,6 +63,15 @@ impl Resolved {
         }
     }
 
+    /// The Secret with the key, likewise.
+    pub(crate) fn secret_title(&self) -> String {
+        match (&self.lent_by, &self.credential) {
+            (Some(provider), _) => format!("the Secret of ClusterRealtimeProvider {provider}"),
+            (None, CredentialRef::Key(key)) => format!("Secret {}/{}", key.namespace, key.name),
+            (None, CredentialRef::Identity(_)) => self.credential.to_string(),
+        }
+    }
+
     /// What the operator's own namespace holds is not the tenant's to see; the platform team finds it in the provider's
     /// status.
     pub(crate) fn without_platform_names(&self, blocked: Blocked) -> Blocked {

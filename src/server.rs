@@ -6,6 +6,7 @@
 mod access;
 mod connections;
 
+use std::io;
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use self::access::Readers;
 use crate::health::Health;
 use crate::metrics::{CONTENT_TYPE, Metrics};
+use crate::text::without_number;
 
 /// For how long the scheduler may make no progress before the kubelet should restart the pod.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
@@ -38,12 +40,26 @@ pub struct Options {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    #[error("{0} {1}: {2}")]
-    Bind(&'static str, SocketAddr, std::io::Error),
+    #[error("{flag} {address}: {}", cannot_listen(problem))]
+    Bind {
+        flag: &'static str,
+        address: SocketAddr,
+        problem: io::Error,
+    },
     #[error("probes and metrics can't be served: {0}")]
-    Thread(#[from] std::io::Error),
+    Thread(#[from] io::Error),
     #[error("metrics can't be served over HTTPS: {0}")]
     Tls(#[from] access::CertificateError),
+}
+
+/// Why an address can't be listened on, and what to do.
+pub fn cannot_listen(problem: &io::Error) -> String {
+    match problem.kind() {
+        io::ErrorKind::AddrInUse => "another process listens there; choose another port, or end it".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address; choose 0.0.0.0".to_owned(),
+        io::ErrorKind::PermissionDenied => "not permitted; choose a port above 1023".to_owned(),
+        _ => without_number(&problem.to_string()).to_owned(),
+    }
 }
 
 /// Binds both ports and serves them until the process ends, so that they are answered during a shutdown too.
@@ -71,7 +87,7 @@ fn bind(flag: &'static str, address: SocketAddr) -> Result<StdTcpListener, Serve
         listener.set_nonblocking(true)?;
         Ok(listener)
     });
-    bound.map_err(|problem| ServerError::Bind(flag, address, problem))
+    bound.map_err(|problem| ServerError::Bind { flag, address, problem })
 }
 
 async fn serve(listener: StdTcpListener, app: Router, tls: Option<TlsAcceptor>) {

@@ -64,14 +64,15 @@ fn levels(filter: &str) -> Result<Targets, String> {
     levels.map_err(|problem| invalid(&problem.to_string()))
 }
 
-/// Drops, whatever `--log` says, two kinds of records. kube's client logs the whole body of a response that it can't
-/// parse, and that may be the Secret with an API key. kube's controller adds spans to each line that repeat our fields
-/// and cost more than the rest of logging.
+/// Drops, whatever `--log` says, what libraries say in our place. kube's client logs the whole body of a response that it
+/// can't parse, and that may be the Secret with an API key; and it logs failed requests, as kube's watcher does, with all
+/// the fields of their errors, which the operator says in a sentence. kube's controller adds spans to each line that
+/// repeat our fields and cost more than the rest of logging.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
-    let body = target.starts_with("kube_client") && *metadata.level() > Level::ERROR;
+    let watcher = target == "kube_runtime::watcher" && *metadata.level() <= Level::WARN;
     let span = target.starts_with("kube_runtime") && metadata.is_span();
-    !body && !span
+    !target.starts_with("kube_client") && !watcher && !span
 }
 
 #[cfg(test)]

@@ -6,6 +6,11 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+/// The system's words for a failure without its number: `Connection refused (os error 111)` is another one on each system.
+pub fn without_number(problem: &str) -> &str {
+    problem.split(" (os error ").next().unwrap_or(problem)
+}
+
 /// Ends a line, or commands a terminal.
 pub(crate) fn is_control(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use self::requests::{RequestsArgs, RequestsError, tokens_are_handed_out};
 use crate::cluster::client::{self, ClientError};
 use crate::cluster::lease::{LEASE_TIMEOUT, LeaseLock};
+use crate::cluster::remedy::not_served;
 use crate::cluster::{ClusterError, served};
 use crate::mint::innermost;
 
@@ -52,12 +53,9 @@ pub enum CheckError {
     Client(#[from] ClientError),
     #[error("no HTTP client: {0}")]
     Http(String),
-    #[error("the Kubernetes API: {0}")]
+    #[error("{}", .0.with_remedy())]
     Cluster(#[from] ClusterError),
-    #[error(
-        "the API server doesn't serve {0} of realtime-token.dev/v1alpha1: install the CRDs, with crds.install=true or \
-         `realtime-token-operator crd | kubectl apply --server-side -f -`"
-    )]
+    #[error("{}", not_served(.0))]
     NotServed(&'static str),
     #[error("{url} can't be reached ({problem}): does its pod run, and may this one reach it?")]
     Unreachable { url: String, problem: String },
@@ -73,7 +71,7 @@ pub enum CheckError {
 
 /// Repeats each check until it passes or the time is over. Returns a line for each check, or the first that failed.
 pub async fn check(args: CheckArgs) -> Result<String, CheckError> {
-    let cluster = client::connect(Arc::new(|_, _, _| ())).await?;
+    let cluster = client::connect(Arc::new(|_, _, _| ())).await?.client;
     // The operator runs in this cluster; the proxy of the environment is for the providers.
     let http = reqwest::Client::builder().no_proxy().timeout(HTTP_TIMEOUT).build();
     let http = http.map_err(|problem| CheckError::Http(problem.to_string()))?;

@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::core::PartialObjectMeta;
+use kube::runtime::watcher;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{ClusterError, Name, write};
@@ -87,11 +88,10 @@ impl CertificateSecret {
     pub(crate) fn watch(
         &self,
         health: &Arc<Health>,
-    ) -> impl Stream<Item = Result<Option<SeenSecret>, String>> + Send + use<> {
+    ) -> impl Stream<Item = Result<Option<SeenSecret>, watcher::Error>> + Send + use<> {
         super::watch::secret(&self.client, &self.name, health).map(|event| {
-            event
-                .map(|secret| secret.map(SeenSecret::from))
-                .map_err(|problem| problem.to_string())
+            let secret = event?;
+            Ok(secret.map(SeenSecret::from))
         })
     }
 

@@ -4,22 +4,32 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
-use http::Uri;
-use hyper_util::client::proxy::matcher::Matcher;
 use kube::client::{Body, ClientBuilder};
-use kube::config::KubeConfigOptions;
 use kube::{Client, Config};
 use tower::timeout::TimeoutLayer;
+use tower::util::MapErrLayer;
 use tower::{BoxError, Layer, Service};
 
 use super::HEAD_TIMEOUT;
+use super::address::Address;
 use super::connections::Connections;
+use super::kubeconfig::{self, KubeconfigProblem};
+use super::proxy::ProxyError;
 use super::retry_after::RetryAfterLayer;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("no Kubernetes cluster is configured: run inside a cluster, or set KUBECONFIG to a kubeconfig file ({0})")]
-    Config(String),
+    #[error(
+        "there is no cluster: this is no pod, and neither KUBECONFIG nor ~/.kube/config is a kubeconfig; set KUBECONFIG to \
+         the file of the cluster's kubeconfig"
+    )]
+    NoCluster,
+    #[error("{0}")]
+    Kubeconfig(#[from] KubeconfigProblem),
+    #[error("the pod's ServiceAccount can't be used: {0}; automountServiceAccountToken must be true")]
+    Pod(String),
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     #[error("the Kubernetes configuration can't be used: {0}")]
     Build(String),
 }
@@ -27,13 +37,18 @@ pub enum ClientError {
 /// Is called with verb, resource and HTTP status of each request; 0 if there was no answer.
 pub(crate) type CountRequest = Arc<dyn Fn(&'static str, &'static str, u16) + Send + Sync>;
 
-/// Builds the client from the pod's service account, or from `KUBECONFIG`.
-pub async fn connect(count: CountRequest) -> Result<Client, ClientError> {
-    let mut config = Config::infer()
-        .await
-        .map_err(|problem| ClientError::Config(first_line(&problem)))?;
-    apply_no_proxy(&mut config, &Matcher::from_env());
-    build(config, count)
+/// A client, and of which API server.
+pub struct Connected {
+    pub client: Client,
+    pub address: Address,
+}
+
+/// Builds the client from the kubeconfig of `KUBECONFIG` or of the home folder; without one from the pod's service
+/// account.
+pub async fn connect(count: CountRequest) -> Result<Connected, ClientError> {
+    let (config, address) = kubeconfig::find().await?;
+    let client = build(config, address.clone(), count)?;
+    Ok(Connected { client, address })
 }
 
 /// Builds the client of a person: from a context of the kubeconfig, with its namespace.
@@ -41,38 +56,12 @@ pub(crate) async fn connect_as_user(
     context: Option<&str>,
     count: CountRequest,
 ) -> Result<(Client, String), ClientError> {
-    let options = KubeConfigOptions {
-        context: context.map(str::to_owned),
-        ..KubeConfigOptions::default()
-    };
-    let mut config = Config::from_kubeconfig(&options)
-        .await
-        .map_err(|problem| ClientError::Config(first_line(&problem)))?;
-    apply_no_proxy(&mut config, &Matcher::from_env());
+    let (config, address) = kubeconfig::of_context(context).await?;
     let namespace = config.default_namespace.clone();
-    Ok((build(config, count)?, namespace))
+    Ok((build(config, address, count)?, namespace))
 }
 
-/// Drops a proxy of the environment if NO_PROXY names the API server: kube 5 compares NO_PROXY with the proxy's own host
-/// instead. A proxy that the kubeconfig names stays.
-fn apply_no_proxy(config: &mut Config, environment: &Matcher) {
-    let elsewhere = Uri::from_static("https://elsewhere.invalid");
-    let of_environment = environment.intercept(&elsewhere).is_some_and(|proxy| {
-        let used = config.proxy_url.as_ref();
-        used.is_some_and(|used| used.host() == proxy.uri().host() && used.port() == proxy.uri().port())
-    });
-    if of_environment && environment.intercept(&config.cluster_url).is_none() {
-        config.proxy_url = None;
-    }
-}
-
-/// A parser's message without the excerpt that follows it: a kubeconfig holds credentials.
-fn first_line(problem: &impl std::fmt::Display) -> String {
-    let text = problem.to_string();
-    text.lines().next().unwrap_or_default().to_owned()
-}
-
-pub(crate) fn build(mut config: Config, count: CountRequest) -> Result<Client, ClientError> {
+fn build(mut config: Config, address: Address, count: CountRequest) -> Result<Client, ClientError> {
     // kube would retry 429 and 5xx up to 16 times, for minutes; retries are the reconcile loop's.
     config.default_retry = false;
     let namespace = config.default_namespace.clone();
@@ -84,6 +73,7 @@ pub(crate) fn build(mut config: Config, count: CountRequest) -> Result<Client, C
     Ok(ClientBuilder::new(Connections::new(make)?, namespace)
         .with_layer(&RetryAfterLayer)
         .with_layer(&TimeoutLayer::new(HEAD_TIMEOUT))
+        .with_layer(&MapErrLayer::new(move |error: BoxError| address.explain(error)))
         .with_layer(&CountLayer(count))
         .build())
 }
@@ -169,32 +159,4 @@ fn describe(request: &http::Request<Body>) -> (&'static str, &'static str) {
         _ => "other",
     };
     (verb, resource)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The proxy that is used for `https://10.1.2.3:6443`.
-    fn proxy(of_config: &str, no_proxy: &str) -> Option<String> {
-        let mut config = Config::new(Uri::from_static("https://10.1.2.3:6443"));
-        config.proxy_url = of_config.parse().ok();
-        let environment = Matcher::builder().https("http://me:pw@proxy:3128");
-        apply_no_proxy(&mut config, &environment.no(no_proxy).build());
-        config.proxy_url.map(|proxy| proxy.to_string())
-    }
-
-    #[test]
-    fn no_proxy_is_compared_with_the_api_server() {
-        let proxied = "http://me:pw@proxy:3128/";
-        for spared in ["10.1.2.3", "10.0.0.0/8", "x.example, 10.1.2.3"] {
-            assert_eq!(proxy(proxied, spared), None, "{spared}");
-        }
-        for other in ["", "10.1.2.4", "proxy", "192.168.0.0/16"] {
-            assert_eq!(proxy(proxied, other).as_deref(), Some(proxied), "{other}");
-        }
-        // A proxy of the kubeconfig stays.
-        let own = "http://own:8080/";
-        assert_eq!(proxy(own, "10.1.2.3").as_deref(), Some(own));
-    }
 }

@@ -7,6 +7,10 @@ use kube::core::Status;
 use super::Refusal;
 use super::retry_after::LIMITED;
 
+/// What answers in a way that Kubernetes never does.
+pub(super) const NO_API_SERVER: &str =
+    "what answers is no Kubernetes API server: check the address in the kubeconfig, and any proxy on the way";
+
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     /// The object was changed or created by another writer: look again and decide anew.
@@ -29,7 +33,7 @@ pub enum ClusterError {
     #[error("the API server has too many requests and asks to wait for {} s", .0.as_secs())]
     Throttled(Duration),
     /// The API server fails or can't be reached.
-    #[error("the API server is unavailable: {0}")]
+    #[error("{0}")]
     Unavailable(String),
 }
 
@@ -45,21 +49,50 @@ impl ClusterError {
 
 impl From<kube::Error> for ClusterError {
     fn from(error: kube::Error) -> Self {
-        match error {
-            kube::Error::Api(status) => match status.code {
-                404 if status.reason == "NotFound" => Self::NotFound,
-                409 => Self::Conflict,
-                code @ 400..=499 if code != 408 && code != 429 => Self::Refused {
-                    code,
-                    why: Refusal::of(&status),
-                    message: cut(&status.message),
-                    reason: status.reason,
-                },
-                _ if status.reason == LIMITED => Self::Throttled(retry_after(&status)),
-                code => Self::Unavailable(format!("{code} {}: {}", status.reason, cut(&status.message))),
+        Self::from(&error)
+    }
+}
+
+impl From<&Status> for ClusterError {
+    fn from(status: &Status) -> Self {
+        match status.code {
+            0 => Self::Unavailable(NO_API_SERVER.to_owned()), // not its JSON
+            404 if status.reason == "NotFound" => Self::NotFound,
+            409 => Self::Conflict,
+            code @ 400..=499 if code != 408 && code != 429 => Self::Refused {
+                code,
+                why: Refusal::of(status),
+                message: cut(&status.message),
+                reason: status.reason.clone(),
             },
-            other => Self::Unavailable(cut(&other.to_string())),
+            _ if status.reason == LIMITED => Self::Throttled(retry_after(status)),
+            code => Self::Unavailable(failed(code, status)),
         }
+    }
+}
+
+impl From<&kube::Error> for ClusterError {
+    fn from(error: &kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::from(&**status),
+            // A sentence already.
+            kube::Error::Service(problem) => Self::Unavailable(cut(&problem.to_string())),
+            kube::Error::Auth(problem) => Self::Unavailable(format!(
+                "the credentials for the API server can't be got: {}; log in again",
+                cut(&problem.to_string())
+            )),
+            kube::Error::SerdeError(_) => Self::Unavailable(NO_API_SERVER.to_owned()),
+            other => Self::Unavailable(format!("the API server is unavailable: {}", cut(&other.to_string()))),
+        }
+    }
+}
+
+/// A failure of the API server, in its own words if it has any.
+fn failed(code: u16, status: &Status) -> String {
+    let said = cut(status.message.trim());
+    match said.is_empty() {
+        true => format!("the API server answered {code}"),
+        false => format!("the API server answered {code}: {said}"),
     }
 }
 

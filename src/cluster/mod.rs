@@ -3,6 +3,7 @@
 //! Requests are not retried here and come back as a [`ClusterError`] that says what helps. Target Secrets are seen as
 //! metadata only; key Secrets alone are read with their data.
 
+mod address;
 mod cached;
 pub(crate) mod certificate_secret;
 pub mod client;
@@ -11,10 +12,14 @@ pub(crate) mod credentials;
 mod error;
 pub(crate) mod events;
 pub(crate) mod inspect;
+mod kubeconfig;
 pub mod lease;
 mod merged;
 mod missing_key;
+pub mod preflight;
+mod proxy;
 mod refusal;
+pub(crate) mod remedy;
 pub(crate) mod retry_after;
 pub(crate) mod review;
 mod secret_meta;
@@ -25,6 +30,7 @@ pub(crate) mod target;
 mod target_cache;
 pub(crate) mod watch;
 
+pub use self::address::Address;
 pub(crate) use self::cached::{Cached, Unreadable};
 pub(crate) use self::error::ClusterError;
 pub use self::refusal::Refusal;

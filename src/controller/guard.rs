@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use jiff::SignedDuration;
-use kube::runtime::controller::{Action, Error as ControllerError};
-use kube::runtime::watcher;
+use kube::runtime::controller::Action;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::api_server::ApiServer;
 use super::context::Context;
 use super::error::{self, ReconcileError};
+use crate::cluster::ClusterError;
+use crate::health::Health;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::token::backoff;
@@ -31,12 +32,14 @@ pub(super) struct Guard {
     metrics: Arc<Metrics>,
     leadership: Leadership,
     api_server: Arc<ApiServer>,
+    health: Arc<Health>,
     failures: Mutex<Failures>,
 }
 
 impl Guard {
-    pub(super) fn new(kind: &'static str, ctx: &Context) -> Arc<Self> {
-        Self::with(kind, &ctx.metrics, ctx.leadership.clone(), Arc::clone(&ctx.api_server))
+    pub(super) fn new(kind: &'static str, ctx: &Context, health: &Arc<Health>) -> Arc<Self> {
+        let (leadership, api_server) = (ctx.leadership.clone(), Arc::clone(&ctx.api_server));
+        Self::with(kind, &ctx.metrics, leadership, api_server, Arc::clone(health))
     }
 
     fn with(
@@ -44,12 +47,14 @@ impl Guard {
         metrics: &Arc<Metrics>,
         leadership: Leadership,
         api_server: Arc<ApiServer>,
+        health: Arc<Health>,
     ) -> Arc<Self> {
         Arc::new(Self {
             kind,
             metrics: Arc::clone(metrics),
             leadership,
             api_server,
+            health,
             failures: Mutex::new(Failures {
                 of: HashMap::new(),
                 pruned: Instant::now(),
@@ -95,7 +100,7 @@ impl Guard {
                 action
             }
             Err(error) => {
-                tracing::warn!(kind = self.kind, name, %error, "reconcile failed");
+                self.log(&name, &error);
                 match error {
                     ReconcileError::Unreadable(_) => Action::await_change(),
                     _ => Action::requeue(self.failures.lock().backoff(name, error.within())),
@@ -103,11 +108,21 @@ impl Guard {
             }
         }
     }
+}
 
-    /// Logs a watch that failed; kube restarts it.
-    pub(super) fn log_watch_failure<T>(&self, result: &Result<T, ControllerError<Infallible, watcher::Error>>) {
-        if let Err(ControllerError::QueueError(problem)) = result {
-            tracing::warn!(%problem, "the watch on {}s failed and is restarted", self.kind);
+impl Guard {
+    /// An API server that fails is one problem, whichever objects meet it; an object that is gone or has changed is none.
+    fn log(&self, name: &str, error: &ReconcileError) {
+        match error {
+            ReconcileError::Cluster { error, .. } if error.is_unavailable() => {
+                tracing::debug!(kind = self.kind, name, %error, "reconcile failed");
+                self.health.report(&error.to_string());
+            }
+            ReconcileError::Cluster {
+                error: ClusterError::NotFound | ClusterError::Conflict,
+                ..
+            } => tracing::debug!(kind = self.kind, name, %error, "reconcile is begun anew"),
+            _ => tracing::warn!(kind = self.kind, name, "reconcile failed: {error}"),
         }
     }
 }
@@ -156,11 +171,16 @@ mod tests {
     use std::future::pending;
 
     use super::*;
-    use crate::cluster::ClusterError;
 
     fn guard() -> Arc<Guard> {
         let metrics = Arc::new(Metrics::new(true));
-        Guard::with("RealtimeToken", &metrics, Leadership::always(), Arc::default())
+        Guard::with(
+            "RealtimeToken",
+            &metrics,
+            Leadership::always(),
+            Arc::default(),
+            Arc::default(),
+        )
     }
 
     async fn fails(guard: &Guard, name: &str) -> Action {

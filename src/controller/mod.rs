@@ -130,7 +130,7 @@ pub async fn run(options: Options, leadership: Leadership, shutdown: Cancellatio
             .with_config(Config::default().concurrency(concurrency))
             .reconcile_on(tokio_stream_of(nudged))
             .graceful_shutdown_on(drained.clone().cancelled_owned());
-        reconcile_all(controller, Arc::clone(&ctx), &health).await;
+        reconcile_all(controller, Arc::clone(&ctx), Arc::clone(&health)).await;
     };
     let drain = async {
         shutdown.cancelled().await;
@@ -146,11 +146,10 @@ pub async fn run(options: Options, leadership: Leadership, shutdown: Cancellatio
 }
 
 /// Runs the controller of RealtimeTokens to its end.
-async fn reconcile_all(controller: Controller<Cached>, ctx: Arc<Context>, health: &Health) {
-    let guard = Guard::new("RealtimeToken", &ctx);
-    let reconciles = Arc::clone(&guard);
+async fn reconcile_all(controller: Controller<Cached>, ctx: Arc<Context>, health: Arc<Health>) {
+    let guard = Guard::new("RealtimeToken", &ctx, &health);
     let reconcile_one = move |token: Arc<Cached>, ctx: Arc<Context>| {
-        let guard = Arc::clone(&reconciles);
+        let guard = Arc::clone(&guard);
         async move {
             let name = Name::of(&*token);
             guard.reconcile_guarded(name, reconcile_token(&token, &ctx)).await
@@ -158,9 +157,8 @@ async fn reconcile_all(controller: Controller<Cached>, ctx: Arc<Context>, health
     };
     let results = controller.run(reconcile_one, no_errors, ctx);
     results
-        .for_each(|result| {
+        .for_each(|_| {
             health.beat();
-            guard.log_watch_failure(&result);
             futures::future::ready(())
         })
         .await;

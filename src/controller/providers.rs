@@ -15,6 +15,7 @@ use super::guard::{Guard, no_errors};
 use crate::api::{ClusterRealtimeProvider, Reason};
 use crate::clock::now;
 use crate::cluster::status;
+use crate::health::Health;
 use crate::providers::Block;
 use crate::resolve::CredentialRef;
 use crate::token::Blocked;
@@ -32,11 +33,11 @@ pub(super) fn run(
     reader: Store<ClusterRealtimeProvider>,
     changes: impl Stream<Item = Result<ClusterRealtimeProvider, watcher::Error>> + Send + 'static,
     nudges: impl Stream<Item = ObjectRef<ClusterRealtimeProvider>> + Send + 'static,
+    health: &Arc<Health>,
 ) -> impl Future<Output = ()> {
-    let guard = Guard::new("ClusterRealtimeProvider", &ctx);
-    let reconciles = Arc::clone(&guard);
+    let guard = Guard::new("ClusterRealtimeProvider", &ctx, health);
     let reconcile_one = move |provider: Arc<ClusterRealtimeProvider>, ctx: Arc<Context>| {
-        let guard = Arc::clone(&reconciles);
+        let guard = Arc::clone(&guard);
         async move {
             let name = provider.name_any();
             guard.reconcile_guarded(name, reconcile(&provider, &ctx)).await
@@ -45,10 +46,7 @@ pub(super) fn run(
     Controller::for_stream(changes, reader)
         .reconcile_on(nudges)
         .run(reconcile_one, no_errors, ctx)
-        .for_each(move |result| {
-            guard.log_watch_failure(&result);
-            std::future::ready(())
-        })
+        .for_each(|_| std::future::ready(()))
 }
 
 async fn reconcile(provider: &ClusterRealtimeProvider, ctx: &Context) -> Result<Action, ReconcileError> {
@@ -75,6 +73,8 @@ async fn reconcile(provider: &ClusterRealtimeProvider, ctx: &Context) -> Result<
     if new != prior {
         status::of_provider(&ctx.client, &provider.name_any(), &prior, &new).await?;
         if let Some(failure) = new_provider_failure(&prior, &new) {
+            let (reason, message) = (&failure.reason, &failure.message);
+            tracing::warn!(provider = %provider.name_any(), reason, "{message}");
             ctx.events
                 .warning(provider.object_ref(&()), &failure.reason, failure.message.clone());
         }

@@ -4,7 +4,7 @@ use kube::{Resource, ResourceExt};
 
 use super::context::Context;
 use super::look::Look;
-use crate::api::RENEW_REQUESTED_AT;
+use crate::api::{ConditionType, RENEW_REQUESTED_AT};
 use crate::cluster::{ClusterError, status};
 use crate::providers::Provider;
 use crate::resolve::{provider_of, unknown_overridable};
@@ -55,6 +55,12 @@ async fn write_status(look: &mut Look<'_>, situation: &Situation, ctx: &Context)
     let version = written?;
     for warning in new_warnings(prior, &new) {
         let message = warning.message.clone();
+        // A mint that failed is in the log already, each attempt at it.
+        let is_mint =
+            matches!(situation, Situation::MintFailing(_)) && warning.type_ == ConditionType::Renewing.as_str();
+        if !is_mint {
+            tracing::warn!(token = %look.name, reason = warning.reason, "{message}");
+        }
         ctx.events.warning(token.object_ref(&()), &warning.reason, message);
     }
     look.seen.prior = new.clone();

@@ -140,7 +140,7 @@ impl Wake {
             let about = all.state_filter(is_its);
             futures::stream::iter(about.into_iter().map(|provider| ObjectRef::from_obj(&*provider)))
         });
-        providers::run(Arc::clone(&self.ctx), reader, changes, nudges).await;
+        providers::run(Arc::clone(&self.ctx), reader, changes, nudges, &self.health).await;
     }
 
     /// Key Secrets wake the RealtimeTokens and ClusterRealtimeProviders that use them. However many have changed, or one how

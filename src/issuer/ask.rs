@@ -57,7 +57,7 @@ impl Issuer {
         let mut may_repeat = true;
         loop {
             let obtained = match self.obtain(credential, provider.secret_fields()).await {
-                Ok(obtained) => obtained,
+                Ok(obtained) => obtained.stored_in(resolved.secret_title()),
                 Err(problem) => return Err(self.not_obtained(token, resolved, problem)),
             };
             let began = Instant::now();

@@ -30,6 +30,16 @@ pub(super) enum NotObtained {
     Exchange(MintError),
 }
 
+impl Obtained {
+    /// Has messages name the Secret.
+    pub(super) fn stored_in(self, secret: String) -> Self {
+        Self {
+            credential: self.credential.stored_in(secret),
+            ..self
+        }
+    }
+}
+
 impl Issuer {
     /// The revision of a credential, without a request if its Secret has not changed since it was last read.
     pub(crate) async fn revision(

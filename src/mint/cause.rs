@@ -178,7 +178,7 @@ impl Cause {
     }
 
     /// What helps, unless the status says it well enough.
-    pub(super) fn hint(&self, credential: &Credential) -> Option<String> {
+    pub(super) fn hint(&self, credential: &Credential, model: Option<&str>) -> Option<String> {
         let by_hand = credential.is_given_by_hand();
         let caller = if by_hand { "this machine" } else { "the operator's pod" };
         let hint = match self {
@@ -218,8 +218,11 @@ impl Cause {
                  provider's settings."
             }
             Self::Model => {
-                "Check the model in the spec: it does not exist, can't be used here, or the account of the API key has \
-                 no access to it."
+                let named = model.map(|model| format!(" {model}")).unwrap_or_default();
+                return Some(format!(
+                    "Check the model{named} in the spec: it does not exist, can't be used here, or the account of the API \
+                     key has no access to it."
+                ));
             }
             Self::Deployment => {
                 "Check the deployment in the spec: it must exist in this resource and hold a realtime model."

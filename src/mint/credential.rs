@@ -14,6 +14,8 @@ pub struct Credential {
     is_access_token: bool,
     /// Where a person gave each value: a variable or a file. Empty for the values of a Secret.
     places: BTreeMap<&'static str, String>,
+    /// The Secret that the values are from.
+    secret: Option<String>,
 }
 
 impl Credential {
@@ -22,6 +24,7 @@ impl Credential {
             values: values.into_iter().collect(),
             is_access_token: false,
             places: BTreeMap::new(),
+            secret: None,
         }
     }
 
@@ -46,15 +49,28 @@ impl Credential {
         }
     }
 
+    /// The Secret that the values are from, as those know it who read the messages.
+    #[must_use]
+    pub(crate) fn stored_in(self, secret: String) -> Self {
+        Self {
+            secret: Some(secret),
+            ..self
+        }
+    }
+
+    fn secret(&self) -> &str {
+        self.secret.as_deref().unwrap_or("the Secret")
+    }
+
     /// Where one value is to be corrected.
     pub(crate) fn place_of(&self, field: &SecretField) -> &str {
-        self.places.get(field.key).map_or("the Secret", String::as_str)
+        self.places.get(field.key).map_or_else(|| self.secret(), String::as_str)
     }
 
     /// Where the key is to be corrected, all values of it.
     pub(crate) fn place(&self) -> String {
         if self.places.is_empty() {
-            return "the Secret".to_owned();
+            return self.secret().to_owned();
         }
         let places: Vec<_> = self.places.values().map(String::as_str).collect();
         places.join(" and ")

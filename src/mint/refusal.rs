@@ -183,7 +183,7 @@ fn hint_for(provider: &dyn Provider, credential: &Credential, status: u16, cause
         return "The access token comes from credentials.workloadIdentity: check what its identity may do at the provider."
             .to_owned();
     }
-    if let Some(hint) = cause.hint(credential) {
+    if let Some(hint) = cause.hint(credential, provider.bound_model()) {
         return hint;
     }
     if *cause == Cause::Key && status == 400 {
@@ -216,7 +216,10 @@ pub(super) fn hint(status: u16, credential: &Credential) -> String {
         403 => return format!("Check the API key in {place}, and whether its account may do this."),
         404 | 410 => "Check the model or agent id in the spec, and whether the API key belongs to its account.",
         429 if by_hand => "The provider limits this API key: wait, then try again.",
-        429 => "The provider limits this API key: mints with it wait.",
+        429 => {
+            "The provider limits this API key: mints with it wait. If it lasts, raise the limit at the provider or ask \
+             for longer lives with expirationSeconds."
+        }
         405 => "The API has no such call at this address: check the endpoint, and what it supports.",
         413 => "The request is too large: shorten the session in the spec.",
         415 => "The API does not take a body of this kind: check the endpoint, and the body and headers in the spec.",

@@ -197,7 +197,8 @@ impl Problem {
             StatusCode::FORBIDDEN,
             "NotOverridable",
             format!(
-                "{} may not be overridden: the RealtimeToken's requests.overridable does not list it",
+                "{} may not be overridden: the RealtimeToken's requests.overridable does not list it; \
+                 leave it out, or add it there",
                 quoted(field)
             ),
         )

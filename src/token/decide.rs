@@ -115,7 +115,7 @@ pub(crate) fn decide(seen: &Observation<'_>, state: &Lifecycle) -> Decision {
         return wait(seen, seen.now + MAX_WAIT, WaitReason::Suspended);
     }
     if let TargetState::Foreign(owner) = &seen.target {
-        return Decision::Blocked(secret_conflict(owner));
+        return Decision::Blocked(secret_conflict(&seen.token.target_name(), owner));
     }
     let inputs = match &seen.inputs {
         Ok(inputs) => inputs,
@@ -159,11 +159,11 @@ pub(super) fn not_known() -> Blocked {
     )
 }
 
-fn secret_conflict(owner: &str) -> Blocked {
+fn secret_conflict(secret: &str, owner: &str) -> Blocked {
     Blocked::new(
         Reason::SecretConflict,
         format!(
-            "the Secret exists and is not controlled by this RealtimeToken ({owner}); it is left alone. Delete that \
+            "Secret {secret} exists and is not controlled by this RealtimeToken ({owner}); it is left alone. Delete that \
              Secret, or create a RealtimeToken with another target.name"
         ),
     )

@@ -24,7 +24,7 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
     ("cluster", &["api", "health", "mint", "resolve", "text", "token"]),
     ("metrics", &["api", "clock", "cluster", "resolve", "token"]),
     ("leader", &["clock", "cluster", "health", "metrics"]),
-    ("server", &["cluster", "health", "metrics"]),
+    ("server", &["cluster", "health", "metrics", "text"]),
     (
         "issuer",
         &[

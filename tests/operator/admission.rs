@@ -168,7 +168,7 @@ fn object(kind: Kind, name: &str, spec: &Value) -> Value {
 }
 
 /// A JSON merge patch: null removes.
-fn merge(base: &Value, patch: &Value) -> Value {
+pub fn merge(base: &Value, patch: &Value) -> Value {
     let Value::Object(changes) = patch else {
         return patch.clone();
     };

@@ -158,7 +158,7 @@ fn help_and_what_is_no_command() {
 #[test]
 fn run_without_a_cluster_says_so_in_one_line() {
     let mut setup = Setup::new();
-    let none = "no Kubernetes cluster is configured: run inside a cluster, or set KUBECONFIG to a kubeconfig file (";
+    let none = "there is no cluster: this is no pod";
     let home = setup.folder.path().to_str().unwrap().to_owned();
     setup.env = vec![("HOME", home.clone())];
     setup.say(&["run"], "").fails(1, none);
@@ -187,7 +187,7 @@ async fn a_port_in_use_ends_it() {
         let (health, metrics) = ("--health-listen", "--metrics-listen");
         for (taken, free) in [(health, metrics), (metrics, health)] {
             let said = setup.say(&["run", "--log", "error", taken, &address, free, "127.0.0.1:0"], "");
-            said.fails(1, &format!("{taken} {address}: Address already in use"));
+            said.fails(1, &format!("{taken} {address}: another process listens there"));
         }
     });
     said.await.unwrap();

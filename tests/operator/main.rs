@@ -22,6 +22,7 @@ mod gitops;
 mod invalid;
 mod lifecycle;
 mod metrics;
+mod mistakes;
 mod platform;
 mod providers;
 mod runbook;

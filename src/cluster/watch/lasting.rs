@@ -19,6 +19,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use super::super::remedy;
 use super::Events;
 use crate::health::WatchHealth;
 
@@ -51,7 +52,7 @@ pub(super) fn lasting<K>(
     health: Arc<WatchHealth>,
 ) -> Events<K>
 where
-    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let api = api(noting_answers(client.clone(), Arc::clone(&health)));
     let seconds = u32::try_from(REOPEN_AFTER.as_secs()).unwrap_or(u32::MAX);
@@ -124,7 +125,7 @@ struct Lasting<K> {
     failed: bool,
 }
 
-impl<K: Resource> Lasting<K> {
+impl<K: Resource<DynamicType = ()>> Lasting<K> {
     /// kube's watcher never ends.
     async fn next(&mut self) -> Option<Result<Event<K>, Error>> {
         if std::mem::take(&mut self.failed) {
@@ -140,7 +141,8 @@ impl<K: Resource> Lasting<K> {
         match &event {
             Err(problem) => {
                 let answered_at = self.health.answered_at();
-                self.health.failed(problem.to_string());
+                let (group, plural) = (K::group(&()), K::plural(&()));
+                self.health.failed(remedy::of_watch(problem, &group, &plural));
                 self.failed = true;
                 if self.outage_since.is_none_or(|since| since < answered_at) {
                     self.outage_since = Some(Instant::now());

@@ -39,9 +39,7 @@ impl Follower {
     /// Never ends.
     pub(super) async fn run(self) {
         let mut events = pin!(self.secret.watch(&self.health));
-        let mut fails = false;
         while let Some(event) = events.next().await {
-            let failed_before = std::mem::replace(&mut fails, event.is_err());
             match event {
                 Ok(Some(secret)) => {
                     self.load(&secret);
@@ -51,13 +49,8 @@ impl Follower {
                     self.report_missing();
                     self.observed.send_replace(Observed::Absent);
                 }
-                // What was loaded is served further.
-                Err(problem) => {
-                    if !failed_before {
-                        tracing::warn!(secret = %self.secret.name(), problem, "the serving certificate can't be watched");
-                    }
-                    self.wait(&format!("can't be watched: {problem}"));
-                }
+                // What was loaded is served further. The watch says in the log what is wrong.
+                Err(_) => self.wait("can't be watched"),
             }
         }
     }

@@ -39,7 +39,9 @@ async fn it_says_what_is_missing_and_then_that_all_is_well() {
         .unwrap();
     wait::until("the log to name what is missing", DEADLINE, async || {
         let logs = operator.logs();
-        Ok(logs.contains("watch=\"ClusterRealtimeProviders\"").then_some(()))
+        Ok(logs
+            .contains("doesn't serve realtimetokens and clusterrealtimeproviders")
+            .then_some(()))
     })
     .await
     .unwrap();

@@ -87,7 +87,11 @@ async fn wrong_for_a_first_token() {
     let status = case.not_issued("voice", "CredentialRejected").await;
     let text = message(&status, "Ready");
     assert!(
-        text.contains("answered 401") && text.contains("Check the API key in the Secret"),
+        text.contains("answered 401")
+            && text.contains(&format!(
+                "Check the API key in Secret {}/openai.",
+                case.namespace.name()
+            )),
         "{text}"
     );
     assert!(!text.contains(&wrong), "{text}");

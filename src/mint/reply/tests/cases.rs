@@ -243,7 +243,7 @@ fn what_the_key_may_not_do_is_named() {
                 "Project `p` does not have access to model `m`. Repeated",
             ),
             Reason::MintFailed,
-            &["(model_not_found)", "Check the model in the spec"],
+            &["(model_not_found)", "Check the model "],
         ),
     ] {
         case.check();

@@ -2,6 +2,7 @@
 
 mod access;
 mod certificate;
+mod mistakes;
 mod overrides;
 mod replicas;
 
@@ -18,6 +19,8 @@ use testkit::standin::{self, StandIn};
 use testkit::{ports, wait};
 
 use crate::world::{CRDS, ClusterRef, DEADLINE, data, second_cluster};
+
+pub const MISTAKES: &str = "When an application asks for a token";
 
 const AUDIENCE: &str = "realtime-token.dev";
 /// How long an answer of the API server about a caller is kept, and a busy machine's share.
