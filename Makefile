@@ -26,7 +26,7 @@ CYCLONEDX = $(CYCLONEDX_ROOT)/bin/cargo-cyclonedx
 TARGET = $(shell cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 .DEFAULT_GOAL := help
-.PHONY: faults help check demo test test-node test-node-slow image image-reproducible tools bench bench-requests models seeded-bugs fuzz mutants crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo bench-crd sbom soak
+.PHONY: faults help check demo local test test-node test-node-slow image image-reproducible tools bench bench-requests models seeded-bugs fuzz mutants crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo bench-crd sbom soak
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -35,6 +35,9 @@ check: cargo ## Check the format, lint and unit-test the library: about a minute
 	cargo fmt --all --check
 	cargo clippy --quiet --lib --bins --profile test -- -D warnings
 	cargo test --quiet --lib
+
+local: binaries ## Keep a token of a stand-in provider in .realtime-token, without a cluster, until Ctrl-C
+	@tests/support/local $(TARGET)/debug
 
 demo: modules binaries ## Watch RealtimeTokens rotate on a real API server, against a stand-in provider
 	@$(TARGET)/debug/demo --operator $(TARGET)/debug/realtime-token-operator

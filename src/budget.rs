@@ -24,7 +24,8 @@ use tokio::sync::{Notify, mpsc};
 
 use self::credential::CredentialBudget;
 pub(crate) use self::requests::{NoSlot, Slot, SlotRequest};
-use crate::api::RateLimit;
+use crate::api::{RateLimit, Reason};
+use crate::token::lifecycle::Limit;
 use crate::token::report::provider::{CredentialHealth, KeyVerdict};
 
 /// What a token is called by.
@@ -68,6 +69,19 @@ pub(crate) enum Admission {
     Exhausted(Timestamp),
     /// Queued, and the provider is out of order; the slot of this token is at about this time.
     Unavailable(Timestamp),
+}
+
+impl Admission {
+    /// The limit that holds a mint back, if it isn't just other mints. `key` is its title for the owner of the token.
+    pub(crate) fn limit(self, key: String) -> Option<Limit> {
+        let (until, reason) = match self {
+            Self::Go | Self::Queued => return None,
+            Self::Limited(until) => (until, Reason::RateLimited),
+            Self::Exhausted(until) => (until, Reason::QuotaExhausted),
+            Self::Unavailable(until) => (until, Reason::ProviderUnavailable),
+        };
+        Some(Limit { until, key, reason })
+    }
 }
 
 /// What a token is minted for.

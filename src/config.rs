@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use self::requests::{Requests, RequestsArgs};
 use crate::cli::check::CheckArgs;
 use crate::cli::mint::MintArgs;
+use crate::local::LocalArgs;
 use crate::resolve::MetadataPolicy;
 
 /// cert-manager for realtime AI tokens: mints the ephemeral tokens of OpenAI Realtime, ElevenLabs and others into
@@ -41,6 +42,14 @@ pub enum Command {
     /// Exit codes: 0 if there is a token, or an explanation; 1 if there is none, with the reason on standard error; 2 for
     /// arguments that can't be understood. Warnings and notes go to standard error and change no exit code.
     Mint(MintArgs),
+    /// Keep one RealtimeToken fresh without a cluster, in a directory, until Ctrl-C.
+    ///
+    /// The same manifest, the same renewal in time and the same files as in a pod that mounts the Secret. The key comes
+    /// from the environment variables of the provider's own SDK (OPENAI_API_KEY, ELEVENLABS_API_KEY), from .env or from
+    /// files. A restart mints nothing while the token is good.
+    ///
+    /// Exit codes: 0 after Ctrl-C or SIGTERM; 1 if it can't begin; 2 for a manifest or arguments that are wrong.
+    Local(LocalArgs),
 }
 
 /// The controller's settings.

@@ -15,6 +15,7 @@
 //! | [`issuer`] | asks a provider with the credential that a spec names, within its budget; shared by all who mint |
 //! | [`controller`] | look, step, report, perform |
 //! | [`requests`] | tokens on request over HTTPS, in every replica: who asks, whether they may, pools, limits |
+//! | [`local`] | one RealtimeToken without a cluster: the same lifecycle, files and requests on a laptop or a VM |
 //! | [`leader`] | of several replicas one works: a pure step on the Lease, and its loop |
 //! | [`metrics`], [`server`], [`health`], [`telemetry`] | what Prometheus, probes and people see |
 //! | [`admission`] | what the API server would say of an object, by the CRDs themselves |
@@ -49,6 +50,7 @@ pub mod fuzz;
 pub mod health;
 pub mod issuer;
 pub mod leader;
+pub mod local;
 pub mod memory;
 pub mod metrics;
 pub mod mint;

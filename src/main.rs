@@ -1,7 +1,7 @@
 //! The binary: parses the arguments, runs the subcommand, and turns its result into an exit code.
 
 use std::alloc::System;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,16 +10,18 @@ use std::sync::Arc;
 use clap::Parser;
 use futures::future::OptionFuture;
 use realtime_token_operator::cluster::lease::LeaseLock;
-use realtime_token_operator::config::{Cli, Command, RunArgs};
+use realtime_token_operator::config::{Cli, Command, LogFormat, RunArgs};
 use realtime_token_operator::health::Health;
 use realtime_token_operator::issuer::{self, Issuer};
 use realtime_token_operator::leader::{Candidate, Leadership, Terms};
+use realtime_token_operator::local::{LocalArgs, LocalError};
 use realtime_token_operator::metrics::Metrics;
 use realtime_token_operator::mint::{ClientConfig, EndpointPolicy, ProviderClient};
 use realtime_token_operator::requests::certificate::{self, Certificate};
 use realtime_token_operator::resolve::MetadataPolicy;
 use realtime_token_operator::text::escaped_lines;
-use realtime_token_operator::{api, cli, clock, cluster, controller, memory, requests, server, telemetry};
+use realtime_token_operator::{api, cli, clock, cluster, controller, local, memory, requests, server, telemetry};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use zeroizing_alloc::ZeroAlloc;
 
@@ -46,7 +48,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let _ = writeln!(std::io::stderr(), "error: {}", escaped_lines(&failure.to_string()));
-            ExitCode::FAILURE
+            let of_local = failure.downcast_ref::<LocalError>();
+            of_local.map_or(ExitCode::FAILURE, |failure| failure.exit_code().into())
         }
     }
 }
@@ -79,11 +82,24 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             let report = runtime.block_on(cli::check::check(args))?;
             print(&format!("{}\n", escaped_lines(&report)))
         }
+        Command::Local(args) => runtime.block_on(keep_locally(args)),
         Command::Mint(args) => {
             let token = runtime.block_on(cli::mint::mint(args))?;
             token.map_or(Ok(()), |token| print(&format!("{token}\n")))
         }
     }
+}
+
+/// Standard output is the screen; on a terminal the log would break its last line.
+async fn keep_locally(args: LocalArgs) -> Result<(), Failure> {
+    let usual = match std::io::stdout().is_terminal() {
+        true => "off",
+        false => "warn,realtime_token_operator::audit=info",
+    };
+    telemetry::start(LogFormat::Text, args.log.as_deref().unwrap_or(usual))?;
+    let shutdown = CancellationToken::new();
+    stop_on_signal(shutdown.clone());
+    Ok(local::run(args, shutdown).await?)
 }
 
 fn print_crds() -> Result<(), Failure> {
@@ -160,7 +176,7 @@ impl Common {
         let counted = Arc::clone(&metrics);
         let count = move |verb, resource, code| counted.api_request(verb, resource, code);
         let client = cluster::client::connect(Arc::new(count)).await?;
-        tokio::spawn(stop_on_signal(shutdown.clone()));
+        stop_on_signal(shutdown.clone());
         let issuer = Arc::new(Issuer::new(issuer::Options {
             client: client.clone(),
             providers: Arc::new(providers),
@@ -295,18 +311,21 @@ fn identity(pod_name: Option<&str>) -> String {
     format!("{}_{id}-{started:x}", pod_name.unwrap_or("realtime-token-operator"))
 }
 
-async fn stop_on_signal(shutdown: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
+/// Takes in SIGINT and SIGTERM from now on: the first of them begins the shutdown.
+fn stop_on_signal(shutdown: CancellationToken) {
+    let [interrupt, terminate] = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    let arrives = |signals: std::io::Result<Signal>| async move {
+        match signals {
             Ok(mut signals) => signals.recv().await,
             Err(_) => std::future::pending().await,
         }
     };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminated => {}
-    }
-    tracing::info!("stopping");
-    shutdown.cancel();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = arrives(interrupt) => {}
+            _ = arrives(terminate) => {}
+        }
+        tracing::info!("stopping");
+        shutdown.cancel();
+    });
 }

@@ -12,6 +12,10 @@ pub enum ConditionType {
     FreshnessGuaranteed,
     /// RealtimeToken: tokens are handed out on request. Only with `spec.requests`.
     Serving,
+    /// RealtimeToken: Ready, and what the Secret holds is made from the latest spec.
+    SpecApplied,
+    /// RealtimeToken: the token in the Secret suits one reader. Only where it does.
+    SingleReader,
     /// ClusterRealtimeProvider: the provider accepted the key at the last mint.
     CredentialValid,
 }
@@ -25,6 +29,8 @@ impl ConditionType {
             Self::Renewing => "Renewing",
             Self::FreshnessGuaranteed => "FreshnessGuaranteed",
             Self::Serving => "Serving",
+            Self::SpecApplied => "SpecApplied",
+            Self::SingleReader => "SingleReader",
             Self::CredentialValid => "CredentialValid",
         }
     }
@@ -59,8 +65,10 @@ macro_rules! reasons {
 }
 
 reasons! {
+    Ready,
     Issued,
     Renewed,
+    Applied,
     Pending,
     AwaitingRenewal,
     LifetimeSufficient,
@@ -92,6 +100,7 @@ reasons! {
     RequestsNotEnabled,
     LifetimeTooShort,
     SingleUseToken,
+    SharedIdentity,
     Expired,
     Suspended,
     InvalidSpec,

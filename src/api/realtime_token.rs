@@ -19,17 +19,22 @@ use super::{Blocks, Credentials, RESERVED, Renewal, Requests, SecretName, Target
     derive = "PartialEq",
     doc = "A realtime token, minted at a provider and kept fresh in a Secret.",
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.reason"),
     printcolumn(name = "Provider", type_ = "string", json_path = ".status.provider"),
-    printcolumn(name = "Revision", type_ = "integer", json_path = ".status.revision"),
-    printcolumn(name = "Renewal", type_ = "string", json_path = ".status.renewalTime"),
     printcolumn(name = "Expires", type_ = "string", json_path = ".status.expiresAt"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Renewal", type_ = "string", json_path = ".status.renewalTime", priority = "1"),
+    printcolumn(name = "Revision", type_ = "integer", json_path = ".status.revision", priority = "1"),
     printcolumn(name = "Secret", type_ = "string", json_path = ".status.secretRef.name", priority = "1"),
     printcolumn(name = "Fresh", type_ = "string", json_path = ".status.conditions[?(@.type=='FreshnessGuaranteed')].status", priority = "1"),
     printcolumn(name = "Serving", type_ = "string", json_path = ".status.conditions[?(@.type=='Serving')].status", priority = "1"),
-    printcolumn(name = "Renewing", type_ = "string", json_path = ".status.conditions[?(@.type=='Renewing')].reason", priority = "1"),
+    printcolumn(name = "Single reader", type_ = "string", json_path = ".status.conditions[?(@.type=='SingleReader')].reason", priority = "1"),
     printcolumn(name = "Failures", type_ = "integer", json_path = ".status.failedMintAttempts", priority = "1"),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = "1"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = "1"),
+    selectable = ".status.reason",
+    selectable = ".status.provider",
+    selectable = ".spec.credentials.providerRef.name",
+    selectable = ".spec.credentials.secretRef.name",
     validation = Rule::new("size(self.metadata.name) <= 63")
         .message("metadata.name: at most 63 characters, since it becomes a label of the Secret"),
     validation = Rule::new(format!("!self.metadata.name.matches('^({})') || has(self.spec.target.name)", reserved_in_cel()))
@@ -72,7 +77,15 @@ pub struct RealtimeTokenStatus {
     /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Renewing, FreshnessGuaranteed, and with `spec.requests` Serving.
+    /// What is going on, in one word: `Ready` or `OnRequestOnly` if all is well, else the reason of the condition that
+    /// matters most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What is wrong or waited for, and what to do. Left out while all is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Ready, Renewing, FreshnessGuaranteed, SpecApplied, with `spec.requests` Serving, and SingleReader where the token
+    /// in the Secret suits one reader.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

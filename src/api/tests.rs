@@ -42,6 +42,29 @@ fn crds_are_small_enough_for_every_way_to_apply_them() {
     }
 }
 
+/// kubectl puts three spaces between columns. The name of a RealtimeToken counts with twenty characters.
+#[test]
+fn what_kubectl_get_prints_fits_on_a_line() {
+    let mut crds = crds().unwrap().into_iter();
+    let mut versions = crds.next().unwrap().spec.versions.into_iter();
+    let columns = versions.next().unwrap().additional_printer_columns.unwrap();
+    let shown = columns.iter().filter(|column| column.priority.unwrap_or(0) == 0);
+    let longest = |mut texts: Vec<&'static str>| {
+        texts.sort_by_key(|text| text.len());
+        texts.pop().unwrap().len()
+    };
+    let widths = shown.map(|column| match column.name.as_str() {
+        "Ready" => "Unknown".len(),
+        "Status" => longest(Reason::ALL.iter().map(|reason| reason.as_str()).collect()),
+        "Provider" => longest(PROVIDER_FIELDS.to_vec()),
+        "Expires" => "2026-11-29T12:00:00Z".len(),
+        "Age" => "100m".len(),
+        other => panic!("{other}: how wide is it?"),
+    });
+    let width: usize = widths.map(|width| "   ".len() + width).sum();
+    assert!("a-name-of-a-realtime".len() + width <= 100, "{width}");
+}
+
 /// What `kubectl explain` prints.
 #[test]
 fn every_field_is_described() {

@@ -3,10 +3,10 @@
 //! `manifest` reads and checks it, `key` finds the key, `warning` says what a cluster would say of the token, `output`
 //! writes the files that a pod would mount, `subject` has who it is for.
 
-mod input;
+pub(crate) mod input;
 mod key;
-mod manifest;
-mod output;
+pub(crate) mod manifest;
+pub(crate) mod output;
 mod subject;
 mod warning;
 
@@ -17,7 +17,8 @@ use clap::Args;
 use secrecy::ExposeSecret;
 
 use self::input::{name_of, read};
-use self::key::{Files, key_name, variable};
+use self::key::Files;
+pub(crate) use self::key::{key_name, variable};
 use self::output::OutputError;
 use crate::api::RealtimeToken;
 use crate::mint::{
@@ -134,7 +135,8 @@ pub async fn mint(args: MintArgs) -> Result<Option<String>, MintCliError> {
     })?;
     let credential = files.credential(provider, variable)?;
     // A folder that can't be written to should not cost a token.
-    let output = args.output_dir.map(output::Folder::open).transpose()?;
+    let output = args.output_dir.map(|path| output::Folder::open(path, output::MINT));
+    let output = output.transpose()?;
     let minted = client.mint(&ask, &credential, now).await?;
     warning::of_token(&token, &ask, &minted)
         .iter()

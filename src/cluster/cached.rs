@@ -65,6 +65,12 @@ impl Cached {
     }
 }
 
+impl From<RealtimeToken> for Cached {
+    fn from(token: RealtimeToken) -> Self {
+        Self(Arc::new(Ok(token)))
+    }
+}
+
 /// The object's parts, not parsed yet.
 #[derive(Deserialize)]
 struct Object<'a> {
@@ -129,7 +135,7 @@ impl<'de> Deserialize<'de> for Cached {
         {
             Ok((spec, mut status)) => {
                 if let Some(status) = &mut status {
-                    status.conditions.shrink_to_fit(); // a Vec grows to four, and most have three
+                    status.conditions.shrink_to_fit(); // a Vec grows to four and to eight
                 }
                 Ok(RealtimeToken { metadata, spec, status })
             }

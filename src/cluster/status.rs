@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{ClusterError, Name, write};
+use crate::token::report::summary;
 use crate::token::secret::annotations::MANAGER;
 
 /// Writes the status of a RealtimeToken. Returns its new resourceVersion.
@@ -34,7 +35,7 @@ pub(crate) async fn of_provider<S: Serialize>(
     patch(client, path, prior, new).await
 }
 
-/// Writes the conditions of a RealtimeToken that can't be parsed; the rest of its status stays.
+/// Writes the conditions of a RealtimeToken that can't be parsed, and their summary; the rest of its status stays.
 pub(crate) async fn of_unreadable(
     client: &Client,
     name: &Name,
@@ -42,7 +43,10 @@ pub(crate) async fn of_unreadable(
     conditions: &[Condition],
 ) -> Result<(), ClusterError> {
     let nothing = json!({});
-    let new = json!({"observedGeneration": generation, "conditions": conditions});
+    let (reason, message) = summary(conditions);
+    let new = json!({
+        "observedGeneration": generation, "reason": reason, "message": message, "conditions": conditions,
+    });
     of_token(client, name, &nothing, &new).await.map(|_| ())
 }
 

@@ -10,10 +10,10 @@ use crate::api::Reason;
 use crate::budget::{Admission, Ending, Priority};
 use crate::clock::now;
 use crate::cluster::Name;
-use crate::issuer::{Issued, NotMinted, ending};
+use crate::issuer::{Issued, NotMinted, ending, mint_end};
 use crate::resolve::Resolved;
+use crate::token::Event;
 use crate::token::lifecycle::{Limit, MintEnd, Pending, Situation};
-use crate::token::{Event, MintError};
 
 /// What became of a mint that is due.
 pub(super) enum Begun {
@@ -42,33 +42,21 @@ pub(super) fn begin(look: &Look<'_>, pending: Box<Pending>, ctx: &Arc<Context>) 
         Some(by) => Priority::Renewal { by },
         None => Priority::FirstIssue { since: seen.now },
     };
-    let limited = |until, reason| {
-        Some(Limit {
-            until,
-            key: resolved.key_title(),
-            reason,
-        })
-    };
-    let limit = match ctx.issuer.budgets.acquire(key, name, priority, seen.now) {
-        Admission::Go => {
-            ctx.lifecycles.step(name, seen.uid(), Event::MintStarted(pending));
-            start(
-                ctx,
-                Order {
-                    name: name.clone(),
-                    uid: seen.uid().to_owned(),
-                    resolved: resolved.clone(),
-                    began: seen.now,
-                },
-            );
-            return Begun::Started;
-        }
-        Admission::Queued => None,
-        Admission::Limited(until) => limited(until, Reason::RateLimited),
-        Admission::Exhausted(until) => limited(until, Reason::QuotaExhausted),
-        Admission::Unavailable(until) => limited(until, Reason::ProviderUnavailable),
-    };
-    Begun::Deferred(limit)
+    let admission = ctx.issuer.budgets.acquire(key, name, priority, seen.now);
+    if admission != Admission::Go {
+        return Begun::Deferred(admission.limit(resolved.key_title()));
+    }
+    ctx.lifecycles.step(name, seen.uid(), Event::MintStarted(pending));
+    start(
+        ctx,
+        Order {
+            name: name.clone(),
+            uid: seen.uid().to_owned(),
+            resolved: resolved.clone(),
+            began: seen.now,
+        },
+    );
+    Begun::Started
 }
 
 /// Has the credential's budget know of a RealtimeToken that waits for the provider to be in order.
@@ -111,20 +99,4 @@ fn finish(ctx: &Context, order: &Order, result: Result<Issued, NotMinted>) {
     let longer = budgets.release(&resolved.credential, &order.name, ending, now);
     ctx.issuer.limited(resolved, longer);
     ctx.nudge(&order.name);
-}
-
-fn mint_end(result: Result<Issued, NotMinted>, resolved: &Resolved) -> MintEnd {
-    match result {
-        Ok(issued) => MintEnd::Minted {
-            minted: issued.minted,
-            credential_revision: issued.credential_revision,
-        },
-        Err(NotMinted::CredentialGone(_)) => MintEnd::CredentialGone, // the next look says so
-        Err(NotMinted::CredentialUnreadable) => {
-            let key = resolved.key_title();
-            let message = format!("the {key} can't be read; see the operator's log");
-            MintEnd::Failed(MintError::internal(message))
-        }
-        Err(NotMinted::Failed(error)) => MintEnd::Failed(error),
-    }
 }

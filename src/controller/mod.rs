@@ -74,7 +74,7 @@ pub async fn run(options: Options, leadership: Leadership, shutdown: Cancellatio
     let health = Arc::clone(&options.health);
     let concurrency = options.concurrency;
     let (nudges, nudged) = mpsc::unbounded_channel();
-    let changed_keys = options.issuer.credentials.subscribe();
+    let changed_keys = options.issuer.subscribe_to_keys();
     let changed_credentials = options.issuer.budgets.subscribe();
     let (tokens, tokens_writer) = reflector::store::<Cached>();
     let (resolver, writers) = Resolver::new(

@@ -10,7 +10,7 @@ use crate::providers::Provider;
 use crate::resolve::{provider_of, unknown_overridable};
 use crate::token::lifecycle::{Situation, Step, Stored, WrittenStatus};
 use crate::token::report::provider::CredentialHealth;
-use crate::token::report::{Findings, TokenKind, new_failure, status as describe};
+use crate::token::report::{Findings, TokenKind, new_warnings, status as describe};
 use crate::token::{Event, Trigger};
 
 /// Reports a step. The status is written only if it differs, and a Warning Event only for a failure that is new.
@@ -39,6 +39,7 @@ async fn write_status(look: &mut Look<'_>, situation: &Situation, ctx: &Context)
         provider: provider.map(Provider::published),
         kind: TokenKind {
             single_use: provider.and_then(Provider::single_use),
+            one_reader: provider.and_then(Provider::one_reader),
             lifetime: provider.map(|provider| provider.lifetime()),
             asked: look.resolved.as_ref().map(|resolved| resolved.ask.expiration),
         },
@@ -52,9 +53,9 @@ async fn write_status(look: &mut Look<'_>, situation: &Situation, ctx: &Context)
     let written = status::of_token(&ctx.client, &look.name, prior, &new).await;
     ctx.note_write(&look.name, &written);
     let version = written?;
-    if let Some(failure) = new_failure(prior, &new) {
-        let message = failure.message.clone();
-        ctx.events.warning(token.object_ref(&()), &failure.reason, message);
+    for warning in new_warnings(prior, &new) {
+        let message = warning.message.clone();
+        ctx.events.warning(token.object_ref(&()), &warning.reason, message);
     }
     look.seen.prior = new.clone();
     let written = WrittenStatus {

@@ -17,6 +17,7 @@ use crate::cluster::{ClusterError, Name};
 use crate::metrics::outcome;
 use crate::mint::Endpoint;
 use crate::resolve::{CredentialRef, Resolved};
+use crate::token::lifecycle::MintEnd;
 use crate::token::report::provider::KeyVerdict;
 use crate::token::{Blocked, MintError, Minted};
 
@@ -138,6 +139,23 @@ impl Issuer {
 pub(super) fn unreadable(token: &Name, credential: &CredentialRef, problem: &ClusterError) -> NotMinted {
     tracing::warn!(%token, %problem, "the {credential} can't be read");
     NotMinted::CredentialUnreadable
+}
+
+/// What the end of a mint says to the RealtimeToken.
+pub(crate) fn mint_end(result: Result<Issued, NotMinted>, resolved: &Resolved) -> MintEnd {
+    match result {
+        Ok(issued) => MintEnd::Minted {
+            minted: issued.minted,
+            credential_revision: issued.credential_revision,
+        },
+        Err(NotMinted::CredentialGone(_)) => MintEnd::CredentialGone, // the next look says so
+        Err(NotMinted::CredentialUnreadable) => {
+            let key = resolved.key_title();
+            let message = format!("the {key} can't be read; see the operator's log");
+            MintEnd::Failed(MintError::internal(message))
+        }
+        Err(NotMinted::Failed(error)) => MintEnd::Failed(error),
+    }
 }
 
 /// What the end of a mint says to the credential's budget.

@@ -3,6 +3,7 @@
 use secrecy::SecretString;
 
 use super::Issuer;
+use super::keys::Keys;
 use crate::api::SecretField;
 use crate::cluster::ClusterError;
 use crate::mint::Credential;
@@ -34,11 +35,12 @@ impl Issuer {
     pub(crate) async fn revision(
         &self,
         credential: &CredentialRef,
-        fields: &[SecretField],
+        fields: &'static [SecretField],
     ) -> Result<Result<String, Blocked>, ClusterError> {
-        match credential {
-            CredentialRef::Key(key) => self.credentials.revision(key, fields).await,
-            CredentialRef::Identity(identity) => Ok(Ok(identity.revision())),
+        match (&self.keys, credential) {
+            (Keys::Local(keys), _) => Ok(keys.read(fields).map(|(_, revision)| revision)),
+            (Keys::OfCluster { credentials, .. }, CredentialRef::Key(key)) => credentials.revision(key, fields).await,
+            (_, CredentialRef::Identity(identity)) => Ok(Ok(identity.revision())),
         }
     }
 
@@ -47,22 +49,26 @@ impl Issuer {
         credential: &CredentialRef,
         fields: &'static [SecretField],
     ) -> Result<Obtained, NotObtained> {
-        let identity = match credential {
-            CredentialRef::Identity(identity) => identity,
-            CredentialRef::Key(key) => {
-                let read = self.credentials.credential(key, fields).await;
-                let (credential, revision) = read.map_err(NotObtained::Unreadable)?.map_err(NotObtained::Gone)?;
-                return Ok(Obtained {
-                    credential,
-                    revision,
-                    access_token: None,
-                    is_reused: false,
-                });
+        let key = |(credential, revision)| Obtained {
+            credential,
+            revision,
+            access_token: None,
+            is_reused: false,
+        };
+        let (identity, access_tokens) = match (&self.keys, credential) {
+            (Keys::Local(keys), _) => return keys.read(fields).map(key).map_err(NotObtained::Gone),
+            (Keys::OfCluster { credentials, .. }, CredentialRef::Key(reference)) => {
+                let read = credentials.credential(reference, fields).await;
+                return read
+                    .map_err(NotObtained::Unreadable)?
+                    .map(key)
+                    .map_err(NotObtained::Gone);
             }
+            (Keys::OfCluster { access_tokens, .. }, CredentialRef::Identity(identity)) => (identity, access_tokens),
         };
         let no_field = || NotObtained::Exchange(MintError::internal("the provider takes no key"));
         let field = fields.first().ok_or_else(no_field)?;
-        let (token, is_reused) = self.access_tokens.get(identity).await.map_err(NotObtained::Exchange)?;
+        let (token, is_reused) = access_tokens.get(identity).await.map_err(NotObtained::Exchange)?;
         Ok(Obtained {
             credential: Credential::access_token(field, token.clone()),
             revision: identity.revision(),
@@ -74,8 +80,8 @@ impl Issuer {
     /// Drops an access token that the provider refused. Returns whether another may do: one that was exchanged just now
     /// is refused for a reason that another exchange doesn't change.
     pub(super) fn drop_refused(&self, obtained: &Obtained) -> bool {
-        if let Some((identity, token)) = &obtained.access_token {
-            self.access_tokens.remove(identity, token);
+        if let (Some((identity, token)), Keys::OfCluster { access_tokens, .. }) = (&obtained.access_token, &self.keys) {
+            access_tokens.remove(identity, token);
         }
         obtained.is_reused
     }

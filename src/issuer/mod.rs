@@ -7,6 +7,7 @@ mod access_tokens;
 mod ask;
 mod credential;
 mod issue;
+mod keys;
 mod resolver;
 mod terminating;
 
@@ -16,8 +17,10 @@ use jiff::Timestamp;
 use kube::Client;
 
 use self::access_tokens::AccessTokens;
-pub(crate) use self::ask::{Issued, NotMinted, ending};
+pub(crate) use self::ask::{Issued, NotMinted, ending, mint_end};
 pub(crate) use self::issue::NotIssued;
+use self::keys::Keys;
+pub(crate) use self::keys::LocalKeys;
 pub(crate) use self::resolver::{Resolver, Writers};
 pub(crate) use crate::budget::Claim;
 use crate::budget::{Budgets, TokenName};
@@ -29,10 +32,12 @@ use crate::metrics::Metrics;
 use crate::mint::Minter;
 use crate::resolve::CredentialRef;
 
+/// Mints in flight with a key of this machine.
+const MINTS_WITH_LOCAL_KEY: usize = 16;
+
 pub struct Issuer {
     pub(crate) budgets: Arc<Budgets<CredentialRef, Name>>,
-    pub(crate) credentials: Credentials,
-    access_tokens: AccessTokens,
+    keys: Keys,
     providers: Arc<dyn Minter>,
     metrics: Arc<Metrics>,
 }
@@ -60,10 +65,22 @@ impl Issuer {
             health,
             metrics,
         } = options;
-        Self {
-            budgets: Arc::new(Budgets::new(usize::from(mints_per_credential))),
+        let keys = Keys::OfCluster {
             credentials: Credentials::new(client.clone(), &scope, &operator_namespace, health),
             access_tokens: AccessTokens::new(client, Arc::clone(&providers)),
+        };
+        Self::with_keys(keys, providers, usize::from(mints_per_credential), metrics)
+    }
+
+    /// Asks with keys that lie on this machine, without a cluster.
+    pub(crate) fn local(keys: Arc<dyn LocalKeys>, providers: Arc<dyn Minter>, metrics: Arc<Metrics>) -> Self {
+        Self::with_keys(Keys::Local(keys), providers, MINTS_WITH_LOCAL_KEY, metrics)
+    }
+
+    fn with_keys(keys: Keys, providers: Arc<dyn Minter>, concurrency: usize, metrics: Arc<Metrics>) -> Self {
+        Self {
+            budgets: Arc::new(Budgets::new(concurrency)),
+            keys,
             providers,
             metrics,
         }
@@ -77,8 +94,7 @@ impl Issuer {
     /// Drops keys and access tokens that are no longer used, and what is known of credentials that rest. To be called every
     /// few seconds, by the controller or, where it doesn't run, by what serves requests.
     pub(crate) fn tidy(&self, now: Timestamp) {
-        self.credentials.tidy();
-        self.access_tokens.tidy(now);
+        self.keys.tidy(now);
         self.budgets.sweep(now);
     }
 }

@@ -32,7 +32,11 @@ fn populated() -> Metrics {
     let token = json!({
         "metadata": {"namespace": "shop", "name": "voice"},
         "spec": {"openai": {"model": "m"}, "credentials": {"secretRef": {"name": "openai"}}},
-        "status": {"usableUntil": "2026-11-24T12:00:00Z", "renewalTime": "2026-11-24T11:50:00Z"},
+        "status": {
+            "usableUntil": "2026-11-24T12:00:00Z", "renewalTime": "2026-11-24T11:50:00Z",
+            "conditions": [{"type": "SingleReader", "status": "True", "reason": "SingleUseToken", "message": "",
+                            "lastTransitionTime": "2026-11-24T11:00:00Z"}],
+        },
     });
     writer.apply_watcher_event(&Event::Apply(serde_json::from_value(token).unwrap()));
     std::mem::forget(metrics.observe_store(tokens)); // shown to the end of the test

@@ -82,6 +82,12 @@ impl Collector for Tokens {
             "RealtimeTokens, by provider, by whether the Secret holds a token with enough life, and by what is going on.",
             counts,
         )?;
+        gauge(
+            &mut encoder,
+            "single_reader_tokens",
+            "RealtimeTokens whose Secret holds a token that suits one reader, by provider and by why.",
+            single_readers(&samples),
+        )?;
         if !self.per_object {
             return Ok(());
         }
@@ -112,6 +118,17 @@ impl Collector for Tokens {
     }
 }
 
+fn single_readers(samples: &[Sample<'_>]) -> impl Iterator<Item = ([(&'static str, &'static str); 2], i64)> {
+    let mut counts = BTreeMap::new();
+    for sample in samples {
+        if let Some(reason) = sample.single_reader {
+            *counts.entry((sample.provider, reason.as_str())).or_insert(0) += 1;
+        }
+    }
+    let counts = counts.into_iter();
+    counts.map(|((provider, reason), count)| ([("provider", provider), ("reason", reason)], count))
+}
+
 fn gauge<L: EncodeLabelSet>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
@@ -139,6 +156,8 @@ struct Sample<'a> {
     reason: Reason,
     usable_until: Option<Timestamp>,
     renewal_time: Option<Timestamp>,
+    /// Why the token in the Secret suits one reader, if it does.
+    single_reader: Option<Reason>,
 }
 
 impl<'a> Sample<'a> {
@@ -152,6 +171,7 @@ impl<'a> Sample<'a> {
             reason: Reason::InvalidSpec,
             usable_until: None,
             renewal_time: None,
+            single_reader: None,
         };
         match token {
             Some(token) => unreadable.with(token, now),
@@ -180,33 +200,29 @@ impl<'a> Sample<'a> {
             all.find(|condition| condition.type_ == type_.as_str())
         };
         let is_true = |condition: &&Condition| condition.status == "True";
-        let ready_condition = condition(ConditionType::Ready);
-        let renewing = condition(ConditionType::Renewing).filter(is_true);
-        let ready = ready_condition.as_ref().is_some_and(is_true) && enough_left;
-        let reason = match renewing.or(ready_condition) {
+        let ready = condition(ConditionType::Ready).as_ref().is_some_and(is_true) && enough_left;
+        let reason = status.and_then(|status| known_reason(status.reason.as_deref()?));
+        let reason = match reason.unwrap_or(Reason::Pending) {
             _ if token.spec.suspend => Reason::Suspended,
-            None => Reason::Pending,
-            Some(ready_condition) if renewing.is_none() && is_true(&ready_condition) && !ready => Reason::Expired,
-            Some(condition) => known_reason(condition),
+            Reason::Ready if !ready => Reason::Expired,
+            reason => reason,
         };
+        let single_reader = condition(ConditionType::SingleReader).filter(is_true);
         Self {
             provider: provider_of(&token.spec).map_or(UNKNOWN, |provider| provider.name()),
             ready,
             reason,
             usable_until,
             renewal_time: renewal_time.filter(|_| !token.spec.suspend),
+            single_reader: single_reader.and_then(|condition| known_reason(&condition.reason)),
             ..self
         }
     }
 }
 
 /// Only our own reasons become labels: everyone who may write a status could add any number of series otherwise.
-fn known_reason(condition: &Condition) -> Reason {
-    Reason::ALL
-        .iter()
-        .find(|reason| reason.as_str() == condition.reason)
-        .copied()
-        .unwrap_or(Reason::Pending)
+fn known_reason(reason: &str) -> Option<Reason> {
+    Reason::ALL.iter().find(|known| known.as_str() == reason).copied()
 }
 
 #[cfg(test)]
@@ -214,6 +230,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::token::report::summary;
 
     const NOW: i64 = 1_800_000_000;
 
@@ -235,7 +252,10 @@ mod tests {
         for (key, value) in spec.as_object().unwrap() {
             object["spec"][key] = value.clone();
         }
-        serde_json::from_value(object).unwrap()
+        let mut token: RealtimeToken = serde_json::from_value(object).unwrap();
+        let status = token.status.as_mut().unwrap();
+        (status.reason, status.message) = summary(&status.conditions);
+        token
     }
 
     fn condition(type_: &str, status: &str, reason: &str) -> Value {
@@ -258,8 +278,8 @@ mod tests {
         ]);
         let due = |seconds| Some(NOW + seconds - 600);
         let usable_for = |seconds| token(json!({}), fine.clone(), seconds);
-        assert_eq!(sample(&usable_for(700)), (true, "Renewed", due(700)));
-        assert_eq!(sample(&usable_for(90)), (true, "Renewed", due(90)));
+        assert_eq!(sample(&usable_for(700)), (true, "Ready", due(700)));
+        assert_eq!(sample(&usable_for(90)), (true, "Ready", due(90)));
         assert_eq!(sample(&usable_for(89)), (false, "Expired", due(89)));
         assert_eq!(sample(&usable_for(-1)), (false, "Expired", due(-1)));
 
@@ -299,6 +319,26 @@ mod tests {
         let odd = json!([condition("Ready", "False", "Odd-4711")]);
         assert_eq!(sample(&token(json!({}), odd, 700)).1, "Pending");
         assert_eq!(sample(&token(json!({}), json!([]), 700)).1, "Pending");
+    }
+
+    #[test]
+    fn tokens_for_one_reader_are_counted_by_why() {
+        let of = |reason| {
+            let conditions = json!([
+                condition("Ready", "True", "Renewed"),
+                condition("SingleReader", "True", reason)
+            ]);
+            token(json!({}), conditions, 700)
+        };
+        let tokens = [
+            of("SingleUseToken"),
+            of("SharedIdentity"),
+            of("SingleUseToken"),
+            of("Odd"),
+        ];
+        let samples = tokens.map(|token| Sample::new(&ObjectMeta::default(), Some(&token), time(NOW)).single_reader);
+        let known = [Some(Reason::SingleUseToken), Some(Reason::SharedIdentity)];
+        assert_eq!(samples, [known[0], known[1], known[0], None]);
     }
 
     #[test]

@@ -4,10 +4,11 @@
 //! `target` reads its path; `reviews` asks the API server who the caller is and whether they may; `body` reads what they
 //! want; `limits` counts; then the token comes out of a `pool`, or the [`Issuer`](crate::issuer::Issuer) mints one.
 //! What stands in the way becomes a `problem`, and every token is a line of `audit`. What TLS presents is
-//! [`certificate`]'s.
+//! [`certificate`]'s. On a machine without a cluster [`loopback`] stands for reviews and TLS.
 //!
 //! `limits`, `pool` and `connections` are pure.
 
+mod access;
 mod activity;
 mod audit;
 pub(crate) mod body;
@@ -17,6 +18,7 @@ mod handed_out;
 mod handler;
 mod in_flight;
 mod limits;
+pub(crate) mod loopback;
 mod pool;
 mod pools;
 mod problem;
@@ -38,6 +40,7 @@ use rustls::server::ResolvesServerCert;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::access::Access;
 use self::handler::Handler;
 use self::pools::Pools;
 use self::reviews::Reviews;
@@ -87,7 +90,8 @@ async fn serve(options: Options, listener: TcpListener, shutdown: CancellationTo
     let metrics = Arc::clone(&options.metrics);
     let (handler, background) = prepare(options, shutdown.clone());
     let server = Server {
-        tls,
+        tls: Some(tls),
+        lingers: server::LINGERS,
         handler,
         metrics,
         shutdown,
@@ -117,7 +121,12 @@ fn prepare(options: Options, shutdown: CancellationToken) -> (Arc<Handler>, impl
     let world = Arc::new(world);
     let pools = Pools::new(Arc::clone(&world), Arc::clone(&metrics), shutdown.clone());
     let reviews = Reviews::new(client.clone());
-    let handler = Arc::new(Handler::new(Arc::clone(&world), reviews, pools.clone(), metrics));
+    let handler = Arc::new(Handler::new(
+        Arc::clone(&world),
+        Access::Reviewed(reviews),
+        pools.clone(),
+        metrics,
+    ));
     let (of_background, ends) = (Arc::clone(&handler), shutdown);
     let background = async move {
         let handler = of_background;

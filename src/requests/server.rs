@@ -22,6 +22,7 @@ use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::server::ResolvesServerCert;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -37,9 +38,8 @@ use crate::metrics::Metrics;
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// How long a connection that is to be closed may go on with the requests it has begun.
 const CLOSES_WITHIN: Duration = Duration::from_secs(30);
-/// How long callers are still accepted once the operator is told to stop: so long it takes until the nodes no longer send
-/// new connections here.
-const LINGERS: Duration = Duration::from_secs(3);
+/// So long it takes until the nodes no longer send new connections to a pod that is told to stop.
+pub(super) const LINGERS: Duration = Duration::from_secs(3);
 /// How long the connections that are open then may go on: as long as an answer may take. Together that is less than the
 /// 30 s that Kubernetes grants (`terminationGracePeriodSeconds`).
 const DRAIN: Duration = ANSWER_WITHIN;
@@ -58,20 +58,23 @@ pub(super) fn tls(certificate: Arc<dyn ResolvesServerCert>) -> TlsAcceptor {
 }
 
 pub(super) struct Server {
-    pub(super) tls: TlsAcceptor,
+    /// Without it, plain HTTP: on a loopback address only.
+    pub(super) tls: Option<TlsAcceptor>,
+    /// How long callers are still accepted once the process is told to stop.
+    pub(super) lingers: Duration,
     pub(super) handler: Arc<Handler>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) shutdown: CancellationToken,
 }
 
 impl Server {
-    /// Accepts connections until a little after the shutdown, and then ends once those are done, or after [`DRAIN`].
+    /// Accepts connections until the shutdown and a little longer, and then ends once those are done, or after [`DRAIN`].
     pub(super) async fn serve(self, mut listener: TcpListener) {
         let server = Arc::new(self);
         let drain = CancellationToken::new();
         let mut lingered = pin!(async {
             server.shutdown.cancelled().await;
-            tokio::time::sleep(LINGERS).await;
+            tokio::time::sleep(server.lingers).await;
         });
         let connections: OpenConnections = Arc::default();
         let (open, abandon) = (TaskTracker::new(), CancellationToken::new());
@@ -116,7 +119,10 @@ impl Server {
     /// One connection, to its end.
     async fn converse(&self, stream: TcpStream, peer: IpAddr, drain: &CancellationToken) {
         let _ = stream.set_nodelay(true); // only slower without
-        let handshake = tokio::time::timeout(HANDSHAKE_WITHIN, self.tls.accept(stream));
+        let Some(tls) = &self.tls else {
+            return self.answer_all(stream, peer, drain).await;
+        };
+        let handshake = tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(stream));
         let stream = tokio::select! {
             handshake = handshake => match handshake {
                 Ok(Ok(stream)) => stream,
@@ -128,6 +134,14 @@ impl Server {
             },
             () = drain.cancelled() => return,
         };
+        self.answer_all(stream, peer, drain).await;
+    }
+
+    /// The requests of one connection.
+    async fn answer_all<S>(&self, stream: S, peer: IpAddr, drain: &CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let activity = Activity::new();
         let service = TowerToHyperService::new(Answering {
             handler: Arc::clone(&self.handler),

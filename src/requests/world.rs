@@ -6,9 +6,9 @@ use std::sync::Arc;
 use futures::StreamExt;
 use jiff::SignedDuration;
 use kube::Client;
-use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{WatchStreamExt, watcher};
 
 use super::pool::{Terms, is_worthwhile};
 use crate::api::{RealtimeToken, Requests};
@@ -104,6 +104,12 @@ impl World {
             .reflect(writers.stores.namespaces)
             .for_each(|_| futures::future::ready(()));
         tokio::join!(tokens, providers, namespaces);
+    }
+
+    /// Without a cluster: takes in the RealtimeToken as it is now.
+    pub(super) fn show(writers: &mut WorldWriters, token: RealtimeToken) {
+        let event = watcher::Event::Apply(Cached::from(token));
+        writers.tokens.apply_watcher_event(&event);
     }
 
     /// A RealtimeToken with `spec.requests` that is not being deleted.

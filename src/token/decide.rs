@@ -360,7 +360,7 @@ fn renewal_time(seen: &Observation<'_>) -> Option<Timestamp> {
     seen.schedule().map(|schedule| schedule.renewal_time)
 }
 
-fn has_desired_metadata(seen: &Observation<'_>) -> bool {
+pub(super) fn has_desired_metadata(seen: &Observation<'_>) -> bool {
     if seen.has_unknown_endpoint() {
         return true; // which metadata is desired is not known
     }

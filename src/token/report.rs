@@ -2,6 +2,9 @@
 
 pub(crate) mod provider;
 mod requests;
+mod single_reader;
+mod spec_applied;
+mod summary;
 
 use std::borrow::Cow;
 
@@ -9,6 +12,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use self::provider::CredentialHealth;
+pub(crate) use self::single_reader::single_reader;
+pub(crate) use self::summary::summary;
 use super::Observation;
 use super::backoff::Failures;
 use super::lifecycle::Situation;
@@ -39,6 +44,8 @@ pub(crate) struct Findings<'a> {
 pub(crate) struct TokenKind {
     /// Why the token serves one session only, if it does.
     pub(crate) single_use: Option<&'static str>,
+    /// Why the token suits one reader at a time, if it does.
+    pub(crate) one_reader: Option<&'static str>,
     /// What decides how long a token lives.
     pub(crate) lifetime: Option<Lifetime>,
     /// How long a life the provider is asked for, if it is.
@@ -53,18 +60,13 @@ pub(crate) fn status(findings: &Findings<'_>) -> RealtimeTokenStatus {
     let time = |at: Timestamp| Time(whole_second(at));
     let (failed_mint_attempts, failed_write_attempts, (last, next)) = failing(situation);
     let prior = &seen.prior;
-    let verdicts = [
-        (ConditionType::Ready, ready(findings, issued)),
-        (ConditionType::Renewing, renewing(findings, schedule)),
-        (
-            ConditionType::FreshnessGuaranteed,
-            freshness(&seen.token.spec, &findings.kind, schedule),
-        ),
-    ];
-    let conditions = verdicts.map(|(type_, verdict)| condition(seen, type_, verdict));
+    let conditions = conditions(findings, issued, schedule);
+    let (reason, message) = summary(&conditions);
     RealtimeTokenStatus {
         observed_generation: seen.token.metadata.generation,
-        conditions: conditions.into_iter().chain(requests::serving(findings)).collect(),
+        reason,
+        message,
+        conditions,
         provider: findings
             .provider
             .clone()
@@ -87,6 +89,26 @@ pub(crate) fn status(findings: &Findings<'_>) -> RealtimeTokenStatus {
             |issued| issued.inputs.renew_request.clone(),
         ),
     }
+}
+
+fn conditions(findings: &Findings<'_>, issued: Option<&Issued>, schedule: Option<Schedule>) -> Vec<Condition> {
+    let seen = findings.seen;
+    let ready = ready(findings, issued);
+    let applied = spec_applied::spec_applied(findings, issued, &ready);
+    let verdicts = [
+        (ConditionType::Ready, ready),
+        (ConditionType::Renewing, renewing(findings, schedule)),
+        (
+            ConditionType::FreshnessGuaranteed,
+            freshness(&seen.token.spec, &findings.kind, schedule),
+        ),
+        (ConditionType::SpecApplied, applied),
+    ];
+    let shared = single_reader(&seen.token.spec, &findings.kind);
+    let shared = shared.map(|verdict| (ConditionType::SingleReader, verdict));
+    let verdicts = verdicts.into_iter().chain(shared);
+    let conditions = verdicts.map(|(type_, verdict)| condition(seen, type_, verdict));
+    conditions.chain(requests::serving(findings)).collect()
 }
 
 type Times = (Option<Timestamp>, Option<Timestamp>);
@@ -126,6 +148,7 @@ pub(crate) fn unreadable(
     let mut conditions = vec![
         condition(ConditionType::Ready, "False"),
         condition(ConditionType::Renewing, "True"),
+        condition(ConditionType::SpecApplied, "False"),
     ];
     let others = prior
         .iter()
@@ -135,22 +158,29 @@ pub(crate) fn unreadable(
     conditions
 }
 
-/// The condition that should become a Warning event: a failure that was not there before.
-pub(crate) fn new_failure<'a>(prior: &RealtimeTokenStatus, current: &'a RealtimeTokenStatus) -> Option<&'a Condition> {
-    let is_new = |condition: &Condition| {
+/// The conditions that should become Warning events: a failure that was not there before, and that the token suits one
+/// reader.
+pub(crate) fn new_warnings<'a>(
+    prior: &RealtimeTokenStatus,
+    current: &'a RealtimeTokenStatus,
+) -> impl Iterator<Item = &'a Condition> {
+    let is_new = |condition: &&Condition| {
         let before = prior.conditions.iter().find(|c| c.type_ == condition.type_);
         before.is_none_or(|before| before.reason != condition.reason || before.status != condition.status)
     };
-    let quiet = [Reason::Pending, Reason::Suspended, Reason::AwaitingRenewal].map(Reason::as_str);
-    let renewing = find(&current.conditions, ConditionType::Renewing)
-        .filter(|c| c.status == "True" && !quiet.contains(&c.reason.as_str()) && is_new(c));
-    let expired =
-        find(&current.conditions, ConditionType::Ready).filter(|c| c.reason == Reason::Expired.as_str() && is_new(c));
-    let stale =
-        find(&current.conditions, ConditionType::FreshnessGuaranteed).filter(|c| c.status == "False" && is_new(c));
-    let refusing = find(&current.conditions, ConditionType::Serving)
-        .filter(|c| c.status == "False" && !quiet.contains(&c.reason.as_str()) && is_new(c));
-    renewing.or(expired).or(stale).or(refusing)
+    let new = |type_, status: &str| {
+        let condition = find(&current.conditions, type_).filter(is_new);
+        condition.filter(|condition| condition.status == status)
+    };
+    let is = |condition: &Condition, reasons: &[Reason]| reasons.iter().any(|it| it.as_str() == condition.reason);
+    let quiet = [Reason::Pending, Reason::Suspended, Reason::AwaitingRenewal];
+    let renewing = new(ConditionType::Renewing, "True").filter(|c| !is(c, &quiet));
+    let expired = new(ConditionType::Ready, "False").filter(|c| is(c, &[Reason::Expired]));
+    // Of a token for one session SingleReader tells.
+    let stale = new(ConditionType::FreshnessGuaranteed, "False").filter(|c| !is(c, &[Reason::SingleUseToken]));
+    let refusing = new(ConditionType::Serving, "False").filter(|c| !is(c, &quiet));
+    let failure = renewing.or(expired).or(stale).or(refusing);
+    failure.into_iter().chain(new(ConditionType::SingleReader, "True"))
 }
 
 /// Status, reason and message of a condition.
@@ -237,14 +267,10 @@ pub(crate) fn freshness(spec: &RealtimeTokenSpec, kind: &TokenKind, schedule: Op
         return requests::freshness(spec.requests.as_deref());
     }
     let renewal = &spec.renewal;
-    if let Some(message) = kind.single_use {
-        let instead = match spec.requests {
-            Some(_) => {
-                "Requests get a token of their own each; if nothing reads the one in the Secret, set target.content to Connection"
-            }
-            None => "Or hand out one for each user: set spec.requests and target.content: Connection",
-        };
-        return ("False", Reason::SingleUseToken, format!("{message}. {instead}"));
+    if kind.single_use.is_some() {
+        let message =
+            "the first reader uses the token up, so there is none for the others: see the condition SingleReader";
+        return ("False", Reason::SingleUseToken, message.to_owned());
     }
     match schedule {
         None => ("Unknown", Reason::Pending, "known once a token was issued".to_owned()),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::files;
 
 /// What each module may import of the crate. A folder and the file beside it are one module.
-const MAY_IMPORT: [(&str, &[&str]); 22] = [
+const MAY_IMPORT: [(&str, &[&str]); 23] = [
     ("api", &[]),
     ("admission", &["api"]),
     ("clock", &[]),
@@ -69,7 +69,25 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
             "token",
         ],
     ),
-    ("config", &["cli", "requests", "resolve"]),
+    (
+        "local",
+        &[
+            "api",
+            "budget",
+            "cli",
+            "clock",
+            "cluster",
+            "issuer",
+            "metrics",
+            "mint",
+            "providers",
+            "requests",
+            "resolve",
+            "text",
+            "token",
+        ],
+    ),
+    ("config", &["cli", "local", "requests", "resolve"]),
 ];
 
 /// Words that only some modules may use, and which.
@@ -88,6 +106,7 @@ const RESERVED: [(&str, &[&str]); 5] = [
             "health",
             "issuer",
             "leader",
+            "local",
             "mint",
             "requests",
             "server",
@@ -102,6 +121,7 @@ const RESERVED: [(&str, &[&str]); 5] = [
             "controller",
             "issuer",
             "leader",
+            "local",
             "mint",
             "requests",
             "server",

@@ -11,8 +11,10 @@
 mod asking;
 mod backup;
 mod fields;
+mod kube_state_metrics;
 mod layers;
 mod links;
+mod local;
 mod one_file;
 mod providers;
 mod seeded_bugs;

@@ -1,6 +1,8 @@
 //! The binary as people type it: what it prints where, and how it ends.
 
+mod get;
 mod kubectl;
+mod local;
 mod mint;
 
 use std::io::Write as _;
@@ -125,6 +127,7 @@ fn help_and_what_is_no_command() {
         &["run", "--help"],
         &["crd", "--help"],
         &["mint", "--help"],
+        &["local", "--help"],
         &["help", "mint"],
     ] {
         let said = setup.say(args, "");
@@ -135,6 +138,10 @@ fn help_and_what_is_no_command() {
         (&[][..], "Usage:"),
         (&["frobnicate"], "unrecognized subcommand 'frobnicate'"),
         (&["mint"], "--filename <FILE>"),
+        (
+            &["local", "-f", "t", "--listen", "0.0.0.0:8099"],
+            "only a loopback address will do",
+        ),
         (
             &["run", "--health-listen", "here"],
             "invalid value 'here' for '--health-listen",

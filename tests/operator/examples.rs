@@ -198,7 +198,7 @@ fn manifests(folder: &Path) -> Vec<PathBuf> {
         let name = path.file_name().unwrap().to_str().unwrap();
         if path.is_dir() && !["kustomize", "node_modules"].contains(&name) {
             found.extend(manifests(&path));
-        } else if name.ends_with(".yaml") {
+        } else if name.ends_with(".yaml") && name != "compose.yaml" {
             found.push(path);
         }
     }

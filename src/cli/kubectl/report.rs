@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use serde::Serialize;
 
 use super::readers::{Reader, readers};
-use crate::api::{ConditionType, RealtimeToken, Reason};
+use crate::api::{ConditionType, RealtimeToken, RealtimeTokenStatus, Reason};
 
 /// The Events that are shown.
 const EVENTS: usize = 5;
@@ -18,7 +18,7 @@ pub(super) struct Report {
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) provider: Option<String>,
-    /// The reason of what is going on, or `Unknown` where nothing is known yet.
+    /// `status.reason`, or what the clock and the spec make of it; `Unknown` where nothing is known yet.
     pub(super) state: String,
     pub(super) health: Health,
     /// What is wrong, or that all is well.
@@ -114,13 +114,16 @@ struct Verdict {
     message: String,
 }
 
-/// What matters most of what the conditions say. They are compared with the clock and the spec: an operator that doesn't
-/// run says nothing of a token that has ended, nor of a spec that was edited.
+/// What the status says of itself, compared with the clock and the spec: an operator that doesn't run says nothing of a
+/// token that has ended, nor of a spec that was edited.
 fn verdict(token: &RealtimeToken, is_over: bool) -> Verdict {
+    let says = |reason: Reason, health, message: &str| Verdict {
+        state: reason.as_str().to_owned(),
+        health,
+        message: message.to_owned(),
+    };
     let status = token.status.as_ref();
-    let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let of = |type_: ConditionType| conditions.iter().find(|condition| condition.type_ == type_.as_str());
-    let Some(ready) = of(ConditionType::Ready) else {
+    let Some((status, reason)) = status.and_then(|status| Some((status, status.reason.as_deref()?))) else {
         return Verdict {
             state: "Unknown".to_owned(),
             health: Health::Bad,
@@ -129,47 +132,46 @@ fn verdict(token: &RealtimeToken, is_over: bool) -> Verdict {
                 .to_owned(),
         };
     };
-    let says = |condition: &Condition, health| Verdict {
-        state: condition.reason.clone(),
-        health,
-        message: condition.message.clone(),
-    };
-    let is_suspended = |condition: &Condition| condition.reason == Reason::Suspended.as_str();
-    let waits = |condition: &Condition| is_suspended(condition) || condition.reason == Reason::Pending.as_str();
-    if is_over && ready.status == "True" {
-        return Verdict {
-            state: Reason::Expired.as_str().to_owned(),
-            health: Health::Bad,
-            message: "the token has ended, and the operator has not said so: it doesn't run, or can't reach the API \
-                      server. Try `kubectl realtime-token check`"
-                .to_owned(),
-        };
+    let ready = condition(status, ConditionType::Ready);
+    if is_over && ready.is_some_and(|ready| ready.status == "True") {
+        let message = "the token has ended, and the operator has not said so: it doesn't run, or can't reach the API \
+                       server. Try `kubectl realtime-token check`";
+        return says(Reason::Expired, Health::Bad, message);
     }
-    let observed = status.and_then(|status| status.observed_generation);
-    if observed < token.metadata.generation {
-        return Verdict {
-            state: Reason::Pending.as_str().to_owned(),
-            health: Health::Waiting,
-            message: "the spec was edited, and the operator has not looked at it since".to_owned(),
-        };
+    if status.observed_generation < token.metadata.generation {
+        let message = "the spec was edited, and the operator has not looked at it since";
+        return says(Reason::Pending, Health::Waiting, message);
     }
-    if ready.status != "True" {
-        let waits = waits(ready);
-        return says(ready, if waits { Health::Waiting } else { Health::Bad });
+    let notable = condition(status, ConditionType::SingleReader).filter(|shared| shared.status == "True");
+    let well = notable.or(ready).map(|condition| &condition.message);
+    let message = status.message.as_ref().or(well).cloned().unwrap_or_default();
+    Verdict {
+        state: reason.to_owned(),
+        health: health(status, reason, notable.is_some()),
+        message,
     }
-    let renewing = of(ConditionType::Renewing);
-    let renewing = renewing.filter(|condition| condition.status == "True" || is_suspended(condition));
-    if let Some(renewing) = renewing {
-        let waits = waits(renewing);
-        return says(renewing, if waits { Health::Waiting } else { Health::Bad });
+}
+
+fn health(status: &RealtimeTokenStatus, reason: &str, is_notable: bool) -> Health {
+    let is = |reasons: &[Reason]| reasons.iter().any(|it| it.as_str() == reason);
+    let has = |type_, value| condition(status, type_).is_some_and(|condition| condition.status == value);
+    let works = has(ConditionType::Ready, "True") && !has(ConditionType::Serving, "False");
+    if is(&[Reason::Pending, Reason::Suspended]) {
+        Health::Waiting
+    } else if works && is(&[Reason::LifetimeTooShort]) {
+        Health::Notable
+    } else if !is(&[Reason::Ready, Reason::OnRequestOnly]) {
+        Health::Bad
+    } else if is_notable {
+        Health::Notable
+    } else {
+        Health::Good
     }
-    let serving = of(ConditionType::Serving).filter(|condition| condition.status == "False");
-    let fresh = of(ConditionType::FreshnessGuaranteed).filter(|condition| condition.status == "False");
-    match (serving, fresh) {
-        (Some(serving), _) => says(serving, Health::Bad),
-        (None, Some(fresh)) => says(fresh, Health::Notable),
-        (None, None) => says(ready, Health::Good),
-    }
+}
+
+fn condition(status: &RealtimeTokenStatus, type_: ConditionType) -> Option<&Condition> {
+    let mut all = status.conditions.iter();
+    all.find(|condition| condition.type_ == type_.as_str())
 }
 
 impl From<Condition> for ConditionReport {
@@ -206,6 +208,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::token::report::summary;
 
     const NOW: &str = "2026-11-29T12:00:00Z";
 
@@ -217,13 +220,16 @@ mod tests {
                        "lastTransitionTime": "2026-11-29T11:00:00Z"})
             })
             .collect();
-        serde_json::from_value(json!({
+        let mut token: RealtimeToken = serde_json::from_value(json!({
             "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
             "metadata": {"name": "voice", "namespace": "shop", "generation": generation},
             "spec": {"openai": {"model": "m"}, "credentials": {"secretRef": {"name": "openai"}}},
             "status": {"observedGeneration": 2, "conditions": conditions, "usableUntil": "2026-11-29T12:10:00Z"},
         }))
-        .unwrap()
+        .unwrap();
+        let status: &mut RealtimeTokenStatus = token.status.as_mut().unwrap();
+        (status.reason, status.message) = summary(&status.conditions);
+        token
     }
 
     fn at(time: &str) -> Timestamp {
@@ -241,15 +247,25 @@ mod tests {
         let idle = ("Renewing", "False", "AwaitingRenewal");
         let fresh = ("FreshnessGuaranteed", "True", "LifetimeSufficient");
         let single = ("FreshnessGuaranteed", "False", "SingleUseToken");
+        let one_reader = ("SingleReader", "True", "SingleUseToken");
+        let short = ("FreshnessGuaranteed", "False", "LifetimeTooShort");
         let refused = ("Renewing", "True", "CredentialRejected");
-        let not_serving = ("Serving", "False", "RequestsNotEnabled");
+        let not_serving = ("Serving", "False", "LifetimeTooShort");
+        let pending = ("Renewing", "True", "Pending");
+        let suspended = ("Renewing", "False", "Suspended");
         for (conditions, expected, health) in [
-            (vec![ready, idle, fresh], "Renewed", Health::Good),
-            (vec![ready, idle, single], "SingleUseToken", Health::Notable),
-            (vec![ready, refused, single], "CredentialRejected", Health::Bad),
+            (vec![ready, idle, fresh], "Ready", Health::Good),
+            (vec![ready, idle, single, one_reader], "Ready", Health::Notable),
+            (vec![ready, idle, short], "LifetimeTooShort", Health::Notable),
+            (vec![ready, idle, not_serving], "LifetimeTooShort", Health::Bad),
             (
-                vec![ready, idle, single, not_serving],
-                "RequestsNotEnabled",
+                vec![ready, refused, single, one_reader],
+                "CredentialRejected",
+                Health::Bad,
+            ),
+            (
+                vec![("Ready", "False", "LifetimeTooShort"), idle],
+                "LifetimeTooShort",
                 Health::Bad,
             ),
             (
@@ -258,17 +274,25 @@ mod tests {
                 Health::Bad,
             ),
             (vec![("Ready", "False", "Pending")], "Pending", Health::Waiting),
-            (vec![ready, ("Renewing", "True", "Pending")], "Pending", Health::Waiting),
+            (vec![ready, pending], "Pending", Health::Waiting),
             (vec![("Ready", "False", "Suspended")], "Suspended", Health::Waiting),
-            (
-                vec![ready, ("Renewing", "False", "Suspended"), single],
-                "Suspended",
-                Health::Waiting,
-            ),
+            (vec![ready, suspended, single], "Suspended", Health::Waiting),
             (vec![], "Unknown", Health::Bad),
         ] {
             assert_eq!(state(&token(2, &conditions), NOW), (expected.to_owned(), health));
         }
+    }
+
+    #[test]
+    fn a_message_is_there_also_where_all_is_well() {
+        let says = |conditions: &[_]| Report::new(&token(2, conditions), at(NOW)).message;
+        let ready = ("Ready", "True", "Renewed");
+        assert_eq!(says(&[ready]), "Renewed.");
+        assert_eq!(
+            says(&[ready, ("SingleReader", "True", "SharedIdentity")]),
+            "SharedIdentity."
+        );
+        assert_eq!(says(&[("Ready", "False", "Expired")]), "Expired.");
     }
 
     /// The status is of an operator that may have stopped since.

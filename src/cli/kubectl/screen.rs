@@ -211,7 +211,8 @@ mod tests {
             "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
             "metadata": {"name": "voice", "namespace": "shop"},
             "spec": {"openai": {"model": "m"}, "credentials": {"secretRef": {"name": "openai"}}},
-            "status": {"provider": "openai", "revision": 7, "conditions": [
+            "status": {"provider": "openai", "revision": 7, "reason": "CredentialNotFound",
+                       "message": "there is no Secret openai", "conditions": [
                 {"type": "Ready", "status": "False", "reason": "CredentialNotFound", "message": "there is no Secret openai",
                  "lastTransitionTime": "2026-11-29T11:00:00Z"}]},
         }));

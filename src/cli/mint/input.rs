@@ -10,7 +10,7 @@ use super::MintCliError;
 const LARGEST: u64 = 1024 * 1024;
 
 /// Reads a file, or standard input for `-`.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, MintCliError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, MintCliError> {
     let failed = |error| MintCliError::Read(name_of(path), error);
     let mut bytes = Vec::new();
     let source: Box<dyn Read> = match path.to_str() {
@@ -24,7 +24,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, MintCliError> {
     Ok(bytes)
 }
 
-pub(super) fn name_of(path: &Path) -> String {
+pub(crate) fn name_of(path: &Path) -> String {
     if path == Path::new("-") {
         "standard input".into()
     } else {

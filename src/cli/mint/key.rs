@@ -12,7 +12,7 @@ use crate::mint::Credential;
 use crate::providers::Provider;
 
 /// The name that the manifest gives to the first key.
-pub(super) fn key_name(spec: &RealtimeTokenSpec) -> Option<&str> {
+pub(crate) fn key_name(spec: &RealtimeTokenSpec) -> Option<&str> {
     spec.credentials.secret_ref.as_ref()?.key.as_deref()
 }
 
@@ -83,7 +83,7 @@ impl Files<'_> {
 
 /// Which variable is meant depends on the manifest, so clap can't read it.
 #[allow(clippy::disallowed_methods, reason = "the edge, where the environment is read")]
-pub(super) fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 

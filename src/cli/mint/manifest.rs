@@ -10,7 +10,7 @@ use crate::resolve;
 use crate::token::secret::template;
 
 /// The RealtimeToken of a text, with defaults filled in; of several the one of this name.
-pub(super) fn parse(text: &str, name: Option<&str>) -> Result<RealtimeToken, String> {
+pub(crate) fn parse(text: &str, name: Option<&str>) -> Result<RealtimeToken, String> {
     let object = chosen(documents(text)?, name)?;
     if !object.is_object() {
         return Err("is not a Kubernetes object".into());

@@ -1,4 +1,4 @@
-//! The folder of `--output-dir`, laid out as the kubelet lays out a mounted Secret: each file is a link into `..data`,
+//! The folder of `mint --output-dir` and of `local --directory`, laid out as the kubelet lays out a mounted Secret: each file is a link into `..data`,
 //! a link to the folder of one token. Moving that one link replaces all files at once, so no reader sees files of two
 //! tokens.
 
@@ -15,39 +15,70 @@ const DATA: &str = "..data";
 const NEXT: &str = "..data_tmp";
 /// Before the names of folders of one token.
 const OF_TOKEN: &str = "..token_";
+/// Before the names of files that no reader is to see: no key of a Secret begins so.
+const HIDDEN: &str = "..";
+
+/// Whose folder it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Owner {
+    /// The subcommand.
+    pub(crate) command: &'static str,
+    /// Files that it keeps beside the tokens'.
+    pub(crate) files: &'static [&'static str],
+}
+
+/// `mint` keeps none.
+pub(super) const MINT: Owner = Owner {
+    command: "mint",
+    files: &[],
+};
 
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
     #[error("can't {0} {1}: {2}")]
     Io(&'static str, String, io::Error),
-    #[error("{0} holds {1}, which `mint` didn't write: give a folder that is new or empty")]
-    Foreign(String, String),
+    #[error("{0} holds {1}, which `{2}` didn't write: give a folder that is new or empty")]
+    Foreign(String, String, &'static str),
 }
 
-/// A folder that holds nothing but what `mint` wrote.
-pub(super) struct Folder {
+/// A folder that holds nothing but what its owner wrote.
+pub(crate) struct Folder {
     path: PathBuf,
+    owner: Owner,
 }
 
 impl Folder {
     /// Makes the folder unless it exists, and looks at what is in it.
-    pub(super) fn open(path: PathBuf) -> Result<Self, OutputError> {
+    pub(crate) fn open(path: PathBuf, owner: Owner) -> Result<Self, OutputError> {
         make_folder(&path, true)?;
-        let folder = Self { path };
+        let folder = Self { path, owner };
         for name in folder.names()? {
             if !folder.wrote(&name) {
-                return Err(OutputError::Foreign(folder.path.display().to_string(), name));
+                let path = folder.path.display().to_string();
+                return Err(OutputError::Foreign(path, name, owner.command));
             }
         }
         Ok(folder)
     }
 
-    /// Writes the files of a token in place of those of the last. `now` only names its folder.
-    pub(super) fn write<'f>(
+    /// The folder of the current token.
+    pub(crate) fn current(&self) -> PathBuf {
+        self.path.join(DATA)
+    }
+
+    /// Whether readers find a file of the current token under its name.
+    pub(crate) fn shows(&self, name: &str) -> bool {
+        fs::read_link(self.path.join(name)).is_ok_and(|target| target == Path::new(DATA).join(name))
+    }
+
+    /// Writes the files of a token in place of those of the last. Files whose names begin with `..` lie beside them, where
+    /// no reader looks. `now` only names the folder.
+    pub(crate) fn write<'f>(
         &self,
         files: impl IntoIterator<Item = (&'f str, &'f [u8])>,
         now: Timestamp,
     ) -> Result<(), OutputError> {
+        make_folder(&self.path, true)?; // if it was removed meanwhile
         let before = self.names()?;
         let of_token = format!("{OF_TOKEN}{}", now.as_nanosecond());
         let inner = self.path.join(&of_token);
@@ -55,18 +86,22 @@ impl Folder {
         let mut names = Vec::new();
         for (name, content) in files {
             write_file(&inner.join(name), content)?;
-            names.push(name.to_owned());
+            if !name.starts_with(HIDDEN) {
+                names.push(name.to_owned());
+            }
         }
         let next = self.path.join(NEXT);
         remove(&next)?;
         symlink(&of_token, &next).map_err(failed("make the link", &next))?;
         let data = self.path.join(DATA);
         fs::rename(&next, &data).map_err(failed("write", &data))?;
-        for name in names.iter().filter(|name| !before.contains(name)) {
+        for name in names.iter().filter(|name| !self.shows(name)) {
             let link = self.path.join(name);
+            remove(&link)?;
             symlink(Path::new(DATA).join(name), &link).map_err(failed("make the link", &link))?;
         }
-        for old in before.iter().filter(|old| !names.contains(old) && *old != DATA) {
+        let is_kept = |name: &String| name == DATA || self.owner.files.contains(&name.as_str());
+        for old in before.iter().filter(|old| !names.contains(old) && !is_kept(old)) {
             remove(&self.path.join(old))?;
         }
         Ok(())
@@ -79,6 +114,7 @@ impl Folder {
         match (name, target) {
             (DATA | NEXT, Ok(target)) => target.to_str().is_some_and(|target| target.starts_with(OF_TOKEN)),
             (_, Ok(target)) => target == Path::new(DATA).join(name),
+            (_, Err(_)) if self.owner.files.contains(&name) => path.is_file(),
             (_, Err(_)) => name.starts_with(OF_TOKEN) && path.is_dir(),
         }
     }
@@ -134,7 +170,7 @@ mod tests {
     }
 
     fn entries(path: &Path) -> Vec<String> {
-        let mut names = Folder { path: path.to_owned() }.names().unwrap();
+        let mut names = Folder::open(path.to_owned(), MINT).unwrap().names().unwrap();
         names.sort();
         names
     }
@@ -145,7 +181,10 @@ mod tests {
         let path = dir.path().join("deep/token");
         let write = |files: &[(&'static str, &'static str)], second| {
             let files = files.iter().map(|(name, content)| (*name, content.as_bytes()));
-            Folder::open(path.clone()).unwrap().write(files, at(second)).unwrap();
+            Folder::open(path.clone(), MINT)
+                .unwrap()
+                .write(files, at(second))
+                .unwrap();
         };
         write(&[("token.json", "1"), (".env", "a"), ("gone", "x")], 1);
         assert_eq!(fs::read(path.join("token.json")).unwrap(), b"1");
@@ -166,7 +205,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("..token_1")).unwrap();
         symlink("..token_1", dir.path().join(NEXT)).unwrap();
-        let folder = Folder::open(dir.path().to_owned()).unwrap();
+        let folder = Folder::open(dir.path().to_owned(), MINT).unwrap();
         folder.write([("token", &b"t"[..])], at(1)).unwrap();
         assert_eq!(entries(dir.path()), ["..data", "..token_1000000000", "token"]);
     }
@@ -185,7 +224,7 @@ mod tests {
                 Some(target) => symlink(target, &path).unwrap(),
                 None => fs::write(&path, "mine").unwrap(),
             }
-            let refused = Folder::open(dir.path().to_owned()).err().unwrap().to_string();
+            let refused = Folder::open(dir.path().to_owned(), MINT).err().unwrap().to_string();
             assert!(
                 refused.contains(&format!("holds {name}, which `mint` didn't write")),
                 "{refused}"
@@ -194,7 +233,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        let refused = Folder::open(file).err().unwrap().to_string();
+        let refused = Folder::open(file, MINT).err().unwrap().to_string();
         assert!(refused.starts_with("can't make the folder "), "{refused}");
     }
 }

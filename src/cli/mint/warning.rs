@@ -1,11 +1,12 @@
-//! What a cluster would say of the token in the condition FreshnessGuaranteed, were the manifest applied.
+//! What a cluster would say of the token in the conditions SingleReader and FreshnessGuaranteed, were the manifest
+//! applied.
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::RealtimeToken;
+use crate::api::{ConditionType, RealtimeToken, Reason};
 use crate::mint::Ask;
 use crate::token::Minted;
-use crate::token::report::{TokenKind, freshness};
+use crate::token::report::{TokenKind, Verdict, freshness, single_reader};
 use crate::token::schedule::plan;
 
 /// Of a token that was minted.
@@ -26,19 +27,22 @@ fn of_life(token: &RealtimeToken, ask: &Ask, life: Option<SignedDuration>) -> Ve
     let end = life.and_then(|life| issued_at.checked_add(life).ok());
     // The jitter, which the uid decides, has no part in the verdict.
     let schedule = end.map(|end| plan(&spec.renewal, "", issued_at, end));
-    let mut warnings: Vec<String> = provider.one_reader().map(str::to_owned).into_iter().collect();
     let kind = TokenKind {
         single_use: provider.single_use(),
+        one_reader: provider.one_reader(),
         lifetime: Some(provider.lifetime()),
         asked: Some(ask.expiration),
     };
-    if let ("False", reason, message) = freshness(spec, &kind, schedule) {
-        let reason = reason.as_str();
-        warnings.push(format!(
-            "in a cluster FreshnessGuaranteed would be False ({reason}): {message}"
-        ));
-    }
-    warnings
+    let stale = Some(freshness(spec, &kind, schedule)).filter(|(status, reason, _)| {
+        *status == "False" && *reason != Reason::SingleUseToken // of which SingleReader tells
+    });
+    let stale = stale.map(|verdict| (ConditionType::FreshnessGuaranteed, verdict));
+    let shared = single_reader(spec, &kind).map(|verdict| (ConditionType::SingleReader, verdict));
+    let would_be = |(type_, (status, reason, message)): (ConditionType, Verdict)| {
+        let (type_, reason) = (type_.as_str(), reason.as_str());
+        format!("in a cluster {type_} would be {status} ({reason}): {message}")
+    };
+    [shared, stale].into_iter().flatten().map(would_be).collect()
 }
 
 #[cfg(test)]
@@ -81,10 +85,15 @@ mod tests {
         );
         let single = warnings(&json!({"soniox": {"singleUse": true}}));
         assert!(
-            single[0].contains("would be False (SingleUseToken): such a key opens one stream"),
+            single[0]
+                .starts_with("in a cluster SingleReader would be True (SingleUseToken): such a key opens one stream"),
             "{single:?}"
         );
         let shared = warnings(&json!({"livekit": {"identity": "u", "video": {"roomJoin": true, "room": "r"}}}));
-        assert!(shared[0].contains("livekit.identity"), "{shared:?}");
+        assert!(
+            shared[0].starts_with("in a cluster SingleReader would be True (SharedIdentity): livekit.identity"),
+            "{shared:?}"
+        );
+        assert_eq!((single.len(), shared.len()), (1, 1));
     }
 }

@@ -91,11 +91,7 @@ async fn the_values_of_a_key_are_not_kept() {
     fleet.create("voice");
     for (pause, kept) in [(20, 1), (60, 0)] {
         fleet.pass(pause).await;
-        assert_eq!(
-            fleet.issuer.credentials.kept_values().await,
-            kept,
-            "after {pause} s more"
-        );
+        assert_eq!(fleet.issuer.kept_values().await, kept, "after {pause} s more");
     }
 }
 

@@ -1,21 +1,26 @@
 //! Statuses, and that they stand still while nothing changes.
 
 mod requests;
+mod single_reader;
+mod spec_applied;
 mod stands_still;
 
 use super::*;
-use crate::api::{Limits, RealtimeToken};
-use crate::token::fixtures::{at, inputs, realtime_token as token, stored};
+use crate::api::{Limits, RealtimeToken, Renewal};
+use crate::token::fixtures::{UID, at, inputs, realtime_token as token, stored};
 use crate::token::lifecycle::restored_failures;
+use crate::token::schedule::plan;
 use crate::token::secret::RequestsEndpoint;
 use crate::token::secret::Stored;
 use crate::token::{Blocked, MintInputs};
 
 /// A Secret with a token asked for at 0.25 s that lives so many seconds from 0.
 fn ours(life: i64, revision: i64) -> TargetState {
+    let issued_at = at(0) + SignedDuration::from_millis(250);
     TargetState::Ours(Box::new(Stored {
+        renewal_time: Some(plan(&Renewal::default(), UID, issued_at, at(life)).renewal_time),
         issued: Some(Issued {
-            issued_at: at(0) + SignedDuration::from_millis(250),
+            issued_at,
             usable_until: at(life),
             expires_at: at(life) + SignedDuration::from_millis(750),
             revision,
@@ -51,6 +56,7 @@ struct Case {
     endpoint: RequestsEndpoint,
     health: Option<CredentialHealth>,
     single_use: bool,
+    one_reader: bool,
     lifetime: Lifetime,
     asked: i64,
     now: Timestamp,
@@ -67,6 +73,7 @@ fn fresh() -> Case {
         endpoint: RequestsEndpoint::default(),
         health: None,
         single_use: false,
+        one_reader: false,
         lifetime: Lifetime::Chosen(Limits::new("OpenAI client secrets", 10, 7200)),
         asked: 1800,
         now: at(60),
@@ -79,7 +86,7 @@ impl Case {
             token: &self.token,
             prior: self.prior.clone(),
             target: self.target.clone(),
-            metadata_hash: String::new(),
+            metadata_hash: "desired".into(),
             endpoint: self.endpoint.clone(),
             inputs: self.inputs.clone(),
             now: self.now,
@@ -95,6 +102,9 @@ impl Case {
                     "such a token serves one session: the first reader of the Secret uses it up. Mint one for each \
                      session instead, or choose a kind that can be shared",
                 ),
+                one_reader: self
+                    .one_reader
+                    .then_some("livekit.identity: all readers are one participant"),
                 lifetime: Some(self.lifetime),
                 asked: Some(SignedDuration::from_secs(self.asked)),
             },
@@ -360,7 +370,10 @@ fn only_news_is_an_event() {
         ..fresh()
     };
     let reason = |prior: &RealtimeTokenStatus, case: &Case| {
-        new_failure(prior, &case.status()).map(|condition| condition.reason.clone())
+        let status = case.status();
+        let reasons: Vec<_> = new_warnings(prior, &status).map(|c| c.reason.clone()).collect();
+        assert!(reasons.len() <= 1, "{reasons:?}");
+        reasons.first().cloned()
     };
     let none = RealtimeTokenStatus::default();
     let is = |reason: Reason| Some(reason.as_str().to_owned());

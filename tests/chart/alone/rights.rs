@@ -140,6 +140,7 @@ pub async fn loosen_the_crd(setup: &Setup) {
     let schema = json!([
         {"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec", "value": loose},
         {"op": "remove", "path": "/spec/versions/0/schema/openAPIV3Schema/x-kubernetes-validations"},
+        {"op": "remove", "path": "/spec/versions/0/selectableFields"}, // they must be in the schema
     ]);
     let patch: Patch<()> = Patch::Json(serde_json::from_value(schema).unwrap());
     crds.patch(name, &PatchParams::default(), &patch).await.unwrap();

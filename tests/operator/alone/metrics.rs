@@ -16,11 +16,11 @@ async fn tokens_in_trouble_are_counted_by_reason() {
     let count = |provider, ready, reason, count| {
         format!("realtime_token_tokens{{provider=\"{provider}\",ready=\"{ready}\",reason=\"{reason}\"}} {count}\n")
     };
-    let fine = count("elevenlabs", true, "Issued", 1);
+    let fine = count("elevenlabs", true, "Ready", 1);
     let refused = count("openai", false, "CredentialRejected", 1);
     lines_appear(&world, &[refused, fine.clone()]).await;
     world.standin.heal();
     case.put_key("openai", &case.spare_key).await;
-    let repaired = count("openai", true, "Issued", 1);
+    let repaired = count("openai", true, "Ready", 1);
     lines_appear(&world, &[repaired, fine]).await;
 }

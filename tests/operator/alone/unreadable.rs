@@ -93,7 +93,9 @@ async fn loosen_the_crd(case: &Case<'_>) {
     let crds: Api<CustomResourceDefinition> = Api::all(case.namespace.client());
     let name = "realtimetokens.realtime-token.dev";
     let mut crd = serde_json::to_value(crds.get(name).await.unwrap()).unwrap();
-    let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let version = &mut crd["spec"]["versions"][0];
+    version.as_object_mut().unwrap().remove("selectableFields"); // they must be in the schema
+    let schema = &mut version["schema"]["openAPIV3Schema"];
     schema["properties"]["spec"] = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     for strict in ["x-kubernetes-validations", "required"] {
         schema.as_object_mut().unwrap().remove(strict);

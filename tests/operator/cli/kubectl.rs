@@ -12,7 +12,7 @@ use crate::case::Case;
 use crate::world::world;
 
 /// A folder with the plugin in it, as krew makes one.
-struct Plugin {
+pub struct Plugin {
     folder: TempDir,
     kubectl: PathBuf,
     kubeconfig: PathBuf,
@@ -20,7 +20,7 @@ struct Plugin {
 }
 
 impl Plugin {
-    async fn of(case: &Case<'_>) -> Self {
+    pub async fn of(case: &Case<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         symlink(binary(), folder.path().join("kubectl-realtime_token")).unwrap();
         Self {
@@ -35,8 +35,12 @@ impl Plugin {
     }
 
     async fn say(&self, args: &[&str]) -> Said {
+        self.kubectl(&[&["realtime-token"], args].concat()).await
+    }
+
+    /// Any command of kubectl's.
+    pub async fn kubectl(&self, args: &[&str]) -> Said {
         let output = tokio::process::Command::new(&self.kubectl)
-            .arg("realtime-token")
             .args(args)
             .args(["-n", &self.namespace])
             .env("KUBECONFIG", &self.kubeconfig)
@@ -72,7 +76,7 @@ async fn one_screen_says_what_is_who_reads_it_and_what_happened() {
 
     let screen = plugin.print(&["status", "voice"]).await;
     assert!(
-        screen.starts_with(&format!("{namespace}/voice  openai  Issued\n")),
+        screen.starts_with(&format!("{namespace}/voice  openai  Ready\n")),
         "{screen}"
     );
     for expected in [
@@ -87,11 +91,11 @@ async fn one_screen_says_what_is_who_reads_it_and_what_happened() {
     assert!(!screen.contains('\u{1b}'), "no colours without a terminal: {screen:?}");
 
     let report: Value = serde_json::from_str(&plugin.print(&["status", "voice", "-o", "json"]).await).unwrap();
-    assert_eq!(report["state"], "Issued");
+    assert_eq!(report["state"], "Ready");
     assert_eq!(report["health"], "Good");
     assert_eq!(report["revision"], 1);
     let yaml = plugin.print(&["status", "-o", "yaml"]).await;
-    assert!(yaml.contains("state: Issued\n"), "{yaml}");
+    assert!(yaml.contains("state: Ready\n"), "{yaml}");
 
     let none = plugin.say(&["status", "nobody"]).await;
     none.fails(1, &format!("there is no RealtimeToken {namespace}/nobody; "));
@@ -121,7 +125,10 @@ async fn what_is_unhealthy_is_listed_and_explained() {
         "{all}"
     );
     assert!(lines[1].starts_with("bad   CredentialNotFound"), "{all}");
-    assert!(lines[2].starts_with("good  SingleUseToken"), "{all}");
+    assert!(
+        lines[2].starts_with("good  Ready") && lines[2].contains("the first reader of the Secret uses it up"),
+        "{all}"
+    );
 
     let unhealthy = plugin.say(&["list", "--unhealthy"]).await;
     assert_eq!(unhealthy.code, Some(1));
