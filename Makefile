@@ -26,7 +26,7 @@ CYCLONEDX = $(CYCLONEDX_ROOT)/bin/cargo-cyclonedx
 TARGET = $(shell cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 .DEFAULT_GOAL := help
-.PHONY: faults help check demo local test test-node test-node-slow image image-reproducible tools bench bench-requests models seeded-bugs fuzz mutants crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo bench-crd sbom soak
+.PHONY: faults help check demo local test test-node test-node-slow image image-reproducible tools bench bench-requests models seeded-bugs fuzz mutants crds docs matrix chart-docs lint deny advisories fmt binaries modules cargo bench-crd sbom soak dist
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -117,16 +117,17 @@ soak: modules cargo ## Run TOKENS=2000 and RATE=50 requests/s through fault afte
 	cargo bench -p realtime-token-operator -p testkit --profile $(PROFILE) --bench soak -- \
 		--minutes $(MINUTES) --tokens $(TOKENS) --rate $(RATE) $(if $(LIFE),--life $(LIFE))
 
-crds: binaries ## Write crds/*.yaml from the types, and the chart's copies
+crds: binaries ## Write crds/*.yaml and schemas/ from the types, and the chart's copies
 	@$(TARGET)/debug/realtime-token-operator crd | awk ' \
 		/^---$$/ { if (doc) printf "%s", doc > file; doc = "" } \
 		/^  name: .*\.realtime-token\.dev$$/ { split($$2, name, "."); file = "crds/" name[1] ".yaml" } \
 		{ doc = doc $$0 "\n" } \
 		END { printf "%s", doc > file }'
 	@mkdir -p $(CHART)/files/crds && cp crds/*.yaml $(CHART)/files/crds/
+	UPDATE=1 cargo test --quiet -p realtime-token-operator --test docs schemas::they_are
 
-docs: cargo ## Write docs/providers.md and the pages beneath it from the types; what is written by hand stays
-	UPDATE=1 cargo test --quiet -p realtime-token-operator --test docs providers::
+docs: cargo ## Write docs/api.md, docs/providers.md and the pages beneath it from the types; what is written by hand stays
+	UPDATE=1 cargo test --quiet -p realtime-token-operator --test docs -- providers:: api::
 
 matrix: modules binaries ## Print what is tested of each provider; fails on an empty cell
 	@$(TARGET)/debug/control-plane build
@@ -134,6 +135,9 @@ matrix: modules binaries ## Print what is tested of each provider; fails on an e
 
 chart-docs: cargo ## Write the chart's README from the comments in its values.yaml
 	UPDATE=1 cargo test --quiet -p realtime-token-operator --test chart readme::it_is
+
+dist: cargo ## Write dist/install.yaml, the chart as plain manifests, with real helm
+	UPDATE=1 cargo test --quiet -p realtime-token-operator --test chart dist::the_manifests_are
 
 lint: cargo ## Check the format, and run clippy on everything
 	cargo fmt --all --check

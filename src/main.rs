@@ -37,12 +37,13 @@ fn main() -> ExitCode {
         let _ = writeln!(std::io::stderr(), "warning: core dumps can't be turned off: {problem}");
     }
     let name = std::env::args_os().next().unwrap_or_default();
-    let is_plugin = Path::new(&name)
-        .file_stem()
-        .is_some_and(|name| name == cli::kubectl::BINARY);
-    let result = match is_plugin {
-        true => kubectl(cli::kubectl::Plugin::parse()),
-        false => dispatch(Cli::parse().command),
+    let name = Path::new(&name).file_stem().unwrap_or_default();
+    let result = if name == cli::kubectl::BINARY {
+        kubectl(cli::kubectl::Plugin::parse())
+    } else if name == cli::kubectl::complete::BINARY {
+        complete()
+    } else {
+        dispatch(Cli::parse().command)
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -71,6 +72,12 @@ fn kubectl(plugin: cli::kubectl::Plugin) -> Result<(), Failure> {
         false => print(&anstream::adapter::strip_str(&answer.text).to_string())?,
     }
     answer.failure.map_or(Ok(()), |failure| Err(failure.into()))
+}
+
+fn complete() -> Result<(), Failure> {
+    let arguments = std::env::args_os().skip(1);
+    let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
+    print(&runtime()?.block_on(cli::kubectl::complete::complete(arguments.collect())))
 }
 
 fn dispatch(command: Command) -> Result<(), Failure> {

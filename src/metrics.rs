@@ -4,14 +4,17 @@
 //! scrape from the controller's cache, see [`tokens`].
 
 mod certificate;
+mod namespaces;
 mod process;
 mod requests;
 mod tokens;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use kube::Resource;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -21,6 +24,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use self::namespaces::NamespaceMints;
 pub(crate) use self::requests::OK;
 use self::requests::RequestMetrics;
 use self::tokens::TokenStore;
@@ -48,6 +52,7 @@ const RECONCILE_OUTCOMES: [&str; 5] = ["ok", "api_error", "unreadable", "panic",
 pub struct Metrics {
     registry: Registry,
     mints: Family<MintLabels, Counter>,
+    namespace_mints: NamespaceMints,
     mint_duration: Family<ProviderLabels, Histogram, fn() -> Histogram>,
     lateness: Histogram,
     remaining_at_swap: Histogram,
@@ -97,6 +102,7 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::default(),
             mints: Family::default(),
+            namespace_mints: NamespaceMints::default(),
             mint_duration: Family::new_with_constructor(seconds),
             lateness: Histogram::new([0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0]),
             remaining_at_swap: Histogram::new([0.0, 15.0, 30.0, 60.0, 90.0, 150.0, 270.0, 600.0, 1800.0, 3600.0]),
@@ -141,6 +147,7 @@ impl Metrics {
             api_requests "api_requests": "Requests to the Kubernetes API";
             leader "leader": "1 if this replica is the leader, 0 if it stands by";
         }
+        self.namespace_mints.register(registry);
         self.requests.register(registry);
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The running version", version);
@@ -167,19 +174,20 @@ impl Metrics {
         text
     }
 
-    /// A provider was asked for a token.
-    pub(crate) fn minted(&self, provider: &'static str, outcome: &'static str, took: Duration) {
-        self.count(provider, outcome);
+    /// A provider was asked for a token of a RealtimeToken in this namespace.
+    pub(crate) fn minted(&self, namespace: &str, provider: &'static str, outcome: &'static str, took: Duration) {
+        self.count(namespace, provider, outcome);
         let duration = self.mint_duration.get_or_create(&ProviderLabels { provider });
         duration.observe(took.as_secs_f64());
     }
 
     /// A mint ended before the provider was asked: no access token was to be had.
-    pub(crate) fn not_asked(&self, provider: &'static str, outcome: &'static str) {
-        self.count(provider, outcome);
+    pub(crate) fn not_asked(&self, namespace: &str, provider: &'static str, outcome: &'static str) {
+        self.count(namespace, provider, outcome);
     }
 
-    fn count(&self, provider: &'static str, outcome: &'static str) {
+    fn count(&self, namespace: &str, provider: &'static str, outcome: &'static str) {
+        self.namespace_mints.count(namespace, provider, outcome);
         let labels = ProviderLabels { provider };
         if self.limited_seconds.get(&labels).is_none() {
             for outcome in MINT_OUTCOMES {
@@ -188,6 +196,18 @@ impl Metrics {
             drop(self.limited_seconds.get_or_create(&labels));
         }
         self.mints.get_or_create(&MintLabels { provider, outcome }).inc();
+    }
+
+    /// Drops the mints of namespaces in which the controller sees no RealtimeToken any more.
+    pub(crate) fn sweep_namespaces(&self) {
+        let tokens = self.tokens.lock().as_ref().map(TokenStore::state);
+        if let Some(tokens) = tokens {
+            let namespaces: BTreeSet<_> = tokens
+                .iter()
+                .filter_map(|token| token.meta().namespace.clone())
+                .collect();
+            self.namespace_mints.retain(|namespace| namespaces.contains(namespace));
+        }
     }
 
     /// A token that was due was replaced.

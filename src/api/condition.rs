@@ -106,6 +106,37 @@ reasons! {
     InvalidSpec,
 }
 
+impl Reason {
+    /// Whether it stays until a person changes something, as `docs/troubleshooting.md` sorts the reasons. What is not
+    /// here passes by itself, or is no trouble.
+    #[must_use]
+    pub const fn needs_a_person(self) -> bool {
+        matches!(
+            self,
+            Self::MintFailed
+                | Self::QuotaExhausted
+                | Self::ProviderNotFound
+                | Self::CredentialNotFound
+                | Self::CredentialRejected
+                | Self::ModelNotAllowed
+                | Self::ExpirationNotAllowed
+                | Self::EndpointNotAllowed
+                | Self::FieldNotAllowed
+                | Self::TargetNotAllowed
+                | Self::CredentialNotAllowed
+                | Self::SecretConflict
+                | Self::SecretWriteFailed
+                | Self::SecretImmutable
+                | Self::SecretRewritten
+                | Self::QuotaExceeded
+                | Self::ChangedTooOften
+                | Self::RequestsNotEnabled
+                | Self::LifetimeTooShort
+                | Self::InvalidSpec
+        )
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

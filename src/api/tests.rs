@@ -160,6 +160,26 @@ fn every_reason_is_in_the_troubleshooting_guide() {
 }
 
 #[test]
+fn the_troubleshooting_guide_has_what_needs_a_person_in_a_section_of_its_own() {
+    let guide = read("docs/troubleshooting.md");
+    let sections = guide.split("\n### ").map(|text| text.split_once('\n').unwrap());
+    for (section, text) in sections {
+        let headings = text.lines().filter_map(|line| line.strip_prefix("#### `"));
+        for heading in headings {
+            let heading = heading.trim_end_matches('`');
+            let reason = Reason::ALL.iter().find(|reason| reason.as_str() == heading).unwrap();
+            // Of the token's life, only what no renewal changes.
+            let expected = section == "Something to fix" || heading == "LifetimeTooShort";
+            assert_eq!(
+                reason.needs_a_person(),
+                expected,
+                "{reason} is in the section {section:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn reasons_are_different_words() {
     let mut words: Vec<_> = Reason::ALL.iter().map(ToString::to_string).collect();
     for word in &words {

@@ -46,6 +46,7 @@ impl Wake {
         loop {
             tokio::time::sleep(TIDY_EVERY).await;
             self.ctx.lifecycles.sweep(now(), exists);
+            self.ctx.metrics.sweep_namespaces();
         }
     }
 }

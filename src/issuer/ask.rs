@@ -67,7 +67,8 @@ impl Issuer {
                 Err(MintError::unavailable(message))
             });
             let failure = minted.as_ref().err().map(MintError::reason);
-            self.metrics.minted(provider.name(), outcome(failure), began.elapsed());
+            self.metrics
+                .minted(&token.namespace, provider.name(), outcome(failure), began.elapsed());
             let is_refused = failure == Some(Reason::CredentialRejected);
             if is_refused && self.drop_refused(&obtained) && std::mem::take(&mut may_repeat) {
                 continue; // a refused call has minted nothing
@@ -110,7 +111,8 @@ impl Issuer {
             NotObtained::Exchange(error) => error,
         };
         let provider = ask.block.provider();
-        self.metrics.not_asked(provider.name(), outcome(Some(error.reason())));
+        let reason = outcome(Some(error.reason()));
+        self.metrics.not_asked(&token.namespace, provider.name(), reason);
         let is_of_the_identity = error.is_of_credential();
         if let CredentialRef::Identity(identity) = credential
             && is_of_the_identity

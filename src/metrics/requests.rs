@@ -116,9 +116,13 @@ impl Metrics {
                 outcome,
             })
         };
-        let Some(token) = token.filter(|_| metrics.per_object) else {
+        let Some(token) = token else {
             count("", "", outcome).inc();
             return;
+        };
+        let token = match metrics.per_object {
+            true => token,
+            false => &Name::new(&*token.namespace, ""),
         };
         let mut outcomes = metrics.outcomes.lock();
         let known = outcomes.entry(token.clone()).or_insert_with(|| {
@@ -144,9 +148,18 @@ impl Metrics {
         self.requests.pool_ready.remove(&labels_of(token));
     }
 
-    /// Drops the series of RealtimeTokens that are gone, but for their pools', which come to rest.
-    pub(crate) fn retain_requested(&self, exists: impl Fn(&Name) -> bool) {
+    /// Drops the series of RealtimeTokens and namespaces that are gone, but for those of pools, which come to rest.
+    pub(crate) fn retain_requested(&self, requested: &BTreeSet<Name>) {
         let metrics = &self.requests;
+        let namespaces: BTreeSet<_> = requested.iter().map(|token| &*token.namespace).collect();
+        let exists = |token: &Name| match metrics.per_object {
+            true => requested.contains(token),
+            false => namespaces.contains(&*token.namespace),
+        };
+        // Of a replica that leads, the controller knows more.
+        if self.tokens.lock().is_none() {
+            self.namespace_mints.retain(|namespace| namespaces.contains(namespace));
+        }
         metrics.outcomes.lock().retain(|token, outcomes| {
             let stays = exists(token);
             if !stays {
@@ -200,23 +213,56 @@ mod tests {
         ] {
             assert!(text.contains(series), "{series}{text}");
         }
-        metrics.retain_requested(|token| token == &other);
+        metrics.retain_requested(&BTreeSet::from([other]));
         metrics.request_pool_rests(&voice);
         let text = metrics.render();
         assert!(!text.contains("voice") && text.contains("name=\"other\""), "{text}");
     }
 
     #[test]
-    fn without_object_metrics_and_for_what_does_not_exist_the_labels_are_empty() {
+    fn without_object_metrics_they_are_by_namespace_and_go_with_its_last_one() {
         let metrics = Metrics::new(false);
-        metrics.requested(Some(&Name::new("shop", "voice")), OK, "minted", MS);
-        metrics.request_pool_ready(&Name::new("shop", "voice"), 3);
+        let (voice, other) = (Name::new("shop", "voice"), Name::new("shop", "other"));
+        metrics.requested(Some(&voice), OK, "minted", MS);
+        metrics.requested(Some(&other), OK, "minted", MS);
+        metrics.request_pool_ready(&voice, 3);
+        metrics.retain_requested(&BTreeSet::from([other]));
         let text = metrics.render();
-        let series = "realtime_token_requests_total{namespace=\"\",name=\"\",outcome=\"ok\"} 1\n";
-        assert!(text.contains(series) && !text.contains("shop"), "{text}");
+        let series = "realtime_token_requests_total{namespace=\"shop\",name=\"\",outcome=\"ok\"} 2\n";
+        assert!(text.contains(series) && !text.contains("voice"), "{text}");
+        metrics.retain_requested(&BTreeSet::from([Name::new("office", "voice")]));
+        assert!(!metrics.render().contains("shop"));
+    }
+
+    #[test]
+    fn for_what_does_not_exist_the_labels_are_empty() {
         let metrics = Metrics::new(true);
         metrics.requested(None, "Unauthenticated", "none", MS);
         let series = "realtime_token_requests_total{namespace=\"\",name=\"\",outcome=\"Unauthenticated\"} 1\n";
         assert!(metrics.render().contains(series));
+    }
+
+    /// A replica that doesn't lead knows of the RealtimeTokens with `spec.requests`, one that leads of all.
+    #[test]
+    fn mints_of_a_namespace_without_realtime_tokens_are_dropped() {
+        let metrics = Metrics::new(true);
+        metrics.minted("shop", "openai", "success", MS);
+        metrics.minted("office", "openai", "success", MS);
+        metrics.not_asked("office", "gemini", "CredentialRejected");
+        let text = metrics.render();
+        for labels in [
+            "{namespace=\"shop\",provider=\"openai\",outcome=\"success\"}",
+            "{namespace=\"office\",provider=\"gemini\",outcome=\"CredentialRejected\"}",
+        ] {
+            assert!(
+                text.contains(&format!("realtime_token_namespace_mints_total{labels} 1\n")),
+                "{text}"
+            );
+        }
+        metrics.retain_requested(&BTreeSet::from([Name::new("shop", "voice")]));
+        let text = metrics.render();
+        assert!(!text.contains("office") && text.contains("shop"), "{text}");
+        // What all have minted stays.
+        assert!(text.contains("realtime_token_mints_total{provider=\"openai\",outcome=\"success\"} 2\n"));
     }
 }

@@ -13,7 +13,7 @@ const DOCS: &str = include_str!("../../docs/metrics.md");
 /// Metrics with a sample of every family.
 fn populated() -> Metrics {
     let metrics = Metrics::new(true);
-    metrics.minted("openai", outcome(None), Duration::from_millis(20));
+    metrics.minted("shop", "openai", outcome(None), Duration::from_millis(20));
     metrics.limited("openai", 30.0);
     metrics.rotated(&Swap {
         late: SignedDuration::from_millis(200),
@@ -97,7 +97,7 @@ fn every_label_is_documented() {
 #[test]
 fn counters_of_failures_start_at_zero() {
     let metrics = Metrics::new(true);
-    metrics.minted("openai", outcome(None), Duration::ZERO);
+    metrics.minted("shop", "openai", outcome(None), Duration::ZERO);
     let text = metrics.render();
     for outcome in [
         "CredentialRejected",
@@ -148,7 +148,7 @@ fn object_metrics_can_be_left_out_and_counts_stay() {
     let _shown = metrics.observe_store(some.tokens.lock().clone().unwrap());
     let text = metrics.render();
     assert!(!text.contains("shop"), "{text}");
-    let count = "realtime_token_tokens{provider=\"openai\",ready=\"false\",reason=\"Pending\"} 1\n";
+    let count = "realtime_token_tokens{provider=\"openai\",ready=\"false\",reason=\"SecretConflict\"} 1\n";
     assert!(text.contains(count), "{text}");
 }
 

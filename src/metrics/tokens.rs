@@ -114,6 +114,21 @@ impl Collector for Tokens {
             "renewal_timestamp_seconds",
             "When the next token is due, seconds since the epoch; none while suspended.",
             each(|sample| sample.renewal_time.map(Timestamp::as_second)),
+        )?;
+        let to_fix = samples.iter().filter_map(|sample| {
+            let reason = sample.to_fix?.as_str();
+            let labels = [
+                ("namespace", sample.namespace),
+                ("name", sample.name),
+                ("reason", reason),
+            ];
+            Some((labels, 1))
+        });
+        gauge(
+            &mut encoder,
+            "action_required",
+            "1 for a RealtimeToken that stays as it is until a person changes something; none for the others.",
+            to_fix,
         )
     }
 }
@@ -154,6 +169,8 @@ struct Sample<'a> {
     provider: &'static str,
     ready: bool,
     reason: Reason,
+    /// What a person has to see to.
+    to_fix: Option<Reason>,
     usable_until: Option<Timestamp>,
     renewal_time: Option<Timestamp>,
     /// Why the token in the Secret suits one reader, if it does.
@@ -169,6 +186,7 @@ impl<'a> Sample<'a> {
             provider: UNKNOWN,
             ready: false,
             reason: Reason::InvalidSpec,
+            to_fix: Some(Reason::InvalidSpec),
             usable_until: None,
             renewal_time: None,
             single_reader: None,
@@ -207,8 +225,12 @@ impl<'a> Sample<'a> {
             Reason::Ready if !ready => Reason::Expired,
             reason => reason,
         };
+        // A life that is short by choice is no trouble by itself.
+        let serving = condition(ConditionType::Serving).is_none_or(|condition| condition.status != "False");
+        let is_advice = reason == Reason::LifetimeTooShort && ready && serving;
         let single_reader = condition(ConditionType::SingleReader).filter(is_true);
         Self {
+            to_fix: Some(reason).filter(|reason| reason.needs_a_person() && !is_advice),
             provider: provider_of(&token.spec).map_or(UNKNOWN, |provider| provider.name()),
             ready,
             reason,
@@ -322,6 +344,48 @@ mod tests {
     }
 
     #[test]
+    fn what_only_a_person_can_end_is_told_from_what_passes() {
+        let to_fix = |conditions: &[(&str, &str, &str)]| {
+            let conditions: Vec<_> = conditions.iter().map(|(a, b, c)| condition(a, b, c)).collect();
+            let token = token(json!({}), json!(conditions), 700);
+            Sample::new(&token.metadata, Some(&token), time(NOW)).to_fix
+        };
+        let ready = ("Ready", "True", "Renewed");
+        let refused = ("Renewing", "True", "QuotaExhausted");
+        assert_eq!(to_fix(&[ready, refused]), Some(Reason::QuotaExhausted));
+        assert_eq!(to_fix(&[ready, ("Renewing", "True", "ProviderUnavailable")]), None);
+        assert_eq!(to_fix(&[ready, ("Renewing", "False", "AwaitingRenewal")]), None);
+        // The Secret is fine, and nobody who asks gets a token.
+        let serving = ("Serving", "False", "RequestsNotEnabled");
+        assert_eq!(to_fix(&[ready, serving]), Some(Reason::RequestsNotEnabled));
+        assert_eq!(to_fix(&[ready, ("Serving", "False", "ProviderUnavailable")]), None);
+        // Short by choice; and too short to be of any use.
+        assert_eq!(
+            to_fix(&[ready, ("FreshnessGuaranteed", "False", "LifetimeTooShort")]),
+            None
+        );
+        for type_ in ["Ready", "Serving"] {
+            let conditions = [ready, (type_, "False", "LifetimeTooShort")];
+            let conditions = if type_ == "Ready" {
+                &conditions[1..]
+            } else {
+                &conditions
+            };
+            assert_eq!(to_fix(conditions), Some(Reason::LifetimeTooShort), "{type_}");
+        }
+
+        let suspended = token(
+            json!({"suspend": true}),
+            json!([condition(refused.0, refused.1, refused.2)]),
+            700,
+        );
+        assert_eq!(
+            Sample::new(&suspended.metadata, Some(&suspended), time(NOW)).to_fix,
+            None
+        );
+    }
+
+    #[test]
     fn tokens_for_one_reader_are_counted_by_why() {
         let of = |reason| {
             let conditions = json!([
@@ -347,6 +411,9 @@ mod tests {
         let sample = Sample::new(&meta, None, time(NOW));
         assert_eq!((sample.namespace, sample.name), ("shop", "voice"));
         assert_eq!((sample.provider, sample.ready), (UNKNOWN, false));
-        assert_eq!(sample.reason, Reason::InvalidSpec);
+        assert_eq!(
+            (sample.reason, sample.to_fix),
+            (Reason::InvalidSpec, Some(Reason::InvalidSpec))
+        );
     }
 }

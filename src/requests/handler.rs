@@ -104,7 +104,7 @@ impl Handler {
             .lock()
             .retain(|name, limits| exists(name) && !limits.sweep(now));
         self.handed_out.retain(exists);
-        self.metrics.retain_requested(exists);
+        self.metrics.retain_requested(&self.world.names());
     }
 
     /// Answers a request. If the caller hangs up this is dropped, and the token with it.

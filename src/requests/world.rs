@@ -1,6 +1,7 @@
 //! What this replica knows of the cluster, by watches of its own, which run whether it leads or not: the RealtimeTokens
 //! with `spec.requests`, and what they are resolved with.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -110,6 +111,11 @@ impl World {
     pub(super) fn show(writers: &mut WorldWriters, token: RealtimeToken) {
         let event = watcher::Event::Apply(Cached::from(token));
         writers.tokens.apply_watcher_event(&event);
+    }
+
+    /// The RealtimeTokens with `spec.requests`.
+    pub(super) fn names(&self) -> BTreeSet<Name> {
+        self.tokens.state().iter().map(|token| Name::of(&**token)).collect()
     }
 
     /// A RealtimeToken with `spec.requests` that is not being deleted.

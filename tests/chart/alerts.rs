@@ -29,6 +29,17 @@ fn each_alert_has_what_on_call_needs() {
         assert!(name.starts_with("RealtimeToken"), "{name}");
         let severity = alert["labels"]["severity"].as_str();
         assert!(matches!(severity, Some("critical" | "warning")), "{name}");
+        let needs = alert["labels"]["needs"].as_str();
+        assert!(matches!(needs, Some("person" | "time")), "{name}");
+        // What passes by itself pages once it has taken too long.
+        let minutes = alert["for"]
+            .as_str()
+            .and_then(|time| time.strip_suffix('m')?.parse().ok());
+        let patient = minutes.is_some_and(|minutes: u32| minutes >= 5);
+        assert!(
+            patient || (severity, needs) != (Some("critical"), Some("time")),
+            "{name}"
+        );
         let annotation = |key: &str| alert["annotations"][key].as_str().unwrap_or_default();
         for text in [annotation("summary"), annotation("description")] {
             assert!(text.len() > 20, "{name}: {text}");

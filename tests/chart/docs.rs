@@ -3,7 +3,8 @@
 use serde_json::Value;
 use testkit::helm::{Helm, Major};
 
-use crate::chart::{CHART, file, render};
+use crate::alone::setup::run;
+use crate::chart::{CHART, REPOSITORY, file, render};
 
 /// The blocks of code in one language.
 fn blocks(language: &str) -> Vec<String> {
@@ -19,7 +20,7 @@ fn blocks(language: &str) -> Vec<String> {
 #[test]
 fn its_values_render() {
     let mut blocks = blocks("yaml");
-    blocks.retain(|block| !block.starts_with("apiVersion:")); // manifests
+    blocks.retain(|block| !block.lines().any(|line| line.starts_with("apiVersion:"))); // manifests
     assert_eq!(blocks.len(), 6);
     for block in blocks {
         let values: Value = serde_saphyr::from_str(&block).unwrap();
@@ -46,12 +47,13 @@ fn its_installs_render() {
             let mut args = vec!["template", name, CHART];
             args.extend(flags.into_iter().copied());
             for major in Major::ALL {
-                Helm::new(major).unwrap().run(&args).unwrap();
+                let helm = Helm::new(major).unwrap();
+                run(helm.command(&args).current_dir(REPOSITORY));
                 tried += 1;
             }
         }
     }
-    assert_eq!(tried, 3 * Major::ALL.len());
+    assert_eq!(tried, 4 * Major::ALL.len());
 }
 
 /// Every value that the tables and the text name is one.
@@ -75,4 +77,41 @@ fn its_values_exist() {
         assert!(values.pointer(&place).is_some(), "{code} is no value");
     }
     assert!(named > 25, "{named} values named");
+}
+
+/// docs/support.md names the versions that the tests run with.
+#[test]
+fn the_tested_versions_are_those_of_the_tests() {
+    let text = file("docs/support.md");
+    let row = |name: &str| {
+        let found = text.lines().find(|line| line.starts_with(&format!("| {name} |")));
+        found.unwrap_or_else(|| panic!("no row {name}"))
+    };
+    for major in Major::ALL {
+        let version = Helm::new(major).unwrap().version().unwrap();
+        assert!(row("Helm").contains(version.trim_start_matches('v')), "{version}");
+    }
+    let modules = file("tests/cluster/go.mod");
+    let kubernetes = modules
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes v"));
+    let kubernetes = kubernetes.unwrap();
+    assert!(row("Kubernetes").contains(kubernetes), "{kubernetes}");
+    let minors = crate::valid::KUBERNETES.map(|version| version.trim_end_matches(".0"));
+    assert!(row("Kubernetes").contains(&minors.join(", ")), "{minors:?}");
+    assert!(row("Kubernetes").contains(&format!("| {} and newer", minors[0])));
+    let oldest = file("charts/realtime-token-operator/Chart.yaml");
+    assert!(oldest.contains(&format!("kubeVersion: \">={}.0-0\"", minors[0])));
+    let rust = file("Cargo.toml");
+    let rust = rust
+        .lines()
+        .find_map(|line| line.strip_prefix("rust-version = \""))
+        .unwrap();
+    assert!(row("Building").contains(&format!("Rust {} ", rust.split('"').next().unwrap())));
+    let node = file(".github/workflows/ci.yml");
+    let node = node
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("node-version: "))
+        .unwrap();
+    assert!(row("npm package").contains(node), "{node}");
 }

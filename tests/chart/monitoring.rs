@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::chart::{NAME, file, refused, render, render_with, with_image};
+use testkit::helm::{Helm, Major};
+
+use crate::chart::{CHART, NAME, Objects, file, refused, render, render_with, with_image};
 
 const FILES: &str = "charts/realtime-token-operator/files";
 
@@ -122,6 +124,37 @@ fn the_runbook_can_be_elsewhere() {
     let values = json!({"metrics": {"prometheusRule": {"enabled": true, "runbookUrl": "runbook.md"}}});
     for said in refused(with_image(values), &[]) {
         assert!(said.contains("runbookUrl"), "{said}");
+    }
+}
+
+/// A chart from a clone knows no address; a published one has it from the release workflow.
+#[test]
+fn a_published_chart_links_to_the_runbook_of_its_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let workflow = file(".github/workflows/release.yml");
+    let script = workflow
+        .lines()
+        .find(|line| line.contains("home: $GITHUB_SERVER_URL"))
+        .unwrap();
+    let script = format!("mkdir charts && cp -r {CHART} charts/ && {script}");
+    let ran = std::process::Command::new("bash")
+        .args(["-euc", &script])
+        .current_dir(folder.path())
+        .env("NAME", NAME)
+        .env("GITHUB_SERVER_URL", "https://github.com")
+        .env("GITHUB_REPOSITORY", "example/rto")
+        .status();
+    assert!(ran.unwrap().success(), "{script}");
+    let chart = folder.path().join("charts").join(NAME);
+    let version = env!("CARGO_PKG_VERSION");
+    for major in Major::ALL {
+        let values = ["--set", "image.repository=r,metrics.prometheusRule.enabled=true"];
+        let args = ["template", NAME, chart.to_str().unwrap()];
+        let rendered = Helm::new(major).unwrap().run([&args[..], &values].concat()).unwrap();
+        let objects = Objects::parse(&rendered);
+        let rule = &objects.one("PrometheusRule")["spec"]["groups"][0]["rules"][0];
+        let expected = format!("https://github.com/example/rto/blob/v{version}/docs/runbook.md#realtimetokenexpiring");
+        assert_eq!(rule["annotations"]["runbook_url"], expected);
     }
 }
 

@@ -43,16 +43,6 @@ fn pods_are_restricted_whatever_the_values() {
 }
 
 #[test]
-fn openshift_may_choose_the_user() {
-    let objects = render(json!({"podSecurityContext": {"runAsUser": null, "runAsGroup": null}}));
-    let security = &objects.pod()["securityContext"];
-    assert_eq!(
-        *security,
-        json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}})
-    );
-}
-
-#[test]
 fn only_its_own_pods_get_the_accounts_token() {
     let objects = render(json!({}));
     assert_eq!(objects.one("ServiceAccount")["automountServiceAccountToken"], false);

@@ -3,25 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use testkit::pypi::Library;
+use testkit::pypi::VALIDATE;
 
 use crate::chart::{REPOSITORY, file, render};
 
-const VALIDATE: Library = Library {
-    name: "kubernetes-validate-1.37.0",
-    requirements: &[
-        "kubernetes-validate==1.37.0",
-        "attrs==26.1.0",
-        "importlib-resources==7.1.0",
-        "jsonschema==4.26.0",
-        "jsonschema-specifications==2025.9.1",
-        "packaging==26.3",
-        "pyyaml==6.0.4",
-        "referencing==0.37.0",
-        "rpds-py==2026.9.1",
-        "typing-extensions==4.16.0",
-    ],
-};
+/// The versions whose schemas the manifests are held against.
+pub const KUBERNETES: [&str; 5] = ["1.33.0", "1.34.0", "1.35.0", "1.36.0", "1.37.0"];
 
 /// Every value away from its default at least once, and those together that meet in one template.
 pub fn combinations() -> Vec<(&'static str, Value)> {
@@ -179,7 +166,7 @@ pub fn combinations() -> Vec<(&'static str, Value)> {
                 "service": {"enabled": false},
                 "helmTest": {"enabled": false},
                 "podDisruptionBudget": {"enabled": false},
-                "podSecurityContext": {"runAsUser": null, "runAsGroup": null},
+                "podSecurityContext": {"runAsUser": 1000, "runAsGroup": 1000},
                 "resources": {"limits": null},
             }),
         ),
@@ -229,7 +216,7 @@ fn every_combination_is_valid_on_every_supported_version() {
             "spec": {"openai": {"regoin": "EU"}, "credentials": {"secretRef": {"name": "x"}}},
         }},
     ]);
-    let versions = ["1.33.0", "1.34.0", "1.35.0", "1.36.0", "1.37.0"];
+    let versions = KUBERNETES;
     let validate = |objects: &Value| -> Vec<String> {
         let job = json!({"versions": versions, "crds": crds, "objects": objects});
         let script = format!("{REPOSITORY}/tests/chart/valid.py");

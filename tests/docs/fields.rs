@@ -71,8 +71,9 @@ fn walk(schema: &Value, at: &str, leave_out: &[String], rows: &mut Vec<String>) 
 }
 
 /// What a value may be, in words.
-fn kind(schema: &Value) -> String {
-    let bound = |key: &str| schema[key].as_i64();
+pub fn kind(schema: &Value) -> String {
+    // Bounds of numbers are written with a fraction in a CRD, those of lengths without.
+    let bound = |key: &str| schema[key].as_f64().map(|it| it as i64);
     let range = |least: Option<i64>, most: Option<i64>, unit: &str| match (least, most) {
         (Some(least), Some(most)) if least == most => format!(" of {most}{unit}"),
         (Some(least), Some(most)) => format!(", {least} to {most}{unit}"),

@@ -5,11 +5,17 @@ use serde_json::Value;
 
 const PAGE: &str = include_str!("../../docs/metrics.md");
 
+fn path(value: &Value) -> Option<Vec<&str>> {
+    value.as_array()?.iter().map(Value::as_str).collect()
+}
+
 fn paths(value: &Value) -> Vec<Vec<&str>> {
-    let path = |value: &Value| value.as_array()?.iter().map(Value::as_str).collect::<Option<Vec<_>>>();
     match value {
         Value::Object(fields) => fields.values().flat_map(paths).collect(),
-        Value::Array(items) => path(value).map_or_else(|| items.iter().flat_map(paths).collect(), |path| vec![path]),
+        Value::Array(items) => match items.iter().map(Value::as_str).collect() {
+            Some(path) => vec![path],
+            None => items.iter().flat_map(paths).collect(),
+        },
         _ => Vec::new(),
     }
 }

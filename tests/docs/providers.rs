@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use testkit::conformance::{self, Conformance};
 
 use crate::fields::{cell, names, rows, rules};
+use crate::schemas::MODELINE;
 
 const BY_HAND: &str = "<!-- Above: `make docs` writes it from the types. Below: by hand. -->";
 const NO_SUBJECT: &str = "none: it only counts for the limit";
@@ -303,9 +304,10 @@ impl Schemas {
 
         let example = example(field);
         let yaml = fs::read_to_string(root(&example)).unwrap();
+        let yaml: Vec<_> = yaml.lines().filter(|line| !line.starts_with(MODELINE)).collect();
         page += &format!(
             "\n## Example\n\n[{example}](../../{example}):\n\n```yaml\n{}\n```\n",
-            yaml.trim_end()
+            yaml.join("\n")
         );
 
         let theirs = names(account);

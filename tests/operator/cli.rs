@@ -1,6 +1,7 @@
 //! The binary as people type it: what it prints where, and how it ends.
 
 mod get;
+mod krew;
 mod kubectl;
 mod local;
 mod mint;

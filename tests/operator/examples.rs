@@ -1,11 +1,13 @@
 //! The manifests in `examples/`: admitted as they are, and served; their workloads mount what the operator writes.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use kube::Api;
+use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use crate::world::{Case, data, holds, put_secret, token_json, world};
@@ -26,6 +28,42 @@ async fn every_manifest_is_admitted_as_it_is() {
         let said = apply(&case, &["--dry-run=server", "--validate=strict"], &manifest);
         assert!(!said.contains("Warning"), "{said}\n{manifest}");
     }
+}
+
+/// No two make the same object or write the same Secret. They are suspended here, so that no provider is asked.
+#[tokio::test]
+async fn all_fit_into_one_namespace() {
+    let case = world().await.case("examples-together").await;
+    let mut objects = BTreeMap::new();
+    let mut secrets = BTreeSet::new();
+    // The demo applies its own, to a namespace of its own.
+    for file in manifests(Path::new(EXAMPLES))
+        .iter()
+        .filter(|file| !file.parent().unwrap().ends_with("demo"))
+    {
+        for mut document in documents(&fs::read_to_string(file).unwrap()) {
+            let kind = document["kind"].as_str().unwrap().to_owned();
+            let name = document["metadata"]["name"].as_str().unwrap().to_owned();
+            if kind == "RealtimeToken" {
+                let secret = document["spec"]["target"]["name"].as_str().unwrap_or(&name).to_owned();
+                assert!(
+                    secrets.insert(secret.clone()),
+                    "{}: {secret} is written by another",
+                    file.display()
+                );
+                document["spec"]["suspend"] = json!(true);
+            }
+            if let Some(other) = objects.insert((kind, name), document.clone()) {
+                assert_eq!(other, document, "{}: another example has this name", file.display());
+            }
+        }
+    }
+    objects.retain(|(kind, _), _| !["Namespace", "ClusterRealtimeProvider"].contains(&kind.as_str()));
+    let stream: Vec<_> = objects.values().map(Value::to_string).collect();
+    let said = apply(&case, &[], &stream.join("\n"));
+    assert_eq!(said.lines().count(), objects.len(), "{said}");
+    let tokens = case.tokens().list(&ListParams::default()).await.unwrap();
+    assert_eq!(tokens.items.len(), secrets.len());
 }
 
 #[tokio::test]

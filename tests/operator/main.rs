@@ -24,6 +24,7 @@ mod lifecycle;
 mod metrics;
 mod platform;
 mod providers;
+mod runbook;
 mod secrets;
 mod triggers;
 mod world;

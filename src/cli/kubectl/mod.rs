@@ -1,9 +1,11 @@
 //! `kubectl realtime-token`: the same binary under the name `kubectl-realtime_token`, with the rights of whoever types.
 //!
 //! `report` is what is told of a RealtimeToken, `screen` shows it, `explain` says what a reason means, `edit` renews and
-//! suspends, `request` asks for a token as an application would, `check` compares versions.
+//! suspends, `request` asks for a token as an application would, `check` compares versions, `complete` is for kubectl's
+//! own completion.
 
 mod check;
+pub mod complete;
 mod edit;
 mod explain;
 mod readers;

@@ -42,3 +42,32 @@ async fn a_limit_is_counted_once() {
     let limited = fleet.metric("realtime_token_provider_limited_seconds_total{provider=\"openai\"}");
     assert!((600.0..601.0).contains(&limited), "{limited}");
 }
+
+/// A tenant's mints are counted while it has a RealtimeToken, whatever became of the mint.
+#[tokio::test(start_paused = true)]
+async fn mints_are_counted_by_namespace_as_long_as_it_has_a_token() {
+    let fleet = Fleet::new(600);
+    let mints = |outcome| {
+        let labels = format!("{{namespace=\"{NAMESPACE}\",provider=\"openai\",outcome=\"{outcome}\"}}");
+        fleet
+            .metrics
+            .render()
+            .contains(&format!("realtime_token_namespace_mints_total{labels} 1\n"))
+    };
+    fleet.create("a");
+    fleet.pass(30).await;
+    fleet.provider.fail(MintFault::KeyRejected);
+    fleet.create("b");
+    fleet.pass(30).await;
+    assert!(
+        mints("success") && mints("CredentialRejected"),
+        "{}",
+        fleet.metrics.render()
+    );
+    fleet.api.delete("realtimetokens", NAMESPACE, "a");
+    fleet.pass(300).await;
+    assert!(mints("success"), "there is another RealtimeToken");
+    fleet.api.delete("realtimetokens", NAMESPACE, "b");
+    fleet.pass(300).await;
+    assert!(!fleet.metrics.render().contains("namespace_mints_total{"));
+}

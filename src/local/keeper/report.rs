@@ -64,6 +64,7 @@ fn findings<'a>(look: &'a Look<'_>, situation: &'a Situation, issuer: &Issuer) -
         provider: provider.map(Provider::published),
         kind: TokenKind {
             single_use: provider.and_then(Provider::single_use),
+            one_reader: provider.and_then(Provider::one_reader),
             lifetime: provider.map(|provider| provider.lifetime()),
             asked: look.resolved.as_ref().map(|resolved| resolved.ask.expiration),
         },

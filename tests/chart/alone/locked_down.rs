@@ -2,9 +2,8 @@
 //! plugin OwnerReferencesPermissionEnforcement, as OpenShift has it. What people may do, and what the pod of `helm test`
 //! may, is tried here too, so that it needs no other control plane.
 
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Secret};
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::PostParams;
 use kube::{Api, ResourceExt};
 use realtime_token_operator::api::RealtimeToken;
 use serde_json::json;
@@ -13,7 +12,7 @@ use testkit::helm::{Helm, Major};
 
 use super::first_install::helms_test_may_see_what_it_needs;
 use super::people::who_may_do_what;
-use super::setup::Setup;
+use super::setup::{Setup, dry_run};
 use super::tenant::Tenant;
 
 const NAMESPACE: &str = "operators";
@@ -82,27 +81,7 @@ async fn owners_change_once_it_may_delete(setup: &Setup, helm: &Helm, tenant: &T
 }
 
 async fn its_pods_are_admitted(setup: &Setup, helm: &Helm) {
-    let deployment: Deployment = setup.workload(NAMESPACE).await.deployment;
-    let template = deployment.spec.unwrap().template;
+    setup.deployments_pod_is_admitted(NAMESPACE).await;
     let pods: Api<Pod> = Api::namespaced(setup.client.clone(), NAMESPACE);
-    let dry_run = PostParams {
-        dry_run: true,
-        ..PostParams::default()
-    };
-    let mut pod = Pod {
-        metadata: ObjectMeta {
-            name: Some("operator-0".to_owned()),
-            ..template.metadata.unwrap_or_default()
-        },
-        spec: template.spec,
-        ..Pod::default()
-    };
-    pods.create(&dry_run, &pod).await.unwrap();
-    let test = setup.test_pod(helm, NAMESPACE);
-    pods.create(&dry_run, &test).await.unwrap();
-    // It is looked at: the same pod with a little more is refused.
-    let container = &mut pod.spec.as_mut().unwrap().containers[0];
-    container.security_context.as_mut().unwrap().allow_privilege_escalation = Some(true);
-    let refusal = pods.create(&dry_run, &pod).await.unwrap_err().to_string();
-    assert!(refusal.contains("allowPrivilegeEscalation"), "{refusal}");
+    pods.create(&dry_run(), &setup.test_pod(helm, NAMESPACE)).await.unwrap();
 }

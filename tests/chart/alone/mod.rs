@@ -2,16 +2,20 @@
 //! the rights that its Deployment gives it. Each has a control plane of its own, since a chart with CRDs and
 //! ClusterRoles leaves no room for a second release of itself; with `CLUSTER` set `make test` leaves them out.
 
+mod dist;
 mod first_install;
 mod grants;
+mod integrations;
 mod keyless;
 mod locked_down;
 mod namespaced;
 mod people;
 mod policies;
+mod quickstart;
 mod releases;
 mod requests;
 mod rights;
-mod setup;
+mod runbook;
+pub mod setup;
 mod team;
 mod tenant;

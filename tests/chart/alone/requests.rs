@@ -35,7 +35,7 @@ async fn pods_ask_with_a_role_and_the_operator_with_the_charts_rights() {
     let shop = setup.tenant("shop").await;
     let helm = setup.helm(Major::Four);
     let values = json!({
-        "requests": {"enabled": true}, "helmTest": {"realtimeToken": "shop/voice"},
+        "requests": {"enabled": true}, "helmTest": {"realtimeToken": "shop/users"},
         "watchNamespaces": ["shop"], "clusterProviders": false,
     });
     setup.install(&helm, NAMESPACE, &values);
@@ -45,22 +45,22 @@ async fn pods_ask_with_a_role_and_the_operator_with_the_charts_rights() {
     let mut token: Value = serde_saphyr::from_str(TOKEN).unwrap();
     token["spec"]["openai"]["endpoint"] = json!(setup.standin.url());
     apply(&setup, &shop, &token.to_string());
-    shop.condition("voice", "Serving", "True", "RequestsServed").await;
+    shop.condition("users", "Serving", "True", "RequestsServed").await;
 
     // What a pod reads from the mounted Secret.
     let connection = shop
-        .secret("voice", |secret| text(secret, "request-ca.crt").is_some())
+        .secret("users", |secret| text(secret, "request-ca.crt").is_some())
         .await;
     assert_eq!(
         text(&connection, "request-url").as_deref(),
-        Some("https://realtime-token-operator.operators.svc/v1alpha1/namespaces/shop/realtimetokens/voice/token")
+        Some("https://realtime-token-operator.operators.svc/v1alpha1/namespaces/shop/realtimetokens/users/token")
     );
     assert_eq!(text(&connection, "token.json"), None);
     let ca = text(&connection, "request-ca.crt").unwrap();
     let caller = |account: &str| {
         let audience = "--audience=realtime-token.dev";
         let bearer = setup.kubectl(&["-n", "shop", "create", "token", account, audience]);
-        Caller::new(address, &ca, "shop", "voice", bearer.trim()).unwrap()
+        Caller::new(address, &ca, "shop", "users", bearer.trim()).unwrap()
     };
     let app = caller("voice-app");
     let mut tokens = Vec::new();
@@ -85,7 +85,7 @@ async fn pods_ask_with_a_role_and_the_operator_with_the_charts_rights() {
     }
     let said = helm_test(&setup, &helm, (&operator, address), &ca).await;
     assert!(
-        said.contains("/namespaces/shop/realtimetokens/voice/token handed out a token"),
+        said.contains("/namespaces/shop/realtimetokens/users/token handed out a token"),
         "{said}"
     );
 

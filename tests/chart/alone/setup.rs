@@ -118,6 +118,26 @@ impl Setup {
         operator
     }
 
+    /// A pod of the Deployment gets past the Pod Security Standard of its namespace, which looks: the same pod with a
+    /// little more is refused.
+    pub async fn deployments_pod_is_admitted(&self, namespace: &str) {
+        let template = self.workload(namespace).await.deployment.spec.unwrap().template;
+        let mut pod = Pod {
+            metadata: ObjectMeta {
+                name: Some("operator-0".to_owned()),
+                ..template.metadata.unwrap_or_default()
+            },
+            spec: template.spec,
+            ..Pod::default()
+        };
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        pods.create(&dry_run(), &pod).await.unwrap();
+        let container = &mut pod.spec.as_mut().unwrap().containers[0];
+        container.security_context.as_mut().unwrap().allow_privilege_escalation = Some(true);
+        let refusal = pods.create(&dry_run(), &pod).await.unwrap_err().to_string();
+        assert!(refusal.contains("allowPrivilegeEscalation"), "{refusal}");
+    }
+
     /// The pod of `helm test`.
     pub fn test_pod(&self, helm: &Helm, namespace: &str) -> Pod {
         let (mut pods, _) = self.test_hooks(helm, namespace);
@@ -186,6 +206,13 @@ pub async fn put_key(client: &Client, namespace: &str, name: &str, key: &str) {
         .patch(name, &PatchParams::apply("test").force(), &Patch::Apply(secret))
         .await
         .unwrap();
+}
+
+pub fn dry_run() -> PostParams {
+    PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    }
 }
 
 pub fn run(command: &mut Command) -> String {

@@ -22,7 +22,9 @@ pub struct Plugin {
 impl Plugin {
     pub async fn of(case: &Case<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        symlink(binary(), folder.path().join("kubectl-realtime_token")).unwrap();
+        for name in ["kubectl-realtime_token", "kubectl_complete-realtime_token"] {
+            symlink(binary(), folder.path().join(name)).unwrap();
+        }
         Self {
             folder,
             kubectl: tokio::task::spawn_blocking(testkit::kubectl::kubectl)
@@ -207,4 +209,39 @@ async fn check_compares_versions_and_a_request_needs_a_url() {
         1,
         &format!("Secret {}/voice has no `request-url`: ", case.namespace.name()),
     );
+}
+
+/// As the shell asks kubectl when somebody presses the tab key.
+#[tokio::test]
+async fn kubectl_completes_commands_and_names() {
+    let case = world().await.case("plugin-complete").await;
+    let plugin = Plugin::of(&case).await;
+    let mut spec = case.openai();
+    spec["suspend"] = json!(true);
+    for name in ["voice", "volume", "other"] {
+        case.create(name, spec.clone()).await;
+    }
+    let complete = async |typed: &[&str]| {
+        let mut command = tokio::process::Command::new(&plugin.kubectl);
+        command.args(["__complete", "realtime-token"]).args(typed);
+        let said = command
+            .env("KUBECONFIG", &plugin.kubeconfig)
+            .env("PATH", plugin.folder.path())
+            .output();
+        let said = String::from_utf8(said.await.unwrap().stdout).unwrap();
+        said.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let namespace = case.namespace.name();
+    let commands = complete(&["re"]).await;
+    let commands: Vec<_> = commands.iter().map(|line| line.split('\t').next().unwrap()).collect();
+    assert_eq!(commands, ["renew", "resume", "request", ":4"]);
+    assert_eq!(
+        complete(&["renew", "-n", namespace, "vo"]).await,
+        ["voice", "volume", ":4"]
+    );
+    assert_eq!(
+        complete(&["explain", "--namespace", namespace, "Quota"]).await,
+        ["QuotaExhausted", "QuotaExceeded", ":4"]
+    );
+    assert_eq!(complete(&["status", "--context", "nowhere", "vo"]).await, [":4"]);
 }

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::{cache, wheel};
 
@@ -30,6 +30,48 @@ pub fn go() -> Result<PathBuf> {
             )
         }),
     }
+}
+
+/// The path of a program of a Go module, such as `helm-docs` of `…/cmd/helm-docs`. Built once per machine, in about a
+/// minute.
+pub fn program(package: &str, version: &str) -> Result<PathBuf> {
+    let name = package.rsplit('/').next().unwrap_or(package);
+    let entry = format!("{name}-{version}");
+    let folder = cache::entry(&entry, &entry, |folder| {
+        cache::say(&format!("building {entry} with Go"));
+        let output = Command::new(go()?)
+            .arg("install")
+            .arg(format!("{package}@v{version}"))
+            .env("GOBIN", folder)
+            .env("GOFLAGS", "-trimpath")
+            .stdin(Stdio::null())
+            .output()?;
+        ensure!(
+            output.status.success(),
+            "couldn't build {entry}: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        Ok(())
+    })?;
+    Ok(folder.join(name))
+}
+
+/// The folder with the files of a Go module. Downloaded once per machine.
+pub fn module(path: &str, version: &str) -> Result<PathBuf> {
+    let module = format!("{path}@v{version}");
+    let output = Command::new(go()?)
+        .args(["mod", "download", "-json", &module])
+        // Not in a module of ours, whose go.sum doesn't have it.
+        .current_dir(cache::folder()?)
+        .stdin(Stdio::null())
+        .output()?;
+    ensure!(
+        output.status.success(),
+        "couldn't download {module}: {}",
+        String::from_utf8_lossy(&output.stdout).trim()
+    );
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    said["Dir"].as_str().map(PathBuf::from).context("go names no folder")
 }
 
 /// The version of the Go on the `PATH`, without the toolchain that a go.mod would have it download.

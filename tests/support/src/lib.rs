@@ -38,6 +38,7 @@ pub mod go;
 pub mod guard;
 pub mod helm;
 pub mod helm_docs;
+pub mod jq;
 pub mod kubectl;
 pub mod node;
 pub mod operator;

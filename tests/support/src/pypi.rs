@@ -9,6 +9,23 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{cache, wheel};
 
+/// The schemas of Kubernetes, and an implementation of JSON Schema.
+pub const VALIDATE: Library = Library {
+    name: "kubernetes-validate-1.37.0",
+    requirements: &[
+        "kubernetes-validate==1.37.0",
+        "attrs==26.1.0",
+        "importlib-resources==7.1.0",
+        "jsonschema==4.26.0",
+        "jsonschema-specifications==2025.9.1",
+        "packaging==26.3",
+        "pyyaml==6.0.4",
+        "referencing==0.37.0",
+        "rpds-py==2026.9.1",
+        "typing-extensions==4.16.0",
+    ],
+};
+
 /// Libraries that are installed together.
 pub struct Library {
     /// The name in the cache: changes with the pins.

@@ -2,5 +2,6 @@
 
 mod contents;
 mod registry;
+mod release;
 mod reproducible;
 mod run;
