@@ -40,14 +40,27 @@ local: binaries ## Keep a token of a stand-in provider in .realtime-token, witho
 	@tests/support/local $(TARGET)/debug
 
 demo: modules binaries ## Watch RealtimeTokens rotate on a real API server, against a stand-in provider
+	@STEP="[2/3]" $(TARGET)/debug/control-plane build
+	@echo "[3/3] starting; with a terminal, keys interfere"
 	@$(TARGET)/debug/demo --operator $(TARGET)/debug/realtime-token-operator
 
+TESTED = -p realtime-token-operator -p testkit
 test: modules binaries ## Run every test that needs no root
-	@$(TARGET)/debug/control-plane build
+	@STEP="[2/4]" $(TARGET)/debug/control-plane build
+	@tests/support/cargo-build "[3/4]" test --no-run $(TESTED)
 ifdef CLUSTER
 	@echo "CLUSTER is set: left out are the tests named alone::, which stop the API server, count its requests or loosen a CRD"
 endif
-	cargo test -p realtime-token-operator -p testkit $(if $(CLUSTER),-- --skip alone::)
+	@echo "[4/4] running the tests"
+	cargo test $(TESTED) $(if $(CLUSTER),-- --skip alone::)
+
+.PHONY: newcomer pictures
+newcomer: cargo ## Clone the last commit and run the commands of README and quickstarts as they are written (TARGET_DIR: a warm one)
+	@tests/newcomer $(if $(TARGET_DIR),--target $(TARGET_DIR))
+
+pictures: modules binaries ## Make docs/pictures from a demo of ten minutes, with Debian's Prometheus beside it
+	@$(TARGET)/debug/control-plane build
+	@tests/pictures/make $(TARGET)/debug/demo $(TARGET)/debug/realtime-token-operator
 
 test-node: modules binaries ## Run the tests that need root and Debian packages: image, node, Prometheus, consumers
 	cargo test -p nodetests
@@ -155,10 +168,12 @@ advisories: $(DENY) ## Check the dependencies for known vulnerabilities; reads a
 fmt: cargo ## Format the code
 	cargo fmt --all
 
+demo: STEP = [1/3]
+test: STEP = [1/4]
 # Always the whole workspace: a single package has fewer features enabled, and cargo would build most dependencies a
 # second time.
 binaries: cargo
-	cargo build --workspace --bins
+	@tests/support/cargo-build "$(or $(STEP),[1/1])" build --workspace --bins
 
 # Downloading the modules of the test control plane takes a minute: done in the background while cargo builds.
 modules: cargo

@@ -5,10 +5,6 @@ use serde_json::Value;
 
 const PAGE: &str = include_str!("../../docs/metrics.md");
 
-fn path(value: &Value) -> Option<Vec<&str>> {
-    value.as_array()?.iter().map(Value::as_str).collect()
-}
-
 fn paths(value: &Value) -> Vec<Vec<&str>> {
     match value {
         Value::Object(fields) => fields.values().flat_map(paths).collect(),

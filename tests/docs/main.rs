@@ -16,6 +16,7 @@ mod kube_state_metrics;
 mod layers;
 mod links;
 mod local;
+mod newcomer;
 mod one_file;
 mod providers;
 mod schemas;

@@ -156,14 +156,20 @@ impl Source {
             .stderr(File::options().append(true).open(&log)?);
         let mut build = guard::Guarded::spawn(&mut command)?;
         let started = Instant::now();
-        let mut next = Duration::from_secs(15);
+        let mut shown = 0;
         let status = loop {
             if let Some(status) = build.exited()? {
                 break status;
             }
-            if started.elapsed() >= next {
-                cache::say(&format!("still building, {} s", next.as_secs()));
-                next += Duration::from_secs(15);
+            let seconds = started.elapsed().as_secs();
+            if seconds > shown {
+                shown = seconds;
+                let progress = format!("{seconds} of about {} s", u32::from(minutes) * 60);
+                if seconds.is_multiple_of(60) {
+                    cache::say(&progress);
+                } else {
+                    cache::say_for_now(&progress);
+                }
             }
             std::thread::sleep(Duration::from_millis(100));
         };

@@ -3,7 +3,7 @@
 use std::{
     env,
     fs::{self, File, TryLockError},
-    io::Write,
+    io::{IsTerminal, Write},
     path::{Path, PathBuf},
 };
 
@@ -53,7 +53,25 @@ pub fn folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// A line of progress on stderr, past the test harness' capture: a wait of minutes needs a reason.
+/// A line of progress on stderr, past the test harness' capture: a wait of minutes needs a reason. It begins with the
+/// step that make is at, if it says so.
 pub fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "testkit: {line}");
+    let _ = writeln!(std::io::stderr(), "{}{line}", beginning());
+}
+
+/// A line that the next one replaces, where there is a terminal; else nothing.
+pub fn say_for_now(line: &str) {
+    if std::io::stderr().is_terminal() {
+        let _ = write!(std::io::stderr(), "{}{line}", beginning());
+    }
+}
+
+fn beginning() -> String {
+    let replace = if std::io::stderr().is_terminal() {
+        "\r\x1b[K"
+    } else {
+        ""
+    };
+    let step = env::var("STEP").unwrap_or_else(|_| "testkit:".to_owned());
+    format!("{replace}{step} ")
 }

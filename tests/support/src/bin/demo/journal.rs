@@ -1,6 +1,6 @@
 //! What changed between two looks.
 //!
-//! A routine rotation writes no Event, by design, so a new revision is news of its own; Events tell of the rest.
+//! A routine rotation writes no Event, by design, so a new revision is a change of its own; Events tell of the rest.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -10,15 +10,15 @@ use std::{
 use jiff::Timestamp;
 use k8s_openapi::api::events::v1::Event;
 
-use crate::look::{Scene, Token};
+use crate::look::{Observation, Token};
 
-/// Events that are no news here: the first revision says as much, and the demo explains these two short lives.
-const TOLD_OTHERWISE: [&str; 3] = ["Issued", "LifetimeTooShort", "SingleUseToken"];
+/// Events that say what another line says: the first revision, and the remarks on these two short lives.
+const SAID_OTHERWISE: [&str; 3] = ["Issued", "LifetimeTooShort", "SingleUseToken"];
 
 /// How many changes are kept.
-const RECENT: usize = 4;
+const RECENT: usize = 5;
 
-/// A piece of news about one token.
+/// What happened to one token.
 #[derive(Clone)]
 pub(crate) struct Change {
     pub(crate) time: Timestamp,
@@ -26,8 +26,18 @@ pub(crate) struct Change {
     pub(crate) token: Token,
     /// In one word.
     pub(crate) what: String,
-    /// The rest of the story, if there is more to tell.
+    /// The message, if there is one.
     pub(crate) note: Option<String>,
+}
+
+impl Change {
+    /// Without time and name.
+    pub(crate) fn text(&self) -> String {
+        match &self.note {
+            Some(note) => format!("{}: {note}", self.what),
+            None => self.what.clone(),
+        }
+    }
 }
 
 /// All that happened so far.
@@ -36,7 +46,7 @@ pub(crate) struct Journal {
     known: HashMap<String, Known>,
     /// How often each Event was seen to have happened, by uid.
     events: HashMap<String, i32>,
-    recent: VecDeque<Change>,
+    recent: VecDeque<(Timestamp, String)>,
 }
 
 struct Known {
@@ -47,36 +57,39 @@ struct Known {
 }
 
 impl Journal {
-    /// The last thing that happened to a token.
-    pub(crate) fn last(&self, name: &str) -> Option<&Change> {
-        self.known.get(name)?.last.as_ref()
-    }
-
-    /// The last few changes of all tokens, oldest first.
-    pub(crate) fn recent(&self) -> impl Iterator<Item = &Change> {
+    /// The last few changes, oldest first.
+    pub(crate) fn recent(&self) -> impl Iterator<Item = &(Timestamp, String)> {
         self.recent.iter()
     }
 
+    /// Adds what didn't happen to a token by itself.
+    pub(crate) fn note(&mut self, time: Timestamp, text: String) {
+        self.recent.push_back((time, text));
+        while self.recent.len() > RECENT {
+            self.recent.pop_front();
+        }
+    }
+
     /// A token that has kept its revision for longer than that.
-    pub(crate) fn overdue<'s>(&self, scene: &'s Scene, patience: Duration) -> Option<&'s Token> {
+    pub(crate) fn overdue<'s>(&self, observation: &'s Observation, patience: Duration) -> Option<&'s Token> {
         let waits = |token: &&Token| {
             let known = self.known.get(&token.name);
             known.is_some_and(|it| it.since.elapsed() > patience)
         };
-        scene.tokens.iter().filter(|it| it.rotates_soon()).find(waits)
+        observation.tokens.iter().filter(|it| it.rotates_soon()).find(waits)
     }
 
     /// Compares with what was known, and returns what is new.
-    pub(crate) fn take_in(&mut self, scene: &Scene) -> Vec<Change> {
-        let mut news = Vec::new();
-        for token in &scene.tokens {
+    pub(crate) fn update(&mut self, observation: &Observation) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for token in &observation.tokens {
             let known = self.known.entry(token.name.clone()).or_insert_with(|| Known {
                 revision: 0,
                 since: Instant::now(),
                 trouble: None,
                 last: None,
             });
-            let mut tell = |time: Timestamp, what: String, note: Option<String>| {
+            let mut add = |time: Timestamp, what: String, note: Option<String>| {
                 let change = Change {
                     time,
                     token: token.clone(),
@@ -88,41 +101,45 @@ impl Journal {
                 let twice = change.note.is_some() && known.last.as_ref().is_some_and(repeats);
                 if !twice {
                     known.last = Some(change.clone());
-                    news.push(change);
+                    changes.push(change);
                 }
             };
 
-            for event in about(&token.name, &scene.events) {
+            for event in about(&token.name, &observation.events) {
                 let uid = event.metadata.uid.clone().unwrap_or_default();
                 let times = event.series.as_ref().map_or(1, |it| it.count);
                 if self.events.insert(uid, times) == Some(times) {
                     continue;
                 }
                 let reason = event.reason.clone().unwrap_or_default();
-                if !TOLD_OTHERWISE.contains(&reason.as_str()) {
-                    tell(Timestamp::now(), reason, event.note.clone());
+                if !SAID_OTHERWISE.contains(&reason.as_str()) {
+                    add(Timestamp::now(), reason, event.note.clone());
                 }
             }
             if token.revision != known.revision {
                 let what = if token.revision == 1 { "Issued" } else { "Renewed" };
                 let time = token.issued_at.unwrap_or_else(Timestamp::now);
-                tell(time, what.to_owned(), None);
+                add(time, what.to_owned(), None);
                 known.revision = token.revision;
                 known.since = Instant::now();
             }
             let trouble = token.trouble();
             if trouble != known.trouble {
                 if let Some((reason, message)) = trouble.clone() {
-                    tell(Timestamp::now(), reason, Some(message));
+                    add(Timestamp::now(), reason, Some(message));
                 }
                 known.trouble = trouble;
             }
         }
-        self.recent.extend(news.iter().cloned());
-        while self.recent.len() > RECENT {
-            self.recent.pop_front();
+        for change in &changes {
+            if change.note.is_some() {
+                // Each attempt has a message of its own: the last one will do.
+                let again = format!("{}: {}:", change.token.name, change.what);
+                self.recent.retain(|(_, text)| !text.starts_with(&again));
+            }
+            self.note(change.time, format!("{}: {}", change.token.name, change.text()));
         }
-        news
+        changes
     }
 }
 

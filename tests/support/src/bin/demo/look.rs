@@ -50,7 +50,7 @@ impl Token {
     /// Whether it rotates while one looks on.
     pub(crate) fn rotates_soon(&self) -> bool {
         let life = self.usable_until.zip(self.issued_at);
-        !self.on_request && life.is_none_or(|(end, from)| end.duration_since(from).as_secs() < 300)
+        !self.on_request && life.is_none_or(|(end, from)| end.duration_since(from).as_secs() < 120)
     }
 
     /// Why there is no token, or no next one: the reason and the message.
@@ -63,14 +63,14 @@ impl Token {
 }
 
 /// What is there at one moment.
-pub(crate) struct Scene {
+pub(crate) struct Observation {
     /// By name.
     pub(crate) tokens: Vec<Token>,
     pub(crate) events: Vec<Event>,
 }
 
 /// Looks at one namespace.
-pub(crate) struct Lookout {
+pub(crate) struct Observer {
     tokens: Api<DynamicObject>,
     secrets: Api<Secret>,
     events: Api<Event>,
@@ -87,7 +87,7 @@ struct Status {
     conditions: Vec<Condition>,
 }
 
-impl Lookout {
+impl Observer {
     pub(crate) fn new(client: Client, namespace: &str) -> Self {
         Self {
             tokens: Api::namespaced_with(client.clone(), namespace, &resource()),
@@ -96,10 +96,10 @@ impl Lookout {
         }
     }
 
-    pub(crate) async fn look(&self) -> Result<Scene> {
+    pub(crate) async fn look(&self) -> Result<Observation> {
         let all = ListParams::default();
         let objects = self.tokens.list(&all).await.context("list RealtimeTokens")?;
-        // Metadata only: tokens are none of the demo's business.
+        // Metadata only: the table shows no token.
         let secrets = self.secrets.list_metadata(&all).await.context("list Secrets")?;
         let events = self.events.list(&all).await.context("list Events")?.items;
         let mut tokens = Vec::new();
@@ -110,7 +110,7 @@ impl Lookout {
             tokens.push(token(object, hash)?);
         }
         tokens.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Scene { tokens, events })
+        Ok(Observation { tokens, events })
     }
 }
 
