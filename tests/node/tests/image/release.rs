@@ -32,6 +32,7 @@ fn a_release_pushes_what_was_built() -> Result<()> {
     let run = DryRun::new(&registry)?;
     run.check_versions(&workflow)?;
     run.take_artifacts(&workflow)?;
+    run.describe_the_plugin(&workflow)?;
 
     let pushed = run.push(&workflow)?;
     let helm = Helm::new(Major::Four)?;
@@ -43,6 +44,9 @@ fn a_release_pushes_what_was_built() -> Result<()> {
     let rendered = helm.run([&["template", "voice", &chart][..], &values].concat())?;
     let reference = format!("{repository}@{digest}");
     ensure!(rendered.contains(&format!("image: {reference}")), "{rendered}");
+    let about = helm.run(["show", "chart", &chart, "--plain-http"])?;
+    let home = "home: https://github.com/example/realtime-token-operator\n";
+    ensure!(about.contains(home), "{about}");
 
     run.step(&workflow, "Write the manifests", &pushed)?;
     let manifests = fs::read_to_string(run.folder.join("files/install.yaml"))?;
@@ -50,7 +54,9 @@ fn a_release_pushes_what_was_built() -> Result<()> {
     let sums = fs::read_to_string(run.folder.join("files/SHA256SUMS"))?;
     let listed: Vec<_> = sums.lines().filter_map(|line| line.split("  ").nth(1)).collect();
     let archives = ["amd64", "arm64"].map(|arch| format!("{NAME}-linux-{arch}.tar.gz"));
-    ensure!(listed.contains(&"install.yaml"), "{listed:?}");
+    for file in ["install.yaml", "realtime-token.yaml"] {
+        ensure!(listed.contains(&file), "{listed:?}");
+    }
     ensure!(archives.iter().all(|it| listed.contains(&it.as_str())), "{listed:?}");
     run.the_archive_holds_the_binary(&archives[0])?;
 
@@ -68,14 +74,22 @@ fn a_release_pushes_what_was_built() -> Result<()> {
 fn rights_are_apart() -> Result<()> {
     let Workflow(workflow) = Workflow::load()?;
     ensure!(workflow["permissions"] == serde_json::json!({}));
-    for job in ["build", "client"] {
+    for job in ["build", "client", "plugin"] {
         ensure!(workflow["jobs"][job]["permissions"] == serde_json::json!({"contents": "read"}));
     }
     let publish = &workflow["jobs"]["publish"];
     ensure!(publish["if"] == "github.ref_type == 'tag' && vars.REGISTRY != ''");
     for step in publish["steps"].as_array().context("no steps")? {
         let run = step["run"].as_str().unwrap_or_default();
-        for program in ["make ", "cargo ", "image/build", "dist/render", "npm ci", "npm run"] {
+        for program in [
+            "make ",
+            "cargo ",
+            "image/build",
+            "dist/render",
+            "krew/",
+            "npm ci",
+            "npm run",
+        ] {
             ensure!(!run.contains(program), "{program} in {run}");
         }
     }
@@ -164,7 +178,13 @@ impl DryRun {
             folder,
             _temporary: temporary,
         };
-        for part in ["charts", "dist", "clients/typescript/package.json", "Cargo.toml"] {
+        for part in [
+            "charts",
+            "dist",
+            "clients/typescript/package.json",
+            "krew",
+            "Cargo.toml",
+        ] {
             let to = run.folder.join(part);
             fs::create_dir_all(to.parent().context("no parent")?)?;
             let copied = Command::new("cp")
@@ -225,6 +245,7 @@ impl DryRun {
             .env("NAME", NAME)
             .env("REGISTRY", &self.registry)
             .env("GITHUB_REF_NAME", tag)
+            .env("GITHUB_SERVER_URL", "https://github.com")
             .env("GITHUB_REPOSITORY", "example/realtime-token-operator")
             .env("GITHUB_OUTPUT", self.folder.join("output"))
             .envs(more.iter().map(|(name, value)| (name, value)))
@@ -267,6 +288,25 @@ impl DryRun {
                 .status()?;
             ensure!(copied.success(), "no {glob}");
         }
+        Ok(())
+    }
+
+    /// krew's manifest, of the archives.
+    fn describe_the_plugin(&self, workflow: &Workflow) -> Result<()> {
+        self.script(workflow.step("plugin", "Write krew")?, &self.folder, &self.tag(), &[])?;
+        fs::create_dir(self.folder.join("plugin"))?;
+        let written = self.folder.join("realtime-token.yaml");
+        let manifest: Value = serde_saphyr::from_str(&fs::read_to_string(&written)?)?;
+        let home = format!(
+            "https://github.com/example/realtime-token-operator/releases/download/v{}/",
+            self.version
+        );
+        for platform in manifest["spec"]["platforms"].as_array().context("no platforms")? {
+            let uri = platform["uri"].as_str().unwrap_or_default();
+            let archive = uri.strip_prefix(&home).with_context(|| uri.to_owned())?;
+            ensure!(self.folder.join("image").join(archive).exists(), "no {archive}");
+        }
+        fs::rename(written, self.folder.join("plugin/realtime-token.yaml"))?;
         Ok(())
     }
 
