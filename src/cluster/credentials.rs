@@ -112,14 +112,14 @@ impl Credentials {
         let secret = self.keys.known.lock().used(&name);
         let mut last = secret.read.lock().await;
         let current = last.as_ref().filter(|read| self.keys.is_current(&secret, &name, read));
-        let will_do = current.is_some_and(usable) || last_will_do && secret.reads_rest();
+        let will_do = current.is_some_and(usable) || last_will_do && secret.reads_are_paused();
         if !will_do && let Err(error) = self.keys.read(&secret, &name, &mut last).await {
             let is_refused = matches!(error, ClusterError::Refused { .. });
             match *last {
                 // Never before was it read: the right is missing, which is for people to see. Later it is tried again
                 // soon: an API server refuses for some seconds after its start.
                 None if is_refused => return Ok(Err(Missing::Unreadable(error.to_string()).blocked(key))),
-                Some(_) if last_will_do && (is_refused || secret.reads_rest()) => {}
+                Some(_) if last_will_do && (is_refused || secret.reads_are_paused()) => {}
                 _ => return Err(error),
             }
         }

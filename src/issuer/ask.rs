@@ -130,7 +130,7 @@ impl Issuer {
             true => "its status",
             false => "the operator's log",
         };
-        NotMinted::Failed(error.saying(format!(
+        NotMinted::Failed(error.with_message(format!(
             "there is no access token for the {}; {where_it_stands} says more to the platform team",
             resolved.key_title()
         )))

@@ -48,21 +48,23 @@ impl Algorithm {
                 let pair = match private_key(key)? {
                     PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
                     PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
-                    _ => return Err(unfit(self)),
+                    _ => return Err(unsuitable_key(self)),
                 };
-                let pair = pair.map_err(|_| unfit(self))?;
+                let pair = pair.map_err(|_| unsuitable_key(self))?;
                 let mut signature = vec![0; pair.public_modulus_len()];
                 pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
-                    .map_err(|_| unfit(self))?;
+                    .map_err(|_| unsuitable_key(self))?;
                 Ok(signature)
             }
             Self::Es256 => {
                 let PrivateKeyDer::Pkcs8(der) = private_key(key)? else {
-                    return Err(unfit(self));
+                    return Err(unsuitable_key(self));
                 };
                 let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der())
-                    .map_err(|_| unfit(self))?;
-                let signature = pair.sign(&SystemRandom::new(), message).map_err(|_| unfit(self))?;
+                    .map_err(|_| unsuitable_key(self))?;
+                let signature = pair
+                    .sign(&SystemRandom::new(), message)
+                    .map_err(|_| unsuitable_key(self))?;
                 Ok(signature.as_ref().to_vec())
             }
         }
@@ -90,7 +92,7 @@ fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, MintError> {
         .map_err(|_| MintError::wrong_key("the key is no private key in PEM (-----BEGIN PRIVATE KEY-----)"))
 }
 
-fn unfit(algorithm: Algorithm) -> MintError {
+fn unsuitable_key(algorithm: Algorithm) -> MintError {
     let name = algorithm.name();
     MintError::wrong_key(format!(
         "the private key can't sign {name}: RS256 takes an RSA key of at least 2048 bits, ES256 one of \

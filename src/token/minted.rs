@@ -108,7 +108,7 @@ impl MintError {
     }
 
     /// The same error in other words.
-    pub(crate) fn saying(mut self, words: String) -> Self {
+    pub(crate) fn with_message(mut self, words: String) -> Self {
         let (Self::Rejected { message, .. }
         | Self::NoCredential { message }
         | Self::Throttled { message, .. }

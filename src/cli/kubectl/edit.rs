@@ -122,7 +122,10 @@ async fn renew_one(
             return Ok(Ok(format!("{name} renewed: revision {revision}{end}")));
         }
         if Instant::now() >= until {
-            return Ok(Err(format!("{name} is not renewed yet: {}", why_not(&token, now()))));
+            return Ok(Err(format!(
+                "{name} is not renewed yet: {}",
+                why_not_renewed(&token, now())
+            )));
         }
         tokio::time::sleep(LOOK_EVERY).await;
         token = cluster.token(name).await.map_err(|problem| missing(name, problem))?;
@@ -137,7 +140,7 @@ fn is_renewed(token: &RealtimeToken, request: &str) -> bool {
     handled == Some(request)
 }
 
-fn why_not(token: &RealtimeToken, now: Timestamp) -> String {
+fn why_not_renewed(token: &RealtimeToken, now: Timestamp) -> String {
     let report = Report::new(token, now);
     format!("{}, {}", report.state, report.message)
 }

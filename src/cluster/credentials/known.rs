@@ -196,7 +196,7 @@ impl KeySecret {
     }
 
     /// Whether reads have failed for a minute, the last time less than a minute ago: looks don't ask again so soon.
-    pub(super) fn reads_rest(&self) -> bool {
+    pub(super) fn reads_are_paused(&self) -> bool {
         let failing = self.seen.lock().failing.filter(Failing::is_lasting);
         failing.is_some_and(|failing| failing.last.elapsed() < KEEP)
     }

@@ -1,0 +1,41 @@
+//! A leader that is stopped while the Lease is lost.
+
+use super::*;
+
+/// A leader that has lost the Lease to requests that hang, and is stopped. Returns how long it takes to end, and whether its
+/// work has seen the Lease again before.
+async fn stopped_without_the_lease(api_recovers: bool) -> (Duration, bool) {
+    let api = FakeApi::new(|_, _| None);
+    let stop = CancellationToken::new();
+    let leader = candidate(&api, "a", "a");
+    let stored = Mutex::new(false);
+    let work = async |leadership: Leadership| {
+        stop.cancelled().await;
+        leadership.held().await;
+        *stored.lock() = true;
+    };
+    let scenario = async {
+        seconds(5).await;
+        api.set_faults(|_, _| Some(Fault::Hang));
+        seconds(20).await;
+        if api_recovers {
+            api.set_faults(|_, _| None);
+        }
+        stop.cancel();
+        Instant::now()
+    };
+    let led = async {
+        leader.lead(work, &stop).await;
+        Instant::now()
+    };
+    let (ended, told) = join(led, scenario).await;
+    (ended - told, stored.into_inner())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_is_stopped_while_the_lease_is_lost_ends_soon_and_stores_what_it_can() {
+    let (took, stored) = stopped_without_the_lease(false).await;
+    assert!(took <= TERMS.patience() && !stored, "{took:?}, stored: {stored}");
+    let (took, stored) = stopped_without_the_lease(true).await;
+    assert!(took < Duration::from_secs(1) && stored, "{took:?}, stored: {stored}");
+}
