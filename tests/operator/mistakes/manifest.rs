@@ -17,7 +17,7 @@ fn openai() -> Value {
 
 /// The smallest spec with these changes.
 fn with(changes: &Value) -> Value {
-    manifest("realtime-token.dev/v1alpha1", merge(&openai(), &changes))
+    manifest("realtime-token.dev/v1alpha1", merge(&openai(), changes))
 }
 
 fn manifest(version: &str, spec: Value) -> Value {
