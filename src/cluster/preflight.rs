@@ -47,24 +47,28 @@ async fn look(client: &Client, scope: &Scope) -> Result<(), String> {
     if !missing.is_empty() {
         return Err(not_served(&missing.join(" and ")));
     }
-    let absent = try_join_all(scope.namespaces.iter().map(|name| is_absent(client, name)));
-    let absent = absent.await.map_err(said)?;
-    let absent: Vec<&str> = scope
-        .namespaces
-        .iter()
-        .zip(absent)
-        .filter(|(_, absent)| *absent)
-        .map(|(name, _)| name.as_str())
-        .collect();
+    if scope.cluster_providers {
+        name_absent(client, &scope.namespaces).await?;
+    }
+    if let Some(version) = version {
+        tracing::info!("the API server answers: Kubernetes {}", version.git_version);
+    }
+    Ok(())
+}
+
+/// Only with ClusterRealtimeProviders does the chart let the operator look at namespaces. Without them Helm has named an
+/// absent one: it couldn't create the Role there.
+async fn name_absent(client: &Client, namespaces: &[String]) -> Result<(), String> {
+    let absent = try_join_all(namespaces.iter().map(|name| is_absent(client, name))).await;
+    let absent = absent.map_err(|error| error.with_remedy())?;
+    let absent = namespaces.iter().zip(absent).filter(|(_, absent)| *absent);
+    let absent: Vec<&str> = absent.map(|(name, _)| name.as_str()).collect();
     if !absent.is_empty() {
         tracing::warn!(
             "--watch-namespaces names {}, which the cluster doesn't have: nothing is done there until it is created; \
              `kubectl get namespaces` lists those there are",
             absent.join(" and ")
         );
-    }
-    if let Some(version) = version {
-        tracing::info!("the API server answers: Kubernetes {}", version.git_version);
     }
     Ok(())
 }

@@ -165,7 +165,7 @@ fn run_without_a_cluster_says_so_in_one_line() {
     let secret = setup.file("broken", "users:\n- user: {token: canary]\n");
     for kubeconfig in [format!("{home}/none"), home.clone(), secret] {
         setup.env = vec![("HOME", home.clone()), ("KUBECONFIG", kubeconfig)];
-        setup.say(&["run"], "").fails(1, none);
+        setup.say(&["run"], "").fails(1, "the kubeconfig ");
     }
     setup
         .say(&["run", "--allow-endpoint", "gw"], "")

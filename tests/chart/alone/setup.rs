@@ -235,7 +235,7 @@ pub fn older_chart(folder: &TempDir) -> String {
         fs::write(chart.join(file), text.replacen(from, to, 1)).unwrap();
     };
     edit("Chart.yaml", "\nversion: ", "\nversion: 0.0.1 # ");
-    let column = "    - jsonPath: .status.revision\n      name: Revision\n      type: integer\n";
+    let column = "    - jsonPath: .status.revision\n      name: Revision\n      priority: 1\n      type: integer\n";
     edit("files/crds/realtimetokens.yaml", column, "");
     chart.to_str().unwrap().to_owned()
 }

@@ -124,8 +124,17 @@ async fn kubectl_get_shows_what_matters() {
     for (kind, narrow, wide) in [
         (
             Kind::Token,
-            &["Name", "Ready", "Provider", "Revision", "Renewal", "Expires", "Age"][..],
-            &["Secret", "Fresh", "Serving", "Renewing", "Failures", "Message"][..],
+            &["Name", "Ready", "Status", "Provider", "Expires", "Age"][..],
+            &[
+                "Renewal",
+                "Revision",
+                "Secret",
+                "Fresh",
+                "Serving",
+                "Single reader",
+                "Failures",
+                "Message",
+            ][..],
         ),
         (
             Kind::Provider,

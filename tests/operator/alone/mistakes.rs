@@ -3,7 +3,7 @@
 use testkit::cluster::{Cluster, Options};
 
 use crate::mistakes::{Start, hold, made};
-use crate::world::second_cluster;
+use crate::world::{CRDS, second_cluster};
 
 pub const SECTION: &str = "In a cluster that isn't prepared";
 
@@ -21,10 +21,14 @@ async fn what_the_operator_says_of_missing_crds_and_rights() {
         Start::with(&powerless).args(&elect).warns(),
     );
     assert!(everywhere.len() <= 3 && here.len() <= 1, "{everywhere:#?}\n{here:#?}");
+    bare.apply_crds(CRDS).await.unwrap();
+    let two = ["--watch-namespaces", "default,shpo"];
+    let absent = Start::with(bare.kubeconfig()).args(&two).warns().await;
     hold(
         SECTION,
         &[
             made("the CRDs are missing", "install the CRDs", crds),
+            made("a namespace that doesn't exist", "until it is created", absent),
             made("no rights in the cluster", "rbac.create=true", everywhere.join("\n")),
             made("no rights in a namespace", "rbac.create=true", here.join("\n")),
             made("no right on the Lease", "rbac.create=true", lease),

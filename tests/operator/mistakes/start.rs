@@ -10,7 +10,7 @@ use testkit::operator::Operator;
 use testkit::wait;
 
 use super::{Made, hold, made};
-use crate::world::{DEADLINE, world};
+use crate::world::DEADLINE;
 
 pub const SECTION: &str = "When the operator starts";
 
@@ -105,20 +105,18 @@ fn kubeconfig(folder: &tempfile::TempDir, server: &str, current: &str) -> PathBu
 
 #[tokio::test]
 async fn what_the_operator_says_of_a_bad_start() {
-    let (world, folder) = (world().await, tempfile::tempdir().unwrap());
+    let folder = tempfile::tempdir().unwrap();
     let down = || Start::with(kubeconfig(&folder, "https://127.0.0.1:9", "demo"));
     let far = || Start::with(kubeconfig(&folder, "https://10.1.2.3:6443", "demo"));
     let web = testkit::standin::StandIn::start(Default::default()).unwrap();
     let no_cluster = Start::with(kubeconfig(&folder, &web.url(), "demo"));
     let proxy = far().env("HTTPS_PROXY", "http://me:secret@127.0.0.1:9");
-    let there = || Start::with(world.cluster.kubeconfig());
     let port = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = port.local_addr().unwrap().to_string();
-    let (down_says, proxy_says, web_says, absent_says) = tokio::join!(
+    let (down_says, proxy_says, web_says) = tokio::join!(
         down().env("HTTPS_PROXY", "http://127.0.0.1:1").warns(),
         proxy.warns(),
         no_cluster.warns(),
-        there().args(&["--watch-namespaces", "default,shpo"]).warns(),
     );
     assert!(!proxy_says.contains("secret"), "{proxy_says}");
     let rows: Vec<Made> = vec![
@@ -129,7 +127,6 @@ async fn what_the_operator_says_of_a_bad_start() {
             "check the address in the kubeconfig",
             web_says,
         ),
-        made("a namespace that doesn't exist", "until it is created", absent_says),
         made(
             "no kubeconfig",
             "set KUBECONFIG",
