@@ -57,7 +57,7 @@ async fn only_the_namespaces_of_the_list_are_watched() {
     let requests = setup.asked_by_operator(NAMESPACE).split_off(before);
     let everywhere: BTreeSet<&str> = requests
         .iter()
-        .filter(|it| it.namespace.is_empty())
+        .filter(|it| it.namespace.is_empty() && !it.resource.is_empty()) // the start asks what is served
         .map(|it| &*it.resource)
         .collect();
     let cluster_wide = [
