@@ -2,6 +2,7 @@
 
 use http::Uri;
 use kube::Error as KubeError;
+use kube::client::AuthError;
 use tower::BoxError;
 use tower::timeout::error::Elapsed;
 
@@ -45,14 +46,18 @@ impl std::fmt::Display for Address {
 impl Address {
     /// Turns the error of a transport into a sentence. Errors with words of their own stay.
     pub(super) fn explain(&self, error: BoxError) -> BoxError {
-        let unreachable = |problem: &(dyn std::error::Error + 'static)| self.unreachable(problem).into();
+        // The plugin of a kubeconfig, or the pod's token: no request was made.
+        let transport = |problem: BoxError| match problem.downcast::<AuthError>() {
+            Ok(problem) => KubeError::Auth(*problem).into(),
+            Err(problem) => self.unreachable(&*problem).into(),
+        };
         match error.downcast::<KubeError>() {
             Ok(error) => match *error {
-                KubeError::Service(problem) => unreachable(&*problem),
-                KubeError::HyperError(problem) => unreachable(&problem),
+                KubeError::Service(problem) => transport(problem),
+                KubeError::HyperError(problem) => self.unreachable(&problem).into(),
                 other => other.into(),
             },
-            Err(problem) => unreachable(&*problem),
+            Err(problem) => transport(problem),
         }
     }
 
@@ -97,6 +102,7 @@ mod tests {
     use std::io;
 
     use super::*;
+    use crate::cluster::ClusterError;
 
     fn address(named_by: NamedBy, proxy: Option<&str>) -> Address {
         Address {
@@ -131,6 +137,17 @@ mod tests {
             ),
         ] {
             assert_eq!(address.explain(error).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn credentials_that_cannot_be_got_are_no_matter_of_the_network() {
+        let address = address(NamedBy::Context("a".to_owned()), None);
+        let expired = || AuthError::UnrefreshableTokenResponse;
+        for error in [expired().into(), KubeError::Service(expired().into()).into()] {
+            let explained = address.explain(error).downcast::<KubeError>().unwrap();
+            let said = ClusterError::from(&*explained).to_string();
+            assert!(said.ends_with("log in again"), "{said}");
         }
     }
 

@@ -2,7 +2,7 @@
 //! machine without a cluster.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
@@ -77,6 +77,10 @@ impl Manifest {
     /// Reads the RealtimeToken, and says what stands in the way of ever minting it.
     pub(super) fn read(&self) -> Result<Read, ManifestError> {
         let wrong = |problem: String| ManifestError::Wrong(input::name_of(&self.path), problem);
+        // What can be read once only would hold up renewals when it is read again.
+        if self.path == Path::new("-") || self.path.metadata().is_ok_and(|it| !it.is_file()) {
+            return Err(wrong("is read again after each change: name a file with -f".into()));
+        }
         let text = String::from_utf8(input::read(&self.path)?).map_err(|_| wrong("is not UTF-8 text".into()))?;
         let mut token = parse(&text, self.name.as_deref()).map_err(wrong)?;
         let notes = fit(&mut token);
