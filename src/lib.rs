@@ -1,7 +1,7 @@
 //! realtime-token-operator: mints ephemeral tokens of realtime AI providers into Kubernetes Secrets, in time.
 //!
-//! Everything that is known of one token is one value, everything that happens to it is one pure function of that value,
-//! and what touches the world only looks and performs.
+//! The state of one token is one value. A pure function turns it and an event into the next state and an effect; all I/O
+//! is outside of that function.
 //!
 //! | module | owns |
 //! |---|---|
@@ -9,16 +9,16 @@
 //! | [`token`] | the life of one token, without I/O: `token::Lifecycle`, decisions, schedule, backoffs, status, Secret |
 //! | [`resolve`] | spec, account and policy -> what to ask of whom with which key, or why not; without I/O |
 //! | [`providers`] | the trait, the list, and one small file for each provider |
-//! | [`mint`] | asking: HTTP client, endpoint policy, access tokens, replies, expiry, refusals, scrubbing, signing |
+//! | [`mint`] | the call to the provider: HTTP client, endpoint policy, access tokens, replies, expiry, refusals, scrubbing, signing |
 //! | `budget` | per credential: rate, concurrency, limits, outages, the verdict on the key, whose slot is next; wakes its queue |
 //! | [`cluster`] | Kubernetes I/O: every user of the API client, the watches included |
 //! | [`issuer`] | asks a provider with the credential that a spec names, within its budget; shared by all who mint |
-//! | [`controller`] | look, step, report, perform |
+//! | [`controller`] | reconcile: look, step, report the status, perform the effect |
 //! | [`requests`] | tokens on request over HTTPS, in every replica: who asks, whether they may, pools, limits |
 //! | [`local`] | one RealtimeToken without a cluster: the same lifecycle, files and requests on a laptop or a VM |
-//! | [`leader`] | of several replicas one works: a pure step on the Lease, and its loop |
+//! | [`leader`] | leader election: a pure step on the Lease, and its loop |
 //! | [`metrics`], [`server`], [`health`], [`telemetry`] | what Prometheus, probes and people see |
-//! | [`admission`] | what the API server would say of an object, by the CRDs themselves |
+//! | [`admission`] | validates an object by the CRDs' schema and CEL rules |
 //! | [`memory`] | keeps other processes from reading ours |
 //! | [`config`], [`cli`] | the command line, validated; the subcommands without a controller |
 //! | [`clock`] | the only reader of the wall clock |
