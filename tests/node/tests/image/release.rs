@@ -296,17 +296,17 @@ impl DryRun {
                 .status()?;
             ensure!(copied.success(), "no {glob}");
         }
-        let step = workflow.step("plugin", "Write the manifest")?;
-        self.script(step, &self.folder, &self.tag(), &[])?;
-        fs::create_dir(self.folder.join("plugin"))?;
-        let manifest = "realtime-token.yaml";
-        fs::rename(self.folder.join(manifest), self.folder.join("plugin").join(manifest))?;
         Ok(())
     }
 
     /// krew's manifest, of the archives.
     fn describe_the_plugin(&self, workflow: &Workflow) -> Result<()> {
-        self.script(workflow.step("plugin", "Write krew")?, &self.folder, &self.tag(), &[])?;
+        self.script(
+            workflow.step("plugin", "Write the manifest")?,
+            &self.folder,
+            &self.tag(),
+            &[],
+        )?;
         fs::create_dir(self.folder.join("plugin"))?;
         let written = self.folder.join("realtime-token.yaml");
         let manifest: Value = serde_saphyr::from_str(&fs::read_to_string(&written)?)?;
