@@ -43,6 +43,10 @@ async fn a_manifest_that_is_wrong_ends_it_at_once() {
     std::fs::remove_file(machine.path("token.json")).unwrap();
     let error = refused(&machine).await;
     assert!(error.to_string().starts_with("can't read "), "{error}");
+    // Whatever isn't a file: a pipe would be read to its end, and then again.
+    std::fs::create_dir(machine.path("token.json")).unwrap();
+    let error = refused(&machine).await;
+    assert!(error.to_string().ends_with("name a file with -f"), "{error}");
     assert_eq!(machine.provider.count(), 0);
 }
 
