@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 const REPEAT_AFTER: Duration = Duration::from_secs(60);
+const AGAIN: &str = "the API server answers every watch again";
 
 #[derive(Debug, Default)]
 pub(crate) struct Problems(Mutex<State>);
@@ -36,9 +37,9 @@ impl Problems {
     pub(super) fn watch_recovers(&self) {
         let mut state = self.0.lock();
         state.failing = state.failing.saturating_sub(1);
-        if state.failing == 0 && !state.logged.is_empty() {
-            state.logged.clear();
-            tracing::info!("the API server answers every watch again");
+        // One that lists and may not watch recovers every few seconds.
+        if state.failing == 0 && !state.logged.is_empty() && state.is_due(AGAIN) {
+            tracing::info!("{AGAIN}");
         }
     }
 }
@@ -72,15 +73,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_comes_back_after_all_worked_is_said_again() {
+    async fn what_comes_and_goes_is_said_once_a_minute_and_so_is_its_end() {
         let problems = Problems::default();
         for _ in 0..2 {
             problems.watch_fails();
             problems.report("down");
         }
         problems.watch_recovers();
-        assert!(!problems.0.lock().is_due("down"), "another watch still fails");
+        assert!(
+            !problems.0.lock().logged.contains_key(AGAIN),
+            "another watch still fails"
+        );
         problems.watch_recovers();
-        assert!(problems.0.lock().is_due("down"));
+        let logged_at = |what: &str| problems.0.lock().logged[what];
+        let began = logged_at("down");
+        for second in 1..=60 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            problems.watch_fails();
+            problems.report("down");
+            problems.watch_recovers();
+            let again = if second < 60 { began } else { Instant::now() };
+            assert_eq!((logged_at("down"), logged_at(AGAIN)), (again, again), "{second}");
+        }
     }
 }
