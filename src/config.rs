@@ -3,12 +3,12 @@
 mod requests;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::requests::{Requests, RequestsArgs};
 use crate::cli::check::CheckArgs;
+use crate::cli::endpoints::EndpointArgs;
 use crate::cli::mint::MintArgs;
 use crate::local::LocalArgs;
 use crate::resolve::MetadataPolicy;
@@ -92,15 +92,8 @@ pub struct RunArgs {
     /// Serve /metrics over HTTPS, and only to those whom RBAC allows to `get` the nonResourceURL /metrics.
     #[arg(long, env = "METRICS_AUTH")]
     pub metrics_auth: bool,
-    /// An origin that `endpoint` fields may name, with its scheme: https://gateway.example.com, http://127.0.0.1:8089.
-    /// Repeat it, or separate several with commas. Without it only the providers' own hosts are called.
-    #[arg(
-        long = "allow-endpoint",
-        env = "ALLOW_ENDPOINTS",
-        value_delimiter = ',',
-        value_name = "ORIGIN"
-    )]
-    pub allow_endpoints: Vec<String>,
+    #[command(flatten)]
+    pub endpoints: EndpointArgs,
     /// A label or annotation that RealtimeTokens may give their Secrets: a key such as example.com/team, or each key of a
     /// domain, example.com/*. Repeat it, or separate several with commas. Other controllers trust Secrets by these:
     /// list none by which one here chooses what to read.
@@ -112,9 +105,6 @@ pub struct RunArgs {
         value_name = "KEY"
     )]
     pub allow_secret_metadata: Vec<String>,
-    /// A file of PEM certificates to trust beside the system's, for a proxy or gateway with a private CA.
-    #[arg(long, env = "CA_BUNDLE", value_name = "FILE")]
-    pub ca_bundle: Option<PathBuf>,
     /// Tokens on request.
     #[command(flatten)]
     pub requests: RequestsArgs,

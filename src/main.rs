@@ -174,12 +174,12 @@ struct Common {
 impl Common {
     /// Connects. From here on a signal cancels `shutdown`.
     async fn of(args: &RunArgs, shutdown: &CancellationToken) -> Result<Self, Failure> {
-        let endpoints =
-            EndpointPolicy::parse(&args.allow_endpoints).map_err(|problem| format!("--allow-endpoint: {problem}"))?;
+        let endpoints = EndpointPolicy::parse(&args.endpoints.allow_endpoints)
+            .map_err(|problem| format!("--allow-endpoint: {problem}"))?;
         let metadata = MetadataPolicy::parse(&args.allow_secret_metadata)
             .map_err(|problem| format!("--allow-secret-metadata: {problem}"))?;
         let providers = ProviderClient::new(&ClientConfig {
-            ca_bundle: args.ca_bundle.as_deref().map(read_ca_bundle).transpose()?,
+            ca_bundle: args.endpoints.ca_bundle.as_deref().map(read_ca_bundle).transpose()?,
             endpoints: endpoints.clone(),
             ..ClientConfig::default()
         })?;
@@ -315,6 +315,7 @@ fn started(args: &RunArgs, address: &cluster::Address) -> String {
     let scope = scope(args);
     let namespaces = scope.namespaces.iter().map(String::as_str).collect();
     let endpoints = args
+        .endpoints
         .allow_endpoints
         .iter()
         .map(String::as_str)

@@ -2,6 +2,7 @@
 
 mod credential;
 pub(crate) mod customize;
+mod findings;
 mod fingerprint;
 mod metadata;
 mod overridable;
@@ -16,6 +17,7 @@ use kube::ResourceExt;
 use kube::core::{Selector, SelectorExt};
 
 pub use self::credential::{CredentialRef, Identity, KeyRef};
+pub(crate) use self::findings::{findings, token_kind};
 pub use self::metadata::{InvalidKey, MetadataPolicy};
 pub(crate) use self::overridable::unknown_overridable;
 pub(crate) use self::rate_limits::rate_limits;

@@ -20,6 +20,7 @@ use self::input::{name_of, read};
 use self::key::Files;
 pub(crate) use self::key::{key_name, variable};
 use self::output::OutputError;
+use super::endpoints::EndpointArgs;
 use crate::api::RealtimeToken;
 use crate::mint::{
     Ask, ClientConfig, ClientError, EndpointError, EndpointPolicy, ProviderClient, explain, placeholders,
@@ -57,18 +58,8 @@ pub struct MintArgs {
     /// and what providers need that take several values. What isn't there comes from the environment.
     #[arg(long, value_name = "FOLDER")]
     pub credentials_dir: Option<PathBuf>,
-    /// An origin that `endpoint` fields may name, with its scheme: https://gateway.example.com, http://127.0.0.1:8089.
-    /// Repeat it, or separate several with commas.
-    #[arg(
-        long = "allow-endpoint",
-        env = "ALLOW_ENDPOINTS",
-        value_delimiter = ',',
-        value_name = "ORIGIN"
-    )]
-    pub allow_endpoints: Vec<String>,
-    /// A file of PEM certificates to trust beside the system's, for a proxy or gateway with a private CA.
-    #[arg(long, env = "CA_BUNDLE", value_name = "FILE")]
-    pub ca_bundle: Option<PathBuf>,
+    #[command(flatten)]
+    pub endpoints: EndpointArgs,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +99,7 @@ pub enum MintCliError {
 pub async fn mint(args: MintArgs) -> Result<Option<String>, MintCliError> {
     let (token, ask) = read_manifest(&args)?;
     let provider = ask.block.provider();
-    let endpoints = EndpointPolicy::parse(&args.allow_endpoints).map_err(MintCliError::AllowEndpoint)?;
+    let endpoints = EndpointPolicy::parse(&args.endpoints.allow_endpoints).map_err(MintCliError::AllowEndpoint)?;
     let files = Files {
         first: args.api_key_file.as_deref(),
         folder: args.credentials_dir.as_deref(),
@@ -127,7 +118,7 @@ pub async fn mint(args: MintArgs) -> Result<Option<String>, MintCliError> {
         warning::of_ask(&token, &ask).iter().for_each(|text| warn(text));
         return Ok(Some(escaped_lines(explanation.trim_end()).into_owned()));
     }
-    let ca_bundle = args.ca_bundle.as_deref().map(read).transpose()?;
+    let ca_bundle = args.endpoints.ca_bundle.as_deref().map(read).transpose()?;
     let client = ProviderClient::new(&ClientConfig {
         ca_bundle,
         endpoints,

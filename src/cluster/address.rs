@@ -83,7 +83,8 @@ impl Address {
     }
 
     fn cure(&self, problem: &str) -> &'static str {
-        let untrusted = problem.contains("certificate");
+        // Not an alert about our own certificate.
+        let untrusted = problem.contains("invalid peer certificate");
         match &self.named_by {
             NamedBy::Context(_) if untrusted => {
                 "check certificate-authority-data of this cluster in the kubeconfig, or get the kubeconfig anew"

@@ -30,7 +30,9 @@ pub enum ClientError {
     Pod(String),
     #[error(transparent)]
     Proxy(#[from] ProxyError),
-    #[error("the Kubernetes configuration can't be used: {0}")]
+    #[error(
+        "the Kubernetes configuration can't be used: {0}; log in again, or check the user of this context in the kubeconfig"
+    )]
     Build(String),
 }
 

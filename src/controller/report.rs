@@ -6,11 +6,9 @@ use super::context::Context;
 use super::look::Look;
 use crate::api::{ConditionType, RENEW_REQUESTED_AT};
 use crate::cluster::{ClusterError, status};
-use crate::providers::Provider;
-use crate::resolve::{provider_of, unknown_overridable};
+use crate::resolve::findings;
 use crate::token::lifecycle::{Situation, Step, Stored, WrittenStatus};
-use crate::token::report::provider::CredentialHealth;
-use crate::token::report::{Findings, TokenKind, new_warnings, status as describe};
+use crate::token::report::{new_warnings, status as describe};
 use crate::token::{Event, Trigger};
 
 /// Reports a step. The status is written only if it differs, and a Warning Event only for a failure that is new.
@@ -29,23 +27,8 @@ pub(super) async fn report(look: &mut Look<'_>, step: &Step, ctx: &Context) -> R
 
 async fn write_status(look: &mut Look<'_>, situation: &Situation, ctx: &Context) -> Result<(), ClusterError> {
     let token = look.seen.token;
-    let provider: Option<&dyn Provider> = match &look.resolved {
-        Some(resolved) => Some(resolved.ask.block.provider()),
-        None => provider_of(&token.spec),
-    };
-    let new = describe(&Findings {
-        seen: &look.seen,
-        situation,
-        provider: provider.map(Provider::published),
-        kind: TokenKind {
-            single_use: provider.and_then(Provider::single_use),
-            one_reader: provider.and_then(Provider::one_reader),
-            lifetime: provider.map(|provider| provider.lifetime()),
-            asked: look.resolved.as_ref().map(|resolved| resolved.ask.expiration),
-        },
-        health: health(look, ctx),
-        unknown_overridable: unknown_overridable(&token.spec),
-    });
+    let health = ctx.issuer.health(&token.spec, look.resolved.as_ref(), look.seen.now);
+    let new = describe(&findings(&look.seen, situation, look.resolved.as_ref(), health));
     let prior = &look.seen.prior;
     if new == *prior {
         return Ok(());
@@ -78,12 +61,6 @@ async fn write_status(look: &mut Look<'_>, situation: &Situation, ctx: &Context)
 
 /// What is known of the credential that requests are answered with. Without `spec.requests` the RealtimeToken's own mints
 /// say all.
-fn health(look: &Look<'_>, ctx: &Context) -> Option<CredentialHealth> {
-    look.seen.token.spec.requests.as_ref()?;
-    let resolved = look.resolved.as_ref()?;
-    Some(ctx.issuer.budgets.health(&resolved.credential, look.seen.now))
-}
-
 /// Events for what people asked for or did. A routine renewal is none.
 fn publish_stored(look: &Look<'_>, stored: &Stored, ctx: &Context) {
     let (secret, revision) = (&look.secret.name, stored.revision);

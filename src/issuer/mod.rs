@@ -22,6 +22,7 @@ pub(crate) use self::issue::NotIssued;
 use self::keys::Keys;
 pub(crate) use self::keys::LocalKeys;
 pub(crate) use self::resolver::{Resolver, Writers};
+use crate::api::RealtimeTokenSpec;
 pub(crate) use crate::budget::Claim;
 use crate::budget::{Budgets, TokenName};
 use crate::clock::now;
@@ -30,7 +31,8 @@ use crate::cluster::{Name, Scope};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::mint::Minter;
-use crate::resolve::CredentialRef;
+use crate::resolve::{CredentialRef, Resolved};
+use crate::token::report::provider::CredentialHealth;
 
 /// Mints in flight with a key of this machine.
 const MINTS_WITH_LOCAL_KEY: usize = 16;
@@ -89,6 +91,17 @@ impl Issuer {
     /// Takes in the ClusterRealtimeProviders' rates. To be called whenever these change.
     pub(crate) fn follow_rate_limits(&self, resolver: &Resolver) {
         self.budgets.set_limits(resolver.rate_limits(), now());
+    }
+
+    /// What is known of the credential, where tokens are handed out on request.
+    pub(crate) fn health(
+        &self,
+        spec: &RealtimeTokenSpec,
+        resolved: Option<&Resolved>,
+        now: Timestamp,
+    ) -> Option<CredentialHealth> {
+        spec.requests.as_ref()?;
+        Some(self.budgets.health(&resolved?.credential, now))
     }
 
     /// Drops keys and access tokens that are no longer used, and what is known of credentials that rest. To be called every

@@ -2,7 +2,7 @@
 
 mod mint;
 mod report;
-mod watch;
+pub(super) mod watch;
 mod write;
 
 use std::net::SocketAddr;
@@ -96,14 +96,14 @@ impl Next {
 impl Keeper {
     /// Takes up what an earlier process has left.
     pub(super) fn new(mut parts: Parts, read: Read) -> Result<Self, LocalError> {
-        let Read { mut token, notes } = read;
+        let Read { mut token, mark, notes } = read;
         parts.screen.begin(&token.name_any(), parts.directory.path());
         parts.screen.notes(&notes);
         match parts.directory.status() {
             Ok(status) => token.status = Some(status),
             Err(problem) => parts.screen.event(now(), &problem),
         }
-        let watch = Watch::of(&parts, &token.spec);
+        let watch = Watch::of(&parts, &token.spec, mark);
         let keeper = Self {
             name: Name::of(&token),
             lifecycle: Lifecycle::restore(&token),
@@ -161,8 +161,11 @@ impl Keeper {
                 () = tokio::time::sleep_until(by), if !is_minting => {}
                 Some(_) = news.recv() => {} // the next look asks for the health anyway
                 _ = ticks.tick() => {
-                    if self.watch.changed(&self.parts) {
+                    let changed = self.watch.changed();
+                    if changed {
                         self.read_again();
+                    }
+                    if changed || !self.parts.directory.is_whole() {
                         next = Next::now();
                     }
                     issuer.tidy(now());
@@ -222,7 +225,7 @@ impl Keeper {
                     self.parts.screen.notes(&read.notes);
                 }
                 self.show();
-                self.watch = Watch::of(&self.parts, &self.token.spec);
+                self.watch = Watch::of(&self.parts, &self.token.spec, read.mark);
             }
             Err(problem) => {
                 let message = format!("{problem}. The manifest is kept as it was");

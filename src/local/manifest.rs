@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::keeper::watch::{Mark, mark};
 use crate::api::{DeletionPolicy, RENEW_REQUESTED_AT, RealtimeToken, SecretField, SecretKeyRef, TargetContent};
 use crate::cli::mint::manifest::parse;
 use crate::cli::mint::{MintCliError, input, key_name};
@@ -39,6 +40,8 @@ pub(super) struct Manifest {
 /// A RealtimeToken that can be kept.
 pub(super) struct Read {
     pub(super) token: RealtimeToken,
+    /// The file's, from before it was read.
+    pub(super) mark: Option<Mark>,
     /// What the user should know about this manifest without a cluster.
     pub(super) notes: Vec<String>,
 }
@@ -81,6 +84,7 @@ impl Manifest {
         if self.path == Path::new("-") || self.path.metadata().is_ok_and(|it| !it.is_file()) {
             return Err(wrong("is read again after each change: name a file with -f".into()));
         }
+        let mark = mark(&self.path);
         let text = String::from_utf8(input::read(&self.path)?).map_err(|_| wrong("is not UTF-8 text".into()))?;
         let mut token = parse(&text, self.name.as_deref()).map_err(wrong)?;
         let notes = fit(&mut token);
@@ -98,7 +102,7 @@ impl Manifest {
                 TargetContent::Token => {}
             }
         }
-        let mut read = Read { token, notes };
+        let mut read = Read { token, mark, notes };
         if let Some(note) = self.of_requests(&read.token) {
             read.notes.push(note);
         }

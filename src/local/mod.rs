@@ -1,12 +1,13 @@
 //! `local`: a RealtimeToken without a cluster, on a laptop or a VM. The same manifest, lifecycle, files and requests.
 //!
 //! `manifest` reads the RealtimeToken, `keys` the provider's key, `directory` holds the files that a pod would mount and
-//! what a restart needs to know, `keeper` looks, steps, reports and performs, `screen` says what goes on.
+//! what a restart needs to know, `keeper` looks, steps, reports and performs, `screen` says what goes on, by `output`.
 
 mod directory;
 mod keeper;
 mod keys;
 mod manifest;
+mod output;
 mod screen;
 
 use std::io;
@@ -26,6 +27,7 @@ use self::manifest::Manifest;
 pub use self::manifest::ManifestError;
 pub use self::screen::CLEAR as CLEAR_LINE;
 use self::screen::Screen;
+use crate::cli::endpoints::EndpointArgs;
 use crate::cli::mint::MintCliError;
 use crate::cli::mint::input;
 use crate::issuer::{Issuer, LocalKeys};
@@ -57,18 +59,8 @@ pub struct LocalArgs {
     /// A file of lines NAME=value, for variables that the environment lacks. Default: .env, if there is one.
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
-    /// An origin that `endpoint` fields may name, with its scheme: https://gateway.example.com, http://127.0.0.1:8089.
-    /// Repeat it, or separate several with commas.
-    #[arg(
-        long = "allow-endpoint",
-        env = "ALLOW_ENDPOINTS",
-        value_delimiter = ',',
-        value_name = "ORIGIN"
-    )]
-    pub allow_endpoints: Vec<String>,
-    /// A file of PEM certificates to trust beside the system's, for a proxy or gateway with a private CA.
-    #[arg(long, env = "CA_BUNDLE", value_name = "FILE")]
-    pub ca_bundle: Option<PathBuf>,
+    #[command(flatten)]
+    pub endpoints: EndpointArgs,
     /// What is logged beside the lines about the token, as for `run`. By default each token that is handed out, and
     /// warnings.
     #[arg(long, env = "LOG", default_value = "warn,realtime_token_operator::audit=info")]
@@ -114,8 +106,8 @@ fn not_listening(problem: &io::Error) -> String {
 
 /// Keeps the token until the shutdown.
 pub async fn run(args: LocalArgs, shutdown: CancellationToken) -> Result<(), LocalError> {
-    let endpoints = EndpointPolicy::parse(&args.allow_endpoints).map_err(LocalError::AllowEndpoint)?;
-    let ca_bundle = args.ca_bundle.as_deref().map(input::read).transpose();
+    let endpoints = EndpointPolicy::parse(&args.endpoints.allow_endpoints).map_err(LocalError::AllowEndpoint)?;
+    let ca_bundle = args.endpoints.ca_bundle.as_deref().map(input::read).transpose();
     let client = ProviderClient::new(&ClientConfig {
         ca_bundle: ca_bundle.map_err(LocalError::CaBundle)?,
         endpoints: endpoints.clone(),

@@ -5,9 +5,12 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
+use super::output::Output;
+use crate::api::Reason;
 use crate::clock::whole_second;
 use crate::text::escaped;
 use crate::token::Observation;
+use crate::token::backoff::Failures;
 use crate::token::lifecycle::{Situation, Step};
 
 /// Begins a line anew, and empties it.
@@ -38,7 +41,7 @@ impl Screen {
     pub(super) fn of_process() -> Self {
         let out = io::stdout();
         let is_terminal = out.is_terminal();
-        Self::new(Box::new(out), is_terminal)
+        Self::new(Box::new(Output::to(out)), is_terminal)
     }
 
     pub(super) fn new(out: Box<dyn Write + Send>, is_terminal: bool) -> Self {
@@ -51,9 +54,8 @@ impl Screen {
         }
     }
 
-    /// A reader that went away is no reason to let the token run out.
     fn print(&mut self, text: &str) {
-        let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+        let _ = self.out.write_all(text.as_bytes()); // an output that waits for nobody doesn't fail
     }
 
     /// A line that stays.
@@ -164,10 +166,22 @@ impl Live {
 fn trouble(situation: &Situation) -> Option<String> {
     match situation {
         Situation::Settled | Situation::Pending => None,
-        Situation::MintFailing(failures) => Some(failures.message.clone()),
-        Situation::WriteFailing(failures) => Some(failures.message.clone()),
+        Situation::MintFailing(failures) => Some(failure(failures)),
+        Situation::WriteFailing(failures) => Some(failure(failures)),
         Situation::Blocked(blocked) => Some(blocked.message.clone()),
         Situation::Suspended => Some("spec.suspend is true: nothing is minted until it is false".to_owned()),
+    }
+}
+
+/// Of files that others keep changing, the message would speak of a Secret.
+fn failure<I>(failures: &Failures<I>) -> String {
+    match failures.reason {
+        Reason::SecretRewritten => format!(
+            "another program keeps changing the files: find out which, and have it leave them alone. They are written \
+             anew at {}",
+            whole_second(failures.next)
+        ),
+        _ => failures.message.clone(),
     }
 }
 

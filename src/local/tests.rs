@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{LocalArgs, LocalError, Options, keep};
+use crate::cli::endpoints::EndpointArgs;
 use crate::local::screen::Screen;
 use crate::mint::EndpointPolicy;
 use crate::testing::FakeProvider;
@@ -101,8 +102,7 @@ impl Machine {
             listen: self.listen.then(|| "127.0.0.1:0".parse().unwrap()),
             credentials_dir: None,
             env_file: Some(self.path(".env")),
-            allow_endpoints: Vec::new(),
-            ca_bundle: None,
+            endpoints: EndpointArgs::default(),
             log: "off".to_owned(),
         }
     }

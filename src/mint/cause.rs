@@ -179,11 +179,13 @@ impl Cause {
 
     /// What helps, unless the status says it well enough.
     pub(super) fn hint(&self, credential: &Credential, model: Option<&str>) -> Option<String> {
-        let by_hand = credential.is_given_by_hand();
-        let caller = if by_hand { "this machine" } else { "the operator's pod" };
+        let caller = match credential.is_on_this_machine() {
+            true => "this machine",
+            false => "the operator's pod",
+        };
         let hint = match self {
             Self::Quota => {
-                let until = match by_hand {
+                let until = match credential.is_asked_once() {
                     true => "",
                     false => " Until then one mint with this key is tried every four minutes.",
                 };

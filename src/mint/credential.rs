@@ -12,10 +12,11 @@ use crate::api::SecretField;
 pub struct Credential {
     values: BTreeMap<&'static str, SecretString>,
     is_access_token: bool,
-    /// Where a person gave each value: a variable or a file. Empty for the values of a Secret.
+    /// The variable or file on this machine that holds each value. Empty for the values of a Secret.
     places: BTreeMap<&'static str, String>,
     /// The Secret that the values are from.
     secret: Option<String>,
+    asked_once: bool,
 }
 
 impl Credential {
@@ -25,6 +26,7 @@ impl Credential {
             is_access_token: false,
             places: BTreeMap::new(),
             secret: None,
+            asked_once: false,
         }
     }
 
@@ -40,11 +42,20 @@ impl Credential {
         self.is_access_token
     }
 
-    /// The places of values that a person gave on the command line, for messages that say what to correct.
+    /// The places of values on this machine, for messages that say what to correct.
     #[must_use]
     pub(crate) fn given_in(self, places: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         Self {
             places: places.into_iter().collect(),
+            ..self
+        }
+    }
+
+    /// For messages: a person waits for the answer, and nothing asks again.
+    #[must_use]
+    pub(crate) fn asked_once(self) -> Self {
+        Self {
+            asked_once: true,
             ..self
         }
     }
@@ -76,8 +87,12 @@ impl Credential {
         places.join(" and ")
     }
 
-    /// Whether a person waits for the answer, and not an operator that will ask again.
-    pub(crate) fn is_given_by_hand(&self) -> bool {
+    pub(crate) const fn is_asked_once(&self) -> bool {
+        self.asked_once
+    }
+
+    /// Whether the values lie on this machine, and not in a Secret.
+    pub(crate) fn is_on_this_machine(&self) -> bool {
         !self.places.is_empty()
     }
 

@@ -205,7 +205,7 @@ fn hint_for(provider: &dyn Provider, credential: &Credential, status: u16, cause
 
 pub(super) fn hint(status: u16, credential: &Credential) -> String {
     let place = credential.place();
-    let by_hand = credential.is_given_by_hand();
+    let asked_once = credential.is_asked_once();
     let hint = match status {
         300..=399 => {
             "Redirects are never followed, so that the key stays with the host it is for: check the endpoint and any \
@@ -215,7 +215,7 @@ pub(super) fn hint(status: u16, credential: &Credential) -> String {
         401 => return format!("Check the API key in {place}."),
         403 => return format!("Check the API key in {place}, and whether its account may do this."),
         404 | 410 => "Check the model or agent id in the spec, and whether the API key belongs to its account.",
-        429 if by_hand => "The provider limits this API key: wait, then try again.",
+        429 if asked_once => "The provider limits this API key: wait, then try again.",
         429 => {
             "The provider limits this API key: mints with it wait. If it lasts, raise the limit at the provider or ask \
              for longer lives with expirationSeconds."
@@ -223,7 +223,7 @@ pub(super) fn hint(status: u16, credential: &Credential) -> String {
         405 => "The API has no such call at this address: check the endpoint, and what it supports.",
         413 => "The request is too large: shorten the session in the spec.",
         415 => "The API does not take a body of this kind: check the endpoint, and the body and headers in the spec.",
-        408 | 409 | 500..=599 if by_hand => "The provider is having trouble: try again later.",
+        408 | 409 | 500..=599 if asked_once => "The provider is having trouble: try again later.",
         408 | 409 | 500..=599 => "The provider is having trouble: the mint will be tried again.",
         _ => "That is not an answer of the API: check the endpoint and any proxy on the way.",
     };

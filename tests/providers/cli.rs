@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use realtime_token_operator::cli::endpoints::EndpointArgs;
 use realtime_token_operator::cli::mint::{MintArgs, MintCliError, mint};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -43,8 +44,7 @@ impl Desk {
             api_key_file: Some(self.file("key", &format!("{key}\n"))),
             credentials_dir: None,
             explain: false,
-            allow_endpoints: vec![self.standin.url()],
-            ca_bundle: None,
+            endpoints: allowed(vec![self.standin.url()]),
         }
     }
 
@@ -54,6 +54,13 @@ impl Desk {
             &json!({"credentials": {"secretRef": {"name": "key"}}, "openai": block, "expirationSeconds": 60}),
             OPENAI_KEY,
         )
+    }
+}
+
+fn allowed(allow_endpoints: Vec<String>) -> EndpointArgs {
+    EndpointArgs {
+        allow_endpoints,
+        ca_bundle: None,
     }
 }
 
@@ -190,14 +197,14 @@ async fn writes_the_files_of_the_secret() {
 async fn an_endpoint_must_be_allowed_here_too() {
     let desk = Desk::new();
     let error = mint(MintArgs {
-        allow_endpoints: Vec::new(),
+        endpoints: EndpointArgs::default(),
         ..desk.openai()
     })
     .await
     .unwrap_err();
     assert!(error.to_string().contains("--allow-endpoint"), "{error}");
     let error = mint(MintArgs {
-        allow_endpoints: vec!["gateway.example".into()],
+        endpoints: allowed(vec!["gateway.example".into()]),
         ..desk.openai()
     })
     .await
@@ -223,7 +230,10 @@ async fn files_that_are_not_there() {
             ..desk.openai()
         },
         MintArgs {
-            ca_bundle: Some(none.clone()),
+            endpoints: EndpointArgs {
+                ca_bundle: Some(none.clone()),
+                ..desk.openai().endpoints
+            },
             ..desk.openai()
         },
     ] {
@@ -237,7 +247,10 @@ async fn files_that_are_not_there() {
     }
     let not_pem = desk.file("ca.pem", "no certificate");
     let error = mint(MintArgs {
-        ca_bundle: Some(not_pem),
+        endpoints: EndpointArgs {
+            ca_bundle: Some(not_pem),
+            ..desk.openai().endpoints
+        },
         ..desk.openai()
     })
     .await

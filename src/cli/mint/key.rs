@@ -59,7 +59,7 @@ impl Files<'_> {
         let values = values.collect::<Result<Vec<_>, MintCliError>>()?;
         let places: Vec<_> = values.iter().map(|(key, _, place)| (*key, place.clone())).collect();
         let values = values.into_iter().map(|(key, value, _)| (key, value));
-        Ok(Credential::new(values).given_in(places))
+        Ok(Credential::new(values).given_in(places).asked_once())
     }
 
     /// The content of a value's file, and its path.

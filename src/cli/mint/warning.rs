@@ -5,8 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::{ConditionType, RealtimeToken, Reason};
 use crate::mint::Ask;
+use crate::resolve::token_kind;
 use crate::token::Minted;
-use crate::token::report::{TokenKind, Verdict, freshness, single_reader};
+use crate::token::report::{Verdict, freshness, single_reader};
 use crate::token::schedule::plan;
 
 /// Of a token that was minted.
@@ -27,12 +28,7 @@ fn of_life(token: &RealtimeToken, ask: &Ask, life: Option<SignedDuration>) -> Ve
     let end = life.and_then(|life| issued_at.checked_add(life).ok());
     // The jitter, which the uid decides, has no part in the verdict.
     let schedule = end.map(|end| plan(&spec.renewal, "", issued_at, end));
-    let kind = TokenKind {
-        single_use: provider.single_use(),
-        one_reader: provider.one_reader(),
-        lifetime: Some(provider.lifetime()),
-        asked: Some(ask.expiration),
-    };
+    let kind = token_kind(Some(provider), Some(ask));
     let stale = Some(freshness(spec, &kind, schedule)).filter(|(status, reason, _)| {
         *status == "False" && *reason != Reason::SingleUseToken // of which SingleReader tells
     });

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use super::{Keeper, Look};
 use crate::api::{ConditionType, RealtimeToken, RealtimeTokenStatus};
-use crate::issuer::Issuer;
-use crate::providers::Provider;
-use crate::resolve::{provider_of, unknown_overridable};
-use crate::token::lifecycle::{Situation, Step};
-use crate::token::report::{Findings, TokenKind, status as describe};
+use crate::resolve::findings;
+use crate::token::lifecycle::Step;
+use crate::token::report::status as describe;
 
 impl Keeper {
     /// Writes the status if it is another, and says on the screen what is new.
     pub(super) fn report(&mut self, look: &mut Look<'_>, step: &Step) {
         if let Some(situation) = &step.situation {
-            let status = describe(&findings(look, situation, &self.parts.issuer));
+            let resolved = look.resolved.as_ref();
+            let health = self.parts.issuer.health(&look.seen.token.spec, resolved, look.seen.now);
+            let status = describe(&findings(&look.seen, situation, resolved, health));
             if status != look.seen.prior {
                 if let Err(problem) = self.parts.directory.write_status(&status) {
                     self.parts.screen.event(look.seen.now, &problem.to_string());
@@ -47,28 +47,4 @@ fn weakness(status: &RealtimeTokenStatus) -> Option<String> {
     let mut conditions = status.conditions.iter();
     let single = conditions.find(|condition| condition.type_ == ConditionType::SingleReader.as_str());
     single.map(|condition| condition.message.clone())
-}
-
-fn findings<'a>(look: &'a Look<'_>, situation: &'a Situation, issuer: &Issuer) -> Findings<'a> {
-    let spec = &look.seen.token.spec;
-    let provider: Option<&dyn Provider> = match &look.resolved {
-        Some(resolved) => Some(resolved.ask.block.provider()),
-        None => provider_of(spec),
-    };
-    let credential = look.resolved.as_ref().map(|resolved| &resolved.credential);
-    Findings {
-        seen: &look.seen,
-        situation,
-        provider: provider.map(Provider::published),
-        kind: TokenKind {
-            single_use: provider.and_then(Provider::single_use),
-            one_reader: provider.and_then(Provider::one_reader),
-            lifetime: provider.map(|provider| provider.lifetime()),
-            asked: look.resolved.as_ref().map(|resolved| resolved.ask.expiration),
-        },
-        health: credential
-            .filter(|_| spec.requests.is_some())
-            .map(|credential| issuer.budgets.health(credential, look.seen.now)),
-        unknown_overridable: unknown_overridable(spec),
-    }
 }

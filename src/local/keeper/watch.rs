@@ -1,4 +1,4 @@
-//! Notices that files were changed which others may change: the manifest, those with the key, those that are kept.
+//! Notices that files were changed which others may change: the manifest and those with the key.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -15,27 +15,29 @@ pub(super) struct Watch {
 }
 
 /// Which file it is, its size and its times of change.
-type Mark = (u64, u64, i64, i64);
+pub(in crate::local) type Mark = (u64, u64, i64, i64);
 
 impl Watch {
-    pub(super) fn of(parts: &Parts, spec: &RealtimeTokenSpec) -> Self {
+    /// `manifest` is the mark of the manifest from before it was read: a change since then is noticed.
+    pub(super) fn of(parts: &Parts, spec: &RealtimeTokenSpec, manifest: Option<Mark>) -> Self {
         let fields = provider_of(spec).map_or(&[][..], |provider| provider.secret_fields());
         let mut places = parts.keys.places(fields);
+        let mut seen: Vec<_> = places.iter().map(|place| mark(place)).collect();
         places.push(parts.manifest.path().clone());
-        let seen = places.iter().map(|place| mark(place)).collect();
+        seen.push(manifest);
         Self { places, seen }
     }
 
     /// Whether one of them is another than when last asked.
-    pub(super) fn changed(&mut self, parts: &Parts) -> bool {
+    pub(super) fn changed(&mut self) -> bool {
         let seen: Vec<_> = self.places.iter().map(|place| mark(place)).collect();
         let changed = seen != self.seen;
         self.seen = seen;
-        changed || !parts.directory.is_whole()
+        changed
     }
 }
 
-fn mark(path: &Path) -> Option<Mark> {
+pub(in crate::local) fn mark(path: &Path) -> Option<Mark> {
     let meta = fs::metadata(path).ok()?;
     Some((meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()))
 }

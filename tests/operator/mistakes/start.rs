@@ -173,3 +173,27 @@ async fn what_the_operator_says_of_a_bad_start() {
     drop(port);
     hold(SECTION, &rows);
 }
+
+#[tokio::test]
+async fn the_start_says_what_it_was_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = Start::with(kubeconfig(&folder, "https://127.0.0.1:9", "demo")).args(&[
+        "--watch-namespaces=shop,clinic",
+        "--allow-endpoint=https://gw.example",
+        "--leader-elect",
+        "--namespace=platform",
+        "--lease-name=ours",
+    ]);
+    let expected = format!(
+        "realtime-token-operator {} for the cluster https://127.0.0.1:9 (context demo); namespaces: shop, clinic; \
+         ClusterRealtimeProviders: served; endpoints beside the providers' own: https://gw.example; leader election: by \
+         Lease platform/ours",
+        env!("CARGO_PKG_VERSION")
+    );
+    let operator = start.operator();
+    wait::until("the first line", DEADLINE, async || {
+        Ok(operator.logs().contains(&expected).then_some(()))
+    })
+    .await
+    .unwrap();
+}
