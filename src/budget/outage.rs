@@ -62,7 +62,8 @@ impl<K: TokenName> Outage<K> {
         }
     }
 
-    /// Takes in a failure, of the token for a Secret or of one for a request. Returns false if it says nothing of now, since an outage has ended after its mint `began`.
+    /// Takes in a failure, of the token for a Secret or of one for a request. Returns false if it says nothing of now,
+    /// since an outage has ended after its mint `began`.
     pub(super) fn failed(&mut self, token: &K, began: Timestamp, mint: Mint, now: Timestamp) -> bool {
         self.let_go(now);
         if self.ended.is_some_and(|ended| began < ended) {

@@ -33,6 +33,7 @@ pub(crate) mod watch;
 pub use self::address::Address;
 pub(crate) use self::cached::{Cached, Unreadable};
 pub(crate) use self::error::ClusterError;
+pub(crate) use self::proxy::is_this_machine;
 pub use self::refusal::Refusal;
 pub(crate) use self::secret_meta::{SecretMeta, SecretVersion};
 pub use self::watch::Scope;

@@ -57,7 +57,7 @@ impl Proxy {
         let spared = ["NO_PROXY", "no_proxy"].into_iter().find_map(set).unwrap_or_default();
         let spares_all = spared.split(',').any(|entry| entry.trim() == "*"); // also addresses, as in Go
         let proxied = Matcher::builder().all("http://proxy.invalid").no(spared).build();
-        if is_this_machine(server) || spares_all || proxied.intercept(server).is_none() {
+        if is_this_machine(server.host().unwrap_or_default()) || spares_all || proxied.intercept(server).is_none() {
             return Ok(None);
         }
         let found = names.into_iter().find_map(|name| Some((name, set(name)?)));
@@ -73,8 +73,8 @@ impl Proxy {
     }
 }
 
-fn is_this_machine(server: &Uri) -> bool {
-    let host = server.host().unwrap_or_default();
+/// Whether a host, as a URL has it, is a loopback address or localhost.
+pub(crate) fn is_this_machine(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }

@@ -4,7 +4,7 @@
 //! origin, but it could have tokens minted, and with a name of its own that leads to 127.0.0.1 it could read them. So a
 //! request must name a loopback address as its host, and may not come from a page.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -22,7 +22,7 @@ use super::problem::Problem;
 use super::server::Server;
 use super::world::{World, WorldWriters};
 use crate::api::RealtimeToken;
-use crate::clock::now;
+use crate::cluster::is_this_machine;
 use crate::cluster::review::Caller;
 use crate::cluster::{Name, Scope};
 use crate::issuer::Issuer;
@@ -88,7 +88,6 @@ impl Loopback {
             loop {
                 tokio::time::sleep(TIDY_EVERY).await;
                 handler.sweep();
-                handler.world.issuer.tidy(now());
             }
         };
         async move {
@@ -113,19 +112,17 @@ pub(super) fn caller(Parts { headers, uri, .. }: &Parts) -> Result<Arc<Caller>, 
         .get(HOST)
         .and_then(|host| Authority::try_from(host.as_bytes()).ok());
     // HTTP/2 has it in the URI.
-    if !uri.authority().or(of_header.as_ref()).is_some_and(is_loopback) {
+    if !uri
+        .authority()
+        .or(of_header.as_ref())
+        .is_some_and(|it| is_this_machine(it.host()))
+    {
         return refused("ask at 127.0.0.1, [::1] or localhost: the request names another host");
     }
     Ok(Arc::new(Caller {
         username: CALLER.to_owned(),
         ..Caller::default()
     }))
-}
-
-fn is_loopback(authority: &Authority) -> bool {
-    let host = authority.host();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// An address that only programs of this machine reach.

@@ -1,6 +1,6 @@
-//! The folder of `mint --output-dir` and of `local --directory`, laid out as the kubelet lays out a mounted Secret: each file is a link into `..data`,
-//! a link to the folder of one token. Moving that one link replaces all files at once, so no reader sees files of two
-//! tokens.
+//! The folder of `mint --output-dir` and of `local --directory`, laid out as the kubelet lays out a mounted Secret: each
+//! file is a link into `..data`, a link to the folder of one token. Moving that one link replaces all files at once, so
+//! no reader sees files of two tokens.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
