@@ -1,9 +1,8 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::shapes::{account, regions, words};
-use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField, rules};
+use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, RawObject, SecretField, rules};
 
 /// AssemblyAI temporary tokens. Kind `Product` is the API of all products (`POST /v1/token` of `token.assemblyai.com`):
 /// a token opens any number of sessions until it ends. The kinds `Streaming` (`GET /v3/token`) and `VoiceAgent`
@@ -25,7 +24,7 @@ pub struct AssemblyAi {
     /// account. At most 4 KiB as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::any_object")]
-    pub access: Option<Map<String, Value>>,
+    pub access: Option<RawObject>,
     /// How long the session may last, in seconds (not with Product). AssemblyAI's default is 10800.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 60, max = 10800))]

@@ -1,8 +1,9 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use super::{AzureExchange, Facts, FieldUse, Lifetime, Limits, OpenAi, OpenAiKind, ProviderBlock, SecretField, rules};
+use super::{
+    AzureExchange, Facts, FieldUse, Lifetime, Limits, OpenAi, OpenAiKind, ProviderBlock, RawObject, SecretField, rules,
+};
 
 /// Azure OpenAI (Microsoft Foundry) Realtime client secrets (`POST /openai/v1/realtime/client_secrets`, the generally
 /// available path). The life is always asked for (`expires_after`), within OpenAI's limits, for Microsoft's reference
@@ -22,7 +23,7 @@ pub struct AzureOpenAi {
     /// most 48 KiB as JSON; `type` and `model` are filled in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::any_object")]
-    pub session: Option<Map<String, Value>>,
+    pub session: Option<RawObject>,
     /// The account side. Not allowed together with credentials.providerRef.
     #[serde(flatten)]
     pub account: AzureOpenAiAccount,

@@ -1,12 +1,11 @@
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::facts::OF_ROOMS;
 use super::shapes::words;
 use super::subject::SubjectField;
-use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField, rules};
+use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, RawObject, SecretField, rules};
 
 /// Daily meeting tokens for one room, from Daily (`POST /v1/meeting-tokens`) or, with `domainId`, signed in the
 /// operator. They may be used any number of times until they expire. Daily's own default is a token for every room that
@@ -58,7 +57,7 @@ pub struct Daily {
     /// Permissions in Daily's own words. At most 4 KiB as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::any_object")]
-    pub permissions: Option<Map<String, Value>>,
+    pub permissions: Option<RawObject>,
     /// The account side. Not allowed together with credentials.providerRef.
     #[serde(flatten)]
     pub account: DailyAccount,

@@ -1,9 +1,8 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::shapes::account;
-use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField, rules};
+use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, RawObject, SecretField, rules};
 
 /// Gemini Live tokens (`POST /v1alpha/auth_tokens` of the Gemini Developer API; Vertex AI has none). The token starts
 /// sessions for `expirationSeconds`; a session that has started goes on for `sessionSeconds` after that. Google wants
@@ -23,7 +22,7 @@ pub struct Gemini {
     /// or leaves to the default is then locked for the client, unless `fieldMask` says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::any_object")]
-    pub setup: Option<Map<String, Value>>,
+    pub setup: Option<RawObject>,
     /// Locks only these fields of the setup, such as `model` and `generationConfig.temperature`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 128)))]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::shapes::words;
-use super::{Exchange, Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField, rules};
+use super::{Exchange, Facts, FieldUse, Lifetime, Limits, ProviderBlock, RawObject, SecretField, rules};
 
 /// Any provider that is asked over HTTP and has no block of its own: one request, one reply, both described here. With
 /// a ClusterRealtimeProvider the description is the platform team's, and a RealtimeToken fills in its `params`.
@@ -130,7 +130,7 @@ pub struct HttpRequest {
     /// A body of JSON. Without json and form a POST is sent empty, with `Content-Length: 0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::any_object")]
-    pub json: Option<Map<String, Value>>,
+    pub json: Option<RawObject>,
     /// A body that is a form; names are fixed, values may hold placeholders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "texts")]

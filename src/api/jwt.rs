@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::http::params;
 use super::shapes::words;
-use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField, rules};
+use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, RawObject, SecretField, rules};
 
 /// Any provider whose tokens are JWTs that its customers sign and that has no block of its own. Signed in the operator
 /// with the key of the Secret; nothing is sent. Each token ends: `exp` is always set, and can't be set by hand. With a
@@ -76,14 +76,14 @@ pub struct JwtAccount {
     /// Fields of the header beside `alg` and `typ`, such as `kid`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::any_object")]
-    pub header: Option<Map<String, Value>>,
+    pub header: Option<RawObject>,
     /// Whether the header has `"typ": "JWT"`. Default: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub typ: Option<bool>,
     /// The claims but `exp`, `iat` and `nbf`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::any_object")]
-    pub claims: Option<Map<String, Value>>,
+    pub claims: Option<RawObject>,
     /// Whether there is `iat`, now less skewSeconds. Default: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iat: Option<bool>,

@@ -3,10 +3,9 @@ use std::collections::BTreeMap;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::facts::OF_ROOMS;
-use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField, rules};
+use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, RawObject, SecretField, rules};
 
 /// LiveKit access tokens, signed in the operator with the API secret; LiveKit is not asked. They may be used any number
 /// of times until they expire, but two participants of one identity push each other out of a room.
@@ -38,23 +37,23 @@ pub struct LiveKit {
     /// The grants together have at most 16 KiB as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::any_object")]
-    pub video: Option<Map<String, Value>>,
+    pub video: Option<RawObject>,
     /// The SIP grant: `admin`, `call`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::any_object")]
-    pub sip: Option<Map<String, Value>>,
+    pub sip: Option<RawObject>,
     /// The inference grant: `perform`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::any_object")]
-    pub inference: Option<Map<String, Value>>,
+    pub inference: Option<RawObject>,
     /// The agent grant: `admin`, `simulationAdmin` and so on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::any_object")]
-    pub agent: Option<Map<String, Value>>,
+    pub agent: Option<RawObject>,
     /// The observability grant: `write`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::any_object")]
-    pub observability: Option<Map<String, Value>>,
+    pub observability: Option<RawObject>,
     /// The agent endpoint grant: the HTTP endpoints of agents that aren't public.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_endpoint: Option<LiveKitAgentEndpoint>,
@@ -73,7 +72,7 @@ pub struct LiveKit {
     /// the token can read them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::any_object")]
-    pub room_config: Option<Map<String, Value>>,
+    pub room_config: Option<RawObject>,
     /// The account side. Not allowed together with credentials.providerRef.
     #[serde(flatten)]
     pub account: LiveKitAccount,

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shapes::{regions, words};
 use super::subject::SubjectField;
-use super::{Facts, FieldUse, FieldUses, Lifetime, Limits, ProviderBlock, SecretField, rules};
+use super::{Facts, FieldUse, FieldUses, Lifetime, Limits, ProviderBlock, RawObject, SecretField, rules};
 
 /// OpenAI Realtime client secrets (`POST /v1/realtime/client_secrets`). They live 10 to 7200 seconds. OpenAI's reference
 /// says that one starts any number of sessions until then; since about August 2026 several projects report that the
@@ -26,7 +26,7 @@ pub struct OpenAi {
     /// client secret carries, its holder can read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::any_object")]
-    pub session: Option<serde_json::Map<String, serde_json::Value>>,
+    pub session: Option<RawObject>,
     /// Sent as `OpenAI-Safety-Identifier`: a stable identifier of the end user that reveals nothing about them. The
     /// subject of a request takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,11 +1,10 @@
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::facts::OF_ROOMS;
 use super::subject::SubjectField;
-use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField, rules};
+use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, RawObject, SecretField, rules};
 
 /// Twilio AccessTokens, signed in the operator with the secret of a Main or Standard API key; Twilio is not asked. They
 /// may be used any number of times until they expire, at most 24 hours.
@@ -38,7 +37,7 @@ pub struct Twilio {
     /// Live playback: the grant that Twilio's API handed out, passed on. At most 4 KiB as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::any_object")]
-    pub player: Option<Map<String, Value>>,
+    pub player: Option<RawObject>,
     /// The account side. Not allowed together with credentials.providerRef.
     #[serde(flatten)]
     pub account: TwilioAccount,
@@ -112,7 +111,7 @@ pub struct TwilioVoice {
     /// Parameters for that application. At most 4 KiB as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::any_object")]
-    pub outgoing_application_params: Option<Map<String, Value>>,
+    pub outgoing_application_params: Option<RawObject>,
     /// The push credential, `CR…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 34, max = 34))]

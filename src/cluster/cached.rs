@@ -335,7 +335,7 @@ mod tests {
         assert_eq!(token.spec.credentials.provider_ref.as_ref().unwrap().name, "p");
         let openai = token.spec.blocks.openai.as_ref().unwrap();
         assert_eq!(openai.model, "m");
-        assert!(openai.session.as_ref().unwrap().contains_key("audio"));
+        assert!(openai.session.as_ref().unwrap().get("audio").is_some());
         assert_eq!(token.status.as_ref().unwrap().revision, Some(7));
         assert_eq!(token.metadata.uid.as_deref(), Some("u"));
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::expiry::LONGEST;
 use super::{Credential, InvalidBlock, UnusableReply};
-use crate::api::SecretField;
+use crate::api::{RawObject, SecretField};
 use crate::token::MintError;
 
 /// What a session's config may take: OpenAI's reply echoes it, and no more than 64 KiB of a reply are read.
@@ -50,15 +50,15 @@ pub(crate) fn sendable(value: &str) -> Option<&str> {
 
 /// Whether an object may be passed on in the provider's own words: at most so many bytes as JSON, and not too deep. CEL
 /// can't see into it.
-pub(crate) fn bounded(field: &str, object: Option<&Map<String, Value>>, limit: usize) -> Result<(), InvalidBlock> {
+pub(crate) fn bounded(field: &str, object: Option<&RawObject>, limit: usize) -> Result<(), InvalidBlock> {
     let refuse = |what: String| Err(InvalidBlock(format!("{field}: {what}")));
     let Some(object) = object else {
         return Ok(());
     };
-    if object.values().any(|value| deeper_than(DEEPEST - 1, value)) {
+    if object.read().values().any(|value| deeper_than(DEEPEST - 1, value)) {
         return refuse(format!("is nested deeper than {DEEPEST} levels; flatten it"));
     }
-    let size = serde_json::to_vec(object).map_or(usize::MAX, |json| json.len());
+    let size = object.size();
     if size > limit {
         return refuse(format!(
             "takes {size} bytes as JSON where {limit} are allowed; shorten it"

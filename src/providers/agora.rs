@@ -20,8 +20,8 @@ const PUBLISHER: &[u16] = &[1, 2, 3, 4];
 const JOIN: &[u16] = &[1];
 
 impl Provider for Agora {
-    fn bound_room(&self) -> Option<&str> {
-        self.rtc.as_ref().map(|rtc| rtc.channel.as_str())
+    fn is_bound_to_room(&self) -> bool {
+        self.rtc.is_some()
     }
 
     /// A channel without a user takes any.

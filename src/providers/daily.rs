@@ -12,8 +12,8 @@ use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, U
 use crate::token::MintError;
 
 impl Provider for Daily {
-    fn bound_room(&self) -> Option<&str> {
-        Some(&self.room_name)
+    fn is_bound_to_room(&self) -> bool {
+        true
     }
 
     fn endpoint(&self) -> Endpoint<'_> {

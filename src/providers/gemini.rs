@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::Provider;
-use crate::api::{Gemini, ProviderBlock};
+use crate::api::{Gemini, ProviderBlock, RawObject};
 use crate::clock::whole_second;
 use crate::mint::wire::{SESSION, bounded, given, reply_object, token};
 use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Request, Step, UnusableReply};
@@ -48,14 +48,15 @@ impl Provider for Gemini {
         let Some(setup) = &self.setup else {
             return Ok(());
         };
-        if setup.contains_key("model") {
+        let fields = setup.read();
+        if fields.contains_key("model") {
             let message = "gemini.setup.model: is filled in from gemini.model; remove it here";
             return Err(InvalidBlock(message.into()));
         }
         // In either spelling of protobuf's JSON.
         let resumes = ["sessionResumption", "session_resumption"]
             .iter()
-            .any(|field| setup.get(*field).is_some_and(|value| !value.is_null()));
+            .any(|field| fields.get(*field).is_some_and(|value| !value.is_null()));
         if resumes && self.uses == Some(1) {
             let message = "gemini.uses: with 1 a session can't be resumed, which gemini.setup.sessionResumption is \
                            for: Google counts the new connection as a second use. Remove one of the two";
@@ -80,7 +81,7 @@ impl Provider for Gemini {
         if self.model.is_some() || self.setup.is_some() {
             let model = self.model.iter();
             let model = model.map(|it| ("model".to_owned(), format!("models/{it}").into()));
-            let setup = self.setup.clone().unwrap_or_default();
+            let setup = self.setup.iter().flat_map(RawObject::read);
             body["bidiGenerateContentSetup"] = model.chain(setup).collect::<Map<_, _>>().into();
         }
         if let Some(fields) = &self.field_mask {

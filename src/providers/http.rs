@@ -49,7 +49,7 @@ impl Http {
         let mut request = match (template.method, &template.json, &template.form) {
             (HttpMethod::GET, ..) => Request::get(path),
             (HttpMethod::POST, Some(json), _) => {
-                let json = filled(json, "http.request.json", &values)?;
+                let json = filled(&json.read(), "http.request.json", &values)?;
                 let request = Request::post_json(path, &json.into());
                 bounded("http.request.json", request.bytes().len())?;
                 request
@@ -179,8 +179,8 @@ impl Provider for Http {
         param(&self.params, "model")
     }
 
-    fn bound_room(&self) -> Option<&str> {
-        param(&self.params, "room")
+    fn is_bound_to_room(&self) -> bool {
+        param(&self.params, "room").is_some()
     }
 
     fn single_use(&self) -> Option<&'static str> {

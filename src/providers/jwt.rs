@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
 use super::Provider;
-use crate::api::{Jwt, JwtAccount, JwtAlgorithm, JwtKeyEncoding, ProviderBlock, SecretField};
+use crate::api::{Jwt, JwtAccount, JwtAlgorithm, JwtKeyEncoding, ProviderBlock, RawObject, SecretField};
 use crate::mint::placeholder::{KEY_ID, LARGEST, SUBJECT, Text, Values, check_params, filled, param, rehearse, texts};
 use crate::mint::sign::{Algorithm, jwt};
 use crate::mint::wire::secret;
@@ -33,7 +33,7 @@ const OWN_HEADER: [(&str, &str); 4] = [
 ];
 
 impl JwtAccount {
-    fn parts(&self) -> impl Iterator<Item = (&'static str, &Map<String, Value>)> {
+    fn parts(&self) -> impl Iterator<Item = (&'static str, &RawObject)> {
         let header = self.header.iter().map(|part| ("jwt.header", part));
         header.chain(self.claims.iter().map(|part| ("jwt.claims", part)))
     }
@@ -41,7 +41,7 @@ impl JwtAccount {
     fn texts(&self) -> Result<Vec<Text>, InvalidBlock> {
         let mut found = Vec::new();
         for (place, part) in self.parts() {
-            found.extend(texts(part, place)?);
+            found.extend(texts(&part.read(), place)?);
         }
         Ok(found)
     }
@@ -77,8 +77,8 @@ impl Jwt {
                 key: KEY,
             },
         );
-        let fill = |part: &Option<Map<String, Value>>, place| match part {
-            Some(part) => filled(part, place, &values),
+        let fill = |part: &Option<RawObject>, place| match part {
+            Some(part) => filled(&part.read(), place, &values),
             None => Ok(Map::new()),
         };
         let algorithm = account.algorithm()?;
@@ -142,8 +142,8 @@ impl Provider for Jwt {
         param(&self.params, "model")
     }
 
-    fn bound_room(&self) -> Option<&str> {
-        param(&self.params, "room")
+    fn is_bound_to_room(&self) -> bool {
+        param(&self.params, "room").is_some()
     }
 
     fn endpoint(&self) -> Endpoint<'_> {
@@ -164,7 +164,7 @@ impl Provider for Jwt {
             (Some(claims), "jwt.claims", OWN_CLAIMS.as_slice()),
             (account.header.as_ref(), "jwt.header", &OWN_HEADER),
         ] {
-            let set = |(name, _): &&(&str, &str)| names.is_some_and(|it| it.contains_key(*name));
+            let set = |(name, _): &&(&str, &str)| names.is_some_and(|it| it.get(name).is_some());
             if let Some((name, why)) = own.iter().find(set) {
                 return Err(InvalidBlock(format!("{place}.{name}: {why}; remove it")));
             }

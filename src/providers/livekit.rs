@@ -4,15 +4,15 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::Provider;
-use crate::api::{LiveKit, ProviderBlock};
+use crate::api::{LiveKit, ProviderBlock, RawObject};
 use crate::mint::sign::{Algorithm, jwt};
 use crate::mint::wire::{bounded, given, secret};
 use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Step};
 use crate::token::MintError;
 
 impl Provider for LiveKit {
-    fn bound_room(&self) -> Option<&str> {
-        self.room().filter(|room| !room.is_empty())
+    fn is_bound_to_room(&self) -> bool {
+        self.room().is_some_and(|room| !room.is_empty())
     }
 
     fn one_reader(&self) -> Option<&'static str> {
@@ -28,26 +28,23 @@ impl Provider for LiveKit {
 
     fn validate(&self) -> Result<(), InvalidBlock> {
         self.check_types()?;
-        let joins = self
-            .video
-            .as_ref()
-            .is_some_and(|video| video.get("roomJoin") == Some(&Value::Bool(true)));
+        let video = self.video.as_ref().map(RawObject::read).unwrap_or_default();
+        let joins = video.get("roomJoin") == Some(&Value::Bool(true));
         if joins && self.identity.is_none() {
             return Err(InvalidBlock("livekit.identity: who joins a room has one".into()));
         }
-        if joins && self.room().is_none_or(str::is_empty) {
+        if joins && !self.is_bound_to_room() {
             return Err(InvalidBlock(
                 "livekit.video.room: without it the token opens every room; name the room".into(),
             ));
         }
-        let mut grants = self.video.iter().flatten().map(|(grant, _)| grant.as_str());
-        if let Some(unknown) = grants.find(|grant| !VIDEO.contains(grant)) {
+        if let Some(unknown) = video.keys().find(|grant| !VIDEO.contains(&grant.as_str())) {
             let known = VIDEO.join(", ");
             let message = format!("livekit.video: LiveKit knows no grant {unknown:?}; it knows {known}");
             return Err(InvalidBlock(message));
         }
         let egress = self.room_config.as_ref().and_then(|it| it.get("egress"));
-        if let Some(field) = egress.and_then(storage_credential) {
+        if let Some(field) = egress.as_ref().and_then(storage_credential) {
             return Err(InvalidBlock(format!(
                 "livekit.roomConfig.egress: {field} would be readable by every holder of the token; start the egress from your server"
             )));
@@ -115,7 +112,7 @@ impl LiveKit {
             ("agent", &self.agent),
             ("observability", &self.observability),
         ] {
-            for (grant, value) in grants.iter().flatten() {
+            for (grant, value) in &grants.as_ref().map(RawObject::read).unwrap_or_default() {
                 // Named as unknown below.
                 if place == "video" && !VIDEO.contains(&grant.as_str()) {
                     continue;
@@ -136,8 +133,8 @@ impl LiveKit {
         Ok(())
     }
 
-    fn room(&self) -> Option<&str> {
-        self.video.as_ref()?.get("room")?.as_str()
+    fn room(&self) -> Option<String> {
+        Some(self.video.as_ref()?.get("room")?.as_str()?.to_owned())
     }
 }
 

@@ -103,9 +103,9 @@ pub trait Provider: Described + Send + Sync {
         None
     }
 
-    /// The room or channel that the token is bound to, as with [`Self::bound_model`].
-    fn bound_room(&self) -> Option<&str> {
-        None
+    /// Whether the token is bound to a room or channel, as with [`Self::bound_model`].
+    fn is_bound_to_room(&self) -> bool {
+        false
     }
 
     /// Whether the token lets its holder be anyone, though it may name an identity for some of what it opens.

@@ -11,8 +11,8 @@ use crate::mint::{Answer, Endpoint, Expiry, InvalidBlock, Mint, Step};
 use crate::token::MintError;
 
 impl Provider for Twilio {
-    fn bound_room(&self) -> Option<&str> {
-        self.video.as_ref()?.room.as_deref()
+    fn is_bound_to_room(&self) -> bool {
+        self.video.as_ref().is_some_and(|video| video.room.is_some())
     }
 
     fn one_reader(&self) -> Option<&'static str> {

@@ -110,7 +110,7 @@ impl Check<'_> {
         };
         for (list, is_bound) in [
             (List::Models, provider.bound_model().is_some()),
-            (List::Rooms, provider.bound_room().is_some()),
+            (List::Rooms, provider.is_bound_to_room()),
             (List::Identities, names_identity),
         ] {
             if self.patterns(list).is_some() && !is_bound {

@@ -142,7 +142,7 @@ mod tests {
         let (_server, address) = server().await;
         let mut kubelet = send_from([127, 0, 0, 9], address, HALF).await;
         let mut flood = Vec::new();
-        for n in 0..2000 {
+        for n in 0..MAX_CONNECTIONS * 3 {
             let text = if n % 2 == 0 { HALF } else { "" };
             flood.push(send_from([127, 0, 1, n as u8 % 4], address, text).await);
         }

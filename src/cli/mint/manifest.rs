@@ -178,7 +178,7 @@ mod tests {
         let Block::OpenAi(block) = ask.unwrap().block else {
             panic!()
         };
-        let session = Value::Object(block.session.unwrap());
+        let session = Value::from(block.session.unwrap());
         assert_eq!(
             session.to_string(),
             r#"{"audio":{"input":{"turn_detection":null}},"brandNew":{"x":1}}"#

@@ -84,7 +84,7 @@ pub(crate) fn texts(request: &HttpRequest) -> Result<Vec<Text>, InvalidBlock> {
         }
     }
     if let Some(json) = &request.json {
-        found.extend(placeholder::texts(json, "http.request.json")?);
+        found.extend(placeholder::texts(&json.read(), "http.request.json")?);
     }
     Ok(found)
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{InvalidBlock, Mint};
-use crate::api::{OpenAi, OpenAiKind};
+use crate::api::{OpenAi, OpenAiKind, RawObject};
 use crate::mint::wire::{SESSION, bounded};
 
 /// What CEL can't see in a session.
@@ -12,6 +12,7 @@ pub(in crate::providers) fn check(block: &OpenAi) -> Result<(), InvalidBlock> {
         return Ok(());
     };
     bounded("openai.session", Some(session), SESSION)?;
+    let session = session.read();
     let model = Some(block.model.as_str());
     match block.kind {
         OpenAiKind::Realtime => {
@@ -26,7 +27,7 @@ pub(in crate::providers) fn check(block: &OpenAi) -> Result<(), InvalidBlock> {
                     "a transcription has its model in openai.model; remove it here",
                 );
             }
-            let mut parent = Some(session);
+            let mut parent = Some(&session);
             let mut path = String::new();
             for key in TRANSCRIPTION {
                 path = format!("{path}.{key}");
@@ -101,8 +102,8 @@ fn build(block: &OpenAi) -> Value {
             session.insert("model".into(), model());
         }
     }
-    for (key, value) in block.session.iter().flatten() {
-        session.entry(key).or_insert_with(|| value.clone());
+    for (key, value) in block.session.iter().flat_map(RawObject::read) {
+        session.entry(key).or_insert(value);
     }
     let mut session = Value::Object(session);
     if block.kind == OpenAiKind::Transcription {
