@@ -12,7 +12,10 @@ mod kinds;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -38,10 +41,13 @@ struct Flags {
     /// How many requests are under way at a time.
     #[arg(long, default_value_t = 8)]
     concurrency: usize,
-    /// Writes a CPU profile of the API server here for `go tool pprof`, taken while statuses of RealtimeTokens alone are
+    /// Writes a profile of the API server here for `go tool pprof`, taken while statuses of RealtimeTokens alone are
     /// patched for ten seconds.
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
+    /// What is profiled: `profile` for CPU time, `allocs` for what is allocated.
+    #[arg(long, default_value = "profile", value_name = "PROFILE")]
+    of: String,
     /// What cargo bench adds. `cargo test --benches` doesn't, and is no reason to run for minutes.
     #[arg(long, hide = true)]
     bench: bool,
@@ -83,7 +89,7 @@ async fn run(flags: &Flags) -> Result<bool> {
         bench.patch(kind, &names("warm", 20), 1).await?;
     }
     if let Some(file) = &flags.profile {
-        bench.profile(&kinds[0], file).await?;
+        bench.profile(&kinds[0], file, &flags.of).await?;
         return Ok(true);
     }
     let mut costs = vec![[Cost::default(); 2]; kinds.len()];
@@ -174,9 +180,9 @@ impl Bench {
         pids.into_iter().map(testkit::operator::cpu_time_of).sum()
     }
 
-    async fn profile(&self, kind: &Kind, file: &std::path::Path) -> Result<()> {
+    async fn profile(&self, kind: &Kind, file: &Path, of: &str) -> Result<()> {
         let mut kubectl = self.cluster.kubectl()?;
-        kubectl.args(["get", "--raw", "/debug/pprof/profile?seconds=10"]);
+        kubectl.args(["get", "--raw", &format!("/debug/pprof/{of}?seconds=10")]);
         kubectl.stdout(fs::File::create(file)?);
         let mut kubectl = kubectl.spawn()?;
         let names = names("warm", 20);
