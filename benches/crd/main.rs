@@ -121,6 +121,9 @@ async fn run(flags: &Flags) -> Result<bool> {
     Ok(true)
 }
 
+/// Method, path and body of a request.
+type Write = (Method, String, Value);
+
 struct Bench {
     cluster: Cluster,
     namespace: Namespace,
@@ -136,24 +139,23 @@ impl Bench {
 
     /// Two patches follow each other with other times, as at rotations.
     async fn patch(&self, kind: &Kind, names: &[String], revision: usize) -> Result<Cost> {
+        self.write(self.patches(kind, names, revision)).await
+    }
+
+    fn patches(&self, kind: &Kind, names: &[String], revision: usize) -> Vec<Write> {
         let path = kind.path(self.namespace.name());
         let writes = names.iter().map(|name| {
             let path = format!("{path}/{name}/status?fieldManager=realtime-token-operator");
             (Method::PATCH, path, kind.status(revision))
         });
-        self.write(writes.collect()).await
+        writes.collect()
     }
 
-    async fn write(&self, writes: Vec<(Method, String, Value)>) -> Result<Cost> {
-        let client = self.namespace.client();
+    async fn write(&self, writes: Vec<Write>) -> Result<Cost> {
         let count = writes.len();
         let allocated = self.allocated().await?;
         let (cpu, began) = (self.cpu()?, Instant::now());
-        stream::iter(writes)
-            .map(|(method, path, body)| write(&client, method, path, body))
-            .buffer_unordered(self.concurrency)
-            .try_collect::<()>()
-            .await?;
+        self.send(writes).await?;
         let (took, cpu) = (began.elapsed(), self.cpu()?.saturating_sub(cpu));
         let [after, again] = [self.allocated().await?, self.allocated().await?];
         let by_looking = again - after;
@@ -163,6 +165,15 @@ impl Bench {
             cpu,
             allocated: after - allocated - by_looking,
         })
+    }
+
+    async fn send(&self, writes: Vec<Write>) -> Result<()> {
+        let client = self.namespace.client();
+        stream::iter(writes)
+            .map(|(method, path, body)| write(&client, method, path, body))
+            .buffer_unordered(self.concurrency)
+            .try_collect()
+            .await
     }
 
     async fn allocated(&self) -> Result<f64> {
@@ -192,7 +203,7 @@ impl Bench {
                 break status;
             }
             revision += 1;
-            self.patch(kind, &names, revision).await?;
+            self.send(self.patches(kind, &names, revision)).await?;
         };
         println!("{}: {status}, {} patches", file.display(), revision * names.len());
         Ok(())
