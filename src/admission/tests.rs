@@ -97,7 +97,17 @@ fn every_rule_can_be_read() {
                 let program = environment.compile(cel).unwrap();
                 let functions = program.references().functions().join(" ");
                 let standard = |name: &str| name.starts_with('_') || name.ends_with('_') || name.starts_with('@');
-                let known = ["contains", "dyn", "hasValue", "matches", "size", "startsWith", "value"];
+                let known = [
+                    "contains",
+                    "dyn",
+                    "hasValue",
+                    "matches",
+                    "optional.of",
+                    "orValue",
+                    "size",
+                    "startsWith",
+                    "value",
+                ];
                 let other: Vec<_> = functions
                     .split(' ')
                     .filter(|name| !standard(name) && !known.contains(name) && !name.is_empty())

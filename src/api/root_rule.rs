@@ -21,7 +21,7 @@ const IS_ROTATION: &str = "self.?status.?revision != oldSelf.?status.?revision";
 /// itself for rules that don't look at the old object.
 const IS_OLD: &str = "oldSelf.hasValue() && self.spec == oldSelf.value().spec";
 
-const NAMES_SECRET: &str = "!has(self.spec.credentials.secretRef) || self.spec.credentials.secretRef.name != \
+const NOT_KEY_SECRET: &str = "self.spec.credentials.?secretRef.?name.orValue('') != \
     (has(self.spec.target.name) ? self.spec.target.name : self.metadata.name)";
 
 /// A name that is set, or was, is the name that stands for one left out.
@@ -34,7 +34,7 @@ pub(super) fn of_token(spec: &JSONSchemaProps) -> ValidationRule {
     let may_have_name = format!("!self.metadata.name.matches('^({reserved})') || has(self.spec.target.name)");
     let mut checks = Vec::from(block_rules::of_token(spec));
     checks.push(Check::new(may_have_name, RESERVED));
-    checks.push(Check::new(NAMES_SECRET.to_owned(), KEY_SECRET));
+    checks.push(Check::new(NOT_KEY_SECRET.to_owned(), KEY_SECRET));
     let rules: Vec<_> = checks.iter().map(|check| format!("({})", check.rule)).collect();
     // A message can't look at the old object: the API server gives it another oldSelf than the rule.
     let last = format!("{:?}", Target::IMMUTABLE);
