@@ -24,7 +24,7 @@ use http::{Method, Request};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::core::PartialObjectMeta;
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::cluster::{Cluster, Namespace, Options};
 
 use kinds::Kind;
@@ -41,6 +41,9 @@ struct Flags {
     /// How many requests are under way at a time.
     #[arg(long, default_value_t = 8)]
     concurrency: usize,
+    /// Statuses are replaced (PUT, with the resourceVersion that the object has) instead of patched.
+    #[arg(long)]
+    put: bool,
     /// Writes a profile of the API server here for `go tool pprof`, taken while statuses of RealtimeTokens alone are
     /// patched for ten seconds.
     #[arg(long, value_name = "FILE")]
@@ -81,6 +84,7 @@ async fn run(flags: &Flags) -> Result<bool> {
     let bench = Bench {
         namespace: cluster.namespace("bench").await?,
         concurrency: flags.concurrency,
+        put: flags.put,
         cluster,
     };
     // The API server builds a kind's handlers at its first request.
@@ -128,6 +132,7 @@ struct Bench {
     cluster: Cluster,
     namespace: Namespace,
     concurrency: usize,
+    put: bool,
 }
 
 impl Bench {
@@ -139,16 +144,28 @@ impl Bench {
 
     /// Two patches follow each other with other times, as at rotations.
     async fn patch(&self, kind: &Kind, names: &[String], revision: usize) -> Result<Cost> {
-        self.write(self.patches(kind, names, revision)).await
+        let writes = self.patches(kind, names, revision).await?;
+        self.write(writes).await
     }
 
-    fn patches(&self, kind: &Kind, names: &[String], revision: usize) -> Vec<Write> {
+    async fn patches(&self, kind: &Kind, names: &[String], revision: usize) -> Result<Vec<Write>> {
         let path = kind.path(self.namespace.name());
-        let writes = names.iter().map(|name| {
+        let mut writes = Vec::new();
+        for name in names {
+            let mut body = kind.status(revision);
+            if self.put {
+                let request = Request::get(format!("{path}/{name}")).body(Vec::new())?;
+                let seen: PartialObjectMeta<Secret> = self.namespace.client().request(request).await?;
+                let object = kind.object(name);
+                body["apiVersion"] = object["apiVersion"].clone();
+                body["kind"] = object["kind"].clone();
+                body["metadata"] = json!({"name": name, "resourceVersion": seen.metadata.resource_version});
+            }
+            let method = if self.put { Method::PUT } else { Method::PATCH };
             let path = format!("{path}/{name}/status?fieldManager=realtime-token-operator");
-            (Method::PATCH, path, kind.status(revision))
-        });
-        writes.collect()
+            writes.push((method, path, body));
+        }
+        Ok(writes)
     }
 
     async fn write(&self, writes: Vec<Write>) -> Result<Cost> {
@@ -203,7 +220,7 @@ impl Bench {
                 break status;
             }
             revision += 1;
-            self.send(self.patches(kind, &names, revision)).await?;
+            self.send(self.patches(kind, &names, revision).await?).await?;
         };
         println!("{}: {status}, {} patches", file.display(), revision * names.len());
         Ok(())
