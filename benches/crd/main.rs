@@ -12,7 +12,10 @@ mod kinds;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -21,7 +24,7 @@ use http::{Method, Request};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::core::PartialObjectMeta;
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::cluster::{Cluster, Namespace, Options};
 
 use kinds::Kind;
@@ -38,10 +41,16 @@ struct Flags {
     /// How many requests are under way at a time.
     #[arg(long, default_value_t = 8)]
     concurrency: usize,
-    /// Writes a CPU profile of the API server here for `go tool pprof`, taken while statuses of RealtimeTokens alone are
+    /// Statuses are replaced (PUT, with the resourceVersion that the object has) instead of patched.
+    #[arg(long)]
+    put: bool,
+    /// Writes a profile of the API server here for `go tool pprof`, taken while statuses of RealtimeTokens alone are
     /// patched for ten seconds.
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
+    /// What is profiled: `profile` for CPU time, `allocs` for what is allocated.
+    #[arg(long, default_value = "profile", value_name = "PROFILE")]
+    of: String,
     /// What cargo bench adds. `cargo test --benches` doesn't, and is no reason to run for minutes.
     #[arg(long, hide = true)]
     bench: bool,
@@ -75,6 +84,7 @@ async fn run(flags: &Flags) -> Result<bool> {
     let bench = Bench {
         namespace: cluster.namespace("bench").await?,
         concurrency: flags.concurrency,
+        put: flags.put,
         cluster,
     };
     // The API server builds a kind's handlers at its first request.
@@ -83,7 +93,7 @@ async fn run(flags: &Flags) -> Result<bool> {
         bench.patch(kind, &names("warm", 20), 1).await?;
     }
     if let Some(file) = &flags.profile {
-        bench.profile(&kinds[0], file).await?;
+        bench.profile(&kinds[0], file, &flags.of).await?;
         return Ok(true);
     }
     let mut costs = vec![[Cost::default(); 2]; kinds.len()];
@@ -115,10 +125,14 @@ async fn run(flags: &Flags) -> Result<bool> {
     Ok(true)
 }
 
+/// Method, path and body of a request.
+type Write = (Method, String, Value);
+
 struct Bench {
     cluster: Cluster,
     namespace: Namespace,
     concurrency: usize,
+    put: bool,
 }
 
 impl Bench {
@@ -130,24 +144,35 @@ impl Bench {
 
     /// Two patches follow each other with other times, as at rotations.
     async fn patch(&self, kind: &Kind, names: &[String], revision: usize) -> Result<Cost> {
-        let path = kind.path(self.namespace.name());
-        let writes = names.iter().map(|name| {
-            let path = format!("{path}/{name}/status?fieldManager=realtime-token-operator");
-            (Method::PATCH, path, kind.status(revision))
-        });
-        self.write(writes.collect()).await
+        let writes = self.patches(kind, names, revision).await?;
+        self.write(writes).await
     }
 
-    async fn write(&self, writes: Vec<(Method, String, Value)>) -> Result<Cost> {
-        let client = self.namespace.client();
+    async fn patches(&self, kind: &Kind, names: &[String], revision: usize) -> Result<Vec<Write>> {
+        let path = kind.path(self.namespace.name());
+        let mut writes = Vec::new();
+        for name in names {
+            let mut body = kind.status(revision);
+            if self.put {
+                let request = Request::get(format!("{path}/{name}")).body(Vec::new())?;
+                let seen: PartialObjectMeta<Secret> = self.namespace.client().request(request).await?;
+                let object = kind.object(name);
+                body["apiVersion"] = object["apiVersion"].clone();
+                body["kind"] = object["kind"].clone();
+                body["metadata"] = json!({"name": name, "resourceVersion": seen.metadata.resource_version});
+            }
+            let method = if self.put { Method::PUT } else { Method::PATCH };
+            let path = format!("{path}/{name}/status?fieldManager=realtime-token-operator");
+            writes.push((method, path, body));
+        }
+        Ok(writes)
+    }
+
+    async fn write(&self, writes: Vec<Write>) -> Result<Cost> {
         let count = writes.len();
         let allocated = self.allocated().await?;
         let (cpu, began) = (self.cpu()?, Instant::now());
-        stream::iter(writes)
-            .map(|(method, path, body)| write(&client, method, path, body))
-            .buffer_unordered(self.concurrency)
-            .try_collect::<()>()
-            .await?;
+        self.send(writes).await?;
         let (took, cpu) = (began.elapsed(), self.cpu()?.saturating_sub(cpu));
         let [after, again] = [self.allocated().await?, self.allocated().await?];
         let by_looking = again - after;
@@ -157,6 +182,15 @@ impl Bench {
             cpu,
             allocated: after - allocated - by_looking,
         })
+    }
+
+    async fn send(&self, writes: Vec<Write>) -> Result<()> {
+        let client = self.namespace.client();
+        stream::iter(writes)
+            .map(|(method, path, body)| write(&client, method, path, body))
+            .buffer_unordered(self.concurrency)
+            .try_collect()
+            .await
     }
 
     async fn allocated(&self) -> Result<f64> {
@@ -174,9 +208,9 @@ impl Bench {
         pids.into_iter().map(testkit::operator::cpu_time_of).sum()
     }
 
-    async fn profile(&self, kind: &Kind, file: &std::path::Path) -> Result<()> {
+    async fn profile(&self, kind: &Kind, file: &Path, of: &str) -> Result<()> {
         let mut kubectl = self.cluster.kubectl()?;
-        kubectl.args(["get", "--raw", "/debug/pprof/profile?seconds=10"]);
+        kubectl.args(["get", "--raw", &format!("/debug/pprof/{of}?seconds=10")]);
         kubectl.stdout(fs::File::create(file)?);
         let mut kubectl = kubectl.spawn()?;
         let names = names("warm", 20);
@@ -186,7 +220,7 @@ impl Bench {
                 break status;
             }
             revision += 1;
-            self.patch(kind, &names, revision).await?;
+            self.send(self.patches(kind, &names, revision).await?).await?;
         };
         println!("{}: {status}, {} patches", file.display(), revision * names.len());
         Ok(())

@@ -1,5 +1,5 @@
-//! The CEL rules (`x-kubernetes-validations`), evaluated as at a creation: rules on `oldSelf` have nothing to compare
-//! with and are left out.
+//! The CEL rules (`x-kubernetes-validations`), evaluated as at a creation: `oldSelf` is none for rules that take it as
+//! optional, and the others on `oldSelf` have nothing to compare with and are left out.
 //!
 //! The `cel` crate has CEL's standard functions. Kubernetes' own libraries (`url`, `quantity`, `find` and so on), typed
 //! checks and the cost budget are not there; a test holds the rules of the CRDs against what is.
@@ -27,7 +27,7 @@ fn compiled(rule: &str) -> Arc<Compiled> {
     if let Some(known) = programs.get(rule) {
         return Arc::clone(known);
     }
-    let program = Arc::new(Program::compile(rule).map_err(|problem| problem.to_string()));
+    let program = Arc::new(ENV.compile(rule).map_err(|problem| problem.to_string()));
     programs.insert(rule.to_owned(), Arc::clone(&program));
     program
 }
@@ -38,8 +38,14 @@ pub(super) fn check(value: &Value, schema: &JSONSchemaProps, path: &str, found: 
     if !rules.is_empty() && !value.is_null() {
         let mut context = Context::with_env(Arc::clone(&ENV));
         context.add_variable_from_value("self", cel_of(value, Some(schema), path.is_empty()));
-        let broken = rules.iter().filter_map(|rule| evaluate(rule, &context));
-        found.extend(broken.map(|detail| Refusal::new(path, format!("Invalid value: {}{detail}", shown(value)))));
+        for rule in rules {
+            if let Some(detail) = evaluate(rule, &context) {
+                let field = rule.field_path.as_deref().unwrap_or_default();
+                let field = format!("{path}{field}");
+                let field = field.trim_start_matches('.');
+                found.push(Refusal::new(field, format!("Invalid value: {}{detail}", shown(value))));
+            }
+        }
     }
     match value {
         Value::Object(fields) => {
@@ -65,7 +71,10 @@ pub(super) fn check(value: &Value, schema: &JSONSchemaProps, path: &str, found: 
 /// What the API server says of a rule that doesn't hold.
 fn evaluate(rule: &ValidationRule, context: &Context<'_, '_>) -> Option<String> {
     let stated = || rule.message.as_deref().unwrap_or(&rule.rule).trim().to_owned();
-    let compiled = compiled(&rule.rule);
+    let compiled = match rule.optional_old_self {
+        Some(true) => compiled(&rule.rule.replace("oldSelf", "optional.none()")),
+        _ => compiled(&rule.rule),
+    };
     let program = match compiled.as_ref() {
         Ok(program) => program,
         Err(problem) => return Some(format!("rule compile error: {problem}")),

@@ -59,13 +59,21 @@ impl BlockRules {
         }
     }
 
+    /// The same for a rule that doesn't stand on `spec` but on the object.
+    pub(super) fn at_root(mut self) -> Self {
+        for (rule, _) in self.rules.iter_mut().chain(&mut self.without_own_key) {
+            *rule = rule.replace("self.", "self.spec.");
+        }
+        self
+    }
+
     /// CEL that holds if all of the rules do.
-    fn all_hold(&self) -> String {
+    fn all_hold(&self, spec: &str) -> String {
         let all = |rules: &[(String, String)]| {
             let rules: Vec<_> = rules.iter().map(|(rule, _)| format!("({rule})")).collect();
             rules.join(" && ")
         };
-        let own_key = "has(self.credentials.secretRef)";
+        let own_key = format!("has({spec}.credentials.secretRef)");
         match (self.rules.as_slice(), self.without_own_key.as_slice()) {
             (rules, []) => all(rules),
             ([], others) => format!("{own_key} || {}", all(others)),
@@ -73,14 +81,13 @@ impl BlockRules {
         }
     }
 
-    /// CEL for the message of the first rule that doesn't.
+    /// CEL for the message of the first rule that doesn't, and for no text if all do.
     fn message(&self) -> String {
-        let mut rules = self.rules.iter().chain(&self.without_own_key).rev();
-        let mut cel = rules.next().map(|(_, message)| text(message));
-        for (rule, message) in rules {
-            cel = cel.map(|rest| format!("!({rule}) ? {} : {rest}", text(message)));
-        }
-        cel.unwrap_or_default()
+        let rules = self.rules.iter().chain(&self.without_own_key);
+        let cel: String = rules
+            .map(|(rule, message)| format!("!({rule}) ? {} : ", text(message)))
+            .collect();
+        cel + NO_MESSAGE
     }
 }
 
@@ -90,31 +97,52 @@ pub fn one_block_message() -> String {
     format!("set exactly one provider block: {}", listed(PROVIDER_FIELDS, "or"))
 }
 
-/// The rules of a RealtimeToken's spec about its provider blocks.
-pub(super) fn of_token(spec: &JSONSchemaProps) -> Vec<ValidationRule> {
-    vec![blocks(spec, &block_rules()), requests()]
+/// What a RealtimeToken's spec must be as far as its provider blocks go, for a rule on the object.
+pub(super) fn of_token(spec: &JSONSchemaProps) -> [Check; 2] {
+    let at_root = |rules: Vec<BlockRules>| rules.into_iter().map(BlockRules::at_root).collect::<Vec<_>>();
+    let own = blocks(spec, "self.spec", &at_root(block_rules()));
+    [own, requests("self.spec", &at_root(request_rules()))]
 }
 
-/// The rules of a ClusterRealtimeProvider's spec about its accounts.
-pub(super) fn of_provider(spec: &JSONSchemaProps) -> Vec<ValidationRule> {
-    vec![blocks(spec, &account_rules())]
-}
-
-/// Exactly one block, and what it asks.
-fn blocks(spec: &JSONSchemaProps, rules: &[BlockRules]) -> ValidationRule {
-    let one = one_block(spec);
-    let by_block = by_block(rules);
-    let messages = by_block.message_expression.unwrap_or_default();
+/// The rule of a ClusterRealtimeProvider's spec about its accounts.
+pub(super) fn of_provider(spec: &JSONSchemaProps) -> ValidationRule {
+    let Check { rule, message } = blocks(spec, "self", &account_rules());
     ValidationRule {
-        rule: format!("{one} && ({})", by_block.rule),
-        message_expression: Some(format!("!({one}) ? {} : {messages}", text(&one_block_message()))),
+        rule,
+        message_expression: Some(message),
         ..ValidationRule::default()
+    }
+}
+
+/// CEL that must hold, and CEL for what is said if it doesn't: no text if it does.
+pub(super) struct Check {
+    pub(super) rule: String,
+    pub(super) message: String,
+}
+
+/// In CEL.
+const NO_MESSAGE: &str = "\"\"";
+
+impl Check {
+    pub(super) fn new(rule: String, message: &str) -> Self {
+        let message = format!("!({rule}) ? {} : {NO_MESSAGE}", text(message));
+        Self { rule, message }
+    }
+}
+
+/// Exactly one block, and what it asks. `at` is the spec in CEL.
+fn blocks(spec: &JSONSchemaProps, at: &str, rules: &[BlockRules]) -> Check {
+    let one = one_block(spec, at);
+    let asked = by_block(at, rules);
+    Check {
+        rule: format!("{one} && ({})", asked.rule),
+        message: format!("!({one}) ? {} : {}", text(&one_block_message()), asked.message),
     }
 }
 
 /// Counts fields, which costs no look at any: those that are always there, required or by default, those that may be
 /// there beside a block, and one.
-fn one_block(spec: &JSONSchemaProps) -> String {
+fn one_block(spec: &JSONSchemaProps, at: &str) -> String {
     let required = spec.required.as_deref().unwrap_or_default();
     let beside = spec.properties.iter().flatten();
     let beside = beside.filter(|(name, _)| !PROVIDER_FIELDS.contains(&name.as_str()));
@@ -122,9 +150,9 @@ fn one_block(spec: &JSONSchemaProps) -> String {
         beside.partition(|(name, schema)| required.contains(name) || schema.default.is_some());
     let sometimes: String = sometimes
         .iter()
-        .map(|(name, _)| format!(" + (has(self.{name}) ? 1 : 0)"))
+        .map(|(name, _)| format!(" + (has({at}.{name}) ? 1 : 0)"))
         .collect();
-    format!("size(dyn(self)) == {}{sometimes}", always.len() + 1)
+    format!("size(dyn({at})) == {}{sometimes}", always.len() + 1)
 }
 
 /// Which access tokens a block takes in place of a stored key.
@@ -161,33 +189,33 @@ pub fn exchange_message() -> String {
 }
 
 /// One rule for all blocks, which stops at the one that is set.
-fn by_block(blocks: &[BlockRules]) -> ValidationRule {
-    let choose = |what: fn(&BlockRules) -> String, otherwise: &str| {
+fn by_block(spec: &str, blocks: &[BlockRules]) -> Check {
+    let choose = |what: &dyn Fn(&BlockRules) -> String, otherwise: &str| {
         let mut cel = String::new();
         let asking = |block: &&BlockRules| !block.rules.is_empty() || !block.without_own_key.is_empty();
         for block in blocks.iter().filter(asking) {
-            cel += &format!("has(self.{}) ? ({}) : ", block.field, what(block));
+            cel += &format!("has({spec}.{}) ? ({}) : ", block.field, what(block));
         }
         cel + otherwise
     };
-    ValidationRule {
-        rule: choose(BlockRules::all_hold, "true"),
-        message_expression: Some(choose(BlockRules::message, "\"\"")),
-        ..ValidationRule::default()
+    Check {
+        rule: choose(&|block| block.all_hold(spec), "true"),
+        message: choose(&BlockRules::message, NO_MESSAGE),
     }
 }
 
-/// The rules about tokens on request, in one rule that a spec without them leaves after a look at two of its fields.
-fn requests() -> ValidationRule {
-    let blocks = by_block(&request_rules());
-    let mints = "self.target.content != 'Connection'"; // both have defaults
-    let message = "target.content: with Connection tokens are handed out on request only; set spec.requests, or content \
-                   to Token";
-    let messages = blocks.message_expression.unwrap_or_default();
-    ValidationRule {
-        rule: format!("has(self.requests) ? ({}) : ({mints})", blocks.rule),
-        message_expression: Some(format!("has(self.requests) ? ({messages}) : {}", text(message))),
-        ..ValidationRule::default()
+/// What is asked about tokens on request: a spec without them is done with after a look at two of its fields.
+fn requests(spec: &str, rules: &[BlockRules]) -> Check {
+    let asked = by_block(spec, rules);
+    let mints = format!("{spec}.target.content != 'Connection'"); // both have defaults
+    let mints = Check::new(
+        mints,
+        "target.content: with Connection tokens are handed out on request only; set spec.requests, or content to Token",
+    );
+    let choose = |with: &str, without: &str| format!("has({spec}.requests) ? ({with}) : ({without})");
+    Check {
+        rule: choose(&asked.rule, &mints.rule),
+        message: choose(&asked.message, &mints.message),
     }
 }
 

@@ -166,9 +166,7 @@ impl Lifetime {
             Self::Chosen(limits) | Self::Offered(limits) => {
                 let Limits { of, min, max } = limits;
                 Some((
-                    format!(
-                        "!has(self.expirationSeconds) || [self.expirationSeconds].all(s, s >= {min} && s <= {max})"
-                    ),
+                    format!("[self.?expirationSeconds.orValue({min})].all(s, s >= {min} && s <= {max})"),
                     format!("expirationSeconds: {of} live {min} to {max} seconds"),
                 ))
             }

@@ -33,6 +33,7 @@ mod raw_object;
 mod realtime_token;
 mod renewal;
 mod requests;
+mod root_rule;
 mod rules;
 mod shapes;
 mod soniox;
@@ -88,9 +89,7 @@ pub use twilio::{Twilio, TwilioAccount, TwilioChat, TwilioSync, TwilioTaskRouter
 pub use workload_identity::{AzureExchange, Exchange, GoogleExchange, OpenAiExchange, WorkloadIdentity};
 pub use xai::{Xai, XaiAccount, XaiReasoning, XaiSession};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, ValidationRule,
-};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSONSchemaProps};
 use kube::CustomResourceExt;
 use serde_json::Value;
 
@@ -111,26 +110,35 @@ pub(crate) const DEFAULT_EXPIRATION: i64 = 1800;
 /// # Errors
 /// Only if a type's schema can't be written as JSON, which a test rules out.
 pub fn crds() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
-    type Rules = fn(&JSONSchemaProps) -> Vec<ValidationRule>;
-    let kinds: [(_, Rules); 2] = [
-        (RealtimeToken::crd(), block_rules::of_token),
-        (ClusterRealtimeProvider::crd(), block_rules::of_provider),
+    type Complete = fn(&mut JSONSchemaProps);
+    let kinds: [(_, Complete); 2] = [
+        (RealtimeToken::crd(), |root| {
+            let rule = spec_of(root).map(|spec| root_rule::of_token(spec));
+            root.x_kubernetes_validations.get_or_insert_default().extend(rule);
+        }),
+        (ClusterRealtimeProvider::crd(), |root| {
+            if let Some(spec) = spec_of(root) {
+                let rule = block_rules::of_provider(spec);
+                spec.x_kubernetes_validations.get_or_insert_default().push(rule);
+            }
+        }),
     ];
-    let complete = |(mut crd, rules): (CustomResourceDefinition, Rules)| {
+    let complete = |(mut crd, complete): (CustomResourceDefinition, Complete)| {
         let version = (CRD_VERSION.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
         crd.metadata.annotations.get_or_insert_default().extend([version]);
         for version in &mut crd.spec.versions {
             let schema = version.schema.as_mut();
-            let schema = schema.and_then(|schema| schema.open_api_v3_schema.as_mut());
-            let properties = schema.and_then(|schema| schema.properties.as_mut());
-            if let Some(spec) = properties.and_then(|properties| properties.get_mut("spec")) {
-                let rules = rules(spec);
-                spec.x_kubernetes_validations.get_or_insert_default().extend(rules);
+            if let Some(root) = schema.and_then(|schema| schema.open_api_v3_schema.as_mut()) {
+                complete(root);
             }
         }
         without_null(crd)
     };
     kinds.into_iter().map(complete).collect()
+}
+
+fn spec_of(root: &mut JSONSchemaProps) -> Option<&mut JSONSchemaProps> {
+    root.properties.as_mut()?.get_mut("spec")
 }
 
 /// Both CRDs as one YAML stream, as `realtime-token-operator crd` prints it.

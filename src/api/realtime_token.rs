@@ -2,8 +2,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema, ResourceExt};
 use serde::{Deserialize, Serialize};
 
-use super::target::reserved_in_cel;
-use super::{Blocks, Credentials, RESERVED, Renewal, Requests, SecretName, Target};
+use super::{Blocks, Credentials, Renewal, Requests, SecretName, Target};
 
 /// A realtime token, minted at a provider, kept fresh in a Secret.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
@@ -37,12 +36,6 @@ use super::{Blocks, Credentials, RESERVED, Renewal, Requests, SecretName, Target
     selectable = ".spec.credentials.secretRef.name",
     validation = Rule::new("size(self.metadata.name) <= 63")
         .message("metadata.name: at most 63 characters, since it becomes a label of the Secret"),
-    validation = Rule::new(format!("!self.metadata.name.matches('^({})') || has(self.spec.target.name)", reserved_in_cel()))
-        .message(RESERVED),
-    validation = Rule::new("!has(self.spec.credentials.secretRef) || self.spec.credentials.secretRef.name != (has(self.spec.target.name) ? self.spec.target.name : self.metadata.name)")
-        .message("the token can't go into the Secret that holds the key: set target.name, or name the RealtimeToken otherwise"),
-    validation = Rule::new("has(self.spec.target.name) == has(oldSelf.spec.target.name) || (has(self.spec.target.name) ? self.spec.target.name : oldSelf.spec.target.name) == self.metadata.name")
-        .message(Target::IMMUTABLE),
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RealtimeTokenSpec {

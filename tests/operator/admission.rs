@@ -9,6 +9,7 @@ mod identities;
 mod immutable;
 mod requests;
 mod rules;
+mod unchanged;
 
 use std::process::Command;
 

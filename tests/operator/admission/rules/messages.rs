@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 pub(super) static ONE_BLOCK: LazyLock<String> = LazyLock::new(realtime_token_operator::api::one_block_message);
 pub(in crate::admission) const ONE_KEY: &str = "set exactly one of credentials.secretRef (a Secret of this namespace), credentials.providerRef (a ClusterRealtimeProvider) and credentials.workloadIdentity (a ServiceAccount of this namespace)";
 pub(super) const ONE_PLATFORM_KEY: &str = "set exactly one of credentials.secretRef (a Secret of the operator's namespace) and credentials.workloadIdentity (a ServiceAccount of the operator's namespace)";
-pub(super) const OPENAI_LIFE: &str = "expirationSeconds: OpenAI client secrets live 10 to 7200 seconds";
+pub(in crate::admission) const OPENAI_LIFE: &str = "expirationSeconds: OpenAI client secrets live 10 to 7200 seconds";
 pub(super) const ELEVENLABS_LIFE: &str =
     "expirationSeconds: ElevenLabs fixes the lifetime of its tokens; remove the field";
 pub(super) const OPENAI_ACCOUNT: &str = "openai.region, organization, project, reuse and endpoint come from the ClusterRealtimeProvider when credentials.providerRef is set; remove them";
