@@ -78,7 +78,7 @@ fn every_keyword_of_the_crds_is_known() {
 /// Kubernetes' own CEL libraries are not in the crate; nor are `reason` and `fieldPath` followed.
 #[test]
 fn every_rule_can_be_read() {
-    let known = ["message", "messageExpression", "rule"];
+    let known = ["fieldPath", "message", "messageExpression", "rule"];
     let mut rules = 0;
     every_schema(|schema| {
         for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
@@ -87,6 +87,11 @@ fn every_rule_can_be_read() {
                     .unwrap()
                     .keys()
                     .all(|key| known.contains(&key.as_str())),
+                "{rule}"
+            );
+            let path = rule["fieldPath"].as_str();
+            assert!(
+                path.is_none_or(|path| path.starts_with('.') && !path.contains('[')),
                 "{rule}"
             );
             for cel in [&rule["rule"], &rule["messageExpression"]]
@@ -176,11 +181,11 @@ fn names() {
         (json!({"name": "a".repeat(254)}), "must be no more than 253 characters"),
         (
             json!({"name": "a".repeat(64)}),
-            "Invalid value: metadata.name: at most 63 characters",
+            "metadata.name: Invalid value: at most 63 characters",
         ),
         (
             json!({"generateName": "a".repeat(59)}),
-            "Invalid value: metadata.name: at most 63 characters",
+            "metadata.name: Invalid value: at most 63 characters",
         ),
         (json!({"name": 5}), "metadata: Invalid value: "),
     ] {

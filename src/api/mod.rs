@@ -120,15 +120,33 @@ pub fn crds() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
         for version in &mut crd.spec.versions {
             let schema = version.schema.as_mut();
             let schema = schema.and_then(|schema| schema.open_api_v3_schema.as_mut());
-            let properties = schema.and_then(|schema| schema.properties.as_mut());
-            if let Some(spec) = properties.and_then(|properties| properties.get_mut("spec")) {
+            let Some(properties) = schema.and_then(|schema| schema.properties.as_mut()) else {
+                continue;
+            };
+            if let Some(spec) = properties.get_mut("spec") {
                 let rules = rules(spec);
                 spec.x_kubernetes_validations.get_or_insert_default().extend(rules);
             }
+            properties.insert("metadata".to_owned(), metadata());
         }
         without_null(crd)
     };
     kinds.into_iter().map(complete).collect()
+}
+
+/// Of the metadata the name, with no restriction: a rule's `fieldPath` may only name a field of the schema. The API server
+/// forbids anything else there, a description of `metadata` too.
+fn metadata() -> JSONSchemaProps {
+    let of_type = |type_: &str| JSONSchemaProps {
+        type_: Some(type_.to_owned()),
+        ..JSONSchemaProps::default()
+    };
+    let mut name = of_type("string");
+    name.description = Some("The name, which is unique in its scope.".to_owned());
+    JSONSchemaProps {
+        properties: Some([("name".to_owned(), name)].into()),
+        ..of_type("object")
+    }
 }
 
 /// Both CRDs as one YAML stream, as `realtime-token-operator crd` prints it.

@@ -36,13 +36,17 @@ use super::{Blocks, Credentials, RESERVED, Renewal, Requests, SecretName, Target
     selectable = ".spec.credentials.providerRef.name",
     selectable = ".spec.credentials.secretRef.name",
     validation = Rule::new("size(self.metadata.name) <= 63")
-        .message("metadata.name: at most 63 characters, since it becomes a label of the Secret"),
+        .message("at most 63 characters, since it becomes a label of the Secret")
+        .field_path(".metadata.name"),
     validation = Rule::new(format!("!self.metadata.name.matches('^({})') || has(self.spec.target.name)", reserved_in_cel()))
-        .message(RESERVED),
+        .message(RESERVED)
+        .field_path(".spec.target.name"),
     validation = Rule::new("!has(self.spec.credentials.secretRef) || self.spec.credentials.secretRef.name != (has(self.spec.target.name) ? self.spec.target.name : self.metadata.name)")
-        .message("the token can't go into the Secret that holds the key: set target.name, or name the RealtimeToken otherwise"),
+        .message("the token can't go into the Secret that holds the key: set target.name, or name the RealtimeToken otherwise")
+        .field_path(".spec.target.name"),
     validation = Rule::new("has(self.spec.target.name) == has(oldSelf.spec.target.name) || (has(self.spec.target.name) ? self.spec.target.name : oldSelf.spec.target.name) == self.metadata.name")
-        .message(Target::IMMUTABLE),
+        .message(Target::IMMUTABLE)
+        .field_path(".spec.target.name"),
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RealtimeTokenSpec {
