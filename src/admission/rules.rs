@@ -38,14 +38,11 @@ pub(super) fn check(value: &Value, schema: &JSONSchemaProps, path: &str, found: 
     if !rules.is_empty() && !value.is_null() {
         let mut context = Context::with_env(Arc::clone(&ENV));
         context.add_variable_from_value("self", cel_of(value, Some(schema), path.is_empty()));
-        for rule in rules {
-            if let Some(detail) = evaluate(rule, &context) {
-                let field = rule.field_path.as_deref().unwrap_or_default();
-                let field = format!("{path}{field}");
-                let field = field.trim_start_matches('.');
-                found.push(Refusal::new(field, format!("Invalid value: {}{detail}", shown(value))));
-            }
-        }
+        let broken = rules.iter().filter_map(|rule| Some((rule, evaluate(rule, &context)?)));
+        found.extend(broken.map(|(rule, detail)| {
+            let message = format!("Invalid value: {}{detail}", shown(value));
+            Refusal::new(&field_of(rule, path), message)
+        }));
     }
     match value {
         Value::Object(fields) => {
@@ -65,6 +62,15 @@ pub(super) fn check(value: &Value, schema: &JSONSchemaProps, path: &str, found: 
             }
         }
         _ => {}
+    }
+}
+
+/// The field that a rule complains of: its `fieldPath` below the value whose rule it is. No rule of the CRDs has the
+/// notation with brackets there.
+fn field_of(rule: &ValidationRule, path: &str) -> String {
+    match rule.field_path.as_deref().map(|below| below.trim_start_matches('.')) {
+        Some(below) => child(path, below),
+        None => path.to_owned(),
     }
 }
 

@@ -90,6 +90,11 @@ fn every_rule_can_be_read() {
                     .all(|key| known.contains(&key.as_str())),
                 "{rule}"
             );
+            let path = rule["fieldPath"].as_str();
+            assert!(
+                path.is_none_or(|path| path.starts_with('.') && !path.contains('[')),
+                "{rule}"
+            );
             for cel in [&rule["rule"], &rule["messageExpression"]]
                 .into_iter()
                 .filter_map(Value::as_str)
@@ -187,11 +192,11 @@ fn names() {
         (json!({"name": "a".repeat(254)}), "must be no more than 253 characters"),
         (
             json!({"name": "a".repeat(64)}),
-            "Invalid value: metadata.name: at most 63 characters",
+            "metadata.name: Invalid value: at most 63 characters",
         ),
         (
             json!({"generateName": "a".repeat(59)}),
-            "Invalid value: metadata.name: at most 63 characters",
+            "metadata.name: Invalid value: at most 63 characters",
         ),
         (json!({"name": 5}), "metadata: Invalid value: "),
     ] {

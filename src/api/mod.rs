@@ -130,6 +130,9 @@ pub fn crds() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
             let schema = version.schema.as_mut();
             if let Some(root) = schema.and_then(|schema| schema.open_api_v3_schema.as_mut()) {
                 complete(root);
+                root.properties
+                    .get_or_insert_default()
+                    .insert("metadata".to_owned(), metadata());
             }
         }
         without_null(crd)
@@ -139,6 +142,21 @@ pub fn crds() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
 
 fn spec_of(root: &mut JSONSchemaProps) -> Option<&mut JSONSchemaProps> {
     root.properties.as_mut()?.get_mut("spec")
+}
+
+/// Of the metadata the name, with no restriction: a rule's `fieldPath` may only name a field of the schema. The API server
+/// forbids anything else there, a description of `metadata` too.
+fn metadata() -> JSONSchemaProps {
+    let of_type = |type_: &str| JSONSchemaProps {
+        type_: Some(type_.to_owned()),
+        ..JSONSchemaProps::default()
+    };
+    let mut name = of_type("string");
+    name.description = Some("The name, which is unique in its scope.".to_owned());
+    JSONSchemaProps {
+        properties: Some([("name".to_owned(), name)].into()),
+        ..of_type("object")
+    }
 }
 
 /// Both CRDs as one YAML stream, as `realtime-token-operator crd` prints it.

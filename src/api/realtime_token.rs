@@ -35,7 +35,8 @@ use super::{Blocks, Credentials, Renewal, Requests, SecretName, Target};
     selectable = ".spec.credentials.providerRef.name",
     selectable = ".spec.credentials.secretRef.name",
     validation = Rule::new("size(self.metadata.name) <= 63")
-        .message("metadata.name: at most 63 characters, since it becomes a label of the Secret"),
+        .message("at most 63 characters, since it becomes a label of the Secret")
+        .field_path(".metadata.name"),
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RealtimeTokenSpec {

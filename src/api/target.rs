@@ -31,8 +31,12 @@ pub const OF_HELM: &str = "target.template.metadata.labels: with owner=helm Helm
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.content != 'Connection' || !has(self.template) || !has(self.template.data) || size(self.template.data) == 0")
     .message("target.template.data is rendered with a token, and with content Connection the Secret holds none; remove it, or set content to Token"))]
-#[x_kube(validation = Rule::new("!has(self.name) || !has(oldSelf.name) || self.name == oldSelf.name").message(Target::IMMUTABLE))]
-#[x_kube(validation = Rule::new(format!("!has(self.name) || !self.name.matches('^({})')", reserved_in_cel())).message(RESERVED))]
+#[x_kube(validation = Rule::new("!has(self.name) || !has(oldSelf.name) || self.name == oldSelf.name")
+    .message(Target::IMMUTABLE)
+    .field_path(".name"))]
+#[x_kube(validation = Rule::new(format!("!has(self.name) || !self.name.matches('^({})')", reserved_in_cel()))
+    .message(RESERVED)
+    .field_path(".name"))]
 pub struct Target {
     /// Name of the Secret. Default: the name of the RealtimeToken. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -94,6 +94,8 @@ fn every_field_is_described() {
         walk(schema, "", &mut bare);
         fields += schema.to_string().matches("\"description\"").count();
     }
+    // The API server allows none there, and describes the field itself.
+    bare.retain(|path| path != ".metadata");
     assert_eq!(bare, [""; 0], "fields without a doc comment");
     assert!(fields > 90, "only {fields} descriptions were found");
 }

@@ -1,6 +1,7 @@
 //! `check`: whether the operator works in this cluster. `helm test` runs it with the operator's image and rights.
 
-mod requests;
+pub(in crate::cli) mod requests;
+pub(in crate::cli) mod verdict;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -57,10 +57,11 @@ pub async fn connect(count: CountRequest) -> Result<Connected, ClientError> {
 pub(crate) async fn connect_as_user(
     context: Option<&str>,
     count: CountRequest,
-) -> Result<(Client, String), ClientError> {
+) -> Result<(Connected, String), ClientError> {
     let (config, address) = kubeconfig::of_context(context).await?;
     let namespace = config.default_namespace.clone();
-    Ok((build(config, address, count)?, namespace))
+    let client = build(config, address.clone(), count)?;
+    Ok((Connected { client, address }, namespace))
 }
 
 fn build(mut config: Config, address: Address, count: CountRequest) -> Result<Client, ClientError> {

@@ -3,6 +3,7 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
@@ -11,6 +12,8 @@ use secrecy::SecretString;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::address::Address;
+use super::client::Connected;
 use super::{ClusterError, Name, bounded};
 use crate::api::{GROUP, RealtimeToken};
 
@@ -22,11 +25,17 @@ const SHORTEST_LIFE: i64 = 600;
 /// One cluster, asked by a person.
 pub(crate) struct Inspector {
     client: Client,
+    address: Address,
 }
 
 impl Inspector {
-    pub(crate) const fn new(client: Client) -> Self {
-        Self { client }
+    pub(crate) fn new(Connected { client, address }: Connected) -> Self {
+        Self { client, address }
+    }
+
+    /// Which API server is asked.
+    pub(crate) const fn address(&self) -> &Address {
+        &self.address
     }
 
     pub(crate) async fn token(&self, name: &Name) -> Result<RealtimeToken, ClusterError> {
@@ -92,6 +101,10 @@ impl Inspector {
         Ok(bounded(api.list(&ListParams::default().labels(ours).limit(PAGE)))
             .await?
             .items)
+    }
+
+    pub(crate) async fn lease(&self, name: &Name) -> Result<Option<Lease>, ClusterError> {
+        bounded(Api::<Lease>::namespaced(self.client.clone(), &name.namespace).get_opt(&name.name)).await
     }
 
     /// A token of a ServiceAccount with which it can ask for tokens on request, as the kubelet projects one.

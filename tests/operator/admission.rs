@@ -118,6 +118,10 @@ impl ApiServer {
                         text: cause.message.clone(),
                     })
                     .collect();
+                // `<nil>` stands for the whole object: no rule of the CRDs may be shown like this. Of a whole number with
+                // a fraction the API server says it by itself, beside the complaint that names the field.
+                let is_of_a_rule = |it: &Complaint| it.field == "<nil>" && !it.text.contains("Checked value must be");
+                assert!(!complaints.iter().any(is_of_a_rule), "{body}\n{complaints:?}");
                 Err(if complaints.is_empty() {
                     vec![Complaint {
                         field: String::new(),

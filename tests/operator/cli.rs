@@ -2,7 +2,7 @@
 
 mod get;
 mod krew;
-mod kubectl;
+pub mod kubectl;
 mod local;
 mod mint;
 
@@ -20,15 +20,15 @@ use crate::world::world;
 const KEY: &str = "sk-test-canary-cli";
 
 #[derive(Debug)]
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub struct Said {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
 }
 
 impl Said {
     /// One line on stderr that begins so, nothing on stdout, no key anywhere.
-    fn fails(&self, code: i32, with: &str) {
+    pub fn fails(&self, code: i32, with: &str) {
         assert_eq!(self.code, Some(code), "{self:?}");
         assert_eq!(self.out, "");
         assert!(

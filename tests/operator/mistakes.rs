@@ -73,6 +73,7 @@ pub fn hold(section: &str, made: &[Made]) {
             "ServiceError",
             "ApiError",
             "HyperError",
+            "<nil>",
         ] {
             if seen.contains(debris) {
                 wrong.push(format!("{typed}: has {debris:?}, which is for programmers\n{seen}"));

@@ -11,14 +11,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use super::HTTP_TIMEOUT;
+use super::verdict::{Problem, Verdict, url_of_none};
 use crate::mint::innermost;
 
 /// The operator gives a provider 25 s to answer.
 const MINT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
-/// No RealtimeToken of this name is expected, nor a right to ask it.
-const NONE: &str = "none-of-this-name";
-/// The characters of a problem's detail that are repeated. Of an answer that isn't the operator's nothing is.
-const MOST_DETAIL: usize = 300;
 
 /// Whether tokens are handed out on request.
 #[derive(Args, Clone, Debug)]
@@ -65,35 +62,18 @@ pub enum RequestsError {
     )]
     Unreachable { url: String, problem: String },
     #[error(
-        "{url} answered 401, {problem}: the token must be for the audience realtime-token.dev, and the API server must \
-         know it"
+        "{url} answered 401, {problem}: the operator there watches another cluster than the one that issued the token, or \
+         the token is not for the audience realtime-token.dev"
     )]
-    Unauthenticated { url: String, problem: String },
+    Unauthenticated { url: String, problem: Problem },
     #[error("{url} answered {status}, {problem}")]
-    Refused { url: String, status: u16, problem: String },
+    Refused { url: String, status: u16, problem: Problem },
     #[error("{url} answered {status} without a problem of the operator: something else is listening there")]
     Foreign { url: String, status: u16 },
     #[error("{url} answered 201 without provider, token and expiresAt")]
     NoToken { url: String },
     #[error("{url} answered 201: this check asked for a RealtimeToken that should not exist, and got a token")]
     Open { url: String },
-}
-
-/// What the operator says of a request that it refuses.
-#[derive(Deserialize)]
-struct Problem {
-    reason: String,
-    #[serde(default)]
-    detail: String,
-}
-
-impl std::fmt::Display for Problem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let line = |c: char| if c.is_control() { ' ' } else { c };
-        let detail: String = self.detail.chars().map(line).take(MOST_DETAIL).collect();
-        let reason: String = self.reason.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
-        write!(f, "{reason}: {detail}")
-    }
 }
 
 /// The four fields of token.json, of which three are always there.
@@ -115,12 +95,13 @@ pub(super) async fn tokens_are_handed_out(
     // Read at each attempt: the kubelet replaces both files.
     let http = client(args.requests_ca.as_deref())?;
     let bearer = SecretString::from(read(&args.requests_token_file)?);
-    let (namespace, name) = match &args.requests_realtime_token {
-        Some((namespace, name)) => (namespace.as_str(), name.as_str()),
-        None => (namespace, NONE),
+    let url = match &args.requests_realtime_token {
+        Some((namespace, name)) => {
+            let base = url.trim_end_matches('/');
+            format!("{base}/v1alpha1/namespaces/{namespace}/realtimetokens/{name}/token")
+        }
+        None => url_of_none(url, namespace),
     };
-    let base = url.trim_end_matches('/');
-    let url = format!("{base}/v1alpha1/namespaces/{namespace}/realtimetokens/{name}/token");
     let unreachable = |problem: reqwest::Error| RequestsError::Unreachable {
         url: url.clone(),
         problem: innermost(&problem.without_url()),
@@ -141,26 +122,21 @@ pub(super) async fn tokens_are_handed_out(
             (false, _) => Err(RequestsError::Open { url }),
         };
     }
-    let Ok(problem) = serde_json::from_slice::<Problem>(&body) else {
-        return Err(RequestsError::Foreign { url, status });
-    };
-    let problem = problem.to_string();
-    match status {
-        // 404: this check runs with the right to ask any RealtimeToken.
-        403 | 404 if !asked_for => Ok(format!("{url} answers, and refuses whom it should ({status})")),
-        401 => Err(RequestsError::Unauthenticated { url, problem }),
-        _ => Err(RequestsError::Refused { url, status, problem }),
+    match Verdict::of(status, &body) {
+        Verdict::WatchesThisCluster(_) if !asked_for => Ok(format!(
+            "{url} answers, watches this cluster, and refuses whom it should ({status})"
+        )),
+        Verdict::DoesNotKnowTheToken(problem) => Err(RequestsError::Unauthenticated { url, problem }),
+        Verdict::WatchesThisCluster(problem) | Verdict::Unclear(problem) => {
+            Err(RequestsError::Refused { url, status, problem })
+        }
+        Verdict::NoOperator => Err(RequestsError::Foreign { url, status }),
     }
 }
 
+/// The operator is in this cluster: the proxy of the environment is for the providers.
 fn client(ca: Option<&Path>) -> Result<reqwest::Client, RequestsError> {
-    let mut builder = reqwest::Client::builder()
-        .no_proxy()
-        .https_only(true)
-        .connect_timeout(HTTP_TIMEOUT)
-        .timeout(MINT_TIMEOUT)
-        // It would carry the ServiceAccount's token to another host.
-        .redirect(reqwest::redirect::Policy::none());
+    let mut builder = https().no_proxy();
     let ca = ca.map(|path| (path, std::fs::read(path)));
     match ca {
         Some((path, Ok(pem))) => {
@@ -186,6 +162,15 @@ fn client(ca: Option<&Path>) -> Result<reqwest::Client, RequestsError> {
         url: "HTTPS".to_owned(),
         problem: innermost(&problem),
     })
+}
+
+/// A client that sends a ServiceAccount's token to the host of the URL and to no other.
+pub(in crate::cli) fn https() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .https_only(true)
+        .connect_timeout(HTTP_TIMEOUT)
+        .timeout(MINT_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
 }
 
 fn read(path: &Path) -> Result<String, RequestsError> {

@@ -1,5 +1,13 @@
-//! `check`: whether this program, the CRDs and the operators of the cluster are of one version, and what of them is there.
+//! `check`: whether this program, the CRDs and the operators of the cluster are of one version, and whether the operators
+//! watch this cluster: `watched` looks at their Leases, `behind` asks the operator behind a URL.
 
+mod behind;
+mod watched;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use futures::future::join_all;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
 
@@ -11,18 +19,39 @@ use crate::cluster::inspect::Inspector;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// An operator to ask whether it watches this cluster.
+#[derive(Args, Debug)]
+pub(super) struct Check {
+    /// A RealtimeToken with `spec.requests`: asks the operator behind the URL in its Secret, too, whether it watches this
+    /// cluster. You need the right to read that Secret.
+    name: Option<String>,
+    /// Asks the operator behind this URL, where it hands out tokens on request.
+    #[arg(long, value_name = "URL", conflicts_with = "name")]
+    url: Option<String>,
+    /// A file with the CA of the certificate there, in PEM. Left out: the system's CAs are trusted.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    ca: Option<PathBuf>,
+    /// The ServiceAccount with a token of which it is asked. It needs no right; you need the one to request its tokens.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    service_account: String,
+}
+
 struct Line {
     what: String,
     found: String,
-    /// What to do, if something is wrong.
-    wrong: Option<String>,
+    /// What is well, or what to do.
+    verdict: Result<String, String>,
 }
 
-pub(super) async fn check(cluster: &Inspector) -> Result<Answer, PluginError> {
+fn ok() -> Result<String, String> {
+    Ok("ok".to_owned())
+}
+
+pub(super) async fn check(cluster: &Inspector, namespace: &str, wanted: Check) -> Result<Answer, PluginError> {
     let mut lines = vec![Line {
         what: "this program".to_owned(),
         found: VERSION.to_owned(),
-        wrong: None,
+        verdict: ok(),
     }];
     for plural in ["realtimetokens", "clusterrealtimeproviders"] {
         lines.push(crd(cluster, plural).await);
@@ -31,26 +60,32 @@ pub(super) async fn check(cluster: &Inspector) -> Result<Answer, PluginError> {
         Ok(operators) if operators.is_empty() => lines.push(Line {
             what: "operator".to_owned(),
             found: "none".to_owned(),
-            wrong: Some(
+            verdict: Err(
                 "install the chart; or it was installed without it, and has no labels to be found by".to_owned(),
             ),
         }),
-        Ok(operators) => lines.extend(operators.iter().map(operator)),
+        Ok(operators) => {
+            lines.extend(operators.iter().map(operator));
+            let ready = operators.iter().filter(|it| ready_replicas(it) > 0);
+            lines.extend(join_all(ready.map(|it| watched::line(cluster, it))).await);
+        }
         Err(problem) => lines.push(Line {
             what: "operator".to_owned(),
             found: "unknown".to_owned(),
-            wrong: Some(problem.to_string()),
+            verdict: Err(problem.to_string()),
         }),
     }
+    lines.extend(behind::line(cluster, namespace, wanted).await?);
     let failure = lines
         .iter()
-        .any(|line| line.wrong.is_some())
-        .then_some(PluginError::Versions);
-    let rows = lines
-        .into_iter()
-        .map(|line| vec![line.what, line.found, line.wrong.unwrap_or_else(|| "ok".to_owned())]);
+        .any(|line| line.verdict.is_err())
+        .then_some(PluginError::NotWell);
+    let rows = lines.into_iter().map(|line| {
+        let verdict = line.verdict.unwrap_or_else(|remedy| remedy);
+        vec![line.what, line.found, verdict]
+    });
     Ok(Answer {
-        text: table(&["WHAT", "VERSION", "VERDICT"], rows),
+        text: table(&["WHAT", "FOUND", "VERDICT"], rows),
         failure,
     })
 }
@@ -58,19 +93,19 @@ pub(super) async fn check(cluster: &Inspector) -> Result<Answer, PluginError> {
 /// The operator that serves no ClusterRealtimeProviders has no need of their CRD, but the chart installs both.
 async fn crd(cluster: &Inspector, plural: &str) -> Line {
     let what = format!("CRD {plural}");
-    let line = |found: &str, wrong| Line {
+    let line = |found: &str, verdict| Line {
         what: what.clone(),
         found: found.to_owned(),
-        wrong,
+        verdict,
     };
     let crd = match cluster.crd(&format!("{plural}.{GROUP}")).await {
         Ok(crd) => crd,
         Err(ClusterError::NotFound) => {
             let cure = "install the chart with crds.install=true, or `realtime-token-operator crd | kubectl apply \
                         --server-side -f -`";
-            return line("missing", Some(cure.to_owned()));
+            return line("missing", Err(cure.to_owned()));
         }
-        Err(problem) => return line("unknown", Some(problem.to_string())),
+        Err(problem) => return line("unknown", Err(problem.to_string())),
     };
     let found = crd
         .annotations()
@@ -84,18 +119,33 @@ fn operator(deployment: &Deployment) -> Line {
         .labels()
         .get("app.kubernetes.io/version")
         .map_or("unknown", String::as_str);
-    let status = deployment.status.as_ref();
-    let ready = status.and_then(|status| status.ready_replicas).unwrap_or(0);
+    let ready = ready_replicas(deployment);
     let namespace = deployment.namespace().unwrap_or_default();
     let name = deployment.name_any();
-    let none_ready = || format!("no replica is ready: kubectl logs -n {namespace} deployment/{name}");
     Line {
         what: format!("operator {namespace}/{name}, {ready} ready"),
         found: found.to_owned(),
-        wrong: if ready == 0 { Some(none_ready()) } else { differs(found) },
+        verdict: match ready {
+            0 => Err(format!("no replica is ready: {}", logs_of(deployment))),
+            _ => differs(found),
+        },
     }
 }
 
-fn differs(found: &str) -> Option<String> {
-    (found != VERSION).then(|| format!("this program is of {VERSION}: upgrade the older of the two"))
+fn ready_replicas(deployment: &Deployment) -> i32 {
+    let status = deployment.status.as_ref();
+    status.and_then(|status| status.ready_replicas).unwrap_or(0)
+}
+
+/// The command that shows them.
+fn logs_of(deployment: &Deployment) -> String {
+    let namespace = deployment.namespace().unwrap_or_default();
+    format!("kubectl logs -n {namespace} deployment/{}", deployment.name_any())
+}
+
+fn differs(found: &str) -> Result<String, String> {
+    match found == VERSION {
+        true => ok(),
+        false => Err(format!("this program is of {VERSION}: upgrade the older of the two")),
+    }
 }

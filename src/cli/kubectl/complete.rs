@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(words("status voice -o "), ["json", "yaml"]);
         assert!(words("completion ").contains(&"fish".to_owned()));
         assert_eq!(words("renew -n "), [""; 0]);
-        assert_eq!(words("check "), [""; 0]);
+        assert_eq!(words("check --url "), [""; 0]);
     }
 
     #[test]
@@ -162,6 +162,7 @@ mod tests {
             "resume v",
             "request -n shop ",
             "status -n explain ",
+            "check ",
         ] {
             assert_eq!(of(command), Candidates::NamesAnd(Vec::new()), "{command}");
         }

@@ -1,12 +1,13 @@
 //! `kubectl realtime-token`: the same binary under the name `kubectl-realtime_token`, with the rights of whoever types.
 //!
 //! `report` is what is told of a RealtimeToken, `screen` shows it, `explain` says what a reason means, `edit` renews and
-//! suspends, `request` asks for a token as an application would, `check` compares versions, `complete` is for kubectl's
-//! own completion.
+//! suspends, `request` asks for a token as an application would and `endpoint` is where, `check` compares versions and says
+//! who watches the cluster, `complete` is for kubectl's own completion.
 
 mod check;
 pub mod complete;
 mod edit;
+mod endpoint;
 mod explain;
 mod readers;
 mod report;
@@ -110,8 +111,8 @@ enum ClusterCommand {
     Resume(edit::Which),
     /// Ask for a token as an application in the cluster would, through a port-forward, and print it.
     Request(request::Request),
-    /// Compare the versions of this program, the CRDs and the operators of the cluster.
-    Check,
+    /// Compare the versions of this program, the CRDs and the operators of the cluster, and say whether they watch it.
+    Check(check::Check),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -148,8 +149,8 @@ pub enum PluginError {
     /// What was printed says enough.
     #[error("{0} are unhealthy")]
     Unhealthy(usize),
-    #[error("the versions don't fit: see above")]
-    Versions,
+    #[error("not all is well: see above")]
+    NotWell,
 }
 
 /// What is to be printed, and what makes the exit code 1 nevertheless.
@@ -182,8 +183,8 @@ pub async fn run(plugin: Plugin) -> Result<Answer, PluginError> {
 /// The cluster, and the namespace.
 async fn connect(args: ClusterArgs) -> Result<(Inspector, String), PluginError> {
     let count = Arc::new(|_, _, _| ());
-    let (client, default) = client::connect_as_user(args.context.as_deref(), count).await?;
-    Ok((Inspector::new(client), args.namespace.unwrap_or(default)))
+    let (connected, default) = client::connect_as_user(args.context.as_deref(), count).await?;
+    Ok((Inspector::new(connected), args.namespace.unwrap_or(default)))
 }
 
 async fn run_in(args: ClusterArgs, command: ClusterCommand) -> Result<Answer, PluginError> {
@@ -215,7 +216,7 @@ async fn run_in(args: ClusterArgs, command: ClusterCommand) -> Result<Answer, Pl
         ClusterCommand::Suspend(which) => Ok(edit::suspend(&cluster, &namespace, which, true).await?.into()),
         ClusterCommand::Resume(which) => Ok(edit::suspend(&cluster, &namespace, which, false).await?.into()),
         ClusterCommand::Request(request) => Ok(request::request(&cluster, &namespace, request).await?.into()),
-        ClusterCommand::Check => check::check(&cluster).await,
+        ClusterCommand::Check(wanted) => check::check(&cluster, &namespace, wanted).await,
     }
 }
 

@@ -28,7 +28,7 @@ async fn the_targets_name_is_immutable() {
     ] {
         let complaints = change(name, target.clone()).await.unwrap_err();
         assert!(
-            complaints[0].text.ends_with(IMMUTABLE),
+            matches!(&complaints[..], [one] if one.field == "spec.target.name" && one.text.ends_with(IMMUTABLE)),
             "{name} {target}: {complaints:?}"
         );
     }

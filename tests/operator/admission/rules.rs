@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use self::messages::*;
-use super::{ApiServer, Kind, merge};
+use super::{ApiServer, Complaint, Kind, merge};
 
 type Refusal = (Value, &'static str, &'static str);
 
@@ -239,6 +239,13 @@ async fn each_rule_lets_pass_and_refuses() {
     }
 }
 
+fn said_of(complaints: &[Complaint], field: &str, text: &str) {
+    assert!(
+        matches!(complaints, [one] if one.field == field && one.text.ends_with(text)),
+        "{field}: {complaints:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_name_must_fit_into_a_label() {
     let server = ApiServer::new().await;
@@ -246,7 +253,7 @@ async fn a_name_must_fit_into_a_label() {
     let (fits, long) = ("a".repeat(63), "a".repeat(64));
     server.admit_named(Kind::Token, &fits, &spec).await.unwrap();
     let complaints = server.admit_named(Kind::Token, &long, &spec).await.unwrap_err();
-    assert!(complaints[0].text.ends_with(LONG_NAME), "{complaints:?}");
+    said_of(&complaints, "metadata.name", LONG_NAME);
     server
         .admit_named(Kind::Provider, &long, &Kind::Provider.spec())
         .await
@@ -263,7 +270,7 @@ async fn no_secret_is_named_as_helm_or_the_api_server_name_theirs() {
         let there = merge(&spec, &json!({"target": {"name": reserved}}));
         for (name, spec) in [(reserved, &spec), ("voice", &there)] {
             let complaints = server.admit_named(Kind::Token, name, spec).await.unwrap_err();
-            assert!(complaints[0].text.ends_with(RESERVED), "{complaints:?}");
+            said_of(&complaints, "spec.target.name", RESERVED);
         }
     }
     server.admit_named(Kind::Token, "sh.helm", &spec).await.unwrap();
@@ -278,7 +285,7 @@ async fn the_key_is_not_overwritten() {
     let there = merge(&spec, &json!({"target": {"name": "key"}}));
     for (name, spec) in [("key", &spec), ("voice", &there)] {
         let complaints = server.admit_named(Kind::Token, name, spec).await.unwrap_err();
-        assert!(complaints[0].text.ends_with(KEY_SECRET), "{complaints:?}");
+        said_of(&complaints, "spec.target.name", KEY_SECRET);
     }
     // A ClusterRealtimeProvider's key is in another namespace.
     let by_provider = merge(&spec, &by_provider());

@@ -1,7 +1,7 @@
 //! The plugin as people type it, under real kubectl: what it prints, and how it ends.
 
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -21,6 +21,10 @@ pub struct Plugin {
 
 impl Plugin {
     pub async fn of(case: &Case<'_>) -> Self {
+        Self::new(case.world.cluster.kubeconfig(), case.namespace.name()).await
+    }
+
+    pub async fn new(kubeconfig: &Path, namespace: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["kubectl-realtime_token", "kubectl_complete-realtime_token"] {
             symlink(binary(), folder.path().join(name)).unwrap();
@@ -31,12 +35,12 @@ impl Plugin {
                 .await
                 .unwrap()
                 .unwrap(),
-            kubeconfig: case.world.cluster.kubeconfig().to_owned(),
-            namespace: case.namespace.name().to_owned(),
+            kubeconfig: kubeconfig.to_owned(),
+            namespace: namespace.to_owned(),
         }
     }
 
-    async fn say(&self, args: &[&str]) -> Said {
+    pub async fn say(&self, args: &[&str]) -> Said {
         self.kubectl(&[&["realtime-token"], args].concat()).await
     }
 
@@ -194,7 +198,7 @@ async fn check_compares_versions_and_a_request_needs_a_url() {
     let said = plugin.say(&["check"]).await;
     assert_eq!(
         (said.code, said.err.as_str()),
-        (Some(1), "error: the versions don't fit: see above\n")
+        (Some(1), "error: not all is well: see above\n")
     );
     let lines: Vec<Vec<_>> = said.out.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[1], ["this", "program", version, "ok"], "{said:?}");

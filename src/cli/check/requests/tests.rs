@@ -62,7 +62,8 @@ const FORBIDDEN: &str = r#"{"title":"Forbidden","status":403,"reason":"Forbidden
 async fn being_refused_shows_that_all_is_in_place() {
     let Asked { result, request, url } = ask(403, FORBIDDEN, None).await;
     let expected = format!(
-        "{url}v1alpha1/namespaces/platform/realtimetokens/none-of-this-name/token answers, and refuses whom it should (403)"
+        "{url}v1alpha1/namespaces/platform/realtimetokens/none-of-this-name/token answers, watches this cluster, and \
+         refuses whom it should (403)"
     );
     assert_eq!(result.unwrap(), expected);
     let request = request.unwrap();
@@ -102,7 +103,7 @@ async fn it_says_what_is_wrong() {
     )
     .await;
     assert!(
-        unknown.contains("must be for the audience realtime-token.dev"),
+        unknown.contains("watches another cluster than the one that issued the token"),
         "{unknown}"
     );
     assert!(unknown.contains("the token has another audience"), "{unknown}");
@@ -111,6 +112,8 @@ async fn it_says_what_is_wrong() {
         away.ends_with("answered 503, NotReady: the API server doesn't answer"),
         "{away}"
     );
+    let path = said(404, r#"{"reason":"NoSuchPath","detail":"there is only POST"}"#).await;
+    assert!(path.ends_with("answered 404, NoSuchPath: there is only POST"), "{path}");
     // Of something else nothing is repeated: it may be anything in the network.
     let foreign = said(403, "<html>internal</html>").await;
     assert!(foreign.contains("something else is listening there"), "{foreign}");

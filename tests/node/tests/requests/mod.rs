@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use nodetests::{
@@ -110,9 +110,17 @@ async fn story(setup: &Setup) -> Result<()> {
 
 /// The plugin finds the installation, and asks through a port-forward as the application's ServiceAccount.
 async fn a_person_asks(setup: &Setup) -> Result<()> {
-    let checked = setup.plugin(&["check"]).await?;
-    let operator = checked.lines().last().unwrap_or_default().to_owned();
+    let checked = setup.plugin(&["check", TOKEN, "-n", NAMESPACE]).await?;
+    let lines: Vec<_> = checked.lines().rev().collect();
+    let [behind, watched, operator, ..] = &*lines else {
+        bail!("{checked}");
+    };
     ensure!(operator.contains("2 ready") && operator.ends_with("  ok"), "{checked}");
+    ensure!(
+        watched.contains("  ok: ") && watched.contains(" has just renewed Lease "),
+        "{checked}"
+    );
+    ensure!(behind.contains("  watches this cluster  "), "{checked}");
     let asked = [
         "request",
         TOKEN,

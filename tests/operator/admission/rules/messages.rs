@@ -39,7 +39,7 @@ pub(super) const DATA_KEY: &str =
 pub(in crate::admission) const DATA_RESERVED: &str = "target.template.data: token.json, token, expires-at, provider, request-url and request-ca.crt are the operator's own keys";
 pub(super) const SELECTOR: &str =
     "namespaceSelector.matchExpressions: In and NotIn need values, Exists and DoesNotExist have none";
-pub(super) const LONG_NAME: &str = "metadata.name: at most 63 characters, since it becomes a label of the Secret";
+pub(super) const LONG_NAME: &str = "at most 63 characters, since it becomes a label of the Secret";
 pub(in crate::admission) const IMMUTABLE: &str =
     "target.name is immutable: to write to another Secret, delete the RealtimeToken and create it anew";
 

@@ -5,6 +5,7 @@ mod certificate;
 mod mistakes;
 mod overrides;
 mod replicas;
+mod watches;
 
 use std::net::SocketAddr;
 use std::time::Duration;

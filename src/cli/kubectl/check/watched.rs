@@ -1,0 +1,259 @@
+//! Whether an operator of this cluster watches it, and which of its namespaces. With leader election a replica renews a
+//! Lease every few seconds, in the cluster that it watches: a renewal that happens meanwhile is the proof, and needs no
+//! comparison of two machines' clocks.
+
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::ResourceExt;
+use tokio::time::Instant;
+
+use super::{Line, logs_of};
+use crate::cluster::inspect::Inspector;
+use crate::cluster::{ClusterError, Name};
+
+/// Between two looks at a Lease.
+const PAUSE: Duration = Duration::from_millis(500);
+/// The longest that is waited for a renewal. By default a Lease holds for 15 s.
+const MOST_PATIENCE: Duration = Duration::from_secs(60);
+/// Namespaces that are named; more are counted.
+const MOST_NAMED: usize = 4;
+/// That of `--lease-name`.
+const LEASE: &str = "realtime-token-operator";
+
+/// The settings of an operator, by the arguments and variables of its container.
+struct Settings<'a> {
+    deployment: &'a Deployment,
+}
+
+impl Settings<'_> {
+    fn arguments(&self) -> impl Iterator<Item = &str> {
+        let pod = self
+            .deployment
+            .spec
+            .iter()
+            .filter_map(|spec| spec.template.spec.as_ref());
+        let containers = pod.flat_map(|pod| &pod.containers);
+        containers.flat_map(|container| container.args.iter().flatten().map(String::as_str))
+    }
+
+    fn variable(&self, name: &str) -> Option<&str> {
+        let pod = self
+            .deployment
+            .spec
+            .iter()
+            .filter_map(|spec| spec.template.spec.as_ref());
+        let mut variables = pod
+            .flat_map(|pod| &pod.containers)
+            .flat_map(|it| it.env.iter().flatten());
+        variables.find(|it| it.name == name)?.value.as_deref()
+    }
+
+    /// The values of an option, which may be repeated.
+    fn values(&self, option: &str, variable: &str) -> Vec<&str> {
+        let mut arguments = self.arguments();
+        let mut values = Vec::new();
+        while let Some(argument) = arguments.next() {
+            match argument.strip_prefix(option) {
+                Some("") => values.extend(arguments.next()),
+                Some(rest) => values.extend(rest.strip_prefix('=')),
+                None => {}
+            }
+        }
+        if values.is_empty() {
+            values.extend(self.variable(variable));
+        }
+        values
+    }
+
+    fn elects_a_leader(&self) -> bool {
+        self.arguments().any(|argument| argument == "--leader-elect") || self.variable("LEADER_ELECT") == Some("true")
+    }
+
+    fn lease(&self) -> Name {
+        let namespace = self.deployment.namespace().unwrap_or_default();
+        let name = self.values("--lease-name", "LEASE_NAME").pop().unwrap_or(LEASE);
+        Name::new(namespace, name)
+    }
+
+    /// The namespaces that it watches, as a person reads them.
+    fn watched(&self) -> String {
+        let values = self.values("--watch-namespaces", "WATCH_NAMESPACES");
+        let names: Vec<_> = values
+            .iter()
+            .flat_map(|names| names.split(','))
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .collect();
+        match names.as_slice() {
+            [] => "all namespaces".to_owned(),
+            few if few.len() <= MOST_NAMED => few.join(", "),
+            many => format!("{} and {} more", many[..MOST_NAMED].join(", "), many.len() - MOST_NAMED),
+        }
+    }
+}
+
+/// What came of watching a Lease.
+#[derive(Debug, PartialEq, Eq)]
+enum Renewal {
+    /// There is no Lease, or nobody holds it.
+    NoHolder,
+    By(String),
+    /// Not for this long.
+    Missing(String, Duration),
+}
+
+pub(super) async fn line(cluster: &Inspector, deployment: &Deployment) -> Line {
+    let settings = Settings { deployment };
+    let lease = settings.lease();
+    let verdict = match settings.elects_a_leader() {
+        false => Ok("ok, by its arguments: it elects no leader, so no Lease shows that it is at work".to_owned()),
+        true => match renewal(cluster, &lease).await {
+            Ok(renewal) => verdict(&renewal, &lease, &logs_of(deployment)),
+            Err(problem) => Err(format!("unknown: Lease {lease}: {problem}")),
+        },
+    };
+    Line {
+        what: format!("watched by {}/{}", lease.namespace, deployment.name_any()),
+        found: settings.watched(),
+        verdict,
+    }
+}
+
+fn verdict(renewal: &Renewal, lease: &Name, logs: &str) -> Result<String, String> {
+    match renewal {
+        Renewal::By(holder) => Ok(format!("ok: {holder} has just renewed Lease {lease}")),
+        Renewal::NoHolder => Err(format!(
+            "no replica holds Lease {lease} in this cluster: has its ServiceAccount the rights on Leases? {logs}"
+        )),
+        Renewal::Missing(holder, time) => Err(format!(
+            "{holder} holds Lease {lease} and hasn't renewed it for {} s: it is gone or can't reach this API server, and \
+             nothing is minted until a replica takes over: {logs}",
+            time.as_secs()
+        )),
+    }
+}
+
+/// Waits until the Lease is renewed, for as long as it holds.
+async fn renewal(cluster: &Inspector, name: &Name) -> Result<Renewal, ClusterError> {
+    let began = Instant::now();
+    let Some(first) = cluster.lease(name).await? else {
+        return Ok(Renewal::NoHolder);
+    };
+    let patience = patience(&first);
+    loop {
+        let Some(lease) = cluster.lease(name).await? else {
+            return Ok(Renewal::NoHolder);
+        };
+        let Some(holder) = holder(&lease) else {
+            return Ok(Renewal::NoHolder);
+        };
+        if lease.metadata.resource_version != first.metadata.resource_version {
+            return Ok(Renewal::By(holder));
+        }
+        if began.elapsed() > patience {
+            return Ok(Renewal::Missing(holder, began.elapsed()));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn holder(lease: &Lease) -> Option<String> {
+    let holder = lease.spec.as_ref()?.holder_identity.clone()?;
+    Some(holder).filter(|holder| !holder.is_empty())
+}
+
+fn patience(lease: &Lease) -> Duration {
+    let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
+    let seconds = seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0);
+    Duration::from_secs(seconds).min(MOST_PATIENCE)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn deployment(args: &Value, env: &Value) -> Deployment {
+        serde_json::from_value(json!({
+            "metadata": {"name": "operator", "namespace": "platform"},
+            "spec": {
+                "selector": {},
+                "template": {"spec": {"containers": [{"name": "operator", "args": args, "env": env}]}},
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn settings_come_from_arguments_or_else_variables() {
+        for (args, env, watched, lease) in [
+            (json!(["run"]), json!([]), "all namespaces", None),
+            (
+                json!([
+                    "run",
+                    "--watch-namespaces=apps,shop",
+                    "--leader-elect",
+                    "--lease-name=rto"
+                ]),
+                json!([]),
+                "apps, shop",
+                Some("platform/rto"),
+            ),
+            (
+                json!(["--watch-namespaces", "a", "--watch-namespaces", "b", "--leader-elect"]),
+                json!([{"name": "WATCH_NAMESPACES", "value": "other"}]),
+                "a, b",
+                Some("platform/realtime-token-operator"),
+            ),
+            (
+                json!(["--watch-namespaces=a,b,c,d,e,f"]),
+                json!([{"name": "LEADER_ELECT", "value": "true"}, {"name": "LEASE_NAME", "value": "rto"}]),
+                "a, b, c, d and 2 more",
+                Some("platform/rto"),
+            ),
+            (
+                json!([]),
+                json!([{"name": "WATCH_NAMESPACES", "value": "shop"}, {"name": "LEADER_ELECT", "value": "false"}]),
+                "shop",
+                None,
+            ),
+        ] {
+            let deployment = deployment(&args, &env);
+            let settings = Settings {
+                deployment: &deployment,
+            };
+            assert_eq!(settings.watched(), watched);
+            let found = settings.elects_a_leader().then(|| settings.lease().to_string());
+            assert_eq!(found.as_deref(), lease, "{args}");
+        }
+    }
+
+    #[test]
+    fn a_verdict_names_the_holder_and_the_logs() {
+        let verdict = |renewal| verdict(&renewal, &Name::new("platform", "rto"), "kubectl logs");
+        assert_eq!(
+            verdict(Renewal::By("pod-a".to_owned())),
+            Ok("ok: pod-a has just renewed Lease platform/rto".to_owned())
+        );
+        let missing = Renewal::Missing("pod-a".to_owned(), Duration::from_secs(15));
+        let missing = verdict(missing).unwrap_err();
+        assert!(
+            missing.starts_with("pod-a holds Lease platform/rto and hasn't renewed it for 15 s: "),
+            "{missing}"
+        );
+        for wrong in [missing, verdict(Renewal::NoHolder).unwrap_err()] {
+            assert!(wrong.ends_with("kubectl logs"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn patience_is_the_leases_and_bounded() {
+        for (seconds, patience) in [(json!(15), 15), (json!(3600), 60), (json!(null), 0), (json!(-1), 0)] {
+            let lease = serde_json::from_value(json!({"spec": {"leaseDurationSeconds": seconds}})).unwrap();
+            assert_eq!(super::patience(&lease), Duration::from_secs(patience));
+        }
+    }
+}
