@@ -62,6 +62,9 @@ impl ProviderBlock for AzureOpenAi {
             &[("kind", FieldUse::Free), ("deployment", FieldUse::Model)],
             OpenAi::SESSION,
         ],
+        // The page has no place for the end user: `user` is a field of chat completions, and a header like OpenAI's
+        // safety identifier isn't documented.
+        subject: None,
         ..Facts::DEFAULT
     };
     const RULES: &'static [(&'static str, &'static str)] = &[

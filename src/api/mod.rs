@@ -82,8 +82,8 @@ pub use requests::{Requests, SubjectUse};
 pub use soniox::{Soniox, SonioxAccount, SonioxKind, SonioxRegion};
 pub use speechmatics::{Speechmatics, SpeechmaticsAccount, SpeechmaticsKind};
 pub use target::{
-    CONNECTION_KEYS, DeletionPolicy, OF_HELM, OWN_KEYS, RESERVED, RESERVED_SECRETS, SecretName, TARGET_TYPE, Target,
-    TargetContent, Template, TemplateMetadata,
+    CONNECTION_KEYS, DeletionPolicy, FALLBACK_KEY, OF_HELM, OWN_KEYS, RESERVED, RESERVED_SECRETS, SecretName,
+    TARGET_TYPE, Target, TargetContent, Template, TemplateMetadata,
 };
 pub use twilio::{Twilio, TwilioAccount, TwilioChat, TwilioSync, TwilioTaskRouter, TwilioVideo, TwilioVoice};
 pub use workload_identity::{AzureExchange, Exchange, GoogleExchange, OpenAiExchange, WorkloadIdentity};

@@ -12,6 +12,9 @@ pub const OWN_KEYS: [&str; 4] = ["token.json", "token", "expires-at", "provider"
 /// The keys that a Secret has beside them, or instead, where tokens are handed out on request.
 pub const CONNECTION_KEYS: [&str; 2] = ["request-url", "request-ca.crt"];
 
+/// The key that a token on whose RealtimeToken requests are served has beside it: whether a request may fall back to it.
+pub const FALLBACK_KEY: &str = "request-fallback";
+
 /// The type of the Secrets that the operator writes, so that no controller takes one for its own.
 pub const TARGET_TYPE: &str = "realtime-token.dev/token";
 
@@ -108,7 +111,7 @@ pub struct Template {
     #[x_kube(validation = Rule::new("self.all(k, k.matches('^[-._a-zA-Z0-9]{1,253}$') && k != '.' && !k.startsWith('..'))")
         .message("target.template.data: a key of a Secret has letters, digits, '-', '_' and '.', and does not begin with '..'"))]
     #[x_kube(validation = Rule::new(format!("self.all(k, !(k in {}))", own_keys_in_cel()))
-        .message("target.template.data: token.json, token, expires-at, provider, request-url and request-ca.crt are the operator's own keys"))]
+        .message("target.template.data: token.json, token, expires-at, provider, request-url, request-ca.crt and request-fallback are the operator's own keys"))]
     pub data: BTreeMap<String, String>,
 }
 
@@ -152,7 +155,7 @@ pub struct SecretName {
 }
 
 fn own_keys_in_cel() -> String {
-    let keys = [&OWN_KEYS[..], &CONNECTION_KEYS].concat();
+    let keys = [&OWN_KEYS[..], &CONNECTION_KEYS, &[FALLBACK_KEY]].concat();
     format!("['{}']", keys.join("', '"))
 }
 

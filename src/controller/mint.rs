@@ -30,6 +30,8 @@ struct Order {
     uid: String,
     resolved: Resolved,
     began: Timestamp,
+    /// Whether tokens are handed out on request beside this one.
+    on_request: bool,
 }
 
 /// Begins a mint, if the credential's budget allows.
@@ -54,6 +56,7 @@ pub(super) fn begin(look: &Look<'_>, pending: Box<Pending>, ctx: &Arc<Context>) 
             uid: seen.uid().to_owned(),
             resolved: resolved.clone(),
             began: seen.now,
+            on_request: seen.token.spec.requests.is_some(),
         },
     );
     Begun::Started
@@ -84,7 +87,7 @@ fn finish(ctx: &Context, order: &Order, result: Result<Issued, NotMinted>) {
     let now = now();
     let Order { resolved, .. } = order;
     let ending = ending(&result, order.began, now);
-    let end = mint_end(result, resolved);
+    let end = mint_end(result, resolved, order.on_request);
     if let MintEnd::Failed(error) = &end {
         tracing::warn!(token = %order.name, reason = %error.reason(), "mint failed: {error}");
     }

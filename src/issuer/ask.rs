@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Issuer;
 use super::credential::NotObtained;
-use crate::api::Reason;
+use crate::api::{FALLBACK_KEY, Reason};
 use crate::budget::Ending;
 use crate::clock::now;
 use crate::cluster::{ClusterError, Name};
@@ -144,12 +144,24 @@ pub(super) fn unreadable(token: &Name, credential: &CredentialRef, problem: &Clu
 }
 
 /// What the end of a mint says to the RealtimeToken.
-pub(crate) fn mint_end(result: Result<Issued, NotMinted>, resolved: &Resolved) -> MintEnd {
+/// `on_request`: tokens are handed out on request too, and this one says whether a request may fall back to it.
+pub(crate) fn mint_end(result: Result<Issued, NotMinted>, resolved: &Resolved, on_request: bool) -> MintEnd {
     match result {
-        Ok(issued) => MintEnd::Minted {
-            minted: issued.minted,
-            credential_revision: issued.credential_revision,
-        },
+        Ok(mut issued) => {
+            if on_request {
+                // Kept with the token: after an edit the Secret has the token of the spec before for a while.
+                // In the words of the TypeScript client's option.
+                let fallback = match resolved.ask.block.may_be_shared() {
+                    true => "mounted",
+                    false => "none",
+                };
+                issued.minted.outputs.insert(FALLBACK_KEY.into(), fallback.into());
+            }
+            MintEnd::Minted {
+                minted: issued.minted,
+                credential_revision: issued.credential_revision,
+            }
+        }
         Err(NotMinted::CredentialGone(_)) => MintEnd::CredentialGone, // the next look says so
         Err(NotMinted::CredentialUnreadable) => {
             let key = resolved.key_title();

@@ -55,7 +55,7 @@ macro_rules! blocks {
             }
 
             /// Puts the subject of a request into the block's field for the end user, if there is one.
-            pub(crate) fn name_subject(&mut self, subject: &str) -> Result<(), String> {
+            pub fn name_subject(&mut self, subject: &str) -> Result<(), String> {
                 match self {
                     $(Self::$Block(block) => block.name_subject(subject),)*
                 }
@@ -111,6 +111,27 @@ macro_rules! blocks {
 }
 every_provider!(blocks);
 
+impl Block {
+    /// Whether one of the fields is set that say who the token is for.
+    pub(crate) fn names_identity(&self) -> bool {
+        let fields = self.tenant_fields();
+        let uses = self.provider().facts().fields.iter().copied().flatten();
+        let mut paths = uses.filter(|(_, is)| *is == FieldUse::Identity).map(|(path, _)| *path);
+        paths.any(|path| {
+            let mut steps = path.split('.');
+            let first = steps.next().and_then(|name| fields.get(name));
+            let value = first.and_then(|first| steps.try_fold(first, |value, step| value.get(step)));
+            value.is_some_and(|value| !value.is_null())
+        })
+    }
+
+    /// Whether several users may have the token, as far as the provider's documentation and the block say.
+    pub(crate) fn may_be_shared(&self) -> bool {
+        let provider = self.provider();
+        provider.single_use().is_none() && provider.one_reader().is_none() && !self.names_identity()
+    }
+}
+
 /// Without its values: one of them may be the subject of a request.
 impl fmt::Debug for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -134,5 +155,43 @@ mod tests {
             of(json!({"openai": {"model": "m"}, "elevenlabs": {"agentId": "a"}})),
             None
         );
+    }
+
+    #[test]
+    fn tokens_for_one_session_or_one_identity_are_not_shared() {
+        for (spec, shared) in [
+            (json!({"openai": {"model": "m"}}), false),
+            (json!({"openai": {"model": "m", "reuse": "Multiple"}}), true),
+            (
+                json!({"openai": {"model": "m", "reuse": "Multiple", "safetyIdentifier": "a"}}),
+                false,
+            ),
+            (json!({"elevenlabs": {"agentId": "a"}}), true),
+            (
+                json!({"elevenlabs": {"agentId": "a", "kind": "ConversationToken"}}),
+                false,
+            ),
+            (json!({"elevenlabs": {"kind": "TtsWebsocket"}}), false),
+            (json!({"assemblyai": {}}), false),
+            (json!({"assemblyai": {"kind": "Product", "product": "p"}}), true),
+            (json!({"gemini": {}}), true),
+            (json!({"gemini": {"uses": 1}}), false),
+            (json!({"soniox": {"singleUse": true}}), false),
+            (json!({"speechmatics": {}}), true),
+            (json!({"speechmatics": {"kind": "Batch", "clientRef": "a"}}), false),
+            (json!({"livekit": {"video": {"agent": true}}}), true),
+            (json!({"livekit": {"identity": "a"}}), false),
+            (json!({"twilio": {"identity": "a", "video": {}}}), false),
+            (json!({"agora": {"rtc": {"channel": "c"}}}), true),
+            (json!({"agora": {"rtc": {"channel": "c", "uid": 7}}}), false),
+            (json!({"agora": {"rtm": {"userId": "a"}}}), false),
+            (json!({"daily": {"roomName": "r"}}), true),
+            (json!({"daily": {"roomName": "r", "userId": "a"}}), false),
+            (json!({"jwt": {"params": {"identity": "a"}}}), false),
+            (json!({"jwt": {"params": {"room": "r"}}}), true),
+        ] {
+            let block = Block::only(&serde_json::from_value(spec.clone()).unwrap()).unwrap();
+            assert_eq!(block.may_be_shared(), shared, "{spec}");
+        }
     }
 }

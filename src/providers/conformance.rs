@@ -22,6 +22,8 @@ use crate::token::Minted;
 
 const NOW: i64 = 1_795_334_400;
 
+mod leaves;
+mod overrides;
 mod seconds;
 mod subjects;
 
@@ -169,20 +171,7 @@ fn recorded(file: &Conformance, name: &str) -> Value {
 fn same_request(name: &str, ask: &Ask, request: &Request, expected: &Value) {
     assert_eq!(request.method.as_str(), expected["method"], "{name}");
     assert_eq!(request.path, expected["path"], "{name}");
-    let origin = match (&request.to, ask.block.provider().endpoint()) {
-        (To::Service { origin, .. }, _) => origin.clone(),
-        (To::Endpoint, Endpoint::BuiltIn(origin)) => {
-            let guarded = ask.block.provider().facts().origins;
-            assert!(
-                guarded.contains(&origin),
-                "{name}: {origin} is not in the provider's facts"
-            );
-            origin.to_owned()
-        }
-        (To::Endpoint, Endpoint::Tenant(origin)) => origin,
-        (To::Endpoint, Endpoint::Custom(origin)) => origin.to_owned(),
-        (To::Endpoint, Endpoint::Local) => panic!("{name}: sent to nowhere"),
-    };
+    let origin = origin_of(ask, request);
     assert_eq!(origin, expected["origin"], "{name}");
     let headers: BTreeMap<String, String> = request
         .headers
@@ -206,6 +195,21 @@ fn same_request(name: &str, ask: &Ask, request: &Request, expected: &Value) {
             let body: Value = serde_json::from_slice(request.bytes()).unwrap();
             assert_eq!(body, *json, "{name}");
         }
+    }
+}
+
+/// Where a request is sent to.
+fn origin_of(ask: &Ask, request: &Request) -> String {
+    match (&request.to, ask.block.provider().endpoint()) {
+        (To::Service { origin, .. }, _) => origin.clone(),
+        (To::Endpoint, Endpoint::BuiltIn(origin)) => {
+            let guarded = ask.block.provider().facts().origins;
+            assert!(guarded.contains(&origin), "{origin} is not in the provider's facts");
+            origin.to_owned()
+        }
+        (To::Endpoint, Endpoint::Tenant(origin)) => origin,
+        (To::Endpoint, Endpoint::Custom(origin)) => origin.to_owned(),
+        (To::Endpoint, Endpoint::Local) => panic!("{}: sent to nowhere", request.path),
     }
 }
 

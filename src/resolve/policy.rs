@@ -121,16 +121,7 @@ impl Check<'_> {
     }
 
     fn names_identity(&self) -> bool {
-        let fields = self.block.tenant_fields();
-        let uses = self.block.provider().facts().fields.iter().copied().flatten();
-        let mut paths = uses.filter(|(_, is)| *is == FieldUse::Identity).map(|(path, _)| *path);
-        let names = paths.any(|path| {
-            let mut steps = path.split('.');
-            let first = steps.next().and_then(|name| fields.get(name));
-            let value = first.and_then(|first| steps.try_fold(first, |value, step| value.get(step)));
-            value.is_some_and(|value| !value.is_null())
-        });
-        names && !self.block.provider().is_for_anyone()
+        self.block.names_identity() && !self.block.provider().is_for_anyone()
     }
 
     fn patterns(&self, list: List) -> Option<&[String]> {

@@ -28,10 +28,18 @@ async fn verified(check: &str, spec: Value, secret: Value, key: &str) -> Value {
 
 /// Mints, and has the token checked with this key.
 async fn verified_with(check: &str, spec: Value, secret: Value, key: &str) -> Value {
+    verified_for(None, check, spec, secret, key).await
+}
+
+/// Mints for this subject of a request, and has the token checked with this key.
+async fn verified_for(subject: Option<&str>, check: &str, spec: Value, secret: Value, key: &str) -> Value {
     let mut spec = spec;
     spec["credentials"] = json!({"secretRef": {"name": "key"}});
     let spec: RealtimeTokenSpec = serde_json::from_value(spec).unwrap();
-    let block = block_of(&spec).unwrap();
+    let mut block = block_of(&spec).unwrap();
+    if let Some(subject) = subject {
+        block.name_subject(subject).unwrap();
+    }
     block.provider().validate().unwrap();
     let expiration = expiration(&spec, &block, None).unwrap();
     let secret_fields = block.provider().secret_fields().iter();
@@ -45,7 +53,7 @@ async fn verified_with(check: &str, spec: Value, secret: Value, key: &str) -> Va
                 block,
                 expiration,
                 namespace: "apps".to_owned(),
-                subject: None,
+                subject: subject.map(str::to_owned),
                 of_caller: false,
             },
             &credential,
@@ -130,6 +138,49 @@ async fn coturn() {
     let said = verified("coturn", spec, secret, "static-auth-secret").await;
     assert!(said["username"].as_str().unwrap().ends_with(":kiosk"));
     assert_eq!(said["urls"], json!(["turn:turn.example.com"]));
+}
+
+/// Who a token is for, as Agora reads it: the number or account of the channel's user, and the user of signalling.
+#[tokio::test]
+async fn a_subject_is_agoras_user() {
+    let certificate = "fe".repeat(16);
+    let secret = json!({"AGORA_APP_ID": "0123456789abcdef".repeat(2), "AGORA_APP_CERTIFICATE": certificate});
+    for (block, subject, rtc, rtm) in [
+        (
+            json!({"rtc": {"channel": "lobby", "uid": 7}, "rtm": {"userId": "kiosk"}}),
+            "4294967295",
+            Some("4294967295"),
+            Some("4294967295"),
+        ),
+        (
+            json!({"rtc": {"channel": "lobby", "account": "kiosk"}, "rtm": {"userId": "kiosk"}}),
+            "u_5f3a",
+            Some("u_5f3a"),
+            Some("u_5f3a"),
+        ),
+        (json!({"rtc": {"channel": "lobby"}}), "u_5f3a", Some("u_5f3a"), None),
+        (json!({"rtm": {"userId": "kiosk"}}), "u_5f3a", None, Some("u_5f3a")),
+    ] {
+        let spec = json!({"agora": block});
+        let said = verified_for(Some(subject), "agora", spec, secret.clone(), &certificate).await;
+        let rtc = rtc.map_or(Value::Null, |user| json!(["lobby", user]));
+        let rtm = rtm.map_or(Value::Null, |user| json!([user]));
+        assert_eq!(said["services"]["1"]["texts"], rtc, "{block}");
+        assert_eq!(said["services"]["2"]["texts"], rtm, "{block}");
+    }
+}
+
+/// `end:user`, signed: a coturn takes what is after the colon for the user. The password is checked by the script.
+#[tokio::test]
+async fn a_subject_is_coturns_user() {
+    let now = Timestamp::now().as_second();
+    let block = json!({"kind": "Coturn", "urls": ["turn:turn.example.com"], "user": "kiosk"});
+    let spec = json!({"iceServers": block, "expirationSeconds": 600});
+    let secret = json!({"static-auth-secret": "coturn-secret"});
+    let said = verified_for(Some("u_5f3a"), "coturn", spec, secret, "coturn-secret").await;
+    let (ends, user) = said["username"].as_str().unwrap().split_once(':').unwrap();
+    assert_eq!(user, "u_5f3a");
+    assert!((600..630).contains(&(ends.parse::<i64>().unwrap() - now)), "{said}");
 }
 
 /// Each algorithm of the block `jwt`, the asymmetric ones by the public key alone.

@@ -14,7 +14,7 @@ export class RealtimeTokenError extends Error {
   /**
    * The operator's reason, such as `CredentialRejected`, or one of this package: `NotMounted`, `InvalidToken`,
    * `TokenExpired`, `NoCallerToken`, `InvalidUrl`, `ConnectionFailed`, `CertificateNotTrusted`, `AnswerLost`,
-   * `InvalidAnswer`, `TimedOut`.
+   * `InvalidAnswer`, `TimedOut`, `NotShared`.
    */
   readonly reason: string
   /** How long to wait before asking again, if the operator said so. */

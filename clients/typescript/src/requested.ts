@@ -43,9 +43,9 @@ export interface RequestedOptions {
    */
   minRemainingMs?: number
   /**
-   * `mounted`: while the operator can't answer, take the token of the mounted Secret. Only for tokens that several
-   * users may share: the mounted one is not the subject's own, and a token for one session would go to two users. The
-   * package can't know which kind it is, hence `none` by default. A refusal (4xx) stays one.
+   * `mounted`: while the operator can't answer, take the token of the mounted Secret, which is not the subject's own. It
+   * is taken only if several users may share it, as `request-fallback` in the Secret says; else the error's reason is
+   * `NotShared`. A refusal (4xx) stays one.
    */
   fallback?: 'none' | 'mounted'
   /** Called with the reason when the mounted token is taken. */
@@ -53,6 +53,7 @@ export interface RequestedOptions {
 }
 
 const TIMEOUT_MS = 10_000
+const FALLBACK_KEY = 'request-fallback'
 /** What `AbortSignal.timeout` can wait for, about 24 days. */
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1
 
@@ -78,14 +79,39 @@ export function requestedRealtimeToken(options: RequestedOptions = {}): Realtime
       return await request(settings)
     } catch (error) {
       if (options.fallback !== 'mounted' || !isOutage(error)) throw error
+      // Both before and after: the kubelet may replace the token in between.
+      const before = await readFallback(directory)
       const token = await mounted.generateToken().catch(() => {
         throw error
       })
+      for (const allowed of [before, await readFallback(directory)]) {
+        if (allowed !== 'mounted') throw notShared(error, directory, allowed)
+      }
       options.onFallback?.(error)
       return token
     }
   }
   return { provider: PROVIDER, generateToken }
+}
+
+/** What the operator says of the token beside it: `mounted` or `none`. Undefined where it says nothing. */
+async function readFallback(directory: string): Promise<string | undefined> {
+  const text = await readIfThere(join(directory, FALLBACK_KEY), 'NotMounted').catch(() => undefined)
+  return text?.trim()
+}
+
+/** An outage without a way out: status and time to wait are those of the outage, which is the cause. */
+function notShared(outage: RealtimeTokenError, directory: string, said: string | undefined): RealtimeTokenError {
+  const file = join(directory, FALLBACK_KEY)
+  const why =
+    said === undefined
+      ? `there is no ${file}, which would say that users may share it: the operator writes it with the next token once ` +
+        'spec.requests is set, from the version on that this package is of'
+      : `${file} doesn't say mounted: such a token starts one session or stands for one user, and would go to two. ` +
+        "Remove fallback: 'mounted', or choose a kind of token that can be shared"
+  const { status, retryAfterMs } = outage
+  const message = `${outage.message}. The mounted token is not taken in its place: ${why}`
+  return new RealtimeTokenError({ reason: 'NotShared', status, message, retryAfterMs, cause: outage })
 }
 
 /** Mistakes of the program, found when the adapter is made. */

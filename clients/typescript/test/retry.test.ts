@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { connect, createServer } from 'node:net'
 import { test } from 'node:test'
 import { RealtimeTokenError, requestedRealtimeToken } from '../src/index.ts'
-import { failure, world } from './fixtures.ts'
+import { failure, printed, world } from './fixtures.ts'
 import { tokenJson } from './pod.ts'
 import { StrictServer } from './strict-server.ts'
 
@@ -99,7 +99,8 @@ test('the time-out is for all of it, and an abort ends it at once', async (t) =>
 
 test('the mounted token is taken only if it is said to be shared, and only in an outage', async (t) => {
   const { server, pod } = await world(t)
-  pod.mount({ 'request-url': server.url, 'request-ca.crt': server.ca, 'token.json': tokenJson(600_000) })
+  const keys = { 'request-url': server.url, 'request-ca.crt': server.ca, 'request-fallback': 'mounted\n' }
+  pod.mount({ ...keys, 'token.json': tokenJson(600_000) })
   const outages = [{ status: 502 }, { status: 503 }, { status: 504 }, 'reset'] as const
   server.faults.push(...outages)
   for (const _ of outages) await failure(requestedRealtimeToken(pod.options).generateToken())
@@ -119,8 +120,38 @@ test('the mounted token is taken only if it is said to be shared, and only in an
     server.faults.push({ status })
     assert.equal((await failure(shared.generateToken())).status, status)
   }
-  pod.mount({ 'request-url': server.url, 'request-ca.crt': server.ca, 'token.json': tokenJson(-1) })
+  pod.mount({ ...keys, 'token.json': tokenJson(-1) })
   server.faults.push({ status: 503 })
-  assert.equal((await failure(shared.generateToken())).status, 503, 'the cause, not what came of it')
+  const expired = await failure(shared.generateToken())
+  assert.equal(expired.status, 503, 'the cause, not what came of it')
+  assert.notEqual(expired.reason, 'NotShared')
   assert.notEqual((await shared.generateToken()).token, 'ek_mounted')
+})
+
+test('no two users get one token that is for one session or one user, whatever the program says', async (t) => {
+  const { server, pod } = await world(t)
+  const keys = { 'request-url': server.url, 'request-ca.crt': server.ca, 'token.json': tokenJson(600_000) }
+  const taken: RealtimeTokenError[] = []
+  const adapter = requestedRealtimeToken({
+    ...pod.options,
+    fallback: 'mounted',
+    onFallback: (error) => taken.push(error),
+  })
+  for (const [said, advice] of [
+    ['none', /request-fallback doesn't say mounted.*Remove fallback: 'mounted'/],
+    ['', /doesn't say mounted/],
+    ['Mounted', /doesn't say mounted/],
+    [undefined, /there is no .*request-fallback.*the operator writes it with the next token/],
+  ] as const) {
+    pod.mount({ ...keys, ...(said !== undefined && { 'request-fallback': said }) })
+    server.faults.push({ status: 503, headers: { 'retry-after': '3600' } })
+    const error = await failure(adapter.generateToken())
+    assert.deepEqual([error.reason, error.status, error.retryAfterMs], ['NotShared', 503, 3_600_000])
+    assert.match(error.message, advice)
+    assert.equal((error.cause as RealtimeTokenError).status, 503)
+    assert.doesNotMatch(printed(error), /ek_mounted/)
+  }
+  // The operator answers again: nothing of it matters.
+  assert.notEqual((await adapter.generateToken()).token, 'ek_mounted')
+  assert.equal(taken.length, 0)
 })

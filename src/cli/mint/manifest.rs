@@ -263,7 +263,7 @@ mod tests {
             ),
             (
                 "  openai: {model: m}\n  target: {template: {data: {token: x}}}\n",
-                "token.json, token, expires-at, provider, request-url and request-ca.crt are the operator's own keys",
+                "token.json, token, expires-at, provider, request-url, request-ca.crt and request-fallback are the operator's own keys",
             ),
         ] {
             let refused = refused(spec);

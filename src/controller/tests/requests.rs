@@ -4,7 +4,7 @@ mod meddled;
 mod serving;
 
 use super::*;
-use crate::testing::Fault;
+use crate::testing::{Fault, MintFault};
 
 const URL: &str = "https://operator.operator.svc/v1alpha1/namespaces/shop/realtimetokens/voice/token";
 
@@ -107,6 +107,7 @@ async fn a_token_and_where_to_ask_for_another() {
         "expires-at",
         "provider",
         "request-ca.crt",
+        "request-fallback",
         "request-url",
         "token",
         "token.json",
@@ -123,9 +124,63 @@ async fn a_token_and_where_to_ask_for_another() {
     fleet.assert_connected("voice", "ca-1");
     fleet.edit("voice", json!({"spec": {"requests": null}}));
     fleet.pass(5).await;
-    assert_eq!(fleet.keys("voice"), ["expires-at", "provider", "token", "token.json"]);
+    // What is said of the token stays with it.
+    let of_token = ["expires-at", "provider", "request-fallback", "token", "token.json"];
+    assert_eq!(fleet.keys("voice"), of_token);
     assert_eq!(fleet.condition("voice", ConditionType::Serving), Default::default());
     assert_eq!(fleet.provider.count(), 2);
+    fleet.pass(1500).await;
+    assert_eq!(fleet.provider.count(), 3);
+    assert_eq!(fleet.keys("voice"), ["expires-at", "provider", "token", "token.json"]);
+}
+
+/// Two users on one token is what requests exist against.
+#[tokio::test(start_paused = true)]
+async fn the_secret_says_whether_a_request_may_fall_back_to_its_token() {
+    let (fleet, _ca) = fleet();
+    fleet.create_requested("voice", "Token");
+    fleet.pass(10).await;
+    let fallback = || fleet.secret("voice").unwrap()["data"]["request-fallback"].clone();
+    assert_eq!(fallback(), base64("none"), "OpenAI refuses the second session");
+    fleet.edit("voice", json!({"spec": {"openai": {"reuse": "Multiple"}}}));
+    fleet.pass(2000).await;
+    assert_eq!(fallback(), base64("mounted"));
+    fleet.provider.fail(MintFault::Unavailable);
+    fleet.edit("voice", json!({"spec": {"openai": {"reuse": "Single"}}}));
+    fleet.pass(60).await;
+    assert_eq!(fallback(), base64("mounted"), "the token is still the one before");
+    fleet.provider.recover();
+    fleet.pass(2000).await;
+    assert_eq!(fallback(), base64("none"));
+}
+
+/// As when requests are added, or when the version before wrote no such key: the Secret is whole without it.
+#[tokio::test(start_paused = true)]
+async fn whether_to_fall_back_is_said_with_the_next_token_and_no_earlier() {
+    let (mut fleet, _ca) = fleet();
+    fleet.create("voice");
+    fleet.pass(10).await;
+    fleet.edit("voice", requested("Token"));
+    fleet.pass(10).await;
+    let keys = [
+        "expires-at",
+        "provider",
+        "request-ca.crt",
+        "request-url",
+        "token",
+        "token.json",
+    ];
+    fleet.kill();
+    fleet.start();
+    fleet.pass(60).await;
+    assert_eq!(
+        (fleet.keys("voice"), fleet.provider.count()),
+        (keys.map(str::to_owned).to_vec(), 1)
+    );
+    fleet.assert_settled("voice", "without the key");
+    fleet.pass(1500).await;
+    assert_eq!(fleet.provider.count(), 2);
+    assert!(fleet.keys("voice").contains(&"request-fallback".to_owned()));
 }
 
 /// One write each, at a pace, and no mint.

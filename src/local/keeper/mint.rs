@@ -20,6 +20,8 @@ const KEY: &str = "provider's key";
 pub(super) struct Mint {
     resolved: Resolved,
     began: Timestamp,
+    /// Whether tokens are handed out on request beside this one.
+    on_request: bool,
     task: AbortOnDropHandle<Result<Issued, NotMinted>>,
 }
 
@@ -51,15 +53,21 @@ impl Keeper {
         Ok(Mint {
             resolved: resolved.clone(),
             began: seen.now,
+            on_request: seen.token.spec.requests.is_some(),
             task: AbortOnDropHandle::new(task),
         })
     }
 
     pub(super) fn mint_ended(&mut self, mint: Mint, result: Result<Issued, NotMinted>) {
         let now = now();
-        let Mint { resolved, began, .. } = mint;
+        let Mint {
+            resolved,
+            began,
+            on_request,
+            ..
+        } = mint;
         let ending = ending(&result, began, now);
-        let end = mint_end(result, &resolved);
+        let end = mint_end(result, &resolved, on_request);
         let budgets = &self.parts.issuer.budgets;
         let slot = match ending {
             Ending::Unavailable { .. } => budgets.slot(&resolved.credential, now),

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use percent_encoding::percent_decode_str;
-
+use super::leaves::leaves;
 use super::*;
 use crate::mint::request::component;
 
 /// Like nothing else that is sent. A number, which every field takes.
-const SUBJECT: &str = "4242424242";
+pub(super) const SUBJECT: &str = "4242424242";
 
 /// Specs of a file that could be applied as they are.
 fn specs(file: &Conformance) -> Vec<(&Value, &Value)> {
@@ -20,76 +19,6 @@ fn specs(file: &Conformance) -> Vec<(&Value, &Value)> {
         .chain(accepted)
         .filter(|(spec, _)| spec.pointer("/credentials").is_none() && spec.pointer("/daily/notBefore").is_none())
         .collect()
-}
-
-/// The texts of a request or of a token that is signed here, decoded, each with its place.
-fn leaves(ask: &Ask, secret: &Value) -> Result<Vec<(String, String)>, MintError> {
-    let credential = credential(ask, secret);
-    let mint = mint(ask, &credential, NOW);
-    let mut found = Vec::new();
-    match ask.block.provider().start(&mint)? {
-        Step::Send(request) => {
-            let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
-            let segments = path.split('/').map(|segment| ("path".to_owned(), decoded(segment)));
-            found.extend(segments);
-            let form = request.headers.get("content-type");
-            let is_form = form.is_some_and(|kind| kind == "application/x-www-form-urlencoded");
-            let body = String::from_utf8(request.bytes().to_vec()).unwrap();
-            let pairs = query.split('&').map(|pair| ("query", pair));
-            let form = body.split('&').filter(|_| is_form).map(|pair| ("form", pair));
-            for (part, pair) in pairs.chain(form).filter(|(_, pair)| !pair.is_empty()) {
-                let (name, value) = pair.split_once('=').unwrap();
-                found.push((format!("{part} {}", decoded(name)), decoded(&value.replace('+', " "))));
-            }
-            for (name, value) in &request.headers {
-                found.push((format!("header {name}"), value.to_str().unwrap().to_owned()));
-            }
-            if !is_form && !body.is_empty() {
-                texts_in(&serde_json::from_str(&body).unwrap(), "body ", &mut found);
-            }
-        }
-        Step::Done(answer) => {
-            let token = answer.value.expose_secret();
-            if let Some(packed) = token.strip_prefix("007") {
-                let packed = base64::engine::general_purpose::STANDARD.decode(packed).unwrap();
-                let packed = miniz_oxide::inflate::decompress_to_vec_zlib(&packed).unwrap();
-                let text = packed.into_iter().map(char::from).collect();
-                found.push(("packed".to_owned(), text));
-            } else if let Ok(list) = serde_json::from_str::<Value>(token) {
-                texts_in(&list, "token ", &mut found);
-            } else {
-                let (header, claims) = parsed(token);
-                texts_in(&header, "jose ", &mut found);
-                texts_in(&claims, "claims ", &mut found);
-            }
-            for (name, value) in &answer.outputs {
-                found.push((format!("output {name}"), value.expose_secret().to_owned()));
-            }
-        }
-    }
-    Ok(found)
-}
-
-fn decoded(text: &str) -> String {
-    percent_decode_str(text).decode_utf8().unwrap().into_owned()
-}
-
-fn texts_in(value: &Value, place: &str, found: &mut Vec<(String, String)>) {
-    match value {
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                assert_ne!(name, SUBJECT, "{place}: a name");
-                texts_in(value, &format!("{place}/{name}"), found);
-            }
-        }
-        Value::Array(items) => {
-            for (nth, item) in items.iter().enumerate() {
-                texts_in(item, &format!("{place}/{nth}"), found);
-            }
-        }
-        Value::String(text) => found.push((place.to_owned(), text.clone())),
-        other => found.push((place.to_owned(), other.to_string())),
-    }
 }
 
 #[test]
@@ -138,8 +67,11 @@ fn every_visible_character_arrives_or_is_refused_as_the_subjects() {
                 for (place, text) in leaves.iter().filter(|(place, _)| places.contains(&place)) {
                     let before = named.iter().filter(|(it, _)| it == place).map(|(_, text)| text);
                     let mut expected = before.map(|text| text.replace(SUBJECT, &subject));
-                    let arrived = place == "packed" && text.contains(&subject) || expected.any(|it| it == *text);
-                    assert!(arrived, "{}: {place}: {subject:?} became {text:?}", file.field);
+                    assert!(
+                        expected.any(|it| it == *text),
+                        "{}: {place}: {subject:?} became {text:?}",
+                        file.field
+                    );
                 }
             }
         }

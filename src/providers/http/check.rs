@@ -6,8 +6,8 @@ use jiff::SignedDuration;
 
 use super::{KEY, KEY_ID, PASSWORD, USERNAME};
 use crate::api::{
-    CONNECTION_KEYS, Http, HttpAuthKind, HttpExpiryFrom, HttpFormat, HttpMethod, HttpRequest, HttpResponse, HttpTtl,
-    OWN_KEYS,
+    CONNECTION_KEYS, FALLBACK_KEY, Http, HttpAuthKind, HttpExpiryFrom, HttpFormat, HttpMethod, HttpRequest,
+    HttpResponse, HttpTtl, OWN_KEYS,
 };
 use crate::mint::InvalidBlock;
 use crate::mint::placeholder::{self, Placeholder, Text, check_params, plain_name, rehearse};
@@ -207,7 +207,8 @@ fn check_response(response: &HttpResponse) -> Result<(), InvalidBlock> {
         if key.is_empty() || key.len() > 253 || !key.chars().all(fits) {
             return refuse("outputs", "a key of a Secret has letters, digits, '-', '_' and '.'");
         }
-        if OWN_KEYS.contains(&key.as_str()) || CONNECTION_KEYS.contains(&key.as_str()) {
+        let mut own = OWN_KEYS.iter().chain(&CONNECTION_KEYS).chain([&FALLBACK_KEY]);
+        if own.any(|own| own == key) {
             return refuse(
                 &format!("outputs.{key}"),
                 "that key of the Secret is the operator's own; take another",

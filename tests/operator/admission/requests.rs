@@ -99,6 +99,11 @@ async fn what_is_refused() {
             "spec.target.template.data",
             DATA_RESERVED,
         ),
+        (
+            json!({"target": {"template": {"data": {"request-fallback": ""}}}}),
+            "spec.target.template.data",
+            DATA_RESERVED,
+        ),
     ] {
         server
             .refuses(Kind::Token, &merge(&Kind::Token.spec(), &change), field, text)

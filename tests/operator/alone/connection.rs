@@ -129,10 +129,12 @@ async fn from_a_token_to_a_connection_and_back() {
         "{:?}",
         keys(&secret)
     );
+    assert_eq!(data(&secret, "request-fallback"), "none");
     case.condition("voice", "Renewing", "False", "AwaitingRenewal").await;
     case.patch("voice", json!({"spec": {"requests": null}})).await;
     case.secret_when("voice", |secret| {
-        keys(secret) == ["expires-at", "provider", "token", "token.json"]
+        // What is said of the token stays with it.
+        keys(secret) == ["expires-at", "provider", "request-fallback", "token", "token.json"]
     })
     .await;
     assert_eq!(case.calls().len(), 2);

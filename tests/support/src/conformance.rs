@@ -29,6 +29,12 @@ pub struct Conformance {
     /// Where the subject of a request goes. Left out: the provider has no place for it.
     #[serde(default)]
     pub subject: Option<Subject>,
+    /// What a caller of a request may set, and where it arrives. Between them and `not_overridden` no field is left out.
+    #[serde(default)]
+    pub overrides: Vec<Override>,
+    /// Fields that no caller can set, whatever the spec lists, each with the reason: `expirationSeconds`, or the block.
+    #[serde(default)]
+    pub not_overridden: BTreeMap<String, String>,
     /// Replies, and what is read of them.
     #[serde(default)]
     pub replies: Vec<Reply>,
@@ -51,10 +57,25 @@ pub struct Conformance {
 #[serde(deny_unknown_fields)]
 pub struct Subject {
     /// Its places, over all specs of the file: `path`, `query NAME`, `header NAME`, `body POINTER`, `form NAME`, and of a
-    /// token that is signed here `claims POINTER`, `token POINTER` of one that is JSON, `output KEY` and `packed`.
+    /// token that is signed here `claims POINTER`, `token POINTER` of one that is JSON, `output KEY` and Agora's `packed SERVICE NAME`.
     pub places: Vec<String>,
     /// How many characters it takes.
     pub longest: usize,
+}
+
+/// Fields that a caller sets.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Override {
+    /// The spec, where it differs from the example.
+    #[serde(default)]
+    pub spec: Option<Value>,
+    /// The overrides, as a caller sends them.
+    pub set: Value,
+    /// All that differs from what is sent or signed without them, by place as in [`Subject::places`], or `origin`,
+    /// `method`, `jose POINTER` and `config POINTER` of token.json. The segments of a path are a list. Null: no longer
+    /// there.
+    pub arrives: BTreeMap<String, Value>,
 }
 
 /// A request as recorded.

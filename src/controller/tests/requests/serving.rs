@@ -41,7 +41,8 @@ async fn an_installation_without_requests_says_so() {
         is("False", "RequestsNotEnabled")
     );
     assert_eq!(fleet.condition("both", ConditionType::Ready), is("True", "Issued"));
-    assert_eq!(fleet.keys("both"), ["expires-at", "provider", "token", "token.json"]);
+    let of_token = ["expires-at", "provider", "request-fallback", "token", "token.json"];
+    assert_eq!(fleet.keys("both"), of_token);
     assert_eq!(fleet.provider.count(), 1);
 }
 
@@ -101,4 +102,47 @@ async fn a_mistake_in_what_callers_may_override_stops_requests_only() {
     fleet.pass(5).await;
     assert_eq!(serving(), is("True", "RequestsServed"));
     assert_eq!(fleet.provider.count(), 1, "what callers may set makes no other token");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_policy_of_the_provider_refuses_is_not_served() {
+    let (fleet, _ca) = fleet();
+    fleet.api.create(key_secret(OPERATOR, "platform"));
+    fleet.api.create(json!({
+        "apiVersion": "realtime-token.dev/v1alpha1", "kind": "ClusterRealtimeProvider",
+        "metadata": {"name": "openai"},
+        "spec": {
+            "openai": {}, "credentials": {"secretRef": {"name": "platform", "key": "api-key"}},
+            "namespaceSelector": {}, "policy": {"allowedModels": ["gpt-realtime-*"], "maxExpirationSeconds": 900},
+        },
+    }));
+    let lent = |model: &str, seconds: i64| {
+        json!({"spec": {
+            "openai": {"model": model}, "expirationSeconds": seconds,
+            "credentials": {"secretRef": null, "providerRef": {"name": "openai"}},
+        }})
+    };
+    fleet.create_requested("voice", "Connection");
+    fleet.edit("voice", lent("gpt-realtime-2.1", 600));
+    fleet.pass(30).await;
+    fleet.assert_only_connected("ca-1");
+    let is = |status: &str, reason: &str| (status.to_owned(), reason.to_owned());
+    for (model, seconds, reason) in [
+        ("gpt-5-realtime", 600, "ModelNotAllowed"),
+        ("gpt-realtime-2.1", 901, "ExpirationNotAllowed"),
+    ] {
+        fleet.edit("voice", lent(model, seconds));
+        fleet.pass(30).await;
+        for type_ in [ConditionType::Ready, ConditionType::Serving] {
+            assert_eq!(fleet.condition("voice", type_), is("False", reason), "{model}");
+        }
+        assert_eq!(
+            fleet.keys("voice"),
+            ["request-ca.crt", "request-url"],
+            "the Secret stays"
+        );
+        fleet.edit("voice", lent("gpt-realtime-2.1", 600));
+        fleet.pass(30).await;
+        fleet.assert_only_connected("ca-1");
+    }
 }

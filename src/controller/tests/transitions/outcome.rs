@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::generate::Variant;
 use super::*;
+use crate::api::FALLBACK_KEY;
 use crate::token::secret::annotations::{
-    CONTENT_HASH, EXPIRES_AT, ISSUED_AT, METADATA_HASH, RENEWAL_TIME, REVISION, USABLE_UNTIL,
+    CONTENT_HASH, EXPIRES_AT, FURTHER_KEYS, ISSUED_AT, METADATA_HASH, RENEWAL_TIME, REVISION, USABLE_UNTIL,
 };
 
 /// A Secret without what differs between any two of them: names, times, the token itself.
@@ -75,6 +76,22 @@ pub(super) struct Outcome {
     conditions: Vec<(String, String, String)>,
 }
 
+impl Outcome {
+    /// Without what is said with the next token, since the edit is no reason to mint one.
+    fn without_fallback(&mut self) {
+        let mut remove = |part: &str, key: &str| {
+            let part = self.secret.as_mut().and_then(|secret| secret[part].as_object_mut());
+            part.and_then(|part| part.remove(key))
+        };
+        remove("data", FALLBACK_KEY);
+        let further = remove("annotations", FURTHER_KEYS);
+        assert!(
+            further.is_none_or(|keys| keys == FALLBACK_KEY),
+            "the provider has keys of its own"
+        );
+    }
+}
+
 impl Fleet {
     pub(super) fn outcome(&self, name: &str) -> Outcome {
         let conditions = self.status(name).conditions.into_iter();
@@ -89,6 +106,11 @@ impl Fleet {
 /// In what a RealtimeToken that was edited differs from one that was created so.
 pub(super) fn difference(fleet: &Fleet, variant: &Variant, edited: &str, fresh: &str) -> Option<String> {
     let (mut edited, mut fresh) = (fleet.outcome(edited), fleet.outcome(fresh));
+    if variant.field.starts_with("requests") {
+        for outcome in [&mut edited, &mut fresh] {
+            outcome.without_fallback();
+        }
+    }
     if fresh.secret.is_none() || variant.spec["suspend"] == true {
         // It is blocked or suspended: the token that is there stays, and is Ready as long as it lives.
         if edited.secret.is_none() {

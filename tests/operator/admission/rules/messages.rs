@@ -36,7 +36,7 @@ pub(super) const ANNOTATION_RESERVED: &str =
     "target.template.metadata.annotations: keys below kubernetes.io, k8s.io and realtime-token.dev are reserved";
 pub(super) const DATA_KEY: &str =
     "target.template.data: a key of a Secret has letters, digits, '-', '_' and '.', and does not begin with '..'";
-pub(in crate::admission) const DATA_RESERVED: &str = "target.template.data: token.json, token, expires-at, provider, request-url and request-ca.crt are the operator's own keys";
+pub(in crate::admission) const DATA_RESERVED: &str = "target.template.data: token.json, token, expires-at, provider, request-url, request-ca.crt and request-fallback are the operator's own keys";
 pub(super) const SELECTOR: &str =
     "namespaceSelector.matchExpressions: In and NotIn need values, Exists and DoesNotExist have none";
 pub(super) const LONG_NAME: &str = "at most 63 characters, since it becomes a label of the Secret";
