@@ -2,6 +2,7 @@
 
 mod access;
 mod certificate;
+mod flood;
 mod mistakes;
 mod overrides;
 mod replicas;
