@@ -3,6 +3,7 @@
 mod access;
 mod certificate;
 mod flood;
+mod limits;
 mod mistakes;
 mod overrides;
 mod replicas;
