@@ -21,8 +21,8 @@ use super::super::mounted;
 use super::{Replica, Site, token_of};
 use crate::world::DEADLINE;
 
-/// Between two connections of one attacker.
-const PAUSE: Duration = Duration::from_millis(200);
+/// Between two connections of one attacker: what the machine has left is for the other tests.
+const PAUSE: Duration = Duration::from_secs(2);
 /// An answer to `/livez` takes less than this, as the chart's probe wants it.
 const PROBE: Duration = Duration::from_secs(5);
 
@@ -98,8 +98,12 @@ impl Attacker {
     /// One connection, until the operator has closed it.
     async fn attack(&self, attack: Attack) -> std::io::Result<()> {
         match attack {
-            Attack::HalfOpen => drop(self.tcp().await?.read(&mut [0; 64]).await?),
-            Attack::Idle => drop(self.tls(b"http/1.1").await?.read(&mut [0; 64]).await?),
+            Attack::HalfOpen => {
+                self.tcp().await?.read_to_end(&mut Vec::new()).await?;
+            }
+            Attack::Idle => {
+                self.tls(b"http/1.1").await?.read_to_end(&mut Vec::new()).await?;
+            }
             Attack::Dripping => {
                 let mut stream = self.tls(b"http/1.1").await?;
                 stream.write_all(b"POST / HTTP/1.1\r\nhost: x\r\n").await?;
