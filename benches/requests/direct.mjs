@@ -1,4 +1,5 @@
-// Prints, as a JSON array, how many microseconds each of N calls of TanStack's realtimeToken() took.
+// Prints, as JSON, how many microseconds each of N calls of TanStack's realtimeToken() took, and how much processor time
+// this process used for all of them.
 //
 //   node direct.mjs <origin in place of https://api.openai.com> <N>
 
@@ -23,10 +24,12 @@ globalThis.fetch = (url, { method, headers, body }) =>
   })
 
 const took = []
+const before = process.cpuUsage()
 for (let n = 0; n < Number(count); n += 1) {
   const began = performance.now()
   const token = await realtimeToken({ adapter: openaiRealtimeToken({ model: 'gpt-realtime' }) })
   if (!token.token) throw new Error('no token')
   took.push(Math.round((performance.now() - began) * 1000))
 }
-console.log(JSON.stringify(took))
+const { user, system } = process.cpuUsage(before)
+console.log(JSON.stringify({ took, cpu: user + system }))

@@ -2,15 +2,15 @@
 //! provider directly from Node.js, in one run.
 //!
 //! It prints what it saw and judges nothing: a benchmark, no test. The load generator runs on the same processors as the
-//! operator, so rates are what is left beside it; CPU is the operator's own.
+//! operator, so rates are what is left beside it; CPU is the operator's own, or that of Node.js where Node.js asks the provider itself.
 //!
 //! | phase | what is asked |
 //! |---|---|
 //! | node | N tokens by `realtimeToken({ adapter: openaiRealtimeToken() })`, one after the other, with the API key |
 //! | minted | N tokens on request, one after the other, none minted ahead |
-//! | pool | bursts of 50 requests at 500 a second, each burst once 50 tokens are minted ahead |
+//! | pool | bursts of 50 requests at 500 a second, each burst once 50 tokens are minted ahead; CPU is that of the bursts, without the minting ahead |
 //! | load | as many tokens on request as come, from several clients, for ten seconds |
-//! | idle | 1,000 connections that ask for nothing |
+//! | idle | 1,000 connections over TLS on which a token was asked for, and nothing since |
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]

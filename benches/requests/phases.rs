@@ -1,11 +1,10 @@
 //! What is asked, in order, and what is read off meanwhile.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use futures::future::try_join_all;
-use tokio::net::{TcpSocket, TcpStream};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
@@ -21,21 +20,24 @@ const BURSTS: u32 = 20;
 const PACE: Duration = Duration::from_millis(2);
 const LOAD: Duration = Duration::from_secs(10);
 const IDLE: u16 = 1000;
+/// So many of those connections are opened at a time.
+const OPENING: usize = 32;
 
 pub(crate) async fn all(flags: &Flags) -> Result<Report> {
     let world = World::start(Duration::from_millis(flags.provider_ms)).await?;
     say("TanStack's realtimeToken() in Node.js, directly");
-    let node = node::direct(&world.standin.url(), flags.requests).await?;
-    let node = Phase::of(node, None);
+    let (node, cpu) = node::direct(&world.standin.url(), flags.requests).await?;
+    let node = Phase::of(node, cpu);
 
     say("tokens on request, none minted ahead");
-    let caller = world.caller("minted", 0).await?;
-    token(&caller).await.context("the first request")?;
-    let minted = world.measured(in_turn(&caller, flags.requests)).await?;
+    let caller = &world.caller("minted", 0).await?;
+    token(caller).await.context("the first request")?;
+    let minted = world.measured(in_turn(caller, flags.requests)).await?;
 
     say("bursts from 50 tokens that are minted ahead");
     let pooled = world.caller("pool", POOL).await?;
     token(&pooled).await.context("the first request")?; // the pool fills when somebody asks
+    let given_before = world.given_from_pool().await?;
     let mut bursts = Vec::new();
     let mut cpu = Duration::ZERO;
     for _ in 0..BURSTS {
@@ -44,18 +46,31 @@ pub(crate) async fn all(flags: &Flags) -> Result<Report> {
         bursts.extend(burst(&pooled).await?);
         cpu += world.operator.cpu_time()?.saturating_sub(before);
     }
-    let pool = Phase::of(bursts, Some(cpu));
+    let given = world.given_from_pool().await? - given_before;
+    ensure!(
+        given == bursts.len() as u64,
+        "{given} of {} answers were from the pool",
+        bursts.len()
+    );
+    let pool = Phase::of(bursts, cpu);
+    drop(pooled); // its connections would be among those that are idle later
 
     say("as many as come");
     let began = Instant::now();
-    let load = world.measured(load(&caller, flags.clients)).await?;
+    let load = world.measured(load(caller, flags.clients)).await?;
     let rate = load.count as f64 / began.elapsed().as_secs_f64();
 
-    say("1,000 connections that ask for nothing");
+    say("1,000 connections that have asked for a token each");
     let rss_before_mb = world.megabytes()?;
-    let idle = try_join_all((0..IDLE).map(|n| connect(world.requests_address(), n))).await?;
-    let under_idle = world.measured(in_turn(&caller, 50)).await?;
+    let idle: Vec<Caller> = stream::iter(0..IDLE)
+        .map(|nth| connect(caller, nth))
+        .buffer_unordered(OPENING)
+        .try_collect()
+        .await?;
+    let under_idle = world.measured(in_turn(caller, 50)).await?;
     let rss_idle_mb = world.megabytes()?;
+    let open = world.open_connections().await?;
+    ensure!(open >= u64::from(IDLE), "{open} connections are open");
     drop(idle);
     Ok(Report {
         provider_ms: flags.provider_ms,
@@ -75,7 +90,7 @@ impl World {
     async fn measured(&self, phase: impl Future<Output = Result<Vec<Duration>>>) -> Result<Phase> {
         let before = self.operator.cpu_time()?;
         let took = phase.await?;
-        Ok(Phase::of(took, Some(self.operator.cpu_time()?.saturating_sub(before))))
+        Ok(Phase::of(took, self.operator.cpu_time()?.saturating_sub(before)))
     }
 
     fn megabytes(&self) -> Result<f64> {
@@ -128,13 +143,13 @@ async fn load(caller: &Caller, clients: u32) -> Result<Vec<Duration>> {
     Ok(all.into_iter().collect::<Result<Vec<_>>>()?.concat())
 }
 
-/// From one of ten addresses: an operator lets no single peer have most of its connections.
-async fn connect(to: SocketAddr, nth: u16) -> Result<TcpStream> {
+/// Opens a connection, asks for a token on it and keeps it, from one of ten addresses: an operator lets no single peer
+/// have most of its connections.
+async fn connect(caller: &Caller, nth: u16) -> Result<Caller> {
     let [_, last] = (nth % 10 + 1).to_be_bytes();
-    let from = SocketAddr::from(([127, 0, 1, last], 0));
-    let socket = TcpSocket::new_v4()?;
-    socket.bind(from)?;
-    Ok(socket.connect(to).await?)
+    let caller = caller.from_address(IpAddr::from([127, 0, 1, last]))?;
+    token(&caller).await?;
+    Ok(caller)
 }
 
 fn say(what: &str) {

@@ -85,13 +85,8 @@ impl World {
         let secret = wait::object_when(&secrets, name, SOON, |secret| secret.data.is_some()).await?;
         let data = secret.data.unwrap_or_default();
         let ca = data.get("request-ca.crt").context("a Secret without request-ca.crt")?;
-        Caller::new(
-            self.requests,
-            &String::from_utf8_lossy(&ca.0),
-            self.apps.name(),
-            name,
-            &self.bearer,
-        )
+        let ca = String::from_utf8_lossy(&ca.0);
+        Caller::new(self.requests, &ca, self.apps.name(), name, &self.bearer)
     }
 
     /// Waits until so many tokens of a RealtimeToken are minted ahead.
@@ -106,9 +101,21 @@ impl World {
         .await
     }
 
-    /// Where the operator listens for requests.
-    pub(crate) const fn requests_address(&self) -> SocketAddr {
-        self.requests
+    /// How many tokens the operator has given that were minted ahead.
+    pub(crate) async fn given_from_pool(&self) -> Result<u64> {
+        self.metric("realtime_token_request_duration_seconds_count{source=\"pool\"} ")
+            .await
+    }
+
+    /// How many connections are open at the operator's port for requests.
+    pub(crate) async fn open_connections(&self) -> Result<u64> {
+        self.metric("realtime_token_request_connections ").await
+    }
+
+    async fn metric(&self, series: &str) -> Result<u64> {
+        let metrics = self.operator.metrics().await?;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(series));
+        value.map_or(Ok(0), str::parse).with_context(|| series.to_owned())
     }
 }
 

@@ -3,11 +3,14 @@
 //!
 //! `probe pause` holds a pod's namespaces. `probe read FILE RECORD MILLISECONDS` reads FILE that often, and appends to
 //! RECORD when it read and what: `<Unix time, ms> <length>\n<content>\n`, or `<Unix time, ms> -\n<error>\n`.
+//! `probe repeat RECORD MILLISECONDS PROGRAM ARGUMENT…` runs PROGRAM again and again, with that pause, and records likewise
+//! what it printed, or that it failed.
 
 use std::{
     error::Error,
     fs::{self, File},
-    io::Write,
+    io::{self, Write},
+    process::Command,
     time::{Duration, SystemTime},
 };
 
@@ -18,15 +21,27 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["pause"] => loop {
             std::thread::park();
         },
-        ["read", file, record, every] => read(file, record, Duration::from_millis(every.parse()?)),
-        _ => Err("usage: probe pause | probe read FILE RECORD MILLISECONDS".into()),
+        ["read", file, record, every] => repeat(|| fs::read(file), record, every),
+        ["repeat", record, every, program, ref args @ ..] => repeat(|| run(program, args), record, every),
+        _ => Err("usage: probe pause | read FILE RECORD MILLISECONDS | repeat RECORD MILLISECONDS PROGRAM ARGUMENT…".into()),
     }
 }
 
-fn read(file: &str, record: &str, every: Duration) -> Result<(), Box<dyn Error>> {
+fn run(program: &str, args: &[&str]) -> io::Result<Vec<u8>> {
+    let output = Command::new(program).args(args).output()?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).replace('\n', " | ");
+    Err(io::Error::other(format!("{}: {said}", output.status)))
+}
+
+fn repeat(look: impl Fn() -> io::Result<Vec<u8>>, record: &str, every: &str) -> Result<(), Box<dyn Error>> {
+    let every = Duration::from_millis(every.parse()?);
     let mut record = File::options().create(true).append(true).open(record)?;
     loop {
-        let content = fs::read(file);
+        let content = look();
         // After the read, so that no life is overstated.
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis();
         let mut entry = Vec::new();

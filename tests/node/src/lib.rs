@@ -11,3 +11,4 @@ pub mod node;
 pub mod oci;
 pub mod probe;
 pub mod registry;
+pub mod service;

@@ -18,9 +18,14 @@ pub const IMAGE: &str = "docker.io/local/probe:1";
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/probe/main.rs");
 
+/// Where `archive` leaves the program.
+pub fn folder(folder: &Path) -> PathBuf {
+    folder.join("probe")
+}
+
 /// Builds the image, without a network; the archive, in the form of `docker save`, is in `folder`.
 pub fn archive(folder: &Path) -> Result<PathBuf> {
-    let folder = folder.join("probe");
+    let folder = self::folder(folder);
     fs::create_dir(&folder)?;
     run(
         &folder,

@@ -14,6 +14,7 @@ mod meddled;
 mod metrics;
 mod metrics_access;
 pub mod mistakes;
+mod mounted;
 mod outage;
 mod ports;
 mod process;

@@ -2,7 +2,8 @@
 //! limits and fails: every token is handed out once, to whom it is for, with the life that was promised, and no Secret's
 //! token runs out meanwhile.
 //!
-//! `REQUESTS=10000` asks for as many; without it the test asks for as many as a run of all tests has time for.
+//! `REQUESTS=10000` asks for as many, as `.ci/run storm` does; without it the test asks for as many as a run of all tests has
+//! time for.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -20,14 +21,13 @@ use testkit::{ports, wait};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{CRDS, DEADLINE, annotation};
+use super::mounted;
+use crate::world::{CRDS, DEADLINE};
 
 const CLIENTS: usize = 50;
 const REQUESTS: usize = 2000;
 /// `minRemainingSeconds` of both RealtimeTokens that are asked for tokens.
 const MIN_REMAINING: SignedDuration = SignedDuration::from_secs(30);
-/// The RealtimeTokens that keep a token in their Secret, on the same key.
-const MOUNTED: [&str; 3] = ["mounted-a", "mounted-b", "mounted-c"];
 
 struct Replica {
     builder: OperatorBuilder,
@@ -136,7 +136,7 @@ async fn every_token_is_handed_out_once_whatever_happens_to_replicas_and_provide
     let (received, (), ()) = tokio::join!(
         working,
         disturb(&mut replicas, &standin, &done),
-        watch_mounted(&apps, &done),
+        mounted::watch(&apps, |_| done.is_cancelled()),
     );
 
     assert_eq!(received.len(), count / CLIENTS * CLIENTS);
@@ -223,25 +223,6 @@ async fn disturb(replicas: &mut [Replica; 2], standin: &StandIn, done: &Cancella
     }
 }
 
-/// The tokens in Secrets never fall below a second of life while all this goes on.
-async fn watch_mounted(apps: &Namespace, done: &CancellationToken) {
-    let secrets: Api<Secret> = apps.api();
-    for name in MOUNTED {
-        wait::object_when(&secrets, name, DEADLINE, |it| it.data.is_some())
-            .await
-            .unwrap();
-    }
-    while !done.is_cancelled() {
-        for name in MOUNTED {
-            let secret = secrets.get(name).await.unwrap();
-            let until: Timestamp = annotation(&secret, "usable-until").unwrap().parse().unwrap();
-            let left = until.duration_since(Timestamp::now());
-            assert!(left.as_secs() >= 5, "{name} has {left} left");
-        }
-        tokio::time::sleep(Duration::from_millis(250)).await;
-    }
-}
-
 async fn ca_of(apps: &Namespace, name: &str) -> String {
     let secrets: Api<Secret> = apps.api();
     let with_ca = |secret: &Secret| {
@@ -317,7 +298,6 @@ fn objects(provider: &str) -> Vec<Value> {
             json!({"requests": requests("Ignored", 20), "target": connection}),
         ),
     ];
-    let renewal = json!({"renewal": {"minRemainingSeconds": 5, "propagationSeconds": 1}});
-    all.extend(MOUNTED.map(|name| token(name, 60, renewal.clone())));
+    all.extend(mounted::objects(provider));
     all
 }

@@ -1,6 +1,6 @@
 //! An application's server that asks an operator for tokens on request.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -11,6 +11,8 @@ use serde_json::Value;
 #[derive(Clone)]
 pub struct Caller {
     client: Client,
+    address: SocketAddr,
+    ca: Vec<Certificate>,
     url: String,
     bearer: String,
 }
@@ -29,18 +31,22 @@ impl Caller {
     /// Trusts `ca` alone (PEM), and asks the operator at this address under a name that its certificate has. `bearer` is
     /// the ServiceAccount's token.
     pub fn new(address: SocketAddr, ca: &str, namespace: &str, name: &str, bearer: impl Into<String>) -> Result<Self> {
-        let client = Client::builder()
-            .no_proxy()
-            .https_only(true)
-            .resolve("localhost", address)
-            .tls_certs_only(Certificate::from_pem_bundle(ca.as_bytes())?)
-            .timeout(Duration::from_secs(30))
-            .build()?;
+        let ca = Certificate::from_pem_bundle(ca.as_bytes())?;
         let port = address.port();
         Ok(Self {
-            client,
+            client: client(address, ca.clone(), None)?,
+            address,
+            ca,
             url: format!("https://localhost:{port}/v1alpha1/namespaces/{namespace}/realtimetokens/{name}/token"),
             bearer: bearer.into(),
+        })
+    }
+
+    /// The same on connections of its own, from an address of this machine.
+    pub fn from_address(&self, local: IpAddr) -> Result<Self> {
+        Ok(Self {
+            client: client(self.address, self.ca.clone(), Some(local))?,
+            ..self.clone()
         })
     }
 
@@ -67,4 +73,15 @@ impl Caller {
             took,
         })
     }
+}
+
+fn client(address: SocketAddr, ca: Vec<Certificate>, local: Option<IpAddr>) -> Result<Client> {
+    Ok(Client::builder()
+        .no_proxy()
+        .https_only(true)
+        .resolve("localhost", address)
+        .local_address(local)
+        .tls_certs_only(ca)
+        .timeout(Duration::from_secs(30))
+        .build()?)
 }

@@ -40,7 +40,7 @@ down() {
     for it in $hierarchies; do
         [ ! -d "$it/$name" ] || find "$it/$name" -depth -type d -exec rmdir {} +
     done
-    ip address del "$address/32" dev lo 2>/dev/null
+    ip address del "$address/24" dev lo 2>/dev/null
     # What the settings were: it isn't there if this node changed none.
     [ ! -f "$folder/settings" ] || while IFS='=' read -r setting value; do
         echo "$value" >"/proc/sys/$setting"
@@ -68,7 +68,8 @@ up() {
     for it in cpuset.cpus cpuset.mems; do
         cat "/sys/fs/cgroup/cpuset/$it" >"/sys/fs/cgroup/cpuset/$own_name/$it" || return
     done
-    ip address add "$address/32" dev lo
+    # With the range of Services around it: on lo all of its addresses are this machine's.
+    ip address add "$address/24" dev lo
 }
 
 # With the lock held, whatever has a cgroup here belongs to nobody any more.

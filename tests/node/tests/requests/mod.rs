@@ -1,5 +1,8 @@
-//! A pod asks for tokens on request with what the kubelet gives it, its ServiceAccount's projected token and the mounted
-//! Secret, at both replicas and throughout a change of the operator's CA; once the pod is gone, its token is refused.
+//! Pods ask for tokens on request with what the kubelet gives them, a ServiceAccount's projected token and the mounted
+//! Secret, through the Service and at each replica, throughout a change of the operator's CA; once a pod is gone, its token
+//! is refused.
+
+mod pods;
 
 use std::{
     net::SocketAddr,
@@ -11,11 +14,13 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use nodetests::{
     guarantee::{NAMESPACE, PATIENCE, RELEASE, Setup, Terms},
-    image, probe,
+    service::ServiceProxy,
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose};
 use serde_json::{Value, json};
 use testkit::{caller::Caller, standin::Provider, wait};
+
+use self::pods::{Asker, Reader};
 
 const TERMS: Terms = Terms {
     sync: Some(Duration::from_secs(5)),
@@ -30,18 +35,15 @@ const CA_AGE: SignedDuration = SignedDuration::from_secs(150);
 const TOKEN: &str = "asked";
 const KEY: &str = "key-of-asked";
 const HOST: &str = "realtime-token-operator.realtime-token-operator.svc";
-/// Where a pod's port is; there is no kube-proxy on this node, which would make a Service's port of it.
+/// Where each pod of the operator listens.
 const PORT: u16 = 8443;
-const MOUNTED: &str = "/var/run/realtime-token";
-const ACCOUNT: &str = "/var/run/secrets/realtime-token.dev";
 
 /// A review is kept for ten seconds.
 const FORGOTTEN_WITHIN: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_asks_with_what_it_mounts_throughout_a_change_of_the_ca() -> Result<()> {
-    let url = format!("requests.url=https://{HOST}:{PORT}");
-    let setup = Setup::start_with(TERMS, &["requests.enabled=true", &url], || Ok(vec![authority()?])).await?;
+    let setup = Setup::start_with(TERMS, &["requests.enabled=true"], || Ok(vec![authority()?])).await?;
     match story(&setup).await {
         Ok(()) => Ok(()),
         Err(error) => Err(error.context(setup.state().await)),
@@ -53,12 +55,16 @@ async fn story(setup: &Setup) -> Result<()> {
     for object in objects() {
         setup.apply(&object).await?;
     }
+    let client = setup.node.cluster().client().await?;
+    let service = ServiceProxy::start(&client, RELEASE, RELEASE).await?;
     let reader = Reader::start(setup).await?;
     let replicas: Vec<SocketAddr> = replicas(setup).await?;
     ensure!(replicas.len() == 2, "{replicas:?}");
     let old = reader.ca().await?;
     ensure!(certificates(&old) == 1, "{old}");
-    ask_in_a_pod(setup, "asker-before", replicas[0]).await?;
+    let url = format!("https://{HOST}/v1alpha1/namespaces/{NAMESPACE}/realtimetokens/{TOKEN}/token");
+    ensure!(reader.url().await? == url, "not {url}");
+    let asker = Asker::start(setup, service.address()).await?;
     a_person_asks(setup).await?;
 
     // The bundle grows to two CAs, and shrinks to the new one. Nobody who reads the mounted file is ever turned away.
@@ -88,7 +94,7 @@ async fn story(setup: &Setup) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     ensure!(both, "the mounted file never had both CAs");
-    ask_in_a_pod(setup, "asker-after", replicas[1]).await?;
+    asker.has_never_failed(Timestamp::now()).await?;
 
     let (ca, token) = (reader.ca().await?, reader.token().await?);
     reader.delete(setup).await?;
@@ -230,134 +236,4 @@ fn token(setup: &Setup) -> Value {
             "target": {"content": "Connection"},
         },
     })
-}
-
-/// A pod that may ask: what every pod here has in common.
-fn pod(name: &str, containers: Value, more: Value) -> Value {
-    let mut pod = json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {
-            "serviceAccountName": "app",
-            "containers": containers,
-            "terminationGracePeriodSeconds": 1,
-            "volumes": [
-                {"name": "connection", "secret": {"secretName": TOKEN}},
-                {"name": "account", "projected": {"sources": [{"serviceAccountToken": {
-                    "audience": "realtime-token.dev", "expirationSeconds": 600, "path": "token",
-                }}]}},
-            ],
-        },
-    });
-    let (spec, more) = (pod["spec"].as_object_mut(), more.as_object());
-    if let (Some(spec), Some(more)) = (spec, more) {
-        for (key, value) in more {
-            match (spec.get_mut(key).and_then(Value::as_array_mut), value.as_array()) {
-                (Some(list), Some(further)) => list.extend(further.clone()),
-                _ => {
-                    spec.insert(key.clone(), value.clone());
-                }
-            }
-        }
-    }
-    pod
-}
-
-fn mounts() -> [Value; 2] {
-    [
-        json!({"name": "connection", "mountPath": MOUNTED, "readOnly": true}),
-        json!({"name": "account", "mountPath": ACCOUNT, "readOnly": true}),
-    ]
-}
-
-/// Runs a pod that asks as `helm test` does, under the name of the Service, and waits for its success.
-async fn ask_in_a_pod(setup: &Setup, name: &str, replica: SocketAddr) -> Result<()> {
-    let image = &tokio::task::spawn_blocking(image::image).await??.name;
-    let address = replica.ip();
-    let container = json!([{
-        "name": "ask", "image": image, "imagePullPolicy": "Never",
-        "args": [
-            "check", format!("--operator-url=http://{address}:8081"), "--no-cluster-providers",
-            format!("--requests-url=https://{HOST}:{PORT}"),
-            format!("--requests-ca={MOUNTED}/request-ca.crt"),
-            format!("--requests-token-file={ACCOUNT}/token"),
-            format!("--requests-realtime-token={NAMESPACE}/{TOKEN}"),
-        ],
-        "volumeMounts": mounts(),
-    }]);
-    let more = json!({"restartPolicy": "Never", "hostAliases": [{"ip": address, "hostnames": [HOST]}]});
-    setup.apply(&pod(name, container, more)).await?;
-    let phase = "-o=jsonpath={.status.phase}";
-    let ended = wait::until(name, PATIENCE, async || {
-        let phase = setup.kubectl(&["get", "pod", name, "-n", NAMESPACE, phase]).await?;
-        ensure!(["Succeeded", "Failed"].contains(&phase.as_str()), "{phase}");
-        Ok(Some(phase))
-    })
-    .await?;
-    let said = setup.kubectl(&["logs", name, "-n", NAMESPACE]).await?;
-    ensure!(ended == "Succeeded", "{name}: {said}");
-    Ok(())
-}
-
-/// A pod that lives on, and whose files are recorded as its processes see them.
-struct Reader {
-    records: std::path::PathBuf,
-}
-
-impl Reader {
-    const NAME: &str = "reader";
-    const CA: &str = "ca";
-    const TOKEN: &str = "token";
-
-    async fn start(setup: &Setup) -> Result<Self> {
-        let records = setup.node.folder().join("records");
-        let container = |record: &str, file: String| {
-            let mounts = mounts()
-                .into_iter()
-                .chain([json!({"name": "records", "mountPath": "/records"})]);
-            json!({
-                "name": record, "image": probe::IMAGE, "imagePullPolicy": "Never",
-                "args": ["read", file, format!("/records/{record}"), "200"],
-                "volumeMounts": mounts.collect::<Vec<_>>(),
-            })
-        };
-        let containers = json!([
-            container(Self::CA, format!("{MOUNTED}/request-ca.crt")),
-            container(Self::TOKEN, format!("{ACCOUNT}/token")),
-        ]);
-        let volume = json!({"name": "records", "hostPath": {"path": records, "type": "DirectoryOrCreate"}});
-        setup.apply(&token(setup)).await?;
-        setup
-            .apply(&pod(Self::NAME, containers, json!({"volumes": [volume]})))
-            .await?;
-        Ok(Self { records })
-    }
-
-    /// The mounted CA bundle as a process of the pod read it last.
-    async fn ca(&self) -> Result<String> {
-        self.last(Self::CA).await
-    }
-
-    /// The ServiceAccount's token, likewise.
-    async fn token(&self) -> Result<String> {
-        self.last(Self::TOKEN).await
-    }
-
-    async fn last(&self, record: &str) -> Result<String> {
-        let file = self.records.join(record);
-        wait::until(record, PATIENCE, async || {
-            let looks = probe::looks(&file)?;
-            let last = looks.into_iter().next_back().context("nothing read yet")?;
-            let content = last.content.map_err(anyhow::Error::msg)?;
-            Ok(Some(String::from_utf8(content)?))
-        })
-        .await
-    }
-
-    async fn delete(self, setup: &Setup) -> Result<()> {
-        setup
-            .kubectl(&["delete", "pod", Self::NAME, "-n", NAMESPACE, "--wait=true"])
-            .await
-            .map(drop)
-    }
 }

@@ -12,7 +12,7 @@ use rcgen::KeyPair;
 use serde_json::{Value, json};
 use testkit::wait;
 
-use super::{AUDIENCE, REVIEWS_ARE_KEPT, Site, said, token_of, until_status};
+use super::{AUDIENCE, REVIEWS_ARE_KEPT, Site, rights, said, token_of, until_status};
 use crate::world::DEADLINE;
 
 #[tokio::test]
@@ -79,6 +79,16 @@ async fn plain_rbac_says_who_may_ask() {
     assert_eq!(said(&answer), (403, "Forbidden"));
     let minted = site.standin.count();
     assert_eq!(minted, 4, "one in mounted's Secret, and those that were handed out");
+
+    // All that with the operator's own ServiceAccount and what the chart grants it.
+    let operator = format!("system:serviceaccount:{}:{}", site.platform.name(), rights::RELEASE);
+    let mut requests = site.cluster.audit().unwrap();
+    requests.retain(|request| request.user == operator);
+    for review in ["tokenreviews", "subjectaccessreviews"] {
+        assert!(requests.iter().any(|request| request.resource == review), "no {review}");
+    }
+    requests.retain(|request| request.code == 403);
+    assert!(requests.is_empty(), "{requests:?}");
 }
 
 #[tokio::test]

@@ -18,9 +18,13 @@ const ELECTED: [&str; 2] = ["--leader-elect", "--lease-duration-seconds=9"];
 
 async fn site() -> Site {
     let site = Site::new().await;
+    serve(&site);
+    site
+}
+
+fn serve(site: &Site) {
     let many = json!({"requestsPerMinute": 60000, "burst": 1000});
     site.token("voice", json!({"subject": "Ignored", "rateLimit": many, "ready": 10}));
-    site
 }
 
 async fn caller(site: &Site, replica: &Replica, ca: &str) -> Caller {
@@ -112,7 +116,8 @@ fn issued(left: i64) -> (String, serde_json::Value) {
 #[tokio::test]
 async fn the_certificate_of_another_controller_is_served_and_followed() {
     const ISSUED: &str = "issued";
-    let site = site().await;
+    let site = Site::with_values(&[&format!("requests.tls.secretName={ISSUED}")]).await;
+    serve(&site);
     let keep = |left: i64| {
         let (ca, mut data) = issued(left);
         data.as_object_mut().unwrap().remove("ca.key");

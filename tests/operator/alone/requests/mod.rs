@@ -2,17 +2,22 @@
 
 mod access;
 mod certificate;
+mod flood;
+mod limits;
 mod mistakes;
 mod overrides;
 mod replicas;
+mod rights;
 mod watches;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use testkit::caller::{Answer, Caller};
 use testkit::cluster::{Cluster, Namespace, Options};
 use testkit::operator::{Operator, OperatorBuilder};
@@ -27,12 +32,15 @@ const AUDIENCE: &str = "realtime-token.dev";
 /// How long an answer of the API server about a caller is kept, and a busy machine's share.
 const REVIEWS_ARE_KEPT: Duration = Duration::from_secs(10 + 5);
 
-/// An installation whose operator looks after one namespace.
+/// An installation whose operator looks after one namespace, with the rights that the chart grants it.
 struct Site {
     cluster: ClusterRef,
     standin: StandIn,
     platform: Namespace,
     apps: Namespace,
+    /// With the operator's own ServiceAccount.
+    kubeconfig: PathBuf,
+    _folder: TempDir,
 }
 
 struct Replica {
@@ -42,22 +50,34 @@ struct Replica {
 
 impl Site {
     async fn new() -> Self {
-        Self::on(ClusterRef::Shared(second_cluster().await)).await
+        Self::with_values(&[]).await
+    }
+
+    /// With more of the chart's values.
+    async fn with_values(values: &[&str]) -> Self {
+        Self::on(ClusterRef::Shared(second_cluster().await), values).await
     }
 
     /// With an API server that may be stopped.
     async fn with_own_cluster() -> Self {
         let cluster = Cluster::start(Options::default()).await.unwrap();
         cluster.apply_crds(CRDS).await.unwrap();
-        Self::on(ClusterRef::Own(Box::new(cluster))).await
+        Self::on(ClusterRef::Own(Box::new(cluster)), &[]).await
     }
 
-    async fn on(cluster: ClusterRef) -> Self {
+    async fn on(cluster: ClusterRef, values: &[&str]) -> Self {
+        let platform = cluster.namespace("platform").await.unwrap();
+        let apps = cluster.namespace("apps").await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        rights::grant(&cluster, platform.name(), apps.name(), values);
+        let kubeconfig = cluster.kubeconfig_of(platform.name(), rights::RELEASE, folder.path());
         let site = Self {
-            platform: cluster.namespace("platform").await.unwrap(),
-            apps: cluster.namespace("apps").await.unwrap(),
+            kubeconfig: kubeconfig.await.unwrap(),
             standin: StandIn::start(standin::Options::default()).unwrap(),
+            platform,
+            apps,
             cluster,
+            _folder: folder,
         };
         site.apply(json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "openai"},
@@ -79,7 +99,10 @@ impl Site {
     }
 
     fn unready_replica(&self, args: &[&str]) -> Replica {
-        let address = ports::free().unwrap();
+        self.started_at(ports::free().unwrap(), args)
+    }
+
+    fn started_at(&self, address: SocketAddr, args: &[&str]) -> Replica {
         let operator = self.builder(args).arg(format!("--requests-listen={address}")).start();
         Replica {
             address,
@@ -89,7 +112,7 @@ impl Site {
 
     fn builder(&self, args: &[&str]) -> OperatorBuilder {
         let binary = env!("CARGO_BIN_EXE_realtime-token-operator");
-        let builder = Operator::builder(binary, self.cluster.kubeconfig())
+        let builder = Operator::builder(binary, &self.kubeconfig)
             .namespace(self.platform.name())
             .env("LOG", "info,realtime_token_operator=debug")
             .arg(format!("--allow-endpoint={}", self.standin.url()))
