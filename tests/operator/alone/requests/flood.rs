@@ -29,7 +29,8 @@ const PROBE: Duration = Duration::from_secs(5);
 /// What a pod does with its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Attack {
-    /// Completes the TCP handshake and says nothing.
+    /// Begins the TLS handshake and sends no more. Without a byte it would not notice that the kernel, whose queue a flood
+    /// fills, has dropped the connection.
     HalfOpen,
     /// Completes the TLS handshake and asks for nothing.
     Idle,
@@ -99,7 +100,9 @@ impl Attacker {
     async fn attack(&self, attack: Attack) -> std::io::Result<()> {
         match attack {
             Attack::HalfOpen => {
-                self.tcp().await?.read_to_end(&mut Vec::new()).await?;
+                let mut stream = self.tcp().await?;
+                stream.write_all(b"\x16").await?;
+                stream.read_to_end(&mut Vec::new()).await?;
             }
             Attack::Idle => {
                 self.tls(b"http/1.1").await?.read_to_end(&mut Vec::new()).await?;
