@@ -19,16 +19,17 @@ async fn the_targets_name_is_immutable() {
             .send("PATCH", &format!("{url}/{name}"), &json!({"spec": {"target": target}}))
             .await
     };
-    for (name, target) in [
-        ("implicit", json!({"name": "other"})),
-        ("explicit", json!({"name": "another"})),
-        ("explicit", json!({"name": "explicit"})),
-        ("explicit", json!({"name": null})),
-        ("explicit", Value::Null),
+    // Whether a name that is left out changes is seen by the rule on the spec as a whole.
+    for (name, target, field) in [
+        ("implicit", json!({"name": "other"}), "spec"),
+        ("explicit", json!({"name": "another"}), "spec.target.name"),
+        ("explicit", json!({"name": "explicit"}), "spec.target.name"),
+        ("explicit", json!({"name": null}), "spec"),
+        ("explicit", Value::Null, "spec"),
     ] {
         let complaints = change(name, target.clone()).await.unwrap_err();
         assert!(
-            matches!(&complaints[..], [one] if one.field == "spec.target.name" && one.text.ends_with(IMMUTABLE)),
+            matches!(&complaints[..], [one] if one.field == field && one.text.ends_with(IMMUTABLE)),
             "{name} {target}: {complaints:?}"
         );
     }

@@ -268,9 +268,9 @@ async fn no_secret_is_named_as_helm_or_the_api_server_name_theirs() {
         let elsewhere = merge(&spec, &json!({"target": {"name": "voice"}}));
         server.admit_named(Kind::Token, reserved, &elsewhere).await.unwrap();
         let there = merge(&spec, &json!({"target": {"name": reserved}}));
-        for (name, spec) in [(reserved, &spec), ("voice", &there)] {
+        for (name, spec, field) in [(reserved, &spec, "spec"), ("voice", &there, "spec.target.name")] {
             let complaints = server.admit_named(Kind::Token, name, spec).await.unwrap_err();
-            said_of(&complaints, "spec.target.name", RESERVED);
+            said_of(&complaints, field, RESERVED);
         }
     }
     server.admit_named(Kind::Token, "sh.helm", &spec).await.unwrap();
@@ -285,7 +285,7 @@ async fn the_key_is_not_overwritten() {
     let there = merge(&spec, &json!({"target": {"name": "key"}}));
     for (name, spec) in [("key", &spec), ("voice", &there)] {
         let complaints = server.admit_named(Kind::Token, name, spec).await.unwrap_err();
-        said_of(&complaints, "spec.target.name", KEY_SECRET);
+        said_of(&complaints, "spec", KEY_SECRET);
     }
     // A ClusterRealtimeProvider's key is in another namespace.
     let by_provider = merge(&spec, &by_provider());
