@@ -20,7 +20,7 @@ async fn a_token_minted_during_an_outage_is_stored_after_it() {
     other.recovered("quiet", 1).await;
     let quiet = other.revision("quiet", 1).await;
     let mut spec = case.spec("due");
-    spec["expirationSeconds"] = json!(60);
+    spec["expirationSeconds"] = json!(100); // renewed every 50 s: an API server may take half of that to start
     spec["renewal"] = json!({"minRemainingSeconds": 2, "propagationSeconds": 0});
     case.create("due", spec).await;
     let status = case.patiently("due", |status| status.renewal_time.is_some()).await;

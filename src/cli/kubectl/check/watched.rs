@@ -153,7 +153,7 @@ async fn renewal(cluster: &Inspector, name: &Name) -> Result<Renewal, ClusterErr
             return Ok(Renewal::By(holder));
         }
         if began.elapsed() > patience {
-            return Ok(Renewal::Missing(holder, began.elapsed()));
+            return Ok(Renewal::Missing(holder, patience));
         }
         tokio::time::sleep(PAUSE).await;
     }
