@@ -57,6 +57,7 @@ impl ProviderBlock for AzureOpenAi {
         origins: &["https://*.openai.azure.com", Self::AUTHORITY],
         secret_prefixes: &["ek-", "ek_"],
         config_has_model: true,
+        documents_reuse: false,
         exchanges: &["azure"],
         fields: &[
             &[("kind", FieldUse::Free), ("deployment", FieldUse::Model)],

@@ -59,6 +59,8 @@ pub struct Facts {
     pub secret_prefixes: &'static [&'static str],
     /// Whether `model` of TanStack's `config` is what a policy's allowedModels is compared with.
     pub config_has_model: bool,
+    /// Whether it says how many sessions a token starts.
+    pub documents_reuse: bool,
     /// Whether it answers 400 for a wrong key as well.
     pub wrong_key_is_400: bool,
     /// The exchanges of `credentials.workloadIdentity` whose access tokens it takes in place of a key, by their fields.
@@ -79,6 +81,7 @@ impl Facts {
         origins: &[],
         secret_prefixes: &[],
         config_has_model: false,
+        documents_reuse: true,
         wrong_key_is_400: false,
         exchanges: &[],
         fields: &[],

@@ -60,6 +60,7 @@ impl ProviderBlock for Gemini {
         origins: &["https://generativelanguage.googleapis.com"],
         secret_prefixes: &["aiza", "auth_tokens/"],
         config_has_model: true,
+        documents_reuse: true,
         wrong_key_is_400: true,
         exchanges: &[],
         // https://ai.google.dev/api/live#BidiGenerateContentSetup. Tools but functions run at Google.

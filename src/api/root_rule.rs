@@ -19,7 +19,7 @@ const IS_ROTATION: &str = "self.?status.?revision != oldSelf.?status.?revision";
 
 /// Lets labels and finalizers be changed where an older version's rules let the spec pass. The API server does so by
 /// itself for rules that don't look at the old object.
-const IS_OLD: &str = "oldSelf.hasValue() && self.spec == oldSelf.value().spec";
+const SPEC_UNCHANGED: &str = "oldSelf.hasValue() && self.spec == oldSelf.value().spec";
 
 const NOT_KEY_SECRET: &str = "self.spec.credentials.?secretRef.?name.orValue('') != \
     (has(self.spec.target.name) ? self.spec.target.name : self.metadata.name)";
@@ -42,7 +42,7 @@ pub(super) fn of_token(spec: &JSONSchemaProps) -> ValidationRule {
     let messages: Vec<_> = messages.collect();
     ValidationRule {
         rule: format!(
-            "{IS_ROTATION} || ({} && ({KEEPS_TARGET})) || {IS_OLD}",
+            "{IS_ROTATION} || ({} && ({KEEPS_TARGET})) || {SPEC_UNCHANGED}",
             rules.join(" && ")
         ),
         message_expression: Some(format!("[{}].filter(text, text != \"\")[0]", messages.join(", "))),

@@ -36,6 +36,7 @@ impl ProviderBlock for Xai {
         origins: &["https://api.x.ai"],
         secret_prefixes: &["xai-"],
         config_has_model: true,
+        documents_reuse: false,
         wrong_key_is_400: true,
         exchanges: &[],
         fields: &[&[

@@ -128,7 +128,8 @@ impl Block {
     /// Whether several users may have the token, as far as the provider's documentation and the block say.
     pub(crate) fn may_be_shared(&self) -> bool {
         let provider = self.provider();
-        provider.single_use().is_none() && provider.one_reader().is_none() && !self.names_identity()
+        let is_limited = provider.single_use().is_some() || provider.one_reader().is_some() || self.names_identity();
+        provider.facts().documents_reuse && !is_limited
     }
 }
 
@@ -174,6 +175,8 @@ mod tests {
             (json!({"elevenlabs": {"kind": "TtsWebsocket"}}), false),
             (json!({"assemblyai": {}}), false),
             (json!({"assemblyai": {"kind": "Product", "product": "p"}}), true),
+            (json!({"azureOpenAI": {"deployment": "d"}}), false),
+            (json!({"xai": {}}), false),
             (json!({"gemini": {}}), true),
             (json!({"gemini": {"uses": 1}}), false),
             (json!({"soniox": {"singleUse": true}}), false),

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use super::HTTP_TIMEOUT;
-use super::verdict::{Problem, Verdict, url_of_none};
+use super::verdict::{Problem, Verdict, url_of_missing_token};
 use crate::mint::innermost;
 
 /// The operator gives a provider 25 s to answer.
@@ -100,7 +100,7 @@ pub(super) async fn tokens_are_handed_out(
             let base = url.trim_end_matches('/');
             format!("{base}/v1alpha1/namespaces/{namespace}/realtimetokens/{name}/token")
         }
-        None => url_of_none(url, namespace),
+        None => url_of_missing_token(url, namespace),
     };
     let unreachable = |problem: reqwest::Error| RequestsError::Unreachable {
         url: url.clone(),

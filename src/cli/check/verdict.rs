@@ -4,15 +4,15 @@
 use serde::Deserialize;
 
 /// No RealtimeToken of this name is expected, nor a right to ask it.
-const NONE: &str = "none-of-this-name";
+const MISSING_NAME: &str = "none-of-this-name";
 /// The characters of a problem's detail that are repeated. Of an answer that isn't the operator's nothing is.
-const MOST_DETAIL: usize = 300;
+const MOST_DETAIL: usize = 600;
 
 /// The URL of a RealtimeToken that doesn't exist; `url` may be that of one that does.
-pub(in crate::cli) fn url_of_none(url: &str, namespace: &str) -> String {
+pub(in crate::cli) fn url_of_missing_token(url: &str, namespace: &str) -> String {
     let base = url.split("/v1alpha1/").next().unwrap_or(url);
     let base = base.trim_end_matches('/');
-    format!("{base}/v1alpha1/namespaces/{namespace}/realtimetokens/{NONE}/token")
+    format!("{base}/v1alpha1/namespaces/{namespace}/realtimetokens/{MISSING_NAME}/token")
 }
 
 /// What the operator says of a request that it refuses. An API server, which may stand there in its place, has no
@@ -121,7 +121,7 @@ mod tests {
             "https://a.example/",
             "https://a.example/v1alpha1/namespaces/apps/realtimetokens/voice/token",
         ] {
-            assert_eq!(url_of_none(url, "shop"), of_none);
+            assert_eq!(url_of_missing_token(url, "shop"), of_none);
         }
     }
 }

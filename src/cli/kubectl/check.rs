@@ -1,8 +1,8 @@
 //! `check`: whether this program, the CRDs and the operators of the cluster are of one version, and whether the operators
-//! watch this cluster: `watched` looks at their Leases, `behind` asks the operator behind a URL.
+//! watch this cluster: `lease` looks at their Leases, `url` asks the operator behind a URL.
 
-mod behind;
-mod watched;
+mod lease;
+mod url;
 
 use std::path::PathBuf;
 
@@ -24,16 +24,18 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub(super) struct Check {
     /// A RealtimeToken with `spec.requests`: asks the operator behind the URL in its Secret, too, whether it watches this
     /// cluster. You need the right to read that Secret.
+    #[arg(group = "asked")]
     name: Option<String>,
     /// Asks the operator behind this URL, where it hands out tokens on request.
-    #[arg(long, value_name = "URL", conflicts_with = "name")]
+    #[arg(long, value_name = "URL", group = "asked")]
     url: Option<String>,
     /// A file with the CA of the certificate there, in PEM. Left out: the system's CAs are trusted.
     #[arg(long, value_name = "FILE", requires = "url")]
     ca: Option<PathBuf>,
-    /// The ServiceAccount with a token of which it is asked. It needs no right; you need the one to request its tokens.
-    #[arg(long, value_name = "NAME", default_value = "default")]
-    service_account: String,
+    /// The ServiceAccount with a token of which it is asked; left out, `default`. It needs no right; you need the one to
+    /// request its tokens.
+    #[arg(long, value_name = "NAME", requires = "asked")]
+    service_account: Option<String>,
 }
 
 struct Line {
@@ -67,7 +69,7 @@ pub(super) async fn check(cluster: &Inspector, namespace: &str, wanted: Check) -
         Ok(operators) => {
             lines.extend(operators.iter().map(operator));
             let ready = operators.iter().filter(|it| ready_replicas(it) > 0);
-            lines.extend(join_all(ready.map(|it| watched::line(cluster, it))).await);
+            lines.extend(join_all(ready.map(|it| lease::check_lease(cluster, it))).await);
         }
         Err(problem) => lines.push(Line {
             what: "operator".to_owned(),
@@ -75,7 +77,7 @@ pub(super) async fn check(cluster: &Inspector, namespace: &str, wanted: Check) -
             verdict: Err(problem.to_string()),
         }),
     }
-    lines.extend(behind::line(cluster, namespace, wanted).await?);
+    lines.extend(url::check_url(cluster, namespace, wanted).await?);
     let failure = lines
         .iter()
         .any(|line| line.verdict.is_err())

@@ -109,7 +109,7 @@ enum ClusterCommand {
     Suspend(edit::Which),
     /// Go on after `suspend`.
     Resume(edit::Which),
-    /// Ask for a token as an application in the cluster would, through a port-forward, and print it.
+    /// Ask for a token as an application in the cluster would, at a Service through a port-forward, and print it.
     Request(request::Request),
     /// Compare the versions of this program, the CRDs and the operators of the cluster, and say whether they watch it.
     Check(check::Check),

@@ -4,11 +4,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde::Deserialize;
 use serde_json::json;
 
 use super::endpoint::Endpoint;
 use super::{PluginError, missing};
+use crate::cli::check::verdict::Problem;
 use crate::cluster::inspect::Inspector;
 use crate::cluster::{ClusterError, Name};
 
@@ -49,19 +49,10 @@ pub enum RequestError {
     Unreachable { url: String, problem: String },
     #[error("the port-forward to {pod}: {problem}")]
     Forward { pod: Name, problem: String },
-    #[error("the operator answered {status} {reason}: {detail}")]
-    Refused {
-        status: u16,
-        reason: String,
-        detail: String,
-    },
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Problem {
-    reason: String,
-    detail: String,
+    #[error("the operator answered {status} {problem}")]
+    Refused { status: u16, problem: Problem },
+    #[error("the answer of {url}, {status}, is not an operator's: look for a proxy in between")]
+    NotOperators { url: String, status: u16 },
 }
 
 /// The token as the operator answers it.
@@ -80,8 +71,14 @@ pub(super) async fn request(cluster: &Inspector, namespace: &str, wanted: Reques
     };
     let (status, body) = endpoint.ask(cluster, &bearer, body.to_string()).await?;
     if status != 201 {
-        let Problem { reason, detail } = serde_json::from_slice(&body).unwrap_or_default();
-        return Err(RequestError::Refused { status, reason, detail }.into());
+        return Err(match serde_json::from_slice(&body) {
+            Ok(problem) => RequestError::Refused { status, problem },
+            Err(_) => RequestError::NotOperators {
+                url: endpoint.url(),
+                status,
+            },
+        }
+        .into());
     }
     let token = String::from_utf8(body).map_err(|problem| RequestError::Unreachable {
         url: endpoint.url(),

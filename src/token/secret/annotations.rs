@@ -39,7 +39,7 @@ pub(crate) const METADATA_HASH: &str = "realtime-token.dev/metadata-hash";
 /// The forced renewal that this token obeys.
 pub(crate) const RENEW_REQUEST: &str = "realtime-token.dev/handled-renew-request";
 
-/// The keys of the Secret that the provider fills beside [`OWN_KEYS`], separated by commas.
+/// The keys of the Secret that came with the token beside [`OWN_KEYS`], from the provider above all, separated by commas.
 pub(crate) const FURTHER_KEYS: &str = "realtime-token.dev/further-keys";
 
 /// What the Secret holds, if it is not a token.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::annotations::{CONNECTION_MANAGER, MANAGER};
-use crate::api::{CONNECTION_KEYS, OWN_KEYS};
+use crate::api::{CONNECTION_KEYS, FALLBACK_KEY, OWN_KEYS};
 
 /// An entry of `managedFields`, reduced to the keys of `data`.
 #[derive(Debug, Default, Deserialize)]
@@ -71,8 +71,9 @@ pub(super) fn owned_keys(fields: &[DataFields]) -> Box<[Cow<'static, str>]> {
     ours.flat_map(DataFields::keys).collect()
 }
 
-/// Ten thousand Secrets have the same four keys: those are not copied.
+/// Ten thousand Secrets have the same keys: those are not copied.
 fn shared(key: &str) -> Cow<'static, str> {
-    let own = OWN_KEYS.into_iter().chain(CONNECTION_KEYS).find(|own| *own == key);
+    let own = OWN_KEYS.into_iter().chain(CONNECTION_KEYS).chain([FALLBACK_KEY]);
+    let own = own.into_iter().find(|own| *own == key);
     own.map_or_else(|| Cow::Owned(key.to_owned()), Cow::Borrowed)
 }

@@ -197,7 +197,7 @@ impl SecretView {
         self.not_owned(OWN_KEYS.into_iter().chain(self.further_keys()).chain(templated))
     }
 
-    /// The keys of the Secret that the provider fills beside [`OWN_KEYS`].
+    /// The keys of the Secret that came with the token beside [`OWN_KEYS`].
     fn further_keys(&self) -> impl Iterator<Item = &str> {
         self.further_keys.iter().flat_map(|keys| keys.split(','))
     }

@@ -14,12 +14,22 @@ const TOO_SHORT: i64 = 9;
 
 /// Kubernetes keeps the old status in a write of the object, and the old spec in a write of the status.
 #[tokio::test]
-async fn a_status_beside_a_spec_opens_no_door() {
+async fn a_status_beside_a_spec_keeps_no_check_away() {
     let server = ApiServer::new().await;
     let url = server.url(Kind::Token);
     let spec = merge(&Kind::Token.spec(), &json!({"suspend": true}));
     let object = super::object(Kind::Token, "door", &spec);
-    server.send("POST", &url, &object).await.unwrap();
+    // A new object has no old one to compare with.
+    let change = json!({"spec": {"expirationSeconds": TOO_SHORT}, "status": {"revision": 7}});
+    let complaints = server.send("POST", &url, &merge(&object, &change)).await.unwrap_err();
+    assert!(complaints[0].text.ends_with(OPENAI_LIFE), "{complaints:?}");
+    let stored = server.send("POST", &url, &object).await.unwrap();
+    let replacing = merge(&stored, &change);
+    let complaints = server
+        .send("PUT", &format!("{url}/door"), &replacing)
+        .await
+        .unwrap_err();
+    assert!(complaints[0].text.ends_with(OPENAI_LIFE), "{complaints:?}");
     for revision in [7, 8] {
         let change = json!({"spec": {"expirationSeconds": TOO_SHORT}, "status": {"revision": revision}});
         let complaints = server.send("PATCH", &format!("{url}/door"), &change).await.unwrap_err();

@@ -12,7 +12,7 @@ use serde_json::json;
 use testkit::wait;
 
 use crate::expect::{PATIENCE, all, cluster_wide, message};
-use crate::world::{Case, annotation, data, holds, world};
+use crate::world::{Case, annotation, data, world};
 
 /// A policy that refuses every write of Secrets with these names in the case's namespace.
 struct Ban<'a> {

@@ -6,24 +6,44 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 
 use super::{Check, Line};
-use crate::cli::check::verdict::{Verdict, url_of_none};
+use crate::cli::check::verdict::{Verdict, url_of_missing_token};
 use crate::cli::kubectl::PluginError;
 use crate::cli::kubectl::endpoint::Endpoint;
 use crate::cli::kubectl::request::{RequestError, endpoint_of};
 use crate::cluster::inspect::Inspector;
 use crate::cluster::{ClusterError, Name};
 
+/// Every namespace has it.
+const SERVICE_ACCOUNT: &str = "default";
+
 /// The line of the operator to ask, if there is one.
-pub(super) async fn line(cluster: &Inspector, namespace: &str, wanted: Check) -> Result<Option<Line>, PluginError> {
+pub(super) async fn check_url(
+    cluster: &Inspector,
+    namespace: &str,
+    wanted: Check,
+) -> Result<Option<Line>, PluginError> {
     let endpoint = match (wanted.name, wanted.url) {
-        (Some(name), _) => endpoint_of(cluster, &Name::new(namespace, name)).await?,
+        (Some(name), _) => {
+            let name = Name::new(namespace, name);
+            match endpoint_of(cluster, &name).await {
+                Ok(endpoint) => endpoint,
+                // The other lines may say why.
+                Err(problem) => {
+                    return Ok(Some(Line {
+                        what: format!("operator of RealtimeToken {name}"),
+                        found: "unknown".to_owned(),
+                        verdict: Err(problem.to_string()),
+                    }));
+                }
+            }
+        }
         (None, Some(url)) => Endpoint::new(&url, wanted.ca.map(read).transpose()?)?,
         (None, None) => return Ok(None),
     };
-    let url = url_of_none(&endpoint.url(), namespace);
+    let url = url_of_missing_token(&endpoint.url(), namespace);
     let endpoint = endpoint.with_url(&url)?;
     let host = endpoint.origin();
-    let account = Name::new(namespace, wanted.service_account);
+    let account = Name::new(namespace, wanted.service_account.as_deref().unwrap_or(SERVICE_ACCOUNT));
     let (found, verdict) = match cluster.service_account_token(&account).await {
         Ok(bearer) => finding(ask(cluster, &endpoint, &bearer).await, &cluster.address().to_string()),
         Err(ClusterError::NotFound) => {
@@ -61,11 +81,12 @@ fn finding(asked: Result<(u16, Verdict), RequestError>, api_server: &str) -> (&'
             "watches this cluster",
             Ok(format!("ok: it knows the tokens of {api_server}")),
         ),
-        Ok((_, Verdict::DoesNotKnowTheToken(_))) => (
+        Ok((_, Verdict::DoesNotKnowTheToken(problem))) => (
             "does NOT watch this cluster",
             Err(format!(
                 "it doesn't know the tokens of {api_server}: use the URL of this cluster's operator (`request-url` in the \
-                 Secret of a RealtimeToken, or the chart's requests.url), or --context for the cluster that it watches"
+                 Secret of a RealtimeToken, or the chart's requests.url), or --context for the cluster that it watches. Its \
+                 answer: {problem}"
             )),
         ),
         Ok((status, Verdict::Unclear(problem))) => (

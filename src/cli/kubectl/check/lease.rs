@@ -17,6 +17,8 @@ use crate::cluster::{ClusterError, Name};
 const PAUSE: Duration = Duration::from_millis(500);
 /// The longest that is waited for a renewal. By default a Lease holds for 15 s.
 const MOST_PATIENCE: Duration = Duration::from_secs(60);
+/// How long nobody may hold the Lease: a leader that stops gives it up, and the next one takes it within seconds.
+const TAKEN_WITHIN: Duration = Duration::from_secs(15);
 /// Namespaces that are named; more are counted.
 const MOST_NAMED: usize = 4;
 /// That of `--lease-name`.
@@ -100,11 +102,13 @@ enum Renewal {
     /// There is no Lease, or nobody holds it.
     NoHolder,
     By(String),
-    /// Not for this long.
+    /// Not for as long as the Lease holds.
     Missing(String, Duration),
+    /// Not for this long, and the Lease holds for longer.
+    NotSeen(String, Duration),
 }
 
-pub(super) async fn line(cluster: &Inspector, deployment: &Deployment) -> Line {
+pub(super) async fn check_lease(cluster: &Inspector, deployment: &Deployment) -> Line {
     let settings = Settings { deployment };
     let lease = settings.lease();
     let verdict = match settings.elects_a_leader() {
@@ -132,28 +136,36 @@ fn verdict(renewal: &Renewal, lease: &Name, logs: &str) -> Result<String, String
              nothing is minted until a replica takes over: {logs}",
             time.as_secs()
         )),
+        Renewal::NotSeen(holder, time) => Err(format!(
+            "unknown: {holder} holds Lease {lease} and hasn't renewed it for {} s, which need not be: it holds for longer. \
+             Look at its renewTime, or check again later",
+            time.as_secs()
+        )),
     }
 }
 
 /// Waits until the Lease is renewed, for as long as it holds.
 async fn renewal(cluster: &Inspector, name: &Name) -> Result<Renewal, ClusterError> {
     let began = Instant::now();
-    let Some(first) = cluster.lease(name).await? else {
-        return Ok(Renewal::NoHolder);
-    };
-    let patience = patience(&first);
+    let mut first = None;
     loop {
-        let Some(lease) = cluster.lease(name).await? else {
-            return Ok(Renewal::NoHolder);
-        };
-        let Some(holder) = holder(&lease) else {
-            return Ok(Renewal::NoHolder);
-        };
-        if lease.metadata.resource_version != first.metadata.resource_version {
-            return Ok(Renewal::By(holder));
-        }
-        if began.elapsed() > patience {
-            return Ok(Renewal::Missing(holder, patience));
+        let lease = cluster.lease(name).await?;
+        match lease.as_ref().and_then(|lease| Some((lease, holder(lease)?))) {
+            Some((lease, holder)) => {
+                let version = &lease.metadata.resource_version;
+                let (seen, since) = first.get_or_insert_with(|| (version.clone(), Instant::now()));
+                if seen != version {
+                    return Ok(Renewal::By(holder));
+                }
+                let holds = duration(lease);
+                match since.elapsed() {
+                    waited if waited < holds.min(MOST_PATIENCE) => {}
+                    _ if holds > MOST_PATIENCE => return Ok(Renewal::NotSeen(holder, MOST_PATIENCE)),
+                    _ => return Ok(Renewal::Missing(holder, holds)),
+                }
+            }
+            None if began.elapsed() > TAKEN_WITHIN => return Ok(Renewal::NoHolder),
+            None => {}
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -164,10 +176,10 @@ fn holder(lease: &Lease) -> Option<String> {
     Some(holder).filter(|holder| !holder.is_empty())
 }
 
-fn patience(lease: &Lease) -> Duration {
+/// How long the Lease holds.
+fn duration(lease: &Lease) -> Duration {
     let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
-    let seconds = seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0);
-    Duration::from_secs(seconds).min(MOST_PATIENCE)
+    Duration::from_secs(seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -244,16 +256,21 @@ mod tests {
             missing.starts_with("pod-a holds Lease platform/rto and hasn't renewed it for 15 s: "),
             "{missing}"
         );
+        let not_seen = verdict(Renewal::NotSeen("pod-a".to_owned(), MOST_PATIENCE)).unwrap_err();
+        assert!(
+            not_seen.starts_with("unknown: pod-a holds Lease platform/rto"),
+            "{not_seen}"
+        );
         for wrong in [missing, verdict(Renewal::NoHolder).unwrap_err()] {
             assert!(wrong.ends_with("kubectl logs"), "{wrong}");
         }
     }
 
     #[test]
-    fn patience_is_the_leases_and_bounded() {
-        for (seconds, patience) in [(json!(15), 15), (json!(3600), 60), (json!(null), 0), (json!(-1), 0)] {
+    fn a_lease_says_how_long_it_holds() {
+        for (seconds, holds) in [(json!(15), 15), (json!(3600), 3600), (json!(null), 0), (json!(-1), 0)] {
             let lease = serde_json::from_value(json!({"spec": {"leaseDurationSeconds": seconds}})).unwrap();
-            assert_eq!(super::patience(&lease), Duration::from_secs(patience));
+            assert_eq!(duration(&lease), Duration::from_secs(holds));
         }
     }
 }
