@@ -234,10 +234,12 @@ mod tests {
         // Once all guesses wait: paused time goes on when nothing else does.
         let known = async {
             tokio::time::sleep(Duration::from_millis(1)).await;
-            ask(&app, Some("Bearer prometheus")).await
+            let asked = Instant::now();
+            (ask(&app, Some("Bearer prometheus")).await, asked.elapsed())
         };
-        let (statuses, known) = tokio::join!(guesses, known);
+        let (statuses, (known, waited)) = tokio::join!(guesses, known);
         assert_eq!(known, 200);
+        assert!(waited < REFUSED_AFTER, "waited {waited:?} for strangers");
         let count = |status: u16| statuses.iter().filter(|it| **it == status).count();
         // Within the time that one waits, and at its end.
         let reviewed = AT_A_TIME * 5..=AT_A_TIME * 6;
