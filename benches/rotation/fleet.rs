@@ -31,15 +31,18 @@ pub(crate) struct Fleet {
     endpoint: String,
     /// How long a token lives, in seconds.
     pub(crate) life: i64,
+    /// How long before its end it is renewed, in seconds.
+    renew_before: i64,
 }
 
 impl Fleet {
     /// No tokens yet, but the key that they need.
-    pub(crate) async fn new(namespace: Namespace, endpoint: String, life: i64) -> Result<Self> {
+    pub(crate) async fn new(namespace: Namespace, endpoint: String, life: i64, renew_before: i64) -> Result<Self> {
         let fleet = Self {
             namespace,
             endpoint,
             life,
+            renew_before,
         };
         let key = json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": KEY},
@@ -62,8 +65,8 @@ impl Fleet {
         format!("/api/v1/namespaces/{}/secrets", self.namespace.name())
     }
 
-    /// A RealtimeToken. Its name is also the identity under which the stand-in counts its mints. It is renewed 60 s
-    /// before its end or, if that is more than half of its life, at half of it, less up to 5 % of jitter.
+    /// A RealtimeToken. Its name is also the identity under which the stand-in counts its mints. It is renewed before
+    /// its end by what was chosen or, if that is more than half of its life, at half of it, less up to 5 % of jitter.
     pub(crate) fn manifest(&self, name: &str) -> Value {
         json!({
             "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken", "metadata": {"name": name},
@@ -78,7 +81,7 @@ impl Fleet {
                 },
                 "credentials": {"secretRef": {"name": KEY, "key": "api-key"}},
                 "expirationSeconds": self.life,
-                "renewal": {"renewBeforeSeconds": 60, "minRemainingSeconds": 0, "propagationSeconds": 0},
+                "renewal": {"renewBeforeSeconds": self.renew_before, "minRemainingSeconds": 0, "propagationSeconds": 0},
             },
         })
     }

@@ -35,6 +35,12 @@ pub(crate) struct Flags {
     /// How long a token lives, in seconds. Default: long enough that all are created before the first is due.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(122..=7200))]
     life: Option<i64>,
+    /// How long before its end a token is renewed, in seconds; at most half of its life.
+    #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(60..=3600))]
+    renew_before: i64,
+    /// Leave out the bare client, which takes as long as the operator. The life is to be chosen then.
+    #[arg(long, requires = "life")]
+    no_bare: bool,
     /// A further argument of the operator; repeat it for several: --operator-arg=--concurrency=8.
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     operator_arg: Vec<String>,

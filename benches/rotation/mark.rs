@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use anyhow::{Context, Result};
 use testkit::{
     cluster::{Cluster, Request, RequestCounts},
-    operator::Operator,
+    operator::{Operator, cpu_time_of},
     standin::StandIn,
 };
 
@@ -56,6 +56,7 @@ const WRITES: [&str; 6] = ["POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOL
 pub(crate) struct Mark {
     requests: RequestCounts,
     cpu: Duration,
+    control_plane_cpu: Duration,
     mints: usize,
 }
 
@@ -63,6 +64,8 @@ pub(crate) struct Mark {
 pub(crate) struct Spent {
     pub(crate) requests: RequestCounts,
     pub(crate) cpu: Duration,
+    /// Of the API server and etcd.
+    pub(crate) control_plane_cpu: Duration,
     pub(crate) mints: usize,
 }
 
@@ -72,6 +75,7 @@ impl Mark {
         Ok(Self {
             requests: cluster.apiserver_requests().await?,
             cpu: operator.cpu_time()?,
+            control_plane_cpu: cluster.pids().into_iter().map(cpu_time_of).sum::<Result<_>>()?,
             mints: standin.count(),
         })
     }
@@ -98,6 +102,7 @@ impl Mark {
         Spent {
             requests: self.requests.since(&earlier.requests),
             cpu: self.cpu.saturating_sub(earlier.cpu),
+            control_plane_cpu: self.control_plane_cpu.saturating_sub(earlier.control_plane_cpu),
             mints: self.mints - earlier.mints,
         }
     }

@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use testkit::{
     cluster::{Cluster, Namespace, Options},
-    operator::Operator,
+    operator::{Operator, rss_bytes_of},
     standin::{self, Mint, Recording, StandIn},
     wait,
 };
@@ -33,9 +33,6 @@ const LATENCY: Duration = Duration::from_millis(20);
 /// From the last token created to the first renewal, and from the last renewal to the next first one.
 const QUIET: f64 = 40.0;
 
-/// How long before its end a token is renewed, in seconds: the least that the operator accepts.
-const RENEW_BEFORE: f64 = 60.0;
-
 /// Runs everything.
 pub(crate) async fn all(flags: &Flags) -> Result<Report> {
     let count = flags.tokens as usize;
@@ -46,22 +43,26 @@ pub(crate) async fn all(flags: &Flags) -> Result<Report> {
     standin.set_latency(LATENCY);
     let bench = Bench {
         platform: cluster.namespace("platform").await?,
+        renew_before: flags.renew_before,
         cluster,
         standin,
         args: flags.operator_arg.clone(),
     };
     let mut report = Report::new(count);
 
-    say("the bare client");
-    let fleet = bench.fleet("bare", 1800).await?;
-    let sample = bench.sample(&fleet).await?;
-    let bare = bare::run(&fleet, &sample, count).await?;
-    report.bare_concurrency = bare.concurrency;
-    report.bare_s = bare.took.as_secs_f64();
+    if !flags.no_bare {
+        say("the bare client");
+        let fleet = bench.fleet("bare", 1800).await?;
+        let sample = bench.sample(&fleet).await?;
+        let bare = bare::run(&fleet, &sample, count).await?;
+        report.bare_concurrency = bare.concurrency;
+        report.bare_s = Some(bare.took.as_secs_f64());
+    }
 
-    let life = match flags.life {
-        Some(chosen) => chosen,
-        None => life(bare.took, count)?,
+    let life = match (flags.life, report.bare_s) {
+        (Some(chosen), _) => chosen,
+        (None, Some(bare_s)) => life(bare_s, count, flags.renew_before)?,
+        (None, None) => bail!("without the bare client nothing tells how long tokens are to live: say --life"),
     };
     let fleet = bench.fleet("fleet", life).await?;
     report.life_s = life;
@@ -90,14 +91,15 @@ pub(crate) async fn all(flags: &Flags) -> Result<Report> {
 /// a token of the default 1800 s has. A short life would have them come as fast as the API server could take the first
 /// writes, which is faster than it can take patches: what is late then is the API server. So the jitter is to be as long
 /// as the creation, as far as it goes.
-fn life(bare: Duration, count: usize) -> Result<i64> {
+fn life(bare_s: f64, count: usize, renew_before: i64) -> Result<i64> {
     let events = count.saturating_sub(100).min(1000) as f64 / 10.0;
-    let creating = (2.0 * bare.as_secs_f64()).max(bare.as_secs_f64() + events);
+    let creating = (2.0 * bare_s).max(bare_s + events);
+    let renew_before = renew_before as f64;
     // A twentieth of the life is jitter. Below 120 s the renewal would come at half the life, and every token would say
     // so. An expiry has whole seconds.
-    let spread = (20.0 * bare.as_secs_f64()).min(1200.0);
-    let life = ((creating + QUIET + RENEW_BEFORE) / 0.95)
-        .max(2.0 * RENEW_BEFORE + 2.0)
+    let spread = (20.0 * bare_s).min(1200.0);
+    let life = ((creating + QUIET + renew_before) / 0.95)
+        .max(2.0 * renew_before + 2.0)
         .max(spread)
         .ceil() as i64;
     if life > 7200 {
@@ -109,6 +111,7 @@ fn life(bare: Duration, count: usize) -> Result<i64> {
 /// What stays the same throughout. Fields drop from top to bottom: the cluster last.
 struct Bench {
     args: Vec<String>,
+    renew_before: i64,
     standin: StandIn,
     platform: Namespace,
     cluster: Cluster,
@@ -117,7 +120,7 @@ struct Bench {
 impl Bench {
     async fn fleet(&self, prefix: &str, life: i64) -> Result<Fleet> {
         let namespace = self.cluster.namespace(prefix).await?;
-        Fleet::new(namespace, self.standin.url(), life).await
+        Fleet::new(namespace, self.standin.url(), life, self.renew_before).await
     }
 
     async fn start(&self) -> Result<Operator> {
@@ -179,6 +182,7 @@ impl Bench {
 
         let spent = self.mark(operator).await?.since(&before);
         report.create_cpu_ms = spent.cpu.as_secs_f64() * 1000.0 / report.tokens as f64;
+        report.create_control_plane_cpu_ms = spent.control_plane_cpu.as_secs_f64() * 1000.0 / report.tokens as f64;
         report.create_mints_needless = needless(&self.standin.mints(), 1);
         report.rss_mb = megabytes(operator)?;
         Ok(())
@@ -230,6 +234,7 @@ impl Bench {
 
         let rotations = report.tokens as f64;
         report.rotate_cpu_ms = spent.cpu.as_secs_f64() * 1000.0 / rotations;
+        report.rotate_control_plane_cpu_ms = spent.control_plane_cpu.as_secs_f64() * 1000.0 / rotations;
         report.writes_per_rotation = spent.requests.sum(mark::write) as f64 / rotations;
         report.requests_per_rotation = Requests::per(&spent.requests, rotations);
         let mints = self.standin.mints();
@@ -238,6 +243,8 @@ impl Bench {
         report.rotate_mints_missing = mints.values().map(missing).sum();
         report.lateness = Lateness::new(&plan, &mints);
         report.rss_rotated_mb = megabytes(operator)?;
+        let servers = self.cluster.pids().into_iter().map(rss_bytes_of).sum::<Result<u64>>()?;
+        report.control_plane_rss_mb = servers as f64 / 1e6;
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::Event;
 use kube::{Api, Client};
@@ -16,7 +17,7 @@ use serde_json::{Map, Value, json};
 use super::target_cache::TargetCache;
 use super::watch::Part;
 use super::{ClusterError, Name, SecretMeta, bounded, write};
-use crate::api::{TARGET_TYPE, TargetContent};
+use crate::api::{RealtimeToken, TARGET_TYPE, TargetContent};
 use crate::token::secret::annotations::{CONNECTION_MANAGER, MANAGER};
 use crate::token::secret::{self, Content, SecretMetadata, SecretView, annotations};
 
@@ -43,6 +44,16 @@ impl Targets {
         }
         let api: Api<SecretMeta> = Api::namespaced(self.client.clone(), &name.namespace);
         Ok(bounded(api.get_opt(&name.name)).await?.map(|secret| secret.view))
+    }
+
+    /// Whether the RealtimeToken of a Secret is there and is to stay, as the API server itself says: a watch may not have
+    /// shown its deletion yet. Asked as a list of one, since `list` is what the operator may do with RealtimeTokens.
+    pub(crate) async fn owner_exists(&self, owner: &Name, uid: &str) -> Result<bool, ClusterError> {
+        let api: Api<RealtimeToken> = Api::namespaced(self.client.clone(), &owner.namespace);
+        let one = ListParams::default().fields(&format!("metadata.name={}", owner.name));
+        let found = bounded(api.list_metadata(&one)).await?;
+        let is_owner = |meta: &ObjectMeta| meta.uid.as_deref() == Some(uid) && meta.deletion_timestamp.is_none();
+        Ok(found.items.iter().any(|object| is_owner(&object.metadata)))
     }
 
     /// Creates the Secret. A [`ClusterError::Conflict`] means that it exists by now.

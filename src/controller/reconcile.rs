@@ -29,6 +29,13 @@ pub(super) async fn reconcile(token: &RealtimeToken, ctx: &Arc<Context>) -> Resu
         ReconcileError::cluster(error, quarter_of_slack(token, &name, ctx))
     })?;
     let mut step = ctx.lifecycles.looked(&look.name, &look.seen);
+    if step.effect.replaces_deleted_secret() {
+        // The garbage collector deletes a Secret after its RealtimeToken, and the watches may show it the other way round.
+        let exists = ctx.targets.owner_exists(&name, uid).await;
+        if !exists.map_err(|error| ReconcileError::cluster(error, None))? {
+            return Ok(Action::await_change());
+        }
+    }
     if !matches!(step.effect, Effect::Mint { .. }) {
         ctx.issuer.budgets.leave(&look.name); // suspended, blocked or as it should be by now
     }

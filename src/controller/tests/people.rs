@@ -155,6 +155,30 @@ async fn a_secret_deleted_behind_a_broken_watch_is_healed() {
     assert_eq!(fleet.provider.count(), 2);
 }
 
+/// The garbage collector's deletion of the Secret is seen before the deletion of the RealtimeToken that it follows from.
+#[tokio::test(start_paused = true)]
+async fn no_token_is_minted_for_a_realtimetoken_whose_deletion_is_not_seen_yet() {
+    for life in [2, 30] {
+        let fleet = Fleet::new(1800);
+        fleet.create("voice");
+        fleet.pass(life).await;
+        fleet.api.pause_watches("realtimetokens");
+        fleet.api.delete("realtimetokens", NAMESPACE, "voice");
+        fleet.api.delete("secrets", NAMESPACE, "voice");
+        fleet.pass(20).await;
+        assert_eq!(fleet.secret("voice"), None, "deleted {life} s after its creation");
+        fleet.api.resume_watches("realtimetokens");
+        fleet.pass(20).await;
+        assert_eq!(fleet.secret("voice"), None);
+        assert_eq!(fleet.provider.count(), 1);
+        // Another one of its name has a token of its own.
+        fleet.create("voice");
+        fleet.pass(20).await;
+        fleet.assert_settled("voice", "created anew");
+        assert_eq!(fleet.provider.count(), 2);
+    }
+}
+
 /// What a backup or a move to another cluster brings back: our labels and our data, no owner, another field manager.
 #[tokio::test(start_paused = true)]
 async fn a_restored_secret_is_adopted_with_one_mint() {

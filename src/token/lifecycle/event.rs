@@ -130,6 +130,15 @@ pub(crate) enum Effect {
 }
 
 impl Effect {
+    /// Whether there was a Secret, which is gone and is to be written anew.
+    pub(crate) fn replaces_deleted_secret(&self) -> bool {
+        match self {
+            Self::Mint { trigger, .. } => *trigger == Trigger::SecretDeleted,
+            Self::Write(Order::Store(order)) => order.trigger == Trigger::SecretDeleted,
+            Self::Nothing | Self::Wait(_) | Self::Write(Order::Relabel { .. }) => false,
+        }
+    }
+
     /// How long nothing is to be done, if that is known.
     pub(crate) fn wait(&self, now: Timestamp) -> Option<SignedDuration> {
         match self {

@@ -227,23 +227,12 @@ impl Operator {
 
     /// The memory it holds now (RSS).
     pub fn rss_bytes(&self) -> Result<u64> {
-        self.memory("VmRSS:")
+        rss_bytes_of(self.pid())
     }
 
     /// The most memory that it has held at a time.
     pub fn peak_rss_bytes(&self) -> Result<u64> {
-        self.memory("VmHWM:")
-    }
-
-    fn memory(&self, field: &str) -> Result<u64> {
-        let status = proc(self.pid(), "status")?;
-        let kilobytes: u64 = status
-            .lines()
-            .find_map(|line| line.strip_prefix(field))
-            .and_then(|value| value.trim().strip_suffix(" kB"))
-            .with_context(|| format!("no {field} has the operator ended?"))?
-            .parse()?;
-        Ok(kilobytes * 1024)
+        memory(self.pid(), "VmHWM:")
     }
 
     /// The files and connections it has open.
@@ -289,6 +278,22 @@ pub fn cpu_time_of(pid: u32) -> Result<Duration> {
         .sum::<Result<u64, _>>()?;
     let per_second = rustix::param::clock_ticks_per_second();
     Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
+}
+
+/// The memory that a process holds now (RSS).
+pub fn rss_bytes_of(pid: u32) -> Result<u64> {
+    memory(pid, "VmRSS:")
+}
+
+fn memory(pid: u32, field: &str) -> Result<u64> {
+    let status = proc(pid, "status")?;
+    let kilobytes: u64 = status
+        .lines()
+        .find_map(|line| line.strip_prefix(field))
+        .and_then(|value| value.trim().strip_suffix(" kB"))
+        .with_context(|| format!("no {field} has process {pid} ended?"))?
+        .parse()?;
+    Ok(kilobytes * 1024)
 }
 
 fn proc(pid: u32, file: &str) -> Result<String> {
