@@ -132,7 +132,7 @@ impl Bench {
             builder = builder.arg(arg);
         }
         let mut operator = builder.start()?;
-        operator.wait_ready().await?;
+        operator.wait_ready_within(Duration::from_secs(600)).await?;
         Ok(operator)
     }
 

@@ -1,6 +1,7 @@
 //! The target Secrets: observed as metadata only, written without being read.
 //!
-//! A Secret that neither the watch nor our own writes have shown is looked up once, live.
+//! A Secret that neither the watch nor our own writes have shown is looked up live, and if there is none, again after a
+//! while: others may create it, and a watch on our label doesn't show theirs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use kube::runtime::watcher::Event;
 use kube::{Api, Client};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
 use super::target_cache::TargetCache;
 use super::watch::Part;
@@ -42,8 +44,16 @@ impl Targets {
         if let Some(known) = self.cache.get(name) {
             return Ok(Some(known));
         }
+        if self.cache.is_absent(name) {
+            return Ok(None);
+        }
         let api: Api<SecretMeta> = Api::namespaced(self.client.clone(), &name.namespace);
-        Ok(bounded(api.get_opt(&name.name)).await?.map(|secret| secret.view))
+        let asked = Instant::now();
+        let found = bounded(api.get_opt(&name.name)).await?;
+        if found.is_none() {
+            self.cache.note_absent(name, asked);
+        }
+        Ok(found.map(|secret| secret.view))
     }
 
     /// Whether the RealtimeToken of a Secret is there and is to stay, as the API server itself says: a watch may not have

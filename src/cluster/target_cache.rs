@@ -4,12 +4,16 @@
 //! last write. A list says what there is, in whatever version: an API server whose data was restored from a backup goes
 //! back to old ones. Only a write that was answered after the list began may be newer than the list.
 
+mod absent;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use kube::runtime::watcher::Event;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
+use self::absent::Absent;
 use super::watch::Part;
 use super::{Name, SecretMeta};
 use crate::token::resource_version::at_least_as_new;
@@ -21,6 +25,7 @@ pub(super) struct TargetCache(Mutex<Known>);
 #[derive(Default)]
 struct Known {
     secrets: HashMap<Name, Target>,
+    absent: Absent,
     /// The lists under way, by what they cover: when each began.
     lists: HashMap<Part, u64>,
     /// Counts the writes and the lists, to tell their order.
@@ -41,9 +46,21 @@ impl TargetCache {
         known.secrets.get(name).map(|target| Arc::clone(&target.view))
     }
 
+    /// Whether the Secret was looked up lately and not found.
+    pub(super) fn is_absent(&self, name: &Name) -> bool {
+        self.0.lock().absent.contains(name, Instant::now())
+    }
+
+    /// Takes in that there was no such Secret when it was asked for.
+    pub(super) fn note_absent(&self, name: &Name, asked: Instant) {
+        self.0.lock().absent.insert(name, asked);
+    }
+
     /// Has the next look at a Secret be live.
     pub(super) fn forget(&self, name: &Name) {
-        self.0.lock().secrets.remove(name);
+        let mut known = self.0.lock();
+        known.secrets.remove(name);
+        known.absent.remove(name);
     }
 
     pub(super) fn insert_written(&self, name: &Name, view: &Arc<SecretView>) {
@@ -76,6 +93,7 @@ impl Known {
     }
 
     fn upsert(&mut self, name: &Name, view: &Arc<SecretView>) -> &mut Target {
+        self.absent.remove(name);
         let target = self.secrets.entry(name.clone()).or_insert_with(|| Target {
             view: Arc::clone(view),
             written: 0,

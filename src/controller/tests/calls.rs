@@ -19,13 +19,12 @@ async fn a_first_token() {
     fleet.create("voice");
     fleet.pass(5).await;
     fleet.assert_settled("voice", "first token");
-    // The target is in no cache: it is looked up before the mint and before the write. The key is read once.
+    // The target is in no cache: it is looked up once, before the mint. The key is read once.
     let mut found = requests(&fleet);
     found.sort();
     let expected = [
         "create events",
         "create secrets",
-        "get secrets",
         "get secrets",
         "get secrets",
         "patch realtimetokens",

@@ -115,3 +115,22 @@ async fn requests_are_served_before_the_controller_runs_and_after() {
     assert!(Arc::ptr_eq(&issuer, &fleet.issuer));
     issue(&fleet).await.unwrap();
 }
+
+/// Were each of 100,000 looked up twice a minute while they wait, there would be no time to mint.
+#[tokio::test(start_paused = true)]
+async fn tokens_that_wait_for_their_turn_cost_nothing_meanwhile() {
+    let fleet = Fleet::new(7200);
+    fleet.provider.slow(Duration::from_secs(20));
+    let names: Vec<_> = (0..100).map(|n| format!("voice-{n}")).collect();
+    names.iter().for_each(|name| fleet.create(name));
+    fleet.pass(10).await;
+    fleet.api.forget_requests();
+    fleet.pass(120).await;
+    let minted = fleet.provider.count();
+    assert!(minted < 80, "{minted} minted: too many to say what the others cost");
+    let looked_up = fleet.api.count("get", "secrets");
+    // The key, and the target before a mint if it was looked up more than half a minute ago.
+    assert!(looked_up <= 2 * minted, "{looked_up} lookups for {minted} mints");
+    let written = fleet.api.count("patch", "realtimetokens");
+    assert!(written <= minted, "{written} status writes for {minted} mints");
+}

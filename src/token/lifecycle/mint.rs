@@ -6,13 +6,12 @@ use super::{Effect, Lifecycle, Limit, MintEnd, Pending, Situation, Step};
 use crate::api::Reason;
 use crate::clock::whole_second;
 use crate::token::backoff::{self, MintFailures};
+use crate::token::decide::MAX_WAIT;
 use crate::token::secret::content_hash;
 use crate::token::{MintError, MintInputs, Minted, Observation, Trigger, UnstoredToken};
 
 /// A slot that moves by no more is not worth a status write: how fast the others ahead fail is not known.
 const SAME_SLOT: SignedDuration = SignedDuration::from_secs(60);
-/// A mint that waits for its credential's budget is looked at again after this time in any case.
-const BUDGET_RECHECK: SignedDuration = SignedDuration::from_secs(30);
 
 impl Lifecycle {
     pub(super) fn mint(seen: &Observation<'_>, inputs: &MintInputs, trigger: Trigger) -> Step {
@@ -33,9 +32,11 @@ impl Lifecycle {
     }
 
     pub(super) fn mint_deferred(&self, seen: &Observation<'_>, limit: Option<Limit>) -> Step {
-        let recheck = seen.now + BUDGET_RECHECK;
+        // The budget wakes it when its slot has come. Looking sooner at each of 100,000 that wait would take all the time
+        // that minting needs.
+        let wait = Effect::Wait(seen.now + MAX_WAIT);
         let Some(mut limit) = limit else {
-            return Step::of(Effect::Wait(recheck));
+            return Step::of(wait);
         };
         limit.until = as_reported(&limit, seen).unwrap_or(limit.until);
         let before = self.mint_failures.as_deref();
@@ -60,7 +61,7 @@ impl Lifecycle {
                 _ => format!("the {} is limited until about {at}; it is queued", limit.key),
             },
         };
-        Step::of(Effect::Wait(limit.until.max(recheck))).reporting(Situation::MintFailing(waiting))
+        Step::of(wait).reporting(Situation::MintFailing(waiting))
     }
 
     /// The next look finds the token, the failure or the missing key.

@@ -148,6 +148,11 @@ impl Operator {
 
     /// Waits until `/readyz` is content. Fails at once if the process ends.
     pub async fn wait_ready(&mut self) -> Result<()> {
+        self.wait_ready_within(READY_WITHIN).await
+    }
+
+    /// The same, for an operator that has much to look at first.
+    pub async fn wait_ready_within(&mut self, limit: Duration) -> Result<()> {
         let started = Instant::now();
         loop {
             if let Some(status) = self.exited()? {
@@ -159,9 +164,9 @@ impl Operator {
             let Err(seen) = fetch::get(self.health, "/readyz").await else {
                 return Ok(());
             };
-            if started.elapsed() > READY_WITHIN {
+            if started.elapsed() > limit {
                 bail!(
-                    "the operator wasn't ready within {READY_WITHIN:?}: {seen:#}\n{}",
+                    "the operator wasn't ready within {limit:?}: {seen:#}\n{}",
                     self.log_tail()
                 );
             }
