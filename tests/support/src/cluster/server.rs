@@ -38,6 +38,8 @@ impl Server {
             .current_dir(folder)
             // Less garbage collection: these servers live for a minute, and processor time is what tests are short of.
             .env("GOGC", "200")
+            // 100,000 tokens of the bench would take 20 GB then. The servers need 7.
+            .env("GOMEMLIMIT", "10GiB")
             .stdout(output.try_clone()?)
             .stderr(output);
         let process =
