@@ -3,24 +3,21 @@
 mod outcome;
 mod setup;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
-use kube::{Api, ResourceExt};
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
 use realtime_token_operator::api::{ClusterRealtimeProvider, RealtimeToken};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testkit::cluster::{Cluster, Namespace, Options, RequestCounts};
+use testkit::cluster::{Cluster, Namespace, Options};
 use testkit::operator::{Operator, OperatorBuilder};
 use testkit::pod::Pod;
 use testkit::proxy::Proxy;
 use testkit::seed;
 use testkit::standin::{self, StandIn};
-use testkit::wait;
 use tokio::sync::{OnceCell, Semaphore};
 
 pub use self::setup::{Expected, Setup};
