@@ -68,6 +68,7 @@ pub struct World {
     pub setup: Setup,
     pub seed: u64,
     builder: OperatorBuilder,
+    started: Instant,
     /// When the first token of the fleet was issued.
     issued: Instant,
     folder: TempDir,
@@ -154,6 +155,7 @@ impl World {
             setup,
             seed,
             builder,
+            started: Instant::now(),
             issued: Instant::now(),
             folder,
             cluster,
