@@ -97,7 +97,8 @@ async fn run(flags: &Flags) -> Result<bool> {
     let converged = looks.converged(&world, CONVERGED_WITHIN).await;
     load.stop().await;
     println!("{}", looks.line(&world, &load, &troubles));
-    let verdict = Verdict::of(&world, &looks, &load, &troubles, converged);
+    let leader_changes = world.leader_changes().await?;
+    let verdict = Verdict::of(&world, &looks, &load, &troubles, leader_changes, converged);
     println!("{verdict}");
     Ok(verdict.holds())
 }

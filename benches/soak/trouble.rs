@@ -52,7 +52,6 @@ const ALL: [Trouble; 13] = [
 struct State {
     /// What goes on, or nothing.
     now: Mutex<Option<Trouble>>,
-    so_far: AtomicUsize,
     kills: AtomicUsize,
 }
 
@@ -87,10 +86,6 @@ impl Troubles {
         lock(&self.state.now).map_or_else(|| "calm".to_owned(), |trouble| format!("{trouble:?}"))
     }
 
-    pub(crate) fn count(&self) -> usize {
-        self.state.so_far.load(Ordering::Relaxed)
-    }
-
     pub(crate) fn kills(&self) -> usize {
         self.state.kills.load(Ordering::Relaxed)
     }
@@ -117,7 +112,6 @@ async fn disturb(world: Arc<World>, seed: u64, state: Arc<State>, stop: Cancella
         let nth = usize::try_from(random.below(left.len() as u64)).unwrap_or_default();
         let trouble = left.swap_remove(nth);
         *lock(&state.now) = Some(trouble);
-        state.so_far.fetch_add(1, Ordering::Relaxed);
         begin(&world, trouble, &mut random, &state).await;
         let stopped = rest(random.between(seconds(8), seconds(25))).await;
         heal(&world).await;

@@ -15,6 +15,8 @@ use crate::world::{FLOOR, World};
 /// The chart's limit of memory.
 const MEMORY: u64 = 256 << 20;
 const FILES: usize = 500;
+/// Mints that a leader may have under way, or not stored yet, when another follows it.
+const UNDER_WAY: usize = 16;
 
 /// Each rule, what was seen, and whether it holds.
 pub(crate) struct Verdict(Vec<(&'static str, String, bool)>);
@@ -25,14 +27,14 @@ impl Verdict {
         looks: &Looks,
         load: &Load,
         troubles: &Troubles,
+        leader_changes: usize,
         converged: Result<Duration>,
     ) -> Self {
         let worst = looks.worst();
         let answers = load.answers();
         let lost = world.provider.requests().sum(|it| it.code == 0);
         let (mints, early) = mints(world);
-        // A replica that dies or is replaced has mints under way.
-        let allowed = usize::try_from(lost).unwrap_or(usize::MAX) + 16 * troubles.count();
+        let allowed = usize::try_from(lost).unwrap_or(usize::MAX) + UNDER_WAY * leader_changes;
         let good = answers.by_status.get(&201).copied().unwrap_or_default();
         let asked: u64 = answers.by_status.values().sum();
         let restarts: usize = world.pods.iter().map(Pod::restarts).sum();
@@ -77,8 +79,11 @@ impl Verdict {
                 good * 2 >= asked,
             ),
             (
-                "nothing is minted before it is due but for lost answers and dead replicas",
-                format!("{mints} mints in Secrets, {early} early, {allowed} allowed"),
+                "nothing is minted before it is due but for lost answers and leaders that are replaced",
+                format!(
+                    "{mints} mints in Secrets, {early} early, {allowed} allowed: {lost} lost answers, {leader_changes} other \
+                     leaders"
+                ),
                 early <= allowed,
             ),
             (

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{ListParams, PostParams};
@@ -39,7 +40,7 @@ pub(crate) struct World {
     pub(crate) tokens: u32,
     pub(crate) life: i64,
     pub(crate) began: Instant,
-    _platform: Namespace,
+    platform: Namespace,
     _folder: TempDir,
     cluster: Cluster,
 }
@@ -65,7 +66,7 @@ impl World {
             tokens: flags.tokens,
             life: flags.life,
             began: Instant::now(),
-            _platform: platform,
+            platform,
             _folder: folder,
             cluster,
         };
@@ -80,7 +81,7 @@ impl World {
     async fn add_replica(&mut self, binary: &Path, nth: u8) -> Result<()> {
         let address = ports::free()?;
         let builder = Operator::builder(binary, self.api.kubeconfig()?)
-            .namespace(self._platform.name())
+            .namespace(self.platform.name())
             .env("NO_PROXY", "127.0.0.1")
             .arg(format!("--requests-listen={address}"))
             .arg("--leader-elect")
@@ -90,6 +91,16 @@ impl World {
         self.pods.push(Pod::start(builder, &log).await?);
         self.addresses.push(address);
         Ok(())
+    }
+
+    /// How often another process has begun to lead. One that is killed, or frozen for longer than its Lease holds, is
+    /// followed by another, and so is one that could not renew its Lease in time; one that gets its Lease back goes on with
+    /// all that it has minted, and isn't counted.
+    pub(crate) async fn leader_changes(&self) -> Result<usize> {
+        let leases: Api<Lease> = self.platform.api();
+        let lease = leases.get("realtime-token-operator").await?;
+        let changes = lease.spec.and_then(|spec| spec.lease_transitions).unwrap_or_default();
+        Ok(usize::try_from(changes)?)
     }
 
     async fn create_objects(&self) -> Result<()> {

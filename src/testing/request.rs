@@ -79,6 +79,8 @@ pub(crate) struct Request {
     pub(crate) apply: bool,
     /// Null if there is none.
     pub(crate) body: Value,
+    /// How many objects the answer to a list may have; 0 if it says nothing.
+    pub(crate) limit: u32,
     pub(super) selector: Selector,
     /// Where a watch begins.
     pub(super) version: u64,
@@ -158,6 +160,7 @@ impl Request {
             metadata_only: accept.is_some_and(|accept| accept.contains("as=PartialObjectMetadata")),
             apply: content_type.is_some_and(|content_type| content_type.contains("apply-patch")),
             body,
+            limit: of_query("limit").parse().unwrap_or(0),
             selector: Selector {
                 namespace: namespace.to_owned(),
                 labels: requirements(&of_query("labelSelector")),

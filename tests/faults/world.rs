@@ -3,24 +3,21 @@
 mod outcome;
 mod setup;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
-use kube::{Api, ResourceExt};
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
 use realtime_token_operator::api::{ClusterRealtimeProvider, RealtimeToken};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testkit::cluster::{Cluster, Namespace, Options, RequestCounts};
+use testkit::cluster::{Cluster, Namespace, Options};
 use testkit::operator::{Operator, OperatorBuilder};
 use testkit::pod::Pod;
 use testkit::proxy::Proxy;
 use testkit::seed;
 use testkit::standin::{self, StandIn};
-use testkit::wait;
 use tokio::sync::{OnceCell, Semaphore};
 
 pub use self::setup::{Expected, Setup};
@@ -71,6 +68,7 @@ pub struct World {
     pub setup: Setup,
     pub seed: u64,
     builder: OperatorBuilder,
+    started: Instant,
     /// When the first token of the fleet was issued.
     issued: Instant,
     folder: TempDir,
@@ -157,6 +155,7 @@ impl World {
             setup,
             seed,
             builder,
+            started: Instant::now(),
             issued: Instant::now(),
             folder,
             cluster,

@@ -259,6 +259,30 @@ async fn a_server_that_ends_each_watch_is_asked_seldom() {
     assert!(received(&mut events).await.contains(&"?one".to_owned()), "it goes on");
 }
 
+/// A page is in memory as a whole, and a tenant may make each of its objects large.
+#[tokio::test(start_paused = true)]
+async fn each_list_comes_in_pages_of_twenty() {
+    let api = FakeApi::new();
+    create_token(&api, "a", "one");
+    let (client, health) = (api.client(), health());
+    for scope in [scope(&[]), scope(&["a", "b"])] {
+        let _ = received(&mut tokens(&client, &scope, &health)).await;
+        let _ = received(&mut requested_tokens(&client, &scope, &health)).await;
+        let _ = received(&mut namespaces(&client, &scope, &health)).await;
+        let _ = received(&mut providers(&client, &scope, &health)).await;
+        let targets = target_secrets(&client, &scope, &health);
+        let _ = received(&mut targets.map(|(_, event)| event).boxed()).await;
+        let keys = key_secrets(&client, scope.parts_with_keys("operator"), &health);
+        let _ = received(&mut keys.map(|(_, event)| event).boxed()).await;
+    }
+    let _ = secret(&client, &Name::new("a", "key"), &health).next().await;
+    let lists: Vec<_> = api.requests().into_iter().filter(|it| it.verb == "list").collect();
+    assert!(lists.len() >= 12, "{lists:?}");
+    for list in lists {
+        assert_eq!(list.limit, 20, "{list:?}");
+    }
+}
+
 /// Only names and versions of others' Secrets are taken in, of Helm's releases and our own not even these.
 #[tokio::test(start_paused = true)]
 async fn secrets_that_may_hold_keys_are_watched_where_tokens_and_providers_are() {

@@ -1,14 +1,15 @@
 //! The ValidatingAdmissionPolicies of the chart: what they let pass, RBAC permitting, and what they don't.
 
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use kube::core::{ApiResource, DynamicObject};
-use kube::{Api, Client};
+use kube::core::{ApiResource, DynamicObject, Status};
+use kube::{Api, Client, ResourceExt};
 use realtime_token_operator::api::RealtimeToken;
 use serde_json::{Value, json};
 use testkit::wait;
 
-use super::setup::{RELEASE, Setup};
+use super::setup::{RELEASE, Setup, dry_run};
 use super::tenant::{SOON, Tenant};
 
 /// With the rights of the operator's ServiceAccount, which include deleting here. Expects the Secret `openai`, a key, and
@@ -71,27 +72,61 @@ pub async fn the_operator_writes_no_secrets_but_its_own(setup: &Setup, tenant: &
 pub async fn a_spec_has_a_bounded_length(client: &Client, tenant: &Tenant) {
     let kind = ApiResource::erase::<RealtimeToken>(&());
     let tokens = Api::<DynamicObject>::namespaced_with(client.clone(), &tenant.namespace, &kind);
-    let manifest = |length: usize| -> DynamicObject {
-        let mut spec = tenant.own();
-        spec["suspend"] = json!(true);
-        let tool = json!({"name": "x".repeat(length / 4), "null": null, "number": 1.5, "list": [true, {}]});
-        spec["openai"]["session"] = json!({"tools": [tool, tool, tool, tool]});
-        serde_json::from_value(Tenant::manifest("large", spec)).unwrap()
-    };
-    let dry_run = PostParams {
-        dry_run: true,
-        ..PostParams::default()
-    };
-    wait::until("a refusal", SOON, async || {
-        let Err(kube::Error::Api(refusal)) = tokens.create(&dry_run, &manifest(132_000)).await else {
+    let is_refused = async || {
+        let Err(kube::Error::Api(refusal)) = tokens.create(&dry_run(), &sized(tenant, "new", 132_000)).await else {
             return Ok(None);
         };
-        assert_eq!(refusal.code, 422, "{refusal:?}");
-        let says = "characters where 131072 are allowed; shorten what is passed through to the provider";
-        assert!(refusal.message.contains(says), "{}", refusal.message);
+        assert_too_long(&refusal);
         Ok(Some(()))
+    };
+    wait::until("a refusal", SOON, &is_refused).await.unwrap();
+    tokens.create(&dry_run(), &sized(tenant, "new", 60_000)).await.unwrap();
+
+    // One that is older than the policy keeps its spec: its metadata may be edited, and it may be deleted.
+    enforce_size(client, "Audit").await;
+    let object = sized(tenant, "large", 132_000);
+    wait::until("a policy that isn't enforced", SOON, async || {
+        Ok(tokens.create(&PostParams::default(), &object).await.ok())
     })
     .await
     .unwrap();
-    tokens.create(&dry_run, &manifest(60_000)).await.unwrap();
+    enforce_size(client, "Deny").await;
+    wait::until("a refusal", SOON, &is_refused).await.unwrap();
+    let patch = async |patch: Value| {
+        let patch = Patch::Merge(patch);
+        tokens.patch("large", &PatchParams::default(), &patch).await
+    };
+    let metadata = json!({"labels": {"team": "voice"}, "finalizers": ["example.com/kept"]});
+    let labelled = patch(json!({"metadata": metadata})).await.unwrap();
+    assert_eq!(labelled.labels()["team"], "voice");
+    let edited = patch(json!({"spec": {"suspend": false}})).await;
+    let Err(kube::Error::Api(refusal)) = edited else {
+        panic!("{edited:?}");
+    };
+    assert_too_long(&refusal);
+    patch(json!({"metadata": {"finalizers": null}})).await.unwrap();
+    tokens.delete("large", &DeleteParams::default()).await.unwrap();
+}
+
+/// A RealtimeToken whose spec takes a little more than this.
+fn sized(tenant: &Tenant, name: &str, length: usize) -> DynamicObject {
+    let mut spec = tenant.own();
+    spec["suspend"] = json!(true);
+    let tool = json!({"name": "x".repeat(length / 4), "null": null, "number": 1.5, "list": [true, {}]});
+    spec["openai"]["session"] = json!({"tools": [tool, tool, tool, tool]});
+    serde_json::from_value(Tenant::manifest(name, spec)).unwrap()
+}
+
+fn assert_too_long(refusal: &Status) {
+    assert_eq!(refusal.code, 422, "{refusal:?}");
+    let says = "characters where 131072 are allowed; shorten what is passed through to the provider";
+    assert!(refusal.message.contains(says), "{}", refusal.message);
+}
+
+/// `Audit` is as if there were no policy yet.
+async fn enforce_size(client: &Client, action: &str) {
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(client.clone());
+    let patch = Patch::Merge(json!({"spec": {"validationActions": [action]}}));
+    let name = format!("{RELEASE}-spec-size");
+    bindings.patch(&name, &PatchParams::default(), &patch).await.unwrap();
 }

@@ -56,7 +56,6 @@ async fn a_leader_frozen_for_40_seconds_is_replaced() {
     assert_eq!(world.leaders().await, [1 - leader]);
     let expected = Expected {
         floor: 40,
-        restarts: 1,
         ..Expected::default()
     };
     world.finish(&expected).await;
@@ -98,7 +97,7 @@ async fn a_lease_in_the_wrong_hands() {
         // Each may end a term while a mint is under way.
         extra_mints: edits,
         requests: 400 + 40 * edits as u64,
-        restarts: edits,
+        lease_requests: 5 * edits as u64,
         floor: 20,
         ..Expected::default()
     };

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::ListParams;
 use realtime_token_operator::api::RealtimeToken;
@@ -78,6 +80,15 @@ impl World {
         self.api.requests()
     }
 
+    /// What the replicas may ask about the Lease while nothing disturbs: the leader renews it and the others read it, each
+    /// once in two seconds.
+    fn lease_pace(&self) -> u64 {
+        match self.setup.replicas {
+            1 => 0, // runs without a Lease
+            replicas => replicas as u64 * (self.started.elapsed().as_secs() / 2 + 1),
+        }
+    }
+
     /// What was written to an object of this kind, or tried.
     pub fn writes(&self, resource: &str, subresource: &str) -> u64 {
         let write = ["POST", "PUT", "PATCH", "APPLY", "DELETE"];
@@ -96,6 +107,8 @@ impl World {
         let claim = seen.values().map(|seen| seen.false_claim).max().unwrap_or_default();
         let requests = self.requests();
         let asked = requests.sum(|it| it.resource != "leases");
+        let of_leases = requests.sum(|it| it.resource == "leases");
+        let leases_allowed = self.lease_pace() + expected.lease_requests;
         let extra = self.extra_mints();
         let extra_sum: usize = extra.values().sum();
         let restarts: usize = self.pods.iter().map(Pod::restarts).sum();
@@ -103,7 +116,7 @@ impl World {
         let name = self.setup.name;
         println!(
             "{name}: converged after {:.1} s (of {:?}), {mints} mints, {extra_sum} early (of {}), {asked} requests (of {}), \
-             least life {least} s (of {}), false claims {:.0} s (of {:?}), {restarts} restarts (of {})",
+             {of_leases} for the Lease (of {leases_allowed}), least life {least} s (of {}), false claims {:.0} s (of {:?}), {restarts} restarts (of {})",
             took.as_secs_f64(),
             expected.converged,
             expected.extra_mints,
@@ -120,6 +133,10 @@ impl World {
             "{again}: mints before they were due: {extra:?}"
         );
         assert!(asked <= expected.requests, "{again}: {asked} requests:\n{requests}");
+        assert!(
+            of_leases <= leases_allowed,
+            "{again}: {of_leases} requests for the Lease where {leases_allowed} are allowed:\n{requests}"
+        );
         assert!(least >= expected.floor, "{again}: {least} s left at least: {seen:#?}");
         assert!(
             claim <= expected.false_claim,

@@ -62,6 +62,9 @@ pub struct Expected {
     pub extra_mints: usize,
     /// Requests to the API server from the start of the scenario, Leases aside.
     pub requests: u64,
+    /// Requests about the Lease beyond one in two seconds for each replica: a claim takes a read and a write, and so does a
+    /// renewal after a conflict.
+    pub lease_requests: u64,
     /// The least life that any Secret's token had.
     pub floor: i64,
     /// The longest time for which a status said Ready=True without a living token.
@@ -78,6 +81,7 @@ impl Default for Expected {
             converged: Duration::from_secs(30),
             extra_mints: 0,
             requests: 400,
+            lease_requests: 4,
             floor: 5,
             false_claim: Duration::from_secs(3),
             restarts: 0,

@@ -34,6 +34,8 @@ enum Action {
     StartMint,
     EndMint,
     WriteSecret,
+    /// The API server answers again.
+    Return,
     /// The watch shows the RealtimeToken, or the Secret, as it is now.
     ShowToken,
     ShowSecret,
@@ -91,6 +93,9 @@ impl Model for Life {
                 state.known_to_settle || state.settles().is_ok()
             }),
             // The model reaches what it is about.
+            Property::sometimes("a token is replaced after a long outage", |_, state: &State| {
+                state.ghost.long_outage && state.revision() == Some(2)
+            }),
             Property::sometimes("a token is replaced when it is due", |_, state: &State| {
                 state.ghost.due && state.revision() == Some(2)
             }),
@@ -126,7 +131,7 @@ impl State {
                     &meta.annotations,
                     self.store.token.status.as_ref().map(state::brief)
                 ),
-                (&self.store.secret, &self.in_flight),
+                (&self.store.secret, &self.in_flight, self.unanswered),
                 (
                     (&shown.resource_version, self.token_lags()),
                     &shown.generation,

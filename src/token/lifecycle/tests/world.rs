@@ -28,6 +28,8 @@ pub(super) struct Mint {
     pub at: Timestamp,
     pub trigger: Trigger,
     pub succeeded: bool,
+    /// The provider was out of order, so that a retry comes soon.
+    pub unavailable: bool,
     /// What is known of the token before this one was not lost with the process.
     pub remembered: bool,
 }
@@ -256,6 +258,7 @@ impl World {
             at: self.now,
             trigger,
             succeeded: self.provider_up,
+            unavailable: !self.provider_up && matches!(self.failure, MintError::Unavailable { .. }),
             remembered: self.lifecycle.last_mint.is_some() || stored.map(|issued| issued.issued_at) == before,
         });
         if !self.provider_up {

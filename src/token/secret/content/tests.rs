@@ -1,5 +1,8 @@
 //! What the Secret says, said back.
 
+use std::sync::mpsc;
+use std::time::Duration;
+
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use proptest::prelude::*;
@@ -144,6 +147,19 @@ proptest! {
         prop_assert_eq!(stored.metadata_hash, Some(desired.hash));
         prop_assert!(stored.intact);
     }
+}
+
+/// Compared with each part of the message instead, each byte of the data would take minutes here.
+#[test]
+fn each_byte_of_the_data_is_looked_at_once_however_long_the_message_is() {
+    let mut content = Content::none();
+    content
+        .data
+        .insert("template".to_owned(), ByteString(vec![b'x'; 200 * 1024]));
+    let message: String = (0..10_000).map(|number| format!("{number:05}")).collect();
+    let (answer, answered) = mpsc::channel();
+    std::thread::spawn(move || answer.send(content.quoted_in(&message)));
+    assert_eq!(answered.recv_timeout(Duration::from_secs(20)), Ok(false));
 }
 
 #[test]

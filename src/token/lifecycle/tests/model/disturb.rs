@@ -22,6 +22,8 @@ pub(super) enum Disturbance {
     RefuseWrite,
     LoseWriteAnswer,
     RollBack,
+    /// It answers nothing until it is back.
+    GoAway,
     // The provider.
     MintUnavailable,
     MintRejected,
@@ -39,7 +41,10 @@ pub(super) enum Disturbance {
 
 use Disturbance::*;
 
-const ALL: [Disturbance; 19] = [
+/// The API server is back after so many requests at the latest.
+const LONGEST_OUTAGE: u8 = 4;
+
+const ALL: [Disturbance; 20] = [
     ChangeSpec,
     ChangeKey,
     AskForRenewal,
@@ -51,6 +56,7 @@ const ALL: [Disturbance; 19] = [
     RefuseWrite,
     LoseWriteAnswer,
     RollBack,
+    GoAway,
     MintUnavailable,
     MintRejected,
     Crash,
@@ -77,6 +83,7 @@ impl State {
             RefuseStatus | LoseStatusAnswer => matches!(self.process.work, Work::Reporting(_)),
             RefuseWrite | LoseWriteAnswer | CrashWhileWriting => writes_secret,
             RollBack => self.store.version > self.backup.version,
+            GoAway => self.unanswered == 0,
             MintUnavailable | MintRejected => self.process.minting.is_some(),
         }
     }
@@ -115,6 +122,7 @@ impl State {
                 // The watches list anew.
                 self.process.delivered = Some(u64::MAX);
             }
+            GoAway => self.unanswered = LONGEST_OUTAGE,
             MintUnavailable => self.end_mint(Some(MintError::unavailable("down"))),
             MintRejected => {
                 let message = "no such model".to_owned();
@@ -140,6 +148,7 @@ impl State {
     fn crash(&mut self) {
         self.ghost.lost_token |= self.process.lifecycle.has_unstored_token();
         self.ghost.last_mint = None;
+        self.unanswered = 0; // the next process waits until the API server answers
         self.process = state::Process::start(&self.store, self.now);
     }
 

@@ -33,6 +33,7 @@ impl State {
             store,
             key: 0,
             in_flight: None,
+            unanswered: 0,
             left,
             known_to_settle: false,
             ghost: Ghost::default(),
@@ -58,7 +59,9 @@ impl State {
     pub fn own_actions(&self) -> impl Iterator<Item = Action> + use<> {
         let process = &self.process;
         let idle = matches!(process.work, Work::Idle);
-        let late = self.in_flight.is_some().then_some(Action::LandLate);
+        let is_away = self.unanswered > 0;
+        let back = is_away.then_some(Action::Return);
+        let late = (self.in_flight.is_some() && !is_away).then_some(Action::LandLate);
         let work = match &process.work {
             // A mint under way: the reconcile ends before it has looked.
             Work::Idle if process.minting.is_some() => Some(Action::EndMint),
@@ -71,12 +74,12 @@ impl State {
                 _ => Some(Action::WriteSecret),
             },
         };
-        let token_lags = self.token_lags();
-        let token = token_lags.then_some(Action::ShowToken);
-        let secret = (process.delivered != self.store.secret_version()).then_some(Action::ShowSecret);
+        let token = (self.token_lags() && !is_away).then_some(Action::ShowToken);
+        let secret_lags = process.delivered != self.store.secret_version();
+        let secret = (secret_lags && !is_away).then_some(Action::ShowSecret);
         let all_done = idle && work.is_none() && late.is_none() && token.is_none() && secret.is_none();
         let sleep = all_done.then_some(Action::Sleep);
-        [late, work, token, secret, sleep].into_iter().flatten()
+        [back, late, work, token, secret, sleep].into_iter().flatten()
     }
 
     /// Whether the watch has yet to show the RealtimeToken. After a rollback the same version may be another.
@@ -88,10 +91,17 @@ impl State {
         match action {
             Action::Begin => self.process.work = Work::Begun(Arc::clone(&self.process.shown)),
             Action::Look => self.look(),
-            Action::WriteStatus => self.write_status(true, true),
+            Action::WriteStatus => {
+                let answers = self.is_answered();
+                self.write_status(answers, answers);
+            }
             Action::StartMint => self.start_mint(),
             Action::EndMint => self.end_mint(None),
-            Action::WriteSecret => self.write_secret(true, true),
+            Action::WriteSecret => {
+                let answers = self.is_answered();
+                self.write_secret(answers, answers);
+            }
+            Action::Return => self.unanswered = 0,
             Action::ShowToken => self.show_token(),
             Action::ShowSecret => self.show_secret(),
             Action::LandLate => {
@@ -104,10 +114,21 @@ impl State {
         }
     }
 
+    /// Whether the API server answers the request that is sent now.
+    fn is_answered(&mut self) -> bool {
+        let is_away = self.unanswered > 0;
+        self.unanswered = self.unanswered.saturating_sub(1);
+        self.ghost.long_outage |= is_away && self.unanswered == 0;
+        !is_away
+    }
+
     fn look(&mut self) {
         let Work::Begun(token) = std::mem::replace(&mut self.process.work, Work::Idle) else {
             return;
         };
+        if self.process.cached.is_none() && !self.is_answered() {
+            return self.fail(); // the Secret can't be looked up
+        }
         let renew_request = token.metadata.annotations.as_ref();
         let renew_request = renew_request.and_then(|all| all.get(RENEW_REQUESTED_AT)).cloned();
         let spec = format!("spec-{}", token.metadata.generation.unwrap_or(0));

@@ -176,6 +176,8 @@ pub(super) struct Ghost {
     pub outdated_write: bool,
     pub landed_late: bool,
     pub rolled_back: bool,
+    /// The API server was away for as long as it can be.
+    pub long_outage: bool,
     /// Counted anew when it is left in peace.
     pub mints: u32,
     pub secret_writes: u32,
@@ -193,6 +195,8 @@ pub(super) struct State {
     pub process: Process,
     /// A write that a process sent before it died.
     pub in_flight: Option<Box<(Seen, Order)>>,
+    /// While the API server is away: so many requests get no answer, unless it returns before.
+    pub unanswered: u8,
     /// So many disturbances are left.
     pub left: u8,
     /// Whether it is known already that it settles, since the state before does, by way of this one.
