@@ -1,4 +1,4 @@
-//! The streams that wake a RealtimeToken, and the loop that carries it on.
+//! Reconciles RealtimeTokens: the streams that wake them, the controller that runs their reconciles, and shutdown.
 
 mod api_server;
 mod context;
@@ -44,7 +44,7 @@ use crate::token::Connection;
 
 /// How long mints under way may go on after the order to stop; well within a pod's 30 s.
 const DRAIN: Duration = Duration::from_secs(10);
-/// The name under which the scheduler is asked for a sign of life; no object can be called so.
+/// The non-existent object that the liveness check schedules: Kubernetes allows no `#` in a name.
 const HEARTBEAT: &str = "#heartbeat";
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 
@@ -174,7 +174,7 @@ async fn reconcile_token(token: &Cached, ctx: &Arc<Context>) -> Result<Action, R
     }
 }
 
-/// Sends a name through the scheduler that no object has; its coming out at the other end is the sign of life.
+/// Liveness: schedules a non-existent object and waits for it to be dequeued.
 ///
 /// Until everything was listed there is nothing to schedule: a missing CRD or an API server that is away shows in
 /// readiness, and a restart would cure neither.

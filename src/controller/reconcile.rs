@@ -16,7 +16,7 @@ use crate::cluster::Name;
 use crate::token::decide::MAX_WAIT;
 use crate::token::{Effect, Event, backoff, schedule};
 
-/// Carries one RealtimeToken a step further. Only a Kubernetes API that could not be asked is an error; the rest is a state.
+/// Reconciles one RealtimeToken. Only a failed request to the Kubernetes API is an error; everything else is a state.
 pub(super) async fn reconcile(token: &RealtimeToken, ctx: &Arc<Context>) -> Result<Action, ReconcileError> {
     let name = Name::of(token);
     let uid = token.metadata.uid.as_deref().unwrap_or_default();

@@ -59,8 +59,6 @@ async fn write_status(look: &mut Look<'_>, situation: &Situation, ctx: &Context)
     Ok(())
 }
 
-/// What is known of the credential that requests are answered with. Without `spec.requests` the RealtimeToken's own mints
-/// say all.
 /// Events for what people asked for or did. A routine renewal is none.
 fn publish_stored(look: &Look<'_>, stored: &Stored, ctx: &Context) {
     let (secret, revision) = (&look.secret.name, stored.revision);
