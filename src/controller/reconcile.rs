@@ -40,7 +40,8 @@ pub(super) async fn reconcile(token: &RealtimeToken, ctx: &Arc<Context>) -> Resu
         ctx.issuer.budgets.leave(&look.name); // suspended, blocked or as it should be by now
     }
     if let Some(situation) = &step.situation {
-        mint::wait_out(&look, situation, ctx);
+        ctx.issuer
+            .wait_out(&look.name, look.resolved.as_ref(), situation, look.seen.now);
     }
     loop {
         report::report(&mut look, &step, ctx)

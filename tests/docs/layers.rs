@@ -35,7 +35,6 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
         "controller",
         &[
             "api",
-            "budget",
             "clock",
             "cluster",
             "health",
@@ -73,7 +72,6 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
         "local",
         &[
             "api",
-            "budget",
             "cli",
             "clock",
             "cluster",
