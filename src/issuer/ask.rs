@@ -15,14 +15,15 @@ use crate::budget::Ending;
 use crate::clock::now;
 use crate::cluster::{ClusterError, Name};
 use crate::metrics::outcome;
-use crate::mint::Endpoint;
+use crate::mint::{self, Endpoint};
 use crate::resolve::{CredentialRef, Resolved};
 use crate::token::lifecycle::MintEnd;
 use crate::token::report::provider::KeyVerdict;
 use crate::token::{Blocked, MintError, Minted};
 
-/// Above the HTTP client's own limit; what takes longer is stuck. Reading a key and exchanging a token have their own.
-const TIMEOUT: Duration = Duration::from_secs(45);
+/// Far above the HTTP client's own limit: what takes longer is stuck. Reading a key and exchanging a token have limits of
+/// their own.
+const TIMEOUT: Duration = Duration::from_secs(2 * mint::TIMEOUT.as_secs() + 5);
 
 /// A token, and the revision of the credential that it was minted with.
 pub(crate) struct Issued {

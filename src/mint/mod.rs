@@ -34,7 +34,7 @@ use std::fmt;
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 
-pub(crate) use self::client::innermost;
+pub(crate) use self::client::{TIMEOUT, innermost};
 pub use self::client::{ClientConfig, ClientError, ProviderClient};
 pub use self::credential::Credential;
 pub use self::endpoint::{Endpoint, EndpointError, EndpointPolicy};
