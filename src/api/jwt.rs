@@ -56,7 +56,11 @@ impl ProviderBlock for Jwt {
     )];
 
     fn lifetime(&self) -> Lifetime {
-        Lifetime::Chosen(Limits::new("tokens", 1, self.account.max_seconds.unwrap_or(MAX_SECONDS)))
+        Lifetime::Chosen(Limits::new(
+            "tokens",
+            1,
+            self.account.max_seconds.unwrap_or(MAX_SECONDS),
+        ))
     }
 }
 
@@ -118,6 +122,9 @@ mod tests {
     fn the_description_of_max_seconds_names_its_default() {
         let schema = schemars::schema_for!(JwtAccount).to_value();
         let description = schema["properties"]["maxSeconds"]["description"].as_str().unwrap();
-        assert!(description.ends_with(&format!("Default: {MAX_SECONDS}.")), "{description}");
+        assert!(
+            description.ends_with(&format!("Default: {MAX_SECONDS}.")),
+            "{description}"
+        );
     }
 }

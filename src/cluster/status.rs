@@ -31,8 +31,7 @@ pub(crate) async fn of_provider<S: Serialize>(
     prior: &S,
     new: &S,
 ) -> Result<String, ClusterError> {
-    let path =
-        format!("/apis/{GROUP}/v1alpha1/clusterrealtimeproviders/{name}/status?fieldManager={MANAGER}");
+    let path = format!("/apis/{GROUP}/v1alpha1/clusterrealtimeproviders/{name}/status?fieldManager={MANAGER}");
     patch(client, path, prior, new).await
 }
 

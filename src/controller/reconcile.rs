@@ -76,7 +76,8 @@ pub(super) async fn reconcile(token: &RealtimeToken, ctx: &Arc<Context>) -> Resu
     }
 }
 
-/// How long a look that failed may be put off, if there is a token whose successor must be stored in time.
+/// How long a look that failed may be put off, if there is a token whose successor must be stored in time. A quarter of
+/// the time that is left, so that there is always time for another try.
 fn quarter_of_slack(token: &RealtimeToken, name: &Name, ctx: &Context) -> Option<SignedDuration> {
     let status = ctx.lifecycles.known_status(name, token);
     let (issued_at, usable_until) = (status.issued_at?.0, status.usable_until?.0);

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 
 use super::Issuer;
-use super::ask::{Issued, NotMinted, ending, mint_end};
+use super::ask::{MintedWith, NotMinted, ending, mint_end};
 use crate::api::Reason;
 use crate::budget::{Admission, Ending, Priority};
 use crate::clock::now;
@@ -49,7 +49,7 @@ impl Issuer {
         }
     }
 
-    pub(crate) async fn mint_for_secret(&self, mint: &AdmittedMint) -> Result<Issued, NotMinted> {
+    pub(crate) async fn mint_for_secret(&self, mint: &AdmittedMint) -> Result<MintedWith, NotMinted> {
         self.mint(&mint.token, &mint.resolved).await
     }
 
@@ -58,7 +58,7 @@ impl Issuer {
     pub(crate) fn ended(
         &self,
         mint: &AdmittedMint,
-        result: Result<Issued, NotMinted>,
+        result: Result<MintedWith, NotMinted>,
         step_lifecycle: impl FnOnce(Event<'static>),
     ) {
         let now = now();

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::ask::{Issued, NotMinted, ending, unreadable};
+use super::ask::{MintedWith, NotMinted, ending, unreadable};
 use super::{Claim, Issuer};
 use crate::api::Reason;
 use crate::budget::{NoSlot, Slot, SlotRequest};
@@ -94,7 +94,7 @@ impl Issuer {
         token: Name,
         resolved: Resolved,
         slot: Slot<CredentialRef, Name>,
-    ) -> oneshot::Receiver<Result<Issued, NotMinted>> {
+    ) -> oneshot::Receiver<Result<MintedWith, NotMinted>> {
         let (sender, receiver) = oneshot::channel();
         let issuer = Arc::clone(self);
         tokio::spawn(async move {
@@ -110,7 +110,7 @@ impl Issuer {
         token: &Name,
         resolved: &Resolved,
         slot: Slot<CredentialRef, Name>,
-        result: &Result<Issued, NotMinted>,
+        result: &Result<MintedWith, NotMinted>,
     ) {
         let now = now();
         if let Err(NotMinted::Failed(error)) = result {

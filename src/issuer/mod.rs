@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use kube::Client;
 
 use self::access_tokens::AccessTokens;
-pub(crate) use self::ask::{Issued, NotMinted};
+pub(crate) use self::ask::{MintedWith, NotMinted};
 pub(crate) use self::for_secret::AdmittedMint;
 pub(crate) use self::issue::NotIssued;
 use self::keys::Keys;

@@ -34,8 +34,8 @@ use std::fmt;
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 
-pub(crate) use self::client::{TIMEOUT, innermost};
 pub use self::client::{ClientConfig, ClientError, ProviderClient};
+pub(crate) use self::client::{TIMEOUT, innermost};
 pub use self::credential::Credential;
 pub use self::endpoint::{Endpoint, EndpointError, EndpointPolicy};
 pub(crate) use self::error::{InvalidBlock, UnusableReply};

@@ -41,6 +41,7 @@ const MOST: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 const AT_A_TIME: usize = 32;
 /// From asking for a review to its answer, the wait for others included.
 const WITHIN: Duration = Duration::from_secs(5);
+
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unanswered {

@@ -13,7 +13,7 @@ mod write;
 use jiff::{SignedDuration, Timestamp};
 
 pub(crate) use self::event::{
-    Effect, Event, Limit, MintEnd, Order, Pending, Situation, Step, StoreOrder, Stored, WriteEnd, WrittenStatus,
+    Effect, Event, Limit, MintEnd, Order, Pending, Situation, Step, StoreOrder, StoredReport, WriteEnd, WrittenStatus,
 };
 pub(super) use self::repeats::Repeats;
 pub(super) use self::restore::restored_failures;

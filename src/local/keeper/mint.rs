@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Keeper, Look};
-use crate::issuer::{AdmittedMint, Issued, NotMinted};
+use crate::issuer::{AdmittedMint, MintedWith, NotMinted};
 use crate::token::lifecycle::{Limit, Pending};
 use crate::token::{Event, MintError};
 
@@ -15,11 +15,11 @@ const KEY: &str = "provider's key";
 /// A mint under way.
 pub(super) struct Mint {
     admitted: AdmittedMint,
-    task: AbortOnDropHandle<Result<Issued, NotMinted>>,
+    task: AbortOnDropHandle<Result<MintedWith, NotMinted>>,
 }
 
 impl Mint {
-    pub(super) async fn end(&mut self) -> Result<Issued, NotMinted> {
+    pub(super) async fn end(&mut self) -> Result<MintedWith, NotMinted> {
         let ended = (&mut self.task).await;
         ended.unwrap_or_else(|_| Err(NotMinted::Failed(MintError::internal("the mint was given up"))))
     }
@@ -41,7 +41,7 @@ impl Keeper {
         })
     }
 
-    pub(super) fn mint_ended(&mut self, mint: &Mint, result: Result<Issued, NotMinted>) {
+    pub(super) fn mint_ended(&mut self, mint: &Mint, result: Result<MintedWith, NotMinted>) {
         let lifecycle = &mut self.lifecycle;
         self.parts.issuer.ended(&mint.admitted, result, |event| {
             lifecycle.step(event);
