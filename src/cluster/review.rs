@@ -37,7 +37,7 @@ impl Caller {
     }
 }
 
-/// What somebody wants to do.
+/// What a caller wants to do.
 pub(crate) enum Attributes<'a> {
     /// `create` on `realtimetokens/token` of this name.
     Token(&'a Name),

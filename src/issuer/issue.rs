@@ -100,7 +100,7 @@ impl Issuer {
         tokio::spawn(async move {
             let result = issuer.mint(&token, &resolved).await;
             issuer.finish(&token, &resolved, slot, &result);
-            let _ = sender.send(result); // a token that no one waits for is dropped here
+            let _ = sender.send(result); // a token that no caller waits for is dropped here
         });
         receiver
     }

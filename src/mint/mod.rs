@@ -57,7 +57,7 @@ pub struct Ask {
     pub expiration: SignedDuration,
     /// The namespace of the RealtimeToken.
     pub namespace: String,
-    /// Who the token is for, where somebody asked for it on request and said so. It is in the block too, where the
+    /// Who the token is for, where a caller asked for it on request and said so. It is in the block too, where the
     /// provider has a field for it.
     pub subject: Option<String>,
     /// Whether a caller of a request chose some of it: the subject, or values of the block.

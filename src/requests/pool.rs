@@ -2,7 +2,7 @@
 //! every change goes through [`Pool::step`].
 //!
 //! A token leaves the pool by value: it can't be handed out twice. The pool mints one token at a time, only while
-//! callers ask: it rests once nobody has asked for as long as a token lives, and wakes at the next request.
+//! callers ask: it rests once no caller has asked for as long as a token lives, and wakes at the next request.
 
 use std::collections::VecDeque;
 

@@ -209,7 +209,7 @@ impl Problem {
     }
 }
 
-/// The problems that time, or someone other than the caller, must solve.
+/// The problems that time, or another person than the caller, must solve.
 impl Problem {
     pub(super) fn not_ready() -> Self {
         Self::new(

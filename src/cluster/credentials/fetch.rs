@@ -128,7 +128,7 @@ fn parse(text: &[u8]) -> Result<Fetched, ClusterError> {
 }
 
 /// Not every Secret: a ServiceAccount's token, a TLS key or another controller's Secret would be sent to a provider, or
-/// signed with, by whoever may create a RealtimeToken.
+/// signed with, by any user who may create a RealtimeToken.
 fn is_for_keys(type_: &str, labels: &BTreeMap<String, String>) -> bool {
     ["Opaque", CREDENTIALS].contains(&type_) || labels.get(CREDENTIALS).is_some_and(|value| value == "true")
 }
