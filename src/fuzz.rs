@@ -151,7 +151,7 @@ fn headers(data: &[u8], names: &[&'static str]) -> HeaderMap {
     pairs.collect()
 }
 
-/// However it is asked, nobody is left alone for no time or for longer than is obeyed.
+/// However long an answer asks to wait, the wait is neither zero nor longer than is obeyed.
 fn retry_after_headers(data: &[u8]) {
     const NAMES: [&str; 8] = [
         "retry-after",

@@ -77,7 +77,7 @@ pub(crate) struct View<'a> {
 
 /// What to do about the Lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum LeaseAction {
     /// It has no holder, or the holder let it expire: claim it.
     Acquire,
     /// This replica holds it: renew it.
@@ -87,17 +87,17 @@ pub(crate) enum Step {
 }
 
 /// The next step of the replica `me`. `lease` is `None` if there is none yet.
-pub(crate) fn step(lease: Option<View<'_>>, me: &str) -> Step {
+pub(crate) fn step(lease: Option<View<'_>>, me: &str) -> LeaseAction {
     match lease {
         Some(View {
             holder: Some(holder), ..
-        }) if holder == me => Step::Renew,
+        }) if holder == me => LeaseAction::Renew,
         Some(View {
             holder: Some(_),
             duration,
             unchanged_for,
-        }) if unchanged_for < duration => Step::StandBy,
-        _ => Step::Acquire,
+        }) if unchanged_for < duration => LeaseAction::StandBy,
+        _ => LeaseAction::Acquire,
     }
 }
 
@@ -276,13 +276,15 @@ impl Candidate {
             unchanged_for: seen.since.elapsed(),
         });
         match step(view, &self.me) {
-            Step::StandBy => Ok(Claim::StandBy),
-            Step::Acquire | Step::Renew => match self.hold(seen.as_ref().map(|seen| seen.lease.clone())).await {
-                Ok(held) if held.since.elapsed() < self.terms.deadline() => Ok(Claim::Held(held)),
-                Ok(_) => Ok(Claim::Late),
-                Err(ClusterError::Conflict) => Ok(Claim::Outpaced),
-                Err(problem) => Err(problem),
-            },
+            LeaseAction::StandBy => Ok(Claim::StandBy),
+            LeaseAction::Acquire | LeaseAction::Renew => {
+                match self.hold(seen.as_ref().map(|seen| seen.lease.clone())).await {
+                    Ok(held) if held.since.elapsed() < self.terms.deadline() => Ok(Claim::Held(held)),
+                    Ok(_) => Ok(Claim::Late),
+                    Err(ClusterError::Conflict) => Ok(Claim::Outpaced),
+                    Err(problem) => Err(problem),
+                }
+            }
         }
     }
 

@@ -24,6 +24,7 @@
 //! | [`clock`] | the only reader of the wall clock |
 //! | `text` | what others wrote, escaped for messages |
 //! | `template` | MiniJinja as `target.template`, `http` and `jwt` use it |
+//! | `testing`, `fuzz` | in tests only: the Kubernetes API and a provider in memory; what holds of any bytes that others send |
 //!
 //! The way of the data, for one RealtimeToken:
 //!

@@ -271,7 +271,7 @@ pub fn expiration(spec: &RealtimeTokenSpec, block: &Block, policy: Option<&Polic
 /// tenants can't find out what others use.
 fn selects(provider: &ClusterRealtimeProvider, labels: &BTreeMap<String, String>) -> bool {
     let selector = provider.spec.namespace_selector.clone();
-    // One that can't be read selects nobody; the provider's own status says so.
+    // One that can't be read selects no namespace; the provider's own status says so.
     let selector = selector.and_then(|selector| Selector::try_from(selector).ok());
     selector.is_some_and(|selector| selector.matches(labels))
 }

@@ -34,7 +34,7 @@ pub struct Options {
     pub health: Arc<Health>,
     pub metrics_listen: SocketAddr,
     pub metrics: Arc<Metrics>,
-    /// Asks the API server who may read metrics, which are then served over HTTPS; `None`: everybody may.
+    /// Asks the API server who may read metrics, which are then served over HTTPS; `None`: every client may.
     pub metrics_readers: Option<Client>,
 }
 

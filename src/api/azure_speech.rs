@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Facts, Lifetime, ProviderBlock, SecretField, rules};
 
-/// Azure Speech tokens (`POST /sts/v1.0/issueToken`). They live 10 minutes by Microsoft's documentation and may be used
-/// any number of times until then, but only where they were issued: in the region, or at the resource's own domain.
+/// Azure Speech tokens (`POST /sts/v1.0/issueToken`). They may be used any number of times until they expire, but
+/// only where they were issued: in the region, or at the resource's own domain.
 /// The Secret holds that too, as `region` or as `endpoint`.
 #[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]

@@ -1,5 +1,5 @@
 //! How large a spec may be. The CRDs bound every field that they know; what is passed through to a provider is opaque to
-//! them, so whoever reads one looks at the length of its text before parsing it.
+//! them, so code that reads one looks at the length of its text before parsing it.
 
 /// The longest spec of a RealtimeToken, as JSON. A session with instructions and dozens of tools takes 20 to 60 KB.
 pub const LONGEST_SPEC: usize = 128 * 1024;

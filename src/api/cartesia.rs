@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::shapes::account;
 use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField};
 
-/// Cartesia access tokens (`POST /access-token`). They live at most 3600 seconds and may be used any number of times
-/// until they expire.
+/// Cartesia access tokens (`POST /access-token`). They may be used any number of times until they expire.
 #[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Cartesia {

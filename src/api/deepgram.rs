@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use super::shapes::account;
 use super::{Facts, Lifetime, Limits, ProviderBlock, SecretField};
 
-/// Deepgram temporary tokens (`POST /v1/auth/grant`). They live 1 to 3600 seconds and may be used any number of times
-/// until they expire. The API key needs the role Member or a higher one.
+/// Deepgram temporary tokens (`POST /v1/auth/grant`). They may be used any number of times until they expire. The API
+/// key needs the role Member or a higher one.
 #[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Deepgram {

@@ -2,7 +2,19 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::shapes::account;
-use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, RawObject, SecretField, rules};
+use super::{DEFAULT_EXPIRATION, Facts, FieldUse, Lifetime, Limits, ProviderBlock, RawObject, SecretField, rules};
+
+// Macros, since `concat!` takes no constants.
+macro_rules! furthest {
+    () => {
+        71700
+    };
+}
+macro_rules! session_seconds {
+    () => {
+        1800
+    };
+}
 
 /// Gemini Live tokens (`POST /v1alpha/auth_tokens` of the Gemini Developer API; Vertex AI has none). The token starts
 /// sessions for `expirationSeconds`; a session that has started goes on for `sessionSeconds` after that. Google wants
@@ -43,13 +55,21 @@ pub struct Gemini {
 
 impl Gemini {
     /// Both ends lie less than 20 hours ahead; five minutes are left to clocks that disagree.
-    pub const FURTHEST: i64 = 71_700;
+    pub const FURTHEST: i64 = furthest!();
     /// The default of `sessionSeconds`, which is Google's default for a session's messages.
-    pub const SESSION_SECONDS: i64 = 1800;
+    pub const SESSION_SECONDS: i64 = session_seconds!();
     /// The message about an end that lies too far ahead.
-    pub const TOO_FAR: &'static str = "gemini: expirationSeconds and sessionSeconds (each 1800 unless set) together are at most 71700, \
-         since Google takes less than 20 hours";
+    pub const TOO_FAR: &'static str = concat!(
+        "gemini: expirationSeconds and sessionSeconds (each ",
+        session_seconds!(),
+        " unless set) together are at most ",
+        furthest!(),
+        ", since Google takes less than 20 hours"
+    );
 }
+
+// The message names one default for both.
+const _: () = assert!(Gemini::SESSION_SECONDS == DEFAULT_EXPIRATION);
 
 impl ProviderBlock for Gemini {
     const FACTS: &'static Facts = &Facts {
@@ -102,8 +122,14 @@ impl ProviderBlock for Gemini {
         subject: None,
     };
     const RULES: &'static [(&'static str, &'static str)] = &[(
-        "(has(self.expirationSeconds) ? self.expirationSeconds : 1800) + \
-         (has(self.gemini.sessionSeconds) ? self.gemini.sessionSeconds : 1800) <= 71700",
+        concat!(
+            "(has(self.expirationSeconds) ? self.expirationSeconds : ",
+            session_seconds!(),
+            ") + (has(self.gemini.sessionSeconds) ? self.gemini.sessionSeconds : ",
+            session_seconds!(),
+            ") <= ",
+            furthest!()
+        ),
         Self::TOO_FAR,
     )];
 

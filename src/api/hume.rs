@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use super::shapes::account;
 use super::{Facts, Lifetime, ProviderBlock, SecretField};
 
-/// Hume access tokens (`POST /oauth2-cc/token`), for EVI and text-to-speech. They live 30 minutes by Hume's
-/// documentation and may be used any number of times until then. The key Secret holds two values, `HUME_API_KEY` and
+/// Hume access tokens (`POST /oauth2-cc/token`), for EVI and text-to-speech. They may be used any number of
+/// times until they expire. The key Secret holds two values, `HUME_API_KEY` and
 /// `HUME_SECRET_KEY`.
 #[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]

@@ -6,6 +6,9 @@ use super::http::params;
 use super::shapes::words;
 use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, RawObject, SecretField, rules};
 
+/// The default of `maxSeconds`. A day: most SDKs sign for no longer.
+const MAX_SECONDS: i64 = 86_400;
+
 /// Any provider whose tokens are JWTs that its customers sign and that has no block of its own. Signed in the operator
 /// with the key of the Secret; nothing is sent. Each token ends: `exp` is always set, and can't be set by hand. With a
 /// ClusterRealtimeProvider the claims are the platform team's, and a RealtimeToken fills in its `params`.
@@ -53,8 +56,11 @@ impl ProviderBlock for Jwt {
     )];
 
     fn lifetime(&self) -> Lifetime {
-        // A day by default: most SDKs sign for no longer.
-        Lifetime::Chosen(Limits::new("tokens", 1, self.account.max_seconds.unwrap_or(86_400)))
+        Lifetime::Chosen(Limits::new(
+            "tokens",
+            1,
+            self.account.max_seconds.unwrap_or(MAX_SECONDS),
+        ))
     }
 }
 
@@ -105,4 +111,20 @@ words! {
     JwtAlgorithm: HS256 HS384 HS512 RS256 ES256;
     /// What the text of a key is.
     JwtKeyEncoding: Text Base64;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A doc comment can't read the constant.
+    #[test]
+    fn the_description_of_max_seconds_names_its_default() {
+        let schema = schemars::schema_for!(JwtAccount).to_value();
+        let description = schema["properties"]["maxSeconds"]["description"].as_str().unwrap();
+        assert!(
+            description.ends_with(&format!("Default: {MAX_SECONDS}.")),
+            "{description}"
+        );
+    }
 }

@@ -5,8 +5,8 @@ use super::shapes::{account, regions};
 use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField};
 
 /// Mistral realtime transcription client secrets (`POST /v1/client/sessions`). They serve one model, any number of
-/// times until they expire; how long they live is Mistral's to decide (about 900 seconds by its guide), and
-/// `expirationSeconds` asks for less. The API key needs the permission `create_client_session`.
+/// times until they expire; how long they live is Mistral's to decide, and `expirationSeconds` asks for
+/// less. The API key needs the permission `create_client_session`.
 #[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Mistral {

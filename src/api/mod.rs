@@ -96,6 +96,9 @@ use serde_json::Value;
 /// The API group of both kinds, also the prefix of every label and annotation the operator owns.
 pub const GROUP: &str = "realtime-token.dev";
 
+/// The audience of the bearer tokens that tokens are requested with.
+pub(crate) const REQUESTS_AUDIENCE: &str = GROUP;
+
 /// Annotation on a RealtimeToken: a new value asks for a new token now, whatever the schedule says.
 pub const RENEW_REQUESTED_AT: &str = "realtime-token.dev/renew-requested-at";
 

@@ -5,8 +5,8 @@ use super::shapes::{regions, words};
 use super::subject::SubjectField;
 use super::{Facts, FieldUse, FieldUses, Lifetime, Limits, ProviderBlock, RawObject, SecretField, rules};
 
-/// OpenAI Realtime client secrets (`POST /v1/realtime/client_secrets`). They live 10 to 7200 seconds. OpenAI's reference
-/// says that one starts any number of sessions until then; since about August 2026 several projects report that the
+/// OpenAI Realtime client secrets (`POST /v1/realtime/client_secrets`). OpenAI's reference says that one starts any
+/// number of sessions until it expires; since about August 2026 several projects report that the
 /// second session is refused, so it counts as good for one unless `reuse` says otherwise.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]

@@ -4,9 +4,8 @@ use serde::{Deserialize, Serialize};
 use super::shapes::{account, regions, words};
 use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField};
 
-/// Soniox temporary API keys (`POST /v1/auth/temporary-api-key`). They live 1 to 3600 seconds and open any number of
-/// streams until they expire, unless `singleUse` is set. The API key needs the permission "Temporary API keys" and
-/// that of the service.
+/// Soniox temporary API keys (`POST /v1/auth/temporary-api-key`). They open any number of streams until they expire,
+/// unless `singleUse` is set. The API key needs the permission "Temporary API keys" and that of the service.
 #[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Soniox {

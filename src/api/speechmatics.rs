@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use super::shapes::{account, words};
 use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField};
 
-/// Speechmatics temporary keys (`POST /v1/api_keys`). They live 60 to 86400 seconds, may be used any number of times
-/// until they expire, and can't be revoked. Enterprise customers must ask Speechmatics' support before using them.
+/// Speechmatics temporary keys (`POST /v1/api_keys`). They may be used any number of times until they expire, and can't
+/// be revoked. Enterprise customers must ask Speechmatics' support before using them.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.clientRef) || !has(self.kind) || self.kind != 'Batch'")

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::shapes::account;
 use super::{Facts, FieldUse, Lifetime, Limits, ProviderBlock, SecretField};
 
-/// xAI Grok voice client secrets (`POST /v1/realtime/client_secrets`). They live at most 3600 seconds by xAI's
-/// documentation, which doesn't say how often one may be used: any number of times until it expires, as far as known.
+/// xAI Grok voice client secrets (`POST /v1/realtime/client_secrets`). xAI's documentation doesn't say how
+/// often one may be used: any number of times until it expires, as far as known.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.model) || !has(self.session) || !has(self.session.model) || self.model == self.session.model")

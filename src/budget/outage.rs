@@ -12,8 +12,8 @@ use super::{Mint, TokenName};
 const OUT_AT: u32 = 4;
 /// More failures of one RealtimeToken don't count: its own spec may be their cause.
 const COUNTED_OF_EACH: u32 = 2;
-/// How far apart mints begin while the provider is out of order.
-const PROBE_EVERY: SignedDuration = SignedDuration::from_secs(1);
+/// How far apart mints begin while the provider is out of order; of mints for requests, those of one RealtimeToken.
+pub(super) const PROBE_EVERY: SignedDuration = SignedDuration::from_secs(1);
 /// Over what time the mints that have waited begin once the provider is back.
 const SPREAD: SignedDuration = SignedDuration::from_secs(5);
 /// Few of them need not be spread so far.

@@ -6,14 +6,13 @@ use std::hash::Hash;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::outage::PROBE_EVERY;
 use crate::token::MintError;
 
 /// Between two requests that are let ask although the credential was rejected.
 const CREDENTIAL_PROBE_EVERY: SignedDuration = SignedDuration::from_secs(30);
 /// A single failure may be chance; after so many in a row requests are let ask one at a time.
 const PAUSED_AT: u32 = 2;
-/// Between two requests that are let ask although the provider is out of order.
-const PROBE_EVERY: SignedDuration = SignedDuration::from_secs(1);
 /// An older failure says nothing of now.
 const FORGET_AFTER: SignedDuration = SignedDuration::from_mins(5);
 

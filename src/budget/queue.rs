@@ -77,7 +77,7 @@ impl<K: TokenName> Queue<K> {
         self.places.clear();
     }
 
-    /// Queues a token. `before` is the place that it had: asking again costs no one its place.
+    /// Queues a token. `before` is the place that it had: asking again costs no token its place.
     pub(super) fn insert(&mut self, token: &K, priority: Priority, has_failed: bool, before: Option<Place>) {
         let mut place = Place::new(priority, has_failed);
         if let Some(before) = before.filter(|before| before.of == place.of) {

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::address::Address;
 use super::client::Connected;
 use super::{ClusterError, Name, bounded};
-use crate::api::{GROUP, RealtimeToken};
+use crate::api::{REQUESTS_AUDIENCE, RealtimeToken};
 
 /// Of each answer: a terminal is read by a person.
 const PAGE: u32 = 500;
@@ -112,7 +112,7 @@ impl Inspector {
         let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &name.namespace);
         let request = TokenRequest {
             spec: TokenRequestSpec {
-                audiences: vec![GROUP.to_owned()],
+                audiences: vec![REQUESTS_AUDIENCE.to_owned()],
                 expiration_seconds: Some(SHORTEST_LIFE),
                 bound_object_ref: None,
             },

@@ -4,10 +4,9 @@ use crate::api::Reason;
 use crate::resolve::KeyRef;
 use crate::token::Blocked;
 
-/// The type of a Secret that is there to hold a key, beside `Opaque`.
-pub(super) const KEY_TYPE: &str = "realtime-token.dev/credentials";
-/// The label that has a key read from a Secret of any type, if its value is `true`.
-pub(super) const KEY_LABEL: &str = "realtime-token.dev/credentials";
+/// As the type of a Secret: it holds a key, as one of type `Opaque` may. As a label with the value `true`: the key is read
+/// from this Secret whatever its type.
+pub(super) const CREDENTIALS: &str = "realtime-token.dev/credentials";
 
 #[derive(Clone, Debug)]
 pub(super) enum Missing {
@@ -50,9 +49,9 @@ impl Missing {
                  secretRef.key"
             ),
             Self::OfType(type_) => format!(
-                "{secret} is of type {type_}, and keys are read from Secrets of type Opaque or {KEY_TYPE}: put the key \
+                "{secret} is of type {type_}, and keys are read from Secrets of type Opaque or {CREDENTIALS}: put the key \
                  into one of these, or, if this Secret is meant to be sent to the provider, `kubectl label secret {} -n {} \
-                 {KEY_LABEL}=true`",
+                 {CREDENTIALS}=true`",
                 key.name, key.namespace
             ),
             Self::Unreadable(problem) => format!("{secret} can't be read: {problem}"),

@@ -80,7 +80,7 @@ async fn is_absent(client: &Client, name: &str) -> Result<bool, ClusterError> {
     Ok(allowed(found)?.is_some_and(|found| found.items.is_empty()))
 }
 
-/// What a hardened cluster doesn't let everybody see is not in the way.
+/// What a hardened cluster doesn't let every user see is not in the way.
 fn allowed<T>(answer: Result<T, ClusterError>) -> Result<Option<T>, ClusterError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{ClusterError, Name, within};
+use crate::api::GROUP;
 
 /// A caller waits for it: an API server that is slower than this is away.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -36,7 +37,7 @@ impl Caller {
     }
 }
 
-/// What somebody wants to do.
+/// What a caller wants to do.
 pub(crate) enum Attributes<'a> {
     /// `create` on `realtimetokens/token` of this name.
     Token(&'a Name),
@@ -84,7 +85,7 @@ pub(crate) async fn authorize(
     match attributes {
         Attributes::Token(token) => {
             review["spec"]["resourceAttributes"] = json!({
-                "verb": "create", "group": "realtime-token.dev", "version": "v1alpha1",
+                "verb": "create", "group": GROUP, "version": "v1alpha1",
                 "resource": "realtimetokens", "subresource": "token",
                 "namespace": token.namespace, "name": token.name,
             });

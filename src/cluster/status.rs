@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{ClusterError, Name, write};
+use crate::api::GROUP;
 use crate::token::report::summary;
 use crate::token::secret::annotations::MANAGER;
 
@@ -17,7 +18,7 @@ pub(crate) async fn of_token<S: Serialize>(
     new: &S,
 ) -> Result<String, ClusterError> {
     let path = format!(
-        "/apis/realtime-token.dev/v1alpha1/namespaces/{}/realtimetokens/{}/status?fieldManager={MANAGER}",
+        "/apis/{GROUP}/v1alpha1/namespaces/{}/realtimetokens/{}/status?fieldManager={MANAGER}",
         name.namespace, name.name
     );
     patch(client, path, prior, new).await
@@ -30,8 +31,7 @@ pub(crate) async fn of_provider<S: Serialize>(
     prior: &S,
     new: &S,
 ) -> Result<String, ClusterError> {
-    let path =
-        format!("/apis/realtime-token.dev/v1alpha1/clusterrealtimeproviders/{name}/status?fieldManager={MANAGER}");
+    let path = format!("/apis/{GROUP}/v1alpha1/clusterrealtimeproviders/{name}/status?fieldManager={MANAGER}");
     patch(client, path, prior, new).await
 }
 

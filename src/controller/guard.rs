@@ -108,9 +108,7 @@ impl Guard {
             }
         }
     }
-}
 
-impl Guard {
     /// An API server that fails is one problem, whichever objects meet it; an object that is gone or has changed is none.
     fn log(&self, name: &str, error: &ReconcileError) {
         match error {

@@ -1,4 +1,4 @@
-//! The streams that wake a RealtimeToken, and the loop that carries it on.
+//! Reconciles RealtimeTokens: the streams that wake them, the controller that runs their reconciles, and shutdown.
 
 mod api_server;
 mod context;
@@ -35,7 +35,7 @@ use crate::cluster::events::Events;
 use crate::cluster::target::Targets;
 use crate::cluster::{Cached, Name, Scope};
 use crate::health::Health;
-use crate::issuer::{Issuer, Resolver};
+use crate::issuer::{Issuer, Resolver, Writers};
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::mint::EndpointPolicy;
@@ -44,7 +44,7 @@ use crate::token::Connection;
 
 /// How long mints under way may go on after the order to stop; well within a pod's 30 s.
 const DRAIN: Duration = Duration::from_secs(10);
-/// The name under which the scheduler is asked for a sign of life; no object can be called so.
+/// The non-existent object that the liveness check schedules: Kubernetes allows no `#` in a name.
 const HEARTBEAT: &str = "#heartbeat";
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 
@@ -77,27 +77,8 @@ pub async fn run(options: Options, leadership: Leadership, shutdown: Cancellatio
     let changed_keys = options.issuer.subscribe_to_keys();
     let changed_credentials = options.issuer.budgets.subscribe();
     let (tokens, tokens_writer) = reflector::store::<Cached>();
-    let (resolver, writers) = Resolver::new(
-        options.scope,
-        options.operator_namespace,
-        options.endpoints,
-        options.metadata,
-    );
     let _shown = options.metrics.observe_store(tokens.clone());
-    let ctx = Arc::new(Context {
-        targets: Targets::new(options.client.clone()),
-        issuer: options.issuer,
-        resolver,
-        lifecycles: Lifecycles::default(),
-        events: Events::new(options.client.clone(), options.pod_name),
-        metrics: options.metrics,
-        leadership,
-        api_server: Arc::default(),
-        tasks: TaskTracker::new(),
-        connection: options.connection,
-        nudges: nudges.clone(),
-        client: options.client,
-    });
+    let (ctx, writers) = shared_context(options, leadership, nudges.clone());
 
     let drained = CancellationToken::new();
     let wakes = wake::Wake {
@@ -106,7 +87,7 @@ pub async fn run(options: Options, leadership: Leadership, shutdown: Cancellatio
         health: Arc::clone(&health),
         secrets_listed: Notify::new(),
     };
-    let side = async {
+    let wake_reconciles = async {
         tokio::join!(
             wakes.secrets(),
             wakes.namespaces(writers.namespaces),
@@ -120,7 +101,7 @@ pub async fn run(options: Options, leadership: Leadership, shutdown: Cancellatio
             heartbeat(&nudges, &health),
         );
     };
-    let main = async {
+    let reconcile_tokens = async {
         if wakes.listed().await.is_err() {
             return;
         }
@@ -139,10 +120,39 @@ pub async fn run(options: Options, leadership: Leadership, shutdown: Cancellatio
         tokio::time::sleep(DRAIN).await; // reconciles under way
     };
     tokio::select! {
-        () = main => {}
-        () = side => {}
+        () = reconcile_tokens => {}
+        () = wake_reconciles => {}
         () = drain => {}
     }
+}
+
+/// What every reconcile shares, and what fills the resolver's stores.
+fn shared_context(
+    options: Options,
+    leadership: Leadership,
+    nudges: mpsc::UnboundedSender<ObjectRef<Cached>>,
+) -> (Arc<Context>, Writers) {
+    let (resolver, writers) = Resolver::new(
+        options.scope,
+        options.operator_namespace,
+        options.endpoints,
+        options.metadata,
+    );
+    let ctx = Context {
+        targets: Targets::new(options.client.clone()),
+        issuer: options.issuer,
+        resolver,
+        lifecycles: Lifecycles::default(),
+        events: Events::new(options.client.clone(), options.pod_name),
+        metrics: options.metrics,
+        leadership,
+        api_server: Arc::default(),
+        tasks: TaskTracker::new(),
+        connection: options.connection,
+        nudges,
+        client: options.client,
+    };
+    (Arc::new(ctx), writers)
 }
 
 /// Runs the controller of RealtimeTokens to its end.
@@ -174,7 +184,7 @@ async fn reconcile_token(token: &Cached, ctx: &Arc<Context>) -> Result<Action, R
     }
 }
 
-/// Sends a name through the scheduler that no object has; its coming out at the other end is the sign of life.
+/// Liveness: schedules a non-existent object and waits for it to be dequeued.
 ///
 /// Until everything was listed there is nothing to schedule: a missing CRD or an API server that is away shows in
 /// readiness, and a restart would cure neither.

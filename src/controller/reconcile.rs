@@ -16,7 +16,7 @@ use crate::cluster::Name;
 use crate::token::decide::MAX_WAIT;
 use crate::token::{Effect, Event, backoff, schedule};
 
-/// Carries one RealtimeToken a step further. Only a Kubernetes API that could not be asked is an error; the rest is a state.
+/// Reconciles one RealtimeToken. Only a failed request to the Kubernetes API is an error; everything else is a state.
 pub(super) async fn reconcile(token: &RealtimeToken, ctx: &Arc<Context>) -> Result<Action, ReconcileError> {
     let name = Name::of(token);
     let uid = token.metadata.uid.as_deref().unwrap_or_default();
@@ -40,7 +40,8 @@ pub(super) async fn reconcile(token: &RealtimeToken, ctx: &Arc<Context>) -> Resu
         ctx.issuer.budgets.leave(&look.name); // suspended, blocked or as it should be by now
     }
     if let Some(situation) = &step.situation {
-        mint::wait_out(&look, situation, ctx);
+        ctx.issuer
+            .wait_out(&look.name, look.resolved.as_ref(), situation, look.seen.now);
     }
     loop {
         report::report(&mut look, &step, ctx)
@@ -75,7 +76,8 @@ pub(super) async fn reconcile(token: &RealtimeToken, ctx: &Arc<Context>) -> Resu
     }
 }
 
-/// How long a look that failed may be put off, if there is a token whose successor must be stored in time.
+/// How long a look that failed may be put off, if there is a token whose successor must be stored in time. A quarter of
+/// the time that is left, so that there is always time for another try.
 fn quarter_of_slack(token: &RealtimeToken, name: &Name, ctx: &Context) -> Option<SignedDuration> {
     let status = ctx.lifecycles.known_status(name, token);
     let (issued_at, usable_until) = (status.issued_at?.0, status.usable_until?.0);

@@ -7,7 +7,7 @@ use super::look::Look;
 use crate::api::{ConditionType, RENEW_REQUESTED_AT};
 use crate::cluster::{ClusterError, status};
 use crate::resolve::findings;
-use crate::token::lifecycle::{Situation, Step, Stored, WrittenStatus};
+use crate::token::lifecycle::{Situation, Step, StoredReport, WrittenStatus};
 use crate::token::report::{new_warnings, status as describe};
 use crate::token::{Event, Trigger};
 
@@ -59,10 +59,8 @@ async fn write_status(look: &mut Look<'_>, situation: &Situation, ctx: &Context)
     Ok(())
 }
 
-/// What is known of the credential that requests are answered with. Without `spec.requests` the RealtimeToken's own mints
-/// say all.
 /// Events for what people asked for or did. A routine renewal is none.
-fn publish_stored(look: &Look<'_>, stored: &Stored, ctx: &Context) {
+fn publish_stored(look: &Look<'_>, stored: &StoredReport, ctx: &Context) {
     let (secret, revision) = (&look.secret.name, stored.revision);
     let (reason, message) = match stored.trigger {
         Trigger::FirstIssue => ("Issued", format!("Secret {secret} holds its first token")),

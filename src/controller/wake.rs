@@ -117,23 +117,28 @@ impl Wake {
         writer: Writer<ClusterRealtimeProvider>,
         changed_credentials: mpsc::UnboundedReceiver<CredentialRef>,
     ) {
-        let (ctx, tokens, limits) = (Arc::clone(&self.ctx), self.tokens.clone(), Arc::clone(&self.ctx));
+        let follow_rate_limits = {
+            let ctx = Arc::clone(&self.ctx);
+            move || ctx.issuer.follow_rate_limits(&ctx.resolver)
+        };
+        let wake_users_of = {
+            let (ctx, tokens) = (Arc::clone(&self.ctx), self.tokens.clone());
+            move |provider: &str| wake(&ctx, &tokens, |token| refers_to(token, provider))
+        };
+        let wake_requested_with = {
+            let (ctx, tokens) = (Arc::clone(&self.ctx), self.tokens.clone());
+            move |key: &CredentialRef| wake(&ctx, &tokens, |token| may_be_requested_with(key, token, &ctx.resolver))
+        };
         let changes = watch::providers(&self.ctx.client, &self.ctx.resolver.scope, &self.health)
             .reflect(writer)
-            .inspect(move |_| limits.issuer.follow_rate_limits(&limits.resolver))
+            .inspect(move |_| follow_rate_limits())
             .touched_objects()
-            .inspect_ok(move |provider| {
-                let name = provider.name_any();
-                wake(&ctx, &tokens, |token| refers_to(token, &name));
-            });
+            .inspect_ok(move |provider| wake_users_of(&provider.name_any()));
         let reader = self.ctx.resolver.cluster_providers.clone();
         let all = reader.clone();
         let operator_namespace = self.ctx.resolver.operator_namespace.clone();
-        let (woken, requested) = (Arc::clone(&self.ctx), self.tokens.clone());
         let nudges = tokio_stream_of(changed_credentials).flat_map(move |key| {
-            wake(&woken, &requested, |token| {
-                may_be_requested_with(&key, token, &woken.resolver)
-            });
+            wake_requested_with(&key);
             let is_its = |provider: &ClusterRealtimeProvider| {
                 CredentialRef::of_provider(&operator_namespace, provider).as_ref() == Some(&key)
             };

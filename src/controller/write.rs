@@ -55,12 +55,12 @@ async fn relabel(look: &Look<'_>, renewal_time: Option<String>, ctx: &Context) -
         }
         None => return Err(WriteEnd::Outdated),
     };
-    let then = match metadata.content {
+    let next_step = match metadata.content {
         TargetContent::Token => TOKEN_IS_KEPT,
         TargetContent::Connection => "It will be written once the API server accepts it",
     };
     ctx.note_write(&look.name, &written);
-    written.map_err(|error| failed(secret, error, then))
+    written.map_err(|error| write_failed(secret, error, next_step))
 }
 
 async fn store(look: &Look<'_>, order: &StoreOrder, ctx: &Context) -> Result<Arc<SecretView>, WriteEnd> {
@@ -79,7 +79,7 @@ async fn store(look: &Look<'_>, order: &StoreOrder, ctx: &Context) -> Result<Arc
     ctx.note_write(&look.name, &answer);
     let view = answer.map_err(|error| {
         let quotes = |message: &str| render().is_ok_and(|content| content.quoted_in(message));
-        failed(&look.secret, withhold(error, quotes), TOKEN_IS_KEPT)
+        write_failed(&look.secret, withhold(error, quotes), TOKEN_IS_KEPT)
     })?;
     let minted = &order.token.minted;
     tracing::info!(
@@ -116,16 +116,16 @@ fn owner(token: &RealtimeToken) -> Option<OwnerReference> {
     }
 }
 
-/// `then` says what happens next.
-fn failed(secret: &Name, error: ClusterError, then: &str) -> WriteEnd {
+/// How a write ended that failed. `next_step` is the sentence for the user on what the operator does next.
+fn write_failed(secret: &Name, error: ClusterError, next_step: &str) -> WriteEnd {
     match error {
         ClusterError::Conflict | ClusterError::NotFound => WriteEnd::Outdated,
         ClusterError::Refused { code, message, why, .. } => {
             let message = scrubbed(&message);
-            let (reason, hint) = cure(secret, why);
+            let (reason, hint) = reason_and_remedy(secret, why);
             WriteEnd::Refused {
                 reason,
-                message: format!("Secret {secret} can't be written ({code}): {message}{hint}. {then}"),
+                message: format!("Secret {secret} can't be written ({code}): {message}{hint}. {next_step}"),
             }
         }
         error @ (ClusterError::Timeout(_) | ClusterError::Throttled(_) | ClusterError::Unavailable(_)) => {
@@ -137,14 +137,14 @@ fn failed(secret: &Name, error: ClusterError, then: &str) -> WriteEnd {
                 false => "",
             };
             WriteEnd::Unavailable {
-                message: format!("Secret {secret} can't be written: {problem}{hint}. {then}"),
+                message: format!("Secret {secret} can't be written: {problem}{hint}. {next_step}"),
             }
         }
     }
 }
 
 /// The reason of a refusal, and what to do about it.
-fn cure(Name { namespace, name }: &Name, why: Refusal) -> (Reason, String) {
+fn reason_and_remedy(Name { namespace, name }: &Name, why: Refusal) -> (Reason, String) {
     let failed = Reason::SecretWriteFailed;
     match why {
         Refusal::Immutable => (

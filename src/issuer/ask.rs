@@ -1,5 +1,5 @@
 //! One mint: the credential, the request, and what its outcome says of the credential. The slot with the credential's
-//! budget is the caller's.
+//! budget is taken by [`for_secret`](super::for_secret) and [`issue`](super::issue).
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -15,17 +15,18 @@ use crate::budget::Ending;
 use crate::clock::now;
 use crate::cluster::{ClusterError, Name};
 use crate::metrics::outcome;
-use crate::mint::Endpoint;
+use crate::mint::{self, Endpoint};
 use crate::resolve::{CredentialRef, Resolved};
 use crate::token::lifecycle::MintEnd;
 use crate::token::report::provider::KeyVerdict;
 use crate::token::{Blocked, MintError, Minted};
 
-/// Above the HTTP client's own limit; what takes longer is stuck. Reading a key and exchanging a token have their own.
-const TIMEOUT: Duration = Duration::from_secs(45);
+/// Far above the HTTP client's own limit: what takes longer is stuck. Reading a key and exchanging a token have limits of
+/// their own.
+const TIMEOUT: Duration = Duration::from_secs(2 * mint::TIMEOUT.as_secs() + 5);
 
 /// A token, and the revision of the credential that it was minted with.
-pub(crate) struct Issued {
+pub(crate) struct MintedWith {
     pub(crate) minted: Minted,
     pub(crate) credential_revision: String,
 }
@@ -42,7 +43,7 @@ pub(crate) enum NotMinted {
 
 impl Issuer {
     /// Mints once. Asks a second time with another access token if the provider refuses one that may have been revoked.
-    pub(crate) async fn mint(&self, token: &Name, resolved: &Resolved) -> Result<Issued, NotMinted> {
+    pub(super) async fn mint(&self, token: &Name, resolved: &Resolved) -> Result<MintedWith, NotMinted> {
         let mint = AssertUnwindSafe(self.mint_once(token, resolved)).catch_unwind();
         mint.await.unwrap_or_else(|_| {
             tracing::error!(%token, "a mint panicked; this is a bug of the operator");
@@ -51,7 +52,7 @@ impl Issuer {
         })
     }
 
-    async fn mint_once(&self, token: &Name, resolved: &Resolved) -> Result<Issued, NotMinted> {
+    async fn mint_once(&self, token: &Name, resolved: &Resolved) -> Result<MintedWith, NotMinted> {
         let Resolved { ask, credential, .. } = resolved;
         let provider = ask.block.provider();
         let mut may_repeat = true;
@@ -86,7 +87,7 @@ impl Issuer {
                 self.budgets.note_verdict(credential, KeyVerdict { revision, result });
             }
             return match minted {
-                Ok(minted) => Ok(Issued {
+                Ok(minted) => Ok(MintedWith {
                     minted,
                     credential_revision,
                 }),
@@ -96,7 +97,7 @@ impl Issuer {
     }
 
     /// Counts how much longer a credential is limited than was known before.
-    pub(crate) fn limited(&self, resolved: &Resolved, longer: SignedDuration) {
+    pub(super) fn limited(&self, resolved: &Resolved, longer: SignedDuration) {
         if longer.is_positive() {
             let provider = resolved.ask.block.provider().name();
             self.metrics.limited(provider, longer.as_secs_f64());
@@ -145,7 +146,7 @@ pub(super) fn unreadable(token: &Name, credential: &CredentialRef, problem: &Clu
 
 /// What the end of a mint says to the RealtimeToken.
 /// `on_request`: tokens are handed out on request too, and this one says whether a request may fall back to it.
-pub(crate) fn mint_end(result: Result<Issued, NotMinted>, resolved: &Resolved, on_request: bool) -> MintEnd {
+pub(super) fn mint_end(result: Result<MintedWith, NotMinted>, resolved: &Resolved, on_request: bool) -> MintEnd {
     match result {
         Ok(mut issued) => {
             if on_request {
@@ -173,7 +174,7 @@ pub(crate) fn mint_end(result: Result<Issued, NotMinted>, resolved: &Resolved, o
 }
 
 /// What the end of a mint says to the credential's budget.
-pub(crate) fn ending(result: &Result<Issued, NotMinted>, began: Timestamp, now: Timestamp) -> Ending {
+pub(super) fn ending(result: &Result<MintedWith, NotMinted>, began: Timestamp, now: Timestamp) -> Ending {
     let error = match result {
         Ok(_) => return Ending::Granted,
         Err(NotMinted::CredentialGone(_) | NotMinted::CredentialUnreadable) => return Ending::NotAsked,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::ask::{Issued, NotMinted, ending, unreadable};
+use super::ask::{MintedWith, NotMinted, ending, unreadable};
 use super::{Claim, Issuer};
 use crate::api::Reason;
 use crate::budget::{NoSlot, Slot, SlotRequest};
@@ -94,13 +94,13 @@ impl Issuer {
         token: Name,
         resolved: Resolved,
         slot: Slot<CredentialRef, Name>,
-    ) -> oneshot::Receiver<Result<Issued, NotMinted>> {
+    ) -> oneshot::Receiver<Result<MintedWith, NotMinted>> {
         let (sender, receiver) = oneshot::channel();
         let issuer = Arc::clone(self);
         tokio::spawn(async move {
             let result = issuer.mint(&token, &resolved).await;
             issuer.finish(&token, &resolved, slot, &result);
-            let _ = sender.send(result); // a token that no one waits for is dropped here
+            let _ = sender.send(result); // a token that no caller waits for is dropped here
         });
         receiver
     }
@@ -110,7 +110,7 @@ impl Issuer {
         token: &Name,
         resolved: &Resolved,
         slot: Slot<CredentialRef, Name>,
-        result: &Result<Issued, NotMinted>,
+        result: &Result<MintedWith, NotMinted>,
     ) {
         let now = now();
         if let Err(NotMinted::Failed(error)) = result {

@@ -6,6 +6,7 @@
 mod access_tokens;
 mod ask;
 mod credential;
+mod for_secret;
 mod issue;
 mod keys;
 mod resolver;
@@ -17,7 +18,8 @@ use jiff::Timestamp;
 use kube::Client;
 
 use self::access_tokens::AccessTokens;
-pub(crate) use self::ask::{Issued, NotMinted, ending, mint_end};
+pub(crate) use self::ask::{MintedWith, NotMinted};
+pub(crate) use self::for_secret::AdmittedMint;
 pub(crate) use self::issue::NotIssued;
 use self::keys::Keys;
 pub(crate) use self::keys::LocalKeys;

@@ -2,7 +2,7 @@
 
 use tokio::sync::watch;
 
-/// Turned by the election.
+/// Set by the election and read through [`Leadership`].
 #[derive(Debug)]
 pub(crate) struct Switch(watch::Sender<bool>);
 

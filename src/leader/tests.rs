@@ -26,13 +26,13 @@ fn a_leader_has_stopped_two_seconds_before_another_may_start() {
 #[test]
 fn a_lease_is_claimed_when_it_has_no_holder_or_has_expired() {
     let table = [
-        (None, Step::Acquire),
-        (seen(None, 0), Step::Acquire),
-        (seen(Some("other"), 0), Step::StandBy),
-        (seen(Some("other"), 14), Step::StandBy),
-        (seen(Some("other"), 15), Step::Acquire),
-        (seen(Some("me"), 0), Step::Renew),
-        (seen(Some("me"), 15), Step::Renew),
+        (None, LeaseAction::Acquire),
+        (seen(None, 0), LeaseAction::Acquire),
+        (seen(Some("other"), 0), LeaseAction::StandBy),
+        (seen(Some("other"), 14), LeaseAction::StandBy),
+        (seen(Some("other"), 15), LeaseAction::Acquire),
+        (seen(Some("me"), 0), LeaseAction::Renew),
+        (seen(Some("me"), 15), LeaseAction::Renew),
     ];
     for (view, expected) in table {
         assert_eq!(step(view, "me"), expected, "{view:?}");

@@ -150,7 +150,7 @@ impl Keeper {
                 () = shutdown.cancelled() => break,
                 result = ended => {
                     if let Some(mint) = mint.take() {
-                        self.mint_ended(mint, result);
+                        self.mint_ended(&mint, result);
                     }
                     next = Next::now();
                 }
@@ -176,7 +176,7 @@ impl Keeper {
         if let Some(mut mint) = mint
             && let Ok(result) = tokio::time::timeout(LAST_MINT, mint.end()).await
         {
-            self.mint_ended(mint, result);
+            self.mint_ended(&mint, result);
             let _ = self.advance(); // writes it; another mint is not begun, since its task is dropped
         }
         let until = self.usable_until();
@@ -244,7 +244,8 @@ impl Keeper {
             self.parts.issuer.budgets.leave(&self.name);
         }
         if let Some(situation) = &step.situation {
-            self.wait_out(&look, situation);
+            let issuer = &self.parts.issuer;
+            issuer.wait_out(&self.name, look.resolved.as_ref(), situation, look.seen.now);
         }
         loop {
             self.report(&mut look, &step);

@@ -1,4 +1,4 @@
-//! Standard output that never makes anybody wait: a terminal that is stopped by Ctrl-S, or a reader that no longer reads,
+//! Standard output that never blocks: a terminal that is stopped by Ctrl-S, or a reader that no longer reads,
 //! must not let the token run out.
 
 use std::io::{self, Write};

@@ -55,7 +55,7 @@ impl Screen {
     }
 
     fn print(&mut self, text: &str) {
-        let _ = self.out.write_all(text.as_bytes()); // an output that waits for nobody doesn't fail
+        let _ = self.out.write_all(text.as_bytes()); // an output that never blocks doesn't fail
     }
 
     /// A line that stays.

@@ -34,6 +34,9 @@ const IDLE: Duration = Duration::from_secs(30);
 /// An access token, then the token itself.
 const MOST_REQUESTS: usize = 2;
 
+/// How long a mint may take by default, from the name's resolution to the reply's last byte.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
+
 /// The `User-Agent` of every request.
 pub(crate) const AGENT: &str = concat!("realtime-token-operator/", env!("CARGO_PKG_VERSION"));
 
@@ -54,7 +57,7 @@ impl Default for ClientConfig {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(10),
-            timeout: Duration::from_secs(20),
+            timeout: TIMEOUT,
             ca_bundle: None,
             endpoints: EndpointPolicy::default(),
         }

@@ -34,8 +34,8 @@ use std::fmt;
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 
-pub(crate) use self::client::innermost;
 pub use self::client::{ClientConfig, ClientError, ProviderClient};
+pub(crate) use self::client::{TIMEOUT, innermost};
 pub use self::credential::Credential;
 pub use self::endpoint::{Endpoint, EndpointError, EndpointPolicy};
 pub(crate) use self::error::{InvalidBlock, UnusableReply};
@@ -57,7 +57,7 @@ pub struct Ask {
     pub expiration: SignedDuration,
     /// The namespace of the RealtimeToken.
     pub namespace: String,
-    /// Who the token is for, where somebody asked for it on request and said so. It is in the block too, where the
+    /// Who the token is for, where a caller asked for it on request and said so. It is in the block too, where the
     /// provider has a field for it.
     pub subject: Option<String>,
     /// Whether a caller of a request chose some of it: the subject, or values of the block.

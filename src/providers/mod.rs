@@ -108,7 +108,7 @@ pub trait Provider: Described + Send + Sync {
         false
     }
 
-    /// Whether the token lets its holder be anyone, though it may name an identity for some of what it opens.
+    /// Whether the token's holder may take any identity, though it may name an identity for some of what it opens.
     fn is_for_anyone(&self) -> bool {
         false
     }

@@ -54,8 +54,6 @@ use crate::metrics::Metrics;
 use crate::mint::EndpointPolicy;
 use crate::resolve::MetadataPolicy;
 
-/// The audience of the bearer tokens.
-pub(crate) const AUDIENCE: &str = "realtime-token.dev";
 /// How often what is no longer needed is dropped.
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 

@@ -2,7 +2,7 @@
 //! every change goes through [`Pool::step`].
 //!
 //! A token leaves the pool by value: it can't be handed out twice. The pool mints one token at a time, only while
-//! callers ask: it rests once nobody has asked for as long as a token lives, and wakes at the next request.
+//! callers ask: it rests once no caller has asked for as long as a token lives, and wakes at the next request.
 
 use std::collections::VecDeque;
 
@@ -67,7 +67,7 @@ pub(super) enum MintEnd<T> {
 }
 
 #[derive(Debug)]
-pub(super) struct Step<T> {
+pub(super) struct PoolStep<T> {
     /// The token for the caller that asked; without one it has a token minted for itself.
     pub(super) given: Option<T>,
     pub(super) next: Next,
@@ -122,7 +122,7 @@ impl<T> Pool<T> {
     }
 
     /// Takes in what happened, and says what to do next.
-    pub(super) fn step(&mut self, event: Event<T>, now: Timestamp) -> Step<T> {
+    pub(super) fn step(&mut self, event: Event<T>, now: Timestamp) -> PoolStep<T> {
         let asked = matches!(event, Event::Asked(_));
         let (terms, end) = match event {
             Event::Asked(terms) => (Some(terms), None),
@@ -137,16 +137,16 @@ impl<T> Pool<T> {
         let Some(terms) = terms else {
             self.asked_at = None;
             let (given, next) = (None, Next::Rest);
-            return Step { given, next };
+            return PoolStep { given, next };
         };
         self.discard(&terms, now);
         if asked {
             self.asked_at = Some(now);
             let given = self.tokens.pop_front().map(|token| token.value);
             let next = Next::Wait(now);
-            return Step { given, next };
+            return PoolStep { given, next };
         }
-        Step {
+        PoolStep {
             given: None,
             next: self.next(&terms, now),
         }

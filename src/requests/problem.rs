@@ -6,9 +6,8 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
-use super::AUDIENCE;
 use super::target::Target;
-use crate::api::Reason;
+use crate::api::{GROUP, REQUESTS_AUDIENCE, Reason};
 use crate::text::escaped;
 
 /// What a caller sent is quoted up to this length.
@@ -76,8 +75,9 @@ impl Problem {
                 headers.insert(ALLOW, HeaderValue::from_static("POST"));
             }
             StatusCode::UNAUTHORIZED => {
-                let challenge = HeaderValue::from_static("Bearer realm=\"realtime-token.dev\"");
-                headers.insert(WWW_AUTHENTICATE, challenge);
+                if let Ok(challenge) = HeaderValue::try_from(format!("Bearer realm=\"{GROUP}\"")) {
+                    headers.insert(WWW_AUTHENTICATE, challenge);
+                }
             }
             _ => {}
         }
@@ -106,7 +106,7 @@ impl Problem {
             "Unauthenticated",
             format!(
                 "send `Authorization: Bearer <token>` with a ServiceAccount token: mount a projected volume with \
-                 `serviceAccountToken: {{audience: {AUDIENCE}, path: token}}` and read the file for each request"
+                 `serviceAccountToken: {{audience: {REQUESTS_AUDIENCE}, path: token}}` and read the file for each request"
             ),
         )
     }
@@ -117,7 +117,7 @@ impl Problem {
             "Unauthenticated",
             format!(
                 "the bearer token is not valid here: it has expired, is bound to a pod that is gone, or is not of \
-                 audience {AUDIENCE}. Mount a projected volume with `serviceAccountToken: {{audience: {AUDIENCE}, path: \
+                 audience {REQUESTS_AUDIENCE}. Mount a projected volume with `serviceAccountToken: {{audience: {REQUESTS_AUDIENCE}, path: \
                  token}}` and read the file for each request"
             ),
         )
@@ -130,7 +130,7 @@ impl Problem {
             "Forbidden",
             format!(
                 "{} may not request tokens of RealtimeToken {name} in namespace {namespace}: bind it there to a Role \
-                 with the rule {{apiGroups: [realtime-token.dev], resources: [realtimetokens/token], resourceNames: \
+                 with the rule {{apiGroups: [{GROUP}], resources: [realtimetokens/token], resourceNames: \
                  [{name}], verbs: [create]}}. A new rule is noticed within 10 s",
                 quoted(user)
             ),
@@ -209,7 +209,7 @@ impl Problem {
     }
 }
 
-/// The problems that time, or someone other than the caller, must solve.
+/// The problems that time, or another person than the caller, must solve.
 impl Problem {
     pub(super) fn not_ready() -> Self {
         Self::new(

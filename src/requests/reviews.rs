@@ -22,10 +22,10 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::AUDIENCE;
 use super::in_flight::Counted;
 use super::problem::Problem;
 use super::unproven::{Place, Unproven};
+use crate::api::REQUESTS_AUDIENCE;
 use crate::clock::now;
 use crate::cluster::review::{self, Attributes, Caller};
 use crate::cluster::{ClusterError, Name};
@@ -41,6 +41,7 @@ const MOST: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 const AT_A_TIME: usize = 32;
 /// From asking for a review to its answer, the wait for others included.
 const WITHIN: Duration = Duration::from_secs(5);
+
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unanswered {
@@ -98,7 +99,7 @@ impl Reviews {
         };
         let (client, review_of) = (self.client.clone(), token.clone());
         let review = async move {
-            let caller = review::authenticate(&client, &review_of, Some(AUDIENCE)).await?;
+            let caller = review::authenticate(&client, &review_of, Some(REQUESTS_AUDIENCE)).await?;
             let keep = match &caller {
                 Some(_) => until_end(&review_of).min(KEEP),
                 None => KEEP_INVALID,

@@ -1,4 +1,4 @@
-//! What a status is computed from, for everybody who writes one.
+//! What a status is computed from, for the controller and `local`, which write one.
 
 use super::{Resolved, provider_of, unknown_overridable};
 use crate::mint::Ask;

@@ -2,7 +2,7 @@
 //!
 //! Controllers trust Secrets by their labels: Helm takes one with `owner=helm` for a release, Argo CD one with
 //! `argocd.argoproj.io/secret-type` for a cluster's credentials, a sidecar of Grafana one with `grafana_dashboard` for a
-//! dashboard. Whoever may create RealtimeTokens need have no right on Secrets, so only keys that are listed are written.
+//! dashboard. Users who may create RealtimeTokens need no right on Secrets, so only keys that are listed are written.
 
 use std::fmt;
 

@@ -7,7 +7,7 @@ use super::policy::Named;
 use crate::api::{RealtimeTokenSpec, SubjectUse, TargetContent};
 use crate::providers::{Block, Provider};
 
-/// Stands for the subjects to come where a spec is checked before anyone has asked. It fits every provider's field.
+/// Stands for the subjects to come where a spec is checked before a caller has asked. It fits every provider's field.
 const STAND_IN: &str = "1";
 
 const LONGEST: usize = 128;

@@ -131,7 +131,7 @@ pub enum CertificateError {
     Rustls(#[from] rustls::Error),
 }
 
-/// TLS with a certificate that is made at each start and that nobody can verify: it keeps the scraper's bearer token
+/// TLS with a certificate that is made at each start and that no client can verify: it keeps the scraper's bearer token
 /// from those who only listen, as with controller-runtime's metrics.
 pub(super) fn tls() -> Result<TlsAcceptor, CertificateError> {
     let made = rcgen::generate_simple_self_signed(["realtime-token-operator-metrics".to_owned()])?;

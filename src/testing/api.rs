@@ -217,7 +217,7 @@ impl FakeApi {
         self.break_watches(resource);
     }
 
-    /// The connections of the watches of a kind die, and nobody says so: nothing comes any more, and no end. Those that
+    /// The connections of the watches of a kind die silently: nothing comes any more, and no end. Those that
     /// begin later work.
     pub(crate) fn silence_watches(&self, resource: &'static str) {
         *self.0.state.lock().silences.entry(resource).or_default() += 1;
@@ -239,7 +239,7 @@ impl FakeApi {
         self.0.state.lock().reviews.add_token(token, username, audiences);
     }
 
-    /// Has a bearer token be nobody's any more.
+    /// Has a bearer token belong to no user any more.
     pub(crate) fn remove_bearer_token(&self, token: &str) {
         self.0.state.lock().reviews.remove_token(token);
     }

@@ -44,7 +44,8 @@ pub(crate) struct WriteInputs {
     pub(crate) mint: MintInputs,
     /// Hash of the labels, annotations and owner that it should have.
     pub(crate) metadata_hash: String,
-    /// The uid of the Secret that is written; `None` if it is created. One that was deleted meanwhile may be the cure.
+    /// The uid of the Secret that is written; `None` if it is created. A write of another Secret
+    /// needn't wait: the one that refused it is gone.
     pub(crate) secret: Option<String>,
 }
 

@@ -78,11 +78,12 @@ type Check = fn(&Target<'_>) -> bool;
 
 /// Why a token is minted, in the order in which the reasons are looked for. The first that holds is the trigger.
 const CHECKS: [(Trigger, Check); 7] = [
-    // No Secret, and there never was one.
+    // There never was a token: readers wait for the first one.
     (Trigger::FirstIssue, |it| it.stored.is_none() && !it.issued_before),
-    // No Secret, and there was one.
+    // The token was in the Secret only: readers have none until another is written.
     (Trigger::SecretDeleted, |it| it.stored.is_none()),
-    // Before the data is looked at: a key that a changed spec adds is missing and is no edit.
+    // The token in the Secret is of another spec, or the Secret was to hold none. Before SecretEdited: a key that the new
+    // spec adds to the Secret is missing too, and that is no edit.
     (Trigger::SpecChanged, |it| {
         let held_no_token = |stored: &Stored| stored.content == TargetContent::Connection;
         it.stored.is_some_and(held_no_token)
@@ -90,26 +91,27 @@ const CHECKS: [(Trigger, Check); 7] = [
                 .issued
                 .is_some_and(|issued| issued.inputs.fingerprint != it.inputs.fingerprint)
     }),
-    // Data or annotations are not as we wrote them.
+    // Readers get what another writer has put there, and the token that was there may be lost.
     (Trigger::SecretEdited, |it| {
         it.issued.is_none() || it.stored.is_some_and(|stored| !stored.intact)
     }),
-    // The annotation has a value that the token doesn't obey.
+    // A user asks for a new token, whatever the old one is good for: it may have leaked.
     (Trigger::Forced, |it| {
         it.issued
             .is_some_and(|issued| !issued.inputs.obeys(it.inputs.renew_request.as_deref()))
     }),
-    // The token was minted with another key.
+    // The key that it was minted with may be revoked, and the token with it.
     (Trigger::CredentialChanged, |it| {
         it.issued
             .is_some_and(|issued| issued.inputs.credential_revision != it.inputs.credential_revision)
     }),
-    // Its renewal time has come.
+    // A successor must reach the readers before the token falls below its floor.
     (Trigger::Due, |it| it.due),
 ];
 
-/// What to do next. Looks at, in this order: suspension, ownership, what blocks, [`CHECKS`], a token in memory, the
-/// backoffs, a Secret that can't be written, what is undone or changed again and again, the smallest interval.
+/// What to do next. Looks at, in this order: suspension, ownership, what blocks, whether the Secret is to hold a connection
+/// and no token ([`Observation::wants_connection`]), [`CHECKS`], a token in memory, the backoffs, a Secret that can't be
+/// written, what is undone or changed again and again, the smallest interval.
 pub(crate) fn decide(seen: &Observation<'_>, state: &Lifecycle) -> Decision {
     if seen.token.spec.suspend {
         return wait(seen, seen.now + MAX_WAIT, WaitReason::Suspended);

@@ -1,8 +1,9 @@
 //! All that is remembered of one RealtimeToken, and how each event changes it.
 //!
-//! What is remembered changes in [`Lifecycle::step`] and in the few methods below that let go of something. Losing it
-//! costs nothing but a token that was minted and not stored: the Secret's annotations and the status say the rest, and
-//! [`Lifecycle::restore`] reads them.
+//! What is remembered changes in [`Lifecycle::step`] and in two methods beside it: [`Lifecycle::release_stored`] drops a
+//! token that was stored long enough ago, and [`Lifecycle::take_echo`] notes that the watch has shown our own status
+//! write. Losing what is remembered costs nothing but a token that was minted and not stored: the Secret's annotations
+//! and the status say the rest, and [`Lifecycle::restore`] reads them.
 
 mod event;
 mod mint;
@@ -13,7 +14,7 @@ mod write;
 use jiff::{SignedDuration, Timestamp};
 
 pub(crate) use self::event::{
-    Effect, Event, Limit, MintEnd, Order, Pending, Situation, Step, StoreOrder, Stored, WriteEnd, WrittenStatus,
+    Effect, Event, Limit, MintEnd, Order, Pending, Situation, Step, StoreOrder, StoredReport, WriteEnd, WrittenStatus,
 };
 pub(super) use self::repeats::Repeats;
 pub(super) use self::restore::restored_failures;

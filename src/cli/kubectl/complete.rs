@@ -1,4 +1,4 @@
-//! What kubectl asks of a plugin when somebody completes a word: under the name `kubectl_complete-realtime_token` the
+//! What kubectl asks of a plugin when a user completes a word: under the name `kubectl_complete-realtime_token` the
 //! binary gets what was typed, and prints one candidate a line and a directive for the shell, as cobra's commands do.
 
 use clap::{ArgAction, Command, CommandFactory as _};

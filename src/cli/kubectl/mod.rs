@@ -1,4 +1,4 @@
-//! `kubectl realtime-token`: the same binary under the name `kubectl-realtime_token`, with the rights of whoever types.
+//! `kubectl realtime-token`: the same binary under the name `kubectl-realtime_token`, with the user's rights.
 //!
 //! `report` is what is told of a RealtimeToken, `screen` shows it, `explain` says what a reason means, `edit` renews and
 //! suspends, `request` asks for a token as an application would and `endpoint` is where, `check` compares versions and says

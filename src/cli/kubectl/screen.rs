@@ -34,7 +34,7 @@ pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>
     if !header.is_empty() {
         table.set_header(header);
     }
-    // Whoever may create Events chooses what they say.
+    // Any user who may create Events chooses what they say.
     table.add_rows(
         rows.into_iter()
             .map(|row| row.into_iter().map(|cell| escaped(&cell).into_owned())),

@@ -17,7 +17,7 @@ use secrecy::zeroize::Zeroizing;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::cluster::missing_key::{KEY_LABEL, KEY_TYPE};
+use crate::cluster::missing_key::CREDENTIALS;
 use crate::cluster::watch::HELM_RELEASE;
 use crate::cluster::{ClusterError, Name, bounded};
 use crate::token::secret::annotations::{MANAGED_BY, MANAGER};
@@ -128,9 +128,9 @@ fn parse(text: &[u8]) -> Result<Fetched, ClusterError> {
 }
 
 /// Not every Secret: a ServiceAccount's token, a TLS key or another controller's Secret would be sent to a provider, or
-/// signed with, by whoever may create a RealtimeToken.
+/// signed with, by any user who may create a RealtimeToken.
 fn is_for_keys(type_: &str, labels: &BTreeMap<String, String>) -> bool {
-    ["Opaque", KEY_TYPE].contains(&type_) || labels.get(KEY_LABEL).is_some_and(|value| value == "true")
+    ["Opaque", CREDENTIALS].contains(&type_) || labels.get(CREDENTIALS).is_some_and(|value| value == "true")
 }
 
 struct Value(Option<SecretString>);

@@ -140,21 +140,6 @@ async fn a_secret_of_another_owner_is_left_alone_until_it_is_gone() {
     fleet.assert_settled("voice", "conflict over");
 }
 
-/// A deletion that the watch didn't show is noticed by the next list.
-#[tokio::test(start_paused = true)]
-async fn a_secret_deleted_behind_a_broken_watch_is_healed() {
-    let fleet = Fleet::new(1800);
-    fleet.create("voice");
-    fleet.pass(30).await;
-    fleet.api.pause_watches("secrets");
-    fleet.api.delete("secrets", NAMESPACE, "voice");
-    fleet.api.expire_watches("secrets");
-    fleet.api.resume_watches("secrets");
-    fleet.pass(10).await;
-    fleet.assert_settled("voice", "deleted");
-    assert_eq!(fleet.provider.count(), 2);
-}
-
 /// The garbage collector's deletion of the Secret is seen before the deletion of the RealtimeToken that it follows from.
 #[tokio::test(start_paused = true)]
 async fn no_token_is_minted_for_a_realtimetoken_whose_deletion_is_not_seen_yet() {
@@ -177,28 +162,6 @@ async fn no_token_is_minted_for_a_realtimetoken_whose_deletion_is_not_seen_yet()
         fleet.assert_settled("voice", "created anew");
         assert_eq!(fleet.provider.count(), 2);
     }
-}
-
-/// What a backup or a move to another cluster brings back: our labels and our data, no owner, another field manager.
-#[tokio::test(start_paused = true)]
-async fn a_restored_secret_is_adopted_with_one_mint() {
-    let fleet = Fleet::new(1800);
-    fleet.api.create(json!({
-        "apiVersion": "v1", "kind": "Secret",
-        "metadata": {"name": "voice", "namespace": NAMESPACE, "labels": {
-            "app.kubernetes.io/managed-by": "realtime-token-operator", "realtime-token.dev/name": "voice",
-        }},
-        "data": {"provider": base64("openai")},
-    }));
-    fleet.create("voice");
-    fleet.pass(300).await;
-    fleet.assert_settled("voice", "restored");
-    assert_eq!(fleet.provider.count(), 1);
-    let owner = &fleet.secret("voice").unwrap()["metadata"]["ownerReferences"][0];
-    assert_eq!(
-        (&owner["kind"], &owner["name"]),
-        (&json!("RealtimeToken"), &json!("voice"))
-    );
 }
 
 /// The key `provider` never changes, so a patch never makes it ours again.

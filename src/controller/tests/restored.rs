@@ -108,3 +108,40 @@ async fn objects_and_edits_behind_connections_that_died_silently_are_seen_within
         assert!(fleet.events(name).contains(&"CredentialRotated".to_owned()));
     }
 }
+
+/// What a backup or a move to another cluster brings back: our labels and our data, no owner, another field manager.
+#[tokio::test(start_paused = true)]
+async fn a_restored_secret_is_adopted_with_one_mint() {
+    let fleet = Fleet::new(1800);
+    fleet.api.create(json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "voice", "namespace": NAMESPACE, "labels": {
+            "app.kubernetes.io/managed-by": "realtime-token-operator", "realtime-token.dev/name": "voice",
+        }},
+        "data": {"provider": base64("openai")},
+    }));
+    fleet.create("voice");
+    fleet.pass(300).await;
+    fleet.assert_settled("voice", "restored");
+    assert_eq!(fleet.provider.count(), 1);
+    let owner = &fleet.secret("voice").unwrap()["metadata"]["ownerReferences"][0];
+    assert_eq!(
+        (&owner["kind"], &owner["name"]),
+        (&json!("RealtimeToken"), &json!("voice"))
+    );
+}
+
+/// A deletion that the watch didn't show is noticed by the next list.
+#[tokio::test(start_paused = true)]
+async fn a_secret_deleted_behind_a_broken_watch_is_healed() {
+    let fleet = Fleet::new(1800);
+    fleet.create("voice");
+    fleet.pass(30).await;
+    fleet.api.pause_watches("secrets");
+    fleet.api.delete("secrets", NAMESPACE, "voice");
+    fleet.api.expire_watches("secrets");
+    fleet.api.resume_watches("secrets");
+    fleet.pass(10).await;
+    fleet.assert_settled("voice", "deleted");
+    assert_eq!(fleet.provider.count(), 2);
+}

@@ -146,7 +146,7 @@ impl State {
             duration: Duration::from_secs(LASTS.into()),
             unchanged_for: Duration::from_secs(seen.unchanged.into()),
         };
-        if step(Some(view), Holder::Replica(n).name()) == Step::StandBy {
+        if step(Some(view), Holder::Replica(n).name()) == LeaseAction::StandBy {
             return None;
         }
         // Only a renewal is sent beside another.

@@ -90,7 +90,7 @@ impl<'a> Sample<'a> {
     }
 }
 
-/// Only our own reasons become labels: everyone who may write a status could add any number of series otherwise.
+/// Only our own reasons become labels: a user who may write a status could add any number of series otherwise.
 fn known_reason(reason: &str) -> Option<Reason> {
     Reason::ALL.iter().find(|known| known.as_str() == reason).copied()
 }
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(to_fix(&[ready, refused]), Some(Reason::QuotaExhausted));
         assert_eq!(to_fix(&[ready, ("Renewing", "True", "ProviderUnavailable")]), None);
         assert_eq!(to_fix(&[ready, ("Renewing", "False", "AwaitingRenewal")]), None);
-        // The Secret is fine, and nobody who asks gets a token.
+        // The Secret is fine, and no caller who asks gets a token.
         let serving = ("Serving", "False", "RequestsNotEnabled");
         assert_eq!(to_fix(&[ready, serving]), Some(Reason::RequestsNotEnabled));
         assert_eq!(to_fix(&[ready, ("Serving", "False", "ProviderUnavailable")]), None);

@@ -190,7 +190,7 @@ fn every_field_has_a_case_or_a_reason() {
     );
 }
 
-/// Else a caller could take a token for somebody else than who its limit and its audit line name.
+/// Else a caller could take a token for another subject than its limit and its audit line name.
 #[test]
 fn an_override_never_takes_the_place_of_the_subject() {
     for file in all().unwrap() {

@@ -21,27 +21,7 @@ pub(in crate::providers) fn check(block: &OpenAi) -> Result<(), InvalidBlock> {
         }
         OpenAiKind::Transcription => {
             filled_in(session.get("type"), Some("transcription"), TYPE)?;
-            if session.contains_key("model") {
-                return refuse(
-                    ".model",
-                    "a transcription has its model in openai.model; remove it here",
-                );
-            }
-            let mut parent = Some(&session);
-            let mut path = String::new();
-            for key in TRANSCRIPTION {
-                path = format!("{path}.{key}");
-                parent = match parent.and_then(|parent| parent.get(key)) {
-                    None | Some(Value::Null) => None,
-                    Some(Value::Object(child)) => Some(child),
-                    Some(_) => return refuse(&path, "must be an object"),
-                };
-            }
-            filled_in(
-                parent.and_then(|parent| parent.get("model")),
-                model,
-                ".audio.input.transcription.model",
-            )?;
+            transcription_model(&session, model)?;
         }
         OpenAiKind::Translation => {
             filled_in(session.get("type"), None, TYPE)?;
@@ -68,6 +48,31 @@ pub(in crate::providers) fn check(block: &OpenAi) -> Result<(), InvalidBlock> {
         );
     }
     tools(session.get("tools"))
+}
+
+/// A transcription has its model in `audio.input.transcription`.
+fn transcription_model(session: &Map<String, Value>, model: Option<&str>) -> Result<(), InvalidBlock> {
+    if session.contains_key("model") {
+        return refuse(
+            ".model",
+            "a transcription has its model in openai.model; remove it here",
+        );
+    }
+    let mut parent = Some(session);
+    let mut path = String::new();
+    for key in TRANSCRIPTION {
+        path = format!("{path}.{key}");
+        parent = match parent.and_then(|parent| parent.get(key)) {
+            None | Some(Value::Null) => None,
+            Some(Value::Object(child)) => Some(child),
+            Some(_) => return refuse(&path, "must be an object"),
+        };
+    }
+    filled_in(
+        parent.and_then(|parent| parent.get("model")),
+        model,
+        ".audio.input.transcription.model",
+    )
 }
 
 /// Where a client secret for this kind of session is asked for.

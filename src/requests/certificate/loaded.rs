@@ -1,4 +1,4 @@
-//! A serving certificate that was read from a Secret and found usable, whoever made it.
+//! A serving certificate that was read from a Secret and found usable, made by the operator or not.
 
 use std::sync::Arc;
 

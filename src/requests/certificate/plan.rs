@@ -83,7 +83,7 @@ pub(super) enum Change {
 }
 
 /// The change that is due, or `None`. To be asked again after each change. `published_for` is how long this process has
-/// published what is stored, by its monotonic clock: while no leader ran, nobody wrote the bundle into the Secrets.
+/// published what is stored, by its monotonic clock: while no leader ran, the bundle was not written into the Secrets.
 pub(super) fn step(
     stored: Option<&Stored>,
     names: &BTreeSet<String>,

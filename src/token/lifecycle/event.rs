@@ -164,7 +164,7 @@ pub(crate) enum Situation {
 
 /// What was achieved, for Events, metrics and the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stored {
+pub(crate) struct StoredReport {
     pub(crate) trigger: Trigger,
     pub(crate) revision: i64,
     pub(crate) swap: Option<Swap>,
@@ -175,7 +175,7 @@ pub(crate) struct Step {
     pub(crate) effect: Effect,
     /// What the status should say; `None` leaves it as it is.
     pub(crate) situation: Option<Situation>,
-    pub(crate) stored: Option<Stored>,
+    pub(crate) stored: Option<StoredReport>,
 }
 
 impl Step {

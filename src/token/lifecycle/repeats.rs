@@ -3,11 +3,12 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Order, StoreOrder};
+use crate::api::Reason;
+use crate::clock::whole_second;
 use crate::token::backoff::Failures;
 use crate::token::decide::{MAX_WAIT, MIN_INTERVAL};
 use crate::token::secret::TargetState;
 use crate::token::{MintInputs, Observation, Trigger};
-use crate::{api::Reason, clock::whole_second};
 
 /// So many repairs in a row are made at once.
 const FREE_REPAIRS: u32 = 3;

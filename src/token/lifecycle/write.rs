@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::event::Stored;
+use super::event::StoredReport;
 use super::repeats::what_is_wrong;
 use super::{Effect, Lifecycle, Order, Situation, Step, StoreOrder, WriteEnd, wait_blocked};
 use crate::api::Reason;
@@ -73,7 +73,7 @@ impl Lifecycle {
                 if let Some(token) = &mut self.unstored {
                     (token.revision, token.stored) = (Some(order.revision), true);
                 }
-                Some(Stored {
+                Some(StoredReport {
                     trigger: order.trigger,
                     revision: order.revision,
                     swap: order.replaces.as_ref().and_then(|replaced| swap(seen, replaced)),

@@ -11,7 +11,7 @@ use crate::clock::whole_second;
 use crate::token::Blocked;
 
 /// An outage that is over sooner is not worth a status write.
-const WORTH_REPORTING: SignedDuration = SignedDuration::from_secs(30);
+const OUTAGE_WORTH_REPORTING: SignedDuration = SignedDuration::from_secs(30);
 
 /// What the provider said of a credential.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) struct CredentialHealth {
 impl CredentialHealth {
     /// When an outage is reported, if it lasts until then.
     pub(crate) fn reported_at(&self) -> Option<Timestamp> {
-        Some(self.unavailable_since? + WORTH_REPORTING)
+        Some(self.unavailable_since? + OUTAGE_WORTH_REPORTING)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::cluster::{ClusterError, Name};
 const PAUSE: Duration = Duration::from_millis(500);
 /// The longest that is waited for a renewal. By default a Lease holds for 15 s.
 const MOST_PATIENCE: Duration = Duration::from_secs(60);
-/// How long nobody may hold the Lease: a leader that stops gives it up, and the next one takes it within seconds.
+/// How long the Lease may have no holder: a leader that stops gives it up, and the next one takes it within seconds.
 const TAKEN_WITHIN: Duration = Duration::from_secs(15);
 /// Namespaces that are named; more are counted.
 const MOST_NAMED: usize = 4;
@@ -99,7 +99,7 @@ impl Settings<'_> {
 /// What came of watching a Lease.
 #[derive(Debug, PartialEq, Eq)]
 enum Renewal {
-    /// There is no Lease, or nobody holds it.
+    /// There is no Lease, or no replica holds it.
     NoHolder,
     By(String),
     /// Not for as long as the Lease holds.
