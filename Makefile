@@ -160,6 +160,7 @@ dist: cargo ## Write dist/install.yaml, the chart as plain manifests, with real 
 lint: cargo ## Check the format, and run clippy on everything
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy -p realtime-token-operator --test faults -- -D warnings
 
 deny: $(DENY) ## Check licences, banned crates and sources of the dependencies
 	@$(DENY) --workspace check licenses bans sources
