@@ -211,12 +211,13 @@ async fn watches_go_silent_repeat_themselves_or_are_gone() -> Result<()> {
 #[tokio::test]
 async fn connections_are_cut_refused_and_frozen() -> Result<()> {
     let behind = Behind::start().await?;
-    let short = Duration::from_millis(300);
-    let fresh = || {
+    // Short where nothing is to come, long where something is.
+    let (short, long) = (Duration::from_millis(300), Duration::from_secs(30));
+    let fresh = |timeout| {
         Client::builder()
             .no_proxy()
             .pool_max_idle_per_host(0)
-            .timeout(short)
+            .timeout(timeout)
             .build()
     };
     let url = format!("{}{SECRETS}", behind.proxy.url());
@@ -225,23 +226,23 @@ async fn connections_are_cut_refused_and_frozen() -> Result<()> {
     behind.proxy.freeze();
     let old = tokio::time::timeout(short, behind.get(SECRETS)).await;
     assert!(old.is_err(), "the old connection is dead, and nobody says so");
-    assert_eq!(fresh()?.get(&url).send().await?.status(), 200, "a new one works");
+    assert_eq!(fresh(long)?.get(&url).send().await?.status(), 200, "a new one works");
     behind.proxy.heal();
     assert_eq!(behind.get(SECRETS).await?, "0123456789");
 
     behind.proxy.freeze_all();
-    let error = fresh()?.get(&url).send().await.err();
+    let error = fresh(short)?.get(&url).send().await.err();
     assert!(error.is_some_and(|error| error.is_timeout()));
     behind.proxy.heal();
 
     behind.proxy.refuse();
-    let error = fresh()?.get(&url).send().await.err();
+    let error = fresh(long)?.get(&url).send().await.err();
     assert!(error.is_some_and(|error| !error.is_timeout()));
     behind.proxy.heal();
 
     let open = behind.client.get(format!("{url}?watch=true")).send().await?;
     behind.proxy.cut();
-    let (_, ended) = read_for(open, Duration::from_secs(5)).await;
+    let (_, ended) = read_for(open, long).await;
     assert!(ended);
     assert_eq!(behind.get(SECRETS).await?, "0123456789");
     Ok(())
