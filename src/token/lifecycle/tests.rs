@@ -4,6 +4,7 @@ mod life;
 mod model;
 mod outage;
 mod spacing;
+mod state;
 mod world;
 
 use serde_json::{Value, json};
