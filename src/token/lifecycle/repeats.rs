@@ -197,6 +197,7 @@ mod tests {
         assert_eq!(next(&repeats(1, 0), Trigger::SecretDeleted), at(0));
         assert_eq!(next(&repeats(0, 1), Trigger::SpecChanged), at(0));
         assert_eq!(next(&repeats(3, 0), Trigger::SecretEdited), at(0) + MIN_INTERVAL);
+        assert_eq!(next(&repeats(0, 10), Trigger::SpecChanged), at(0) + MIN_INTERVAL);
         assert_eq!(next(&repeats(90, 0), Trigger::SecretEdited), at(0) + MAX_WAIT);
     }
 }
