@@ -243,6 +243,17 @@ async fn a_caller_waits_until_its_deadline_and_not_longer() {
     );
 }
 
+/// A place that is kept for a caller who has gone would stop all others.
+#[tokio::test(start_paused = true)]
+async fn a_caller_without_patience_takes_no_place_in_the_queue() {
+    let world = World::new(1);
+    let slot = world.take();
+    let impatient = world.ask_for(VOICE, Claim::Caller, Duration::ZERO).await;
+    assert_eq!(impatient.err(), Some(NoSlot::Busy));
+    world.release(slot, Ending::Granted);
+    world.take();
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_queue_is_bounded() {
     let world = World::new(1);
@@ -275,6 +286,7 @@ async fn a_limit_of_the_provider_stops_requests_and_secrets_alike() {
         (Some(limited), world.after(0)),
         "at once"
     );
+    assert_waits(&mut world.ask_for(VOICE, Claim::Caller, Duration::from_secs(30)));
     // The Secret is the first to ask again, alone.
     let mut patient = world.ask_for(VOICE, Claim::Caller, Duration::from_secs(100));
     assert_waits(&mut patient);
@@ -330,6 +342,32 @@ async fn the_configured_rate_leaves_a_part_of_the_burst_to_secrets() {
     let reason = Reason::RateLimited;
     assert_eq!(answer.err(), Some(NoSlot::Limited { until, reason }));
     drop(slots);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_already_is_counted_in_what_a_caller_is_told() {
+    let limited = |until| {
+        let reason = Reason::RateLimited;
+        Some(NoSlot::Limited { until, reason })
+    };
+    // Two callers, or two Secrets: the slots at 10 and 20 are theirs.
+    let world = World::new(8);
+    world.set_limit(limit(6, 1));
+    let _slot = world.take();
+    let mut callers = [world.ask(), world.ask()];
+    callers.iter_mut().for_each(assert_waits);
+    let ask = |world: &World, seconds| world.ask_for(VOICE, Claim::Caller, Duration::from_secs(seconds));
+    assert_eq!(ask(&world, 29).await.err(), limited(world.after(30)));
+    assert_waits(&mut ask(&world, 30));
+
+    let world = World::new(8);
+    world.set_limit(limit(6, 1));
+    assert_eq!(world.acquire("a"), Admission::Go);
+    for secret in ["b", "c"] {
+        assert_ne!(world.acquire(secret), Admission::Go);
+    }
+    assert_eq!(ask(&world, 29).await.err(), limited(world.after(30)));
+    assert_waits(&mut ask(&world, 30));
 }
 
 /// It no longer leads, and has requests to finish.
