@@ -154,6 +154,18 @@ fn a_token_that_does_not_claim_its_slot_delays_the_next_by_the_reservation_only(
     assert_eq!(budget.poll(at(5)).0, ["b"]);
 }
 
+#[test]
+fn a_credential_with_a_reserved_slot_is_not_forgotten() {
+    let budget = Budgets::new(1);
+    for token in ["a", "b"] {
+        budget.acquire(&"key", &token, priority(true, 0), at(0));
+    }
+    budget.release(&"key", &"a", Ending::Granted, at(0));
+    assert_eq!(budget.poll(at(0)).0, ["b"]);
+    let newcomer = budget.acquire(&"key", &"c", priority(true, 0), at(0));
+    assert_eq!(newcomer, Admission::Queued);
+}
+
 fn accepted(revision: &str) -> KeyVerdict {
     KeyVerdict {
         revision: revision.to_owned(),

@@ -173,13 +173,13 @@ mod tests {
     fn settings_of_more_than_a_year_count_as_they_are() {
         let day = 86_400;
         let schedule = plan(
-            &renewal(None, Some(400 * day), 380 * day, 0),
+            &renewal(None, Some(600 * day), 500 * day, 0),
             "u",
             at(0),
-            at(1000 * day),
+            at(2000 * day),
         );
-        assert!(schedule.renewal_time <= at(600 * day) && schedule.renewal_time >= at(600 * day - 60));
-        assert_eq!(schedule.floor_time, at(620 * day));
+        assert!(schedule.renewal_time <= at(1400 * day) && schedule.renewal_time >= at(1400 * day - 60));
+        assert_eq!(schedule.floor_time, at(1500 * day));
     }
 
     proptest! {

@@ -370,6 +370,28 @@ async fn who_waits_already_is_counted_in_what_a_caller_is_told() {
     assert_waits(&mut ask(&world, 30));
 }
 
+#[tokio::test(start_paused = true)]
+async fn while_the_next_slot_is_a_callers_secrets_are_looked_at_each_second() {
+    let world = World::new(1);
+    let far = priority(true, 100_000);
+    let acquire = |secret| world.budgets.acquire(&KEY, &secret, far, world.now());
+    let release = |secret| world.budgets.release(&KEY, &secret, Ending::Granted, world.now());
+    assert_eq!(acquire("0"), Admission::Go);
+    let mut caller = world.ask();
+    assert_waits(&mut caller);
+    for secret in ["1", "2", "3", "4"] {
+        assert_eq!(acquire(secret), Admission::Queued);
+    }
+    release("0");
+    for secret in ["1", "2", "3"] {
+        assert_eq!(world.woken(), [secret]);
+        assert_eq!(acquire(secret), Admission::Go);
+        release(secret);
+    }
+    assert_eq!(world.budgets.poll(world.now()), (vec![], Some(world.after(1))));
+    taken(&mut caller);
+}
+
 /// It no longer leads, and has requests to finish.
 #[tokio::test(start_paused = true)]
 async fn secrets_of_a_controller_that_has_ended_are_not_waited_for() {
