@@ -29,6 +29,8 @@ fn a_new_process_goes_on_with_the_failures_in_the_status() {
     assert_eq!(restored(&mut token, "failedWriteAttempts"), (None, Some(3)));
 }
 
+type Remember = fn(&mut Lifecycle);
+
 /// The least that is remembered keeps a [`Lifecycle`] from being dropped, but what was only counted as wanted.
 #[test]
 fn what_can_not_be_restored_is_not_at_rest() {
@@ -43,7 +45,7 @@ fn what_can_not_be_restored_is_not_at_rest() {
         }
         .is_at_rest()
     );
-    let remember: [(&str, fn(&mut Lifecycle)); 9] = [
+    let remember: [(&str, Remember); 9] = [
         ("pending", |it| {
             it.pending = Some(Box::new(Pending {
                 inputs: inputs("spec", "key", None),
