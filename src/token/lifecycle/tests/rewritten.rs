@@ -227,3 +227,27 @@ fn writes_that_meet_a_changed_secret_are_tried_four_times_in_the_time_that_is_le
     let step = lifecycle.step(event);
     assert_eq!(step.effect.wait(seen.now), Some(SignedDuration::from_secs(10)));
 }
+
+/// After a restart nothing is known of the token in the Secret but what its annotations say.
+#[test]
+fn a_repair_that_waits_does_not_delay_a_renewal() {
+    let due = renewal(at(0), 1800);
+    let now = due - SignedDuration::from_secs(5);
+    let mut lifecycle = Lifecycle::default();
+    for _ in 0..9 {
+        land(&mut lifecycle, relabel(true), stored(at(0), 1800), now);
+    }
+    let step = look(&mut lifecycle, ours(with_other_labels()), now);
+    assert!(matches!(step.effect, Effect::Wait(until) if until == due), "{step:?}");
+    failing(&step);
+}
+
+/// Another leader has minted the token in the Secret.
+#[test]
+fn an_old_token_in_memory_does_not_make_a_repair_look_again_all_the_time() {
+    let mut lifecycle = repaired(9);
+    lifecycle.unstored = Some(Box::new(unstored(at(-3000), 1800, Some(1))));
+    let step = look(&mut lifecycle, ours(with_other_labels()), at(60));
+    assert_eq!(step.effect.wait(at(60)), Some(decide::MAX_WAIT));
+    failing(&step);
+}
