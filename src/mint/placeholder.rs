@@ -410,4 +410,11 @@ mod tests {
         };
         assert!(!param(0) && param(1) && param(LONGEST_PARAM) && !param(LONGEST_PARAM + 1));
     }
+
+    #[test]
+    fn only_the_namespace_must_stand_apart() {
+        let parse = |text| Text::parse(text, "body").is_ok();
+        assert!(parse("a-{{ subject }}/{{ namespace }}"));
+        assert!(!parse("{{ subject }}/a-{{ namespace }}") && !parse("{{ subject }}{{ namespace }}"));
+    }
 }

@@ -345,6 +345,18 @@ async fn the_configured_rate_leaves_a_part_of_the_burst_to_secrets() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_an_outage_a_caller_waits_for_a_slot_within_its_patience() {
+    let world = World::new(8);
+    for secret in ["a", "b"] {
+        world.budgets.wait_out(&KEY, &secret, 2, world.now(), world.now());
+    }
+    let ask = |millis| world.ask_for(VOICE, Claim::Caller, Duration::from_millis(millis));
+    let (until, reason) = (world.after(1), Reason::ProviderUnavailable);
+    assert_eq!(ask(999).await.err(), Some(NoSlot::Limited { until, reason }));
+    assert_waits(&mut ask(1000));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_waits_already_is_counted_in_what_a_caller_is_told() {
     let limited = |until| {
         let reason = Reason::RateLimited;
