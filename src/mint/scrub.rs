@@ -285,4 +285,11 @@ mod tests {
         let long = "Ab1/".repeat(10);
         assert!(is_mixed(&long) && !is_mixed("Ab1") && !is_mixed(&long.to_lowercase()));
     }
+
+    #[test]
+    fn a_word_holds_no_value_of_the_key_and_an_empty_value_is_in_no_word() {
+        let word_with = |value: &str| word("rate_limit", &Credential::new([("api-key", value.into())]));
+        assert_eq!(word_with(""), Some("rate_limit"));
+        assert_eq!(word_with("rate"), None);
+    }
 }

@@ -157,3 +157,14 @@ fn a_success_with_an_error_in_it_is_one() {
         assert_eq!(ErrorBody::within_success(body.as_bytes()).is_some(), is_error, "{body}");
     }
 }
+
+#[test]
+fn every_code_of_a_body_counts_and_not_only_the_one_that_is_named() {
+    let body = ErrorBody::read(br#"{"error":{"code":"C","type":"insufficient_quota","status":"S"}}"#);
+    assert_eq!(body.code.as_deref(), Some("C"));
+    assert!(
+        ["c", "insufficientquota", "s"]
+            .iter()
+            .all(|code| body.has_code(&[code]))
+    );
+}
