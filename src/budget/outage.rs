@@ -213,3 +213,53 @@ impl<K: TokenName> Outage<K> {
         queue.len() + back.count()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    /// An outage from 1 on, of two tokens that have failed twice.
+    fn outage(queue: &Queue<&'static str>) -> Outage<&'static str> {
+        let mut outage = Outage::new();
+        for token in ["a", "a", "b", "b"] {
+            assert!(outage.failed(&token, at(0), Mint::ForSecret, at(1)));
+        }
+        assert_eq!(outage.settle(queue, at(1)), None);
+        assert_eq!(outage.since(), Some(at(1)));
+        outage
+    }
+
+    #[test]
+    fn a_failure_from_before_the_end_of_an_outage_says_nothing() {
+        let queue = Queue::new();
+        let mut outage = outage(&queue);
+        outage.forget(&"b");
+        assert_eq!(
+            outage.settle(&queue, at(10)),
+            Some(vec!["a"]),
+            "two failures are no outage"
+        );
+        for (then, counts) in [(9, false), (10, true)] {
+            assert_eq!(
+                outage.failed(&"c", at(then), Mint::ForSecret, at(20)),
+                counts,
+                "began at {then}"
+            );
+            assert_eq!(outage.knows(&"d", 1, at(then), at(20)), counts, "failed at {then}");
+        }
+    }
+
+    #[test]
+    fn a_failure_from_before_a_token_was_granted_is_not_counted() {
+        let mut outage = Outage::new();
+        assert_eq!(outage.granted(&Queue::new(), at(5)), None);
+        for (token, last, counts) in [("a", 4, false), ("b", 5, true)] {
+            assert!(outage.knows(&token, 3, at(last), at(6)));
+            assert_eq!(outage.is_failing(&token), counts, "failed at {last}");
+        }
+    }
+}

@@ -125,3 +125,24 @@ impl Pause {
         self.last <= now && now.duration_since(self.last) < FORGET_AFTER
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn a_failure_is_forgotten_after_five_minutes() {
+        let mut pauses = Pauses::new();
+        assert!(pauses.is_idle(at(0)));
+        pauses.unavailable(&"a", at(0));
+        assert!(!pauses.is_idle(at(299)) && pauses.is_idle(at(300)));
+        pauses.forget_old(at(299));
+        assert_eq!(pauses.0.len(), 1);
+        pauses.forget_old(at(300));
+        assert!(pauses.0.is_empty());
+    }
+}

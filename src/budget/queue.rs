@@ -196,3 +196,47 @@ impl<K: Ord> Line<K> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn how_many_go_before_one_that_waits() {
+        let mut queue = Queue::new();
+        for (token, by) in [("shop/near", 50), ("shop/far", 90), ("shop/farther", 900)] {
+            queue.insert(&token, Priority::Renewal { by: at(by) }, false, None);
+        }
+        for (token, since) in [
+            ("shop/new", 1),
+            ("shop/newer", 2),
+            ("web/a", 0),
+            ("web/b", 1),
+            ("web/c", 2),
+        ] {
+            queue.insert(&token, Priority::FirstIssue { since: at(since) }, false, None);
+        }
+        for (token, by) in [("shop/failed", 10), ("shop/failed later", 20)] {
+            queue.insert(&token, Priority::Renewal { by: at(by) }, true, None);
+        }
+        // Of its own namespace, and as many of the other one, with one that may be ahead in its turn.
+        for (token, own, others) in [
+            ("shop/near", 0, 1),
+            ("shop/new", 1, 2),
+            ("shop/newer", 2, 3),
+            ("shop/far", 3, 3),
+            ("shop/farther", 4, 3),
+            ("shop/failed", 5, 3),
+            ("shop/failed later", 6, 3),
+            ("web/a", 0, 1),
+            ("web/c", 2, 3),
+        ] {
+            assert_eq!(queue.ahead(&token, at(50)), own + others, "{token}");
+        }
+        assert_eq!(queue.ahead(&"web/unknown", at(50)), 10);
+    }
+}

@@ -108,6 +108,39 @@ fn a_throttled_credential_stops_alone_and_starts_slowly() {
 }
 
 #[test]
+fn a_refusal_is_an_answer_that_lets_more_go() {
+    let budget = Budgets::new(8);
+    for token in 0..8 {
+        budget.acquire(&"key", &token, priority(true, 0), at(0));
+    }
+    for _ in 0..8 {
+        budget.release(&"key", &0, Ending::Throttled(at(30)), at(0));
+    }
+    for token in 10..20 {
+        budget.acquire(&"key", &token, priority(true, 0), at(1));
+    }
+    let (woken, _) = budget.poll(at(30));
+    budget.acquire(&"key", &woken[0], priority(true, 0), at(30));
+    budget.release(&"key", &woken[0], Ending::Refused, at(30));
+    assert_eq!(budget.poll(at(31)).0.len(), 2, "two after the one");
+}
+
+#[test]
+fn a_limit_of_ten_minutes_is_believed_and_a_longer_one_is_not() {
+    let budget = Budgets::new(8);
+    for (until, admission) in [(601, Admission::Go), (600, Admission::Limited(at(600)))] {
+        budget.acquire(&"key", &"a", priority(true, 0), at(0));
+        budget.release(&"key", &"a", Ending::Throttled(at(until)), at(0));
+        assert_eq!(
+            budget.acquire(&"key", &"b", priority(true, 0), at(0)),
+            admission,
+            "{until}"
+        );
+        budget.release(&"key", &"b", Ending::NotAsked, at(0));
+    }
+}
+
+#[test]
 fn a_token_that_does_not_claim_its_slot_delays_the_next_by_the_reservation_only() {
     let budget = Budgets::new(1);
     budget.acquire(&"key", &"a", priority(true, 0), at(0));
@@ -115,7 +148,22 @@ fn a_token_that_does_not_claim_its_slot_delays_the_next_by_the_reservation_only(
     budget.acquire(&"key", &"b", priority(true, 2), at(0));
     budget.release(&"key", &"a", Ending::Granted, at(0));
     assert_eq!(budget.poll(at(0)), (vec!["gone"], Some(at(5))));
+    let newcomer = budget.acquire(&"key", &"c", priority(true, 9), at(0));
+    assert_eq!(newcomer, Admission::Queued, "the slot is reserved");
+    budget.leave(&"c");
     assert_eq!(budget.poll(at(5)).0, ["b"]);
+}
+
+#[test]
+fn a_credential_with_a_reserved_slot_is_not_forgotten() {
+    let budget = Budgets::new(1);
+    for token in ["a", "b"] {
+        budget.acquire(&"key", &token, priority(true, 0), at(0));
+    }
+    budget.release(&"key", &"a", Ending::Granted, at(0));
+    assert_eq!(budget.poll(at(0)).0, ["b"]);
+    let newcomer = budget.acquire(&"key", &"c", priority(true, 0), at(0));
+    assert_eq!(newcomer, Admission::Queued);
 }
 
 fn accepted(revision: &str) -> KeyVerdict {

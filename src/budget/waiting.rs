@@ -133,3 +133,33 @@ fn ahead(lines: &Lines, namespace: &str, ticket: Option<&Ticket>, shares: &Share
     });
     place + before.sum::<usize>()
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn how_many_go_before_one_that_waits() {
+        let (mut waiting, mut shares) = (Waiting::default(), Shares::default());
+        let [shop_1, shop_2, web_1, shop_3, web_2] =
+            ["shop", "shop", "web", "shop", "web"].map(|namespace| waiting.enter(Claim::Caller, namespace).unwrap());
+        let refill = waiting.enter(Claim::Refill, "shop").unwrap();
+        {
+            let ahead = |ticket: &Ticket| waiting.ahead(ticket.claim, &ticket.namespace, Some(ticket), &shares);
+            assert_eq!([&shop_1, &shop_2, &shop_3].map(ahead), [0, 2, 4]);
+            assert_eq!([&web_1, &web_2].map(ahead), [1, 3]);
+            assert_eq!(ahead(&refill), 5, "behind all callers");
+            let newcomer = |claim, namespace| waiting.ahead(claim, namespace, None, &shares);
+            assert_eq!(
+                ["shop", "web", "third"].map(|of| newcomer(Claim::Caller, of)),
+                [5, 5, 2]
+            );
+            assert_eq!(["shop", "web"].map(|of| newcomer(Claim::Refill, of)), [6, 6]);
+        }
+        shares.count("shop", Timestamp::UNIX_EPOCH);
+        let ahead = |ticket: &Ticket| waiting.ahead(ticket.claim, &ticket.namespace, Some(ticket), &shares);
+        assert_eq!([&shop_1, &web_1].map(ahead), [1, 0], "shop has had one already");
+    }
+}

@@ -58,3 +58,31 @@ impl Leadership {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_begins_anew_when_leadership_is_back() {
+        let (switch, leadership) = Switch::new();
+        let begun = std::cell::Cell::new(0);
+        let work = || async {
+            begun.set(begun.get() + 1);
+            if begun.get() < 2 {
+                std::future::pending::<()>().await;
+            }
+        };
+        let mut run = Box::pin(leadership.run_while_held(work));
+        for (held, so_often) in [(false, 0), (true, 1), (false, 1)] {
+            switch.set(held);
+            assert!((&mut run).now_or_never().is_none());
+            assert_eq!(begun.get(), so_often);
+        }
+        switch.set(true);
+        assert!((&mut run).now_or_never().is_some(), "it ends with the work");
+        assert_eq!(begun.get(), 2);
+    }
+}

@@ -79,4 +79,16 @@ mod tests {
             assert_eq!(expiry(&token), None, "{token:.60}");
         }
     }
+
+    #[test]
+    fn claims_have_a_largest_size() {
+        let expiry = |size: usize| {
+            let claims = format!(r#"{{"exp":1,"a":"{}"}}"#, "x".repeat(size - 16));
+            assert_eq!(claims.len(), size);
+            super::expiry(&format!("h.{}.s", URL_SAFE_NO_PAD.encode(claims)))
+        };
+        let largest = LONGEST / 4 * 3;
+        assert_eq!(expiry(largest), Timestamp::from_second(1).ok());
+        assert_eq!(expiry(largest + 1), None);
+    }
 }

@@ -372,4 +372,43 @@ mod tests {
         assert!(error.to_string().contains("private address"), "{error}");
         assert!(listener.accept().is_err(), "there was a connection");
     }
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_the_cap() {
+        use futures::stream;
+        use http_body_util::StreamBody;
+        use hyper::body::{Bytes, Frame};
+        for (chunks, body, is_whole) in [
+            (vec![], "", true),
+            (vec!["0123456", "789"], "0123456789", true),
+            (vec!["0123456", "789a"], "0123456789", false),
+            (vec!["0123456789a"], "0123456789", false),
+        ] {
+            let chunks = chunks
+                .into_iter()
+                .map(|chunk| Ok::<_, ClientError>(Frame::data(Bytes::from(chunk))));
+            let answer = http::Response::new(reqwest::Body::wrap(StreamBody::new(stream::iter(chunks))));
+            let read = read(&mut Response::from(answer), 10).await.unwrap();
+            assert_eq!(read, (body.as_bytes().to_vec(), is_whole));
+        }
+    }
+
+    #[test]
+    fn a_ca_bundle_holds_a_certificate() {
+        for pem in [
+            "",
+            "no PEM",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        ] {
+            assert!(
+                matches!(certificates(pem.as_bytes()), Err(ClientError::CaBundle)),
+                "{pem:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_two_nonces_are_the_same() {
+        assert_ne!(nonce().unwrap(), nonce().unwrap());
+    }
 }

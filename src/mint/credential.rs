@@ -105,3 +105,41 @@ impl Credential {
         self.values.values()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: SecretField = SecretField {
+        key: "api-key",
+        env: "X",
+    };
+
+    #[test]
+    fn what_is_known_of_a_key_beside_its_value() {
+        let key = || Credential::new([("api-key", "sk-1".into())]);
+        assert!(!key().is_access_token() && !key().is_asked_once() && !key().is_on_this_machine());
+        assert_eq!(
+            (key().place(), key().place_of(&KEY)),
+            ("the Secret".to_owned(), "the Secret")
+        );
+
+        let token = Credential::access_token(&KEY, "token".into());
+        assert!(token.is_access_token() && token.get(&KEY).is_some());
+        assert!(key().asked_once().is_asked_once());
+
+        let stored = key().stored_in("Secret apps/key".to_owned());
+        assert!(!stored.is_on_this_machine());
+        assert_eq!(
+            (stored.place(), stored.place_of(&KEY)),
+            ("Secret apps/key".to_owned(), "Secret apps/key")
+        );
+
+        let given = key().given_in([("api-key", "OPENAI_API_KEY".to_owned())]);
+        assert!(given.is_on_this_machine());
+        assert_eq!(
+            (given.place(), given.place_of(&KEY)),
+            ("OPENAI_API_KEY".to_owned(), "OPENAI_API_KEY")
+        );
+    }
+}

@@ -239,4 +239,15 @@ mod tests {
         assert!(policy.check(&Endpoint::Custom("http://2130706433:8080")).is_ok());
         assert!(policy.check(&Endpoint::Custom("http://0x7f000002:8080")).is_err());
     }
+
+    #[test]
+    fn the_list_says_which_hosts_it_names_and_whether_in_the_clear() {
+        let listed = policy(&["https://gateway.example.com:8443", "https://other.example.com"]);
+        let hosts: std::collections::BTreeSet<_> = listed.hosts().collect();
+        assert_eq!(
+            hosts.into_iter().collect::<Vec<_>>(),
+            ["gateway.example.com", "other.example.com"]
+        );
+        assert!(!listed.lists_plain_http() && policy(&["http://127.0.0.1:8080"]).lists_plain_http());
+    }
 }

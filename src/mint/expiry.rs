@@ -277,4 +277,14 @@ mod tests {
             assert_eq!(epoch_seconds(&value), None, "{value}");
         }
     }
+
+    #[test]
+    fn more_than_a_trillion_are_milliseconds() {
+        let read = |number: i64| epoch_seconds_or_millis(&number.into());
+        assert_eq!(read(1_000_000_000_000), None);
+        assert_eq!(
+            read(1_000_000_000_001),
+            Timestamp::from_millisecond(1_000_000_000_001).ok()
+        );
+    }
 }

@@ -182,4 +182,73 @@ mod tests {
             assert!(!text.contains("canary") && !text.contains("/path"), "{text}");
         }
     }
+
+    fn said(error: &reqwest::Error, proxy: Option<&str>, limit: Duration) -> String {
+        let limits = Limits {
+            connect: limit,
+            total: limit,
+        };
+        match failure(error, "localhost", proxy, limits) {
+            MintError::Unavailable { message, .. } => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_refuses_is_named() {
+        let proxy = reqwest::Proxy::all("http://127.0.0.1:1").unwrap();
+        let client = reqwest::Client::builder().proxy(proxy).build().unwrap();
+        let error = client.get("https://localhost").send().await.unwrap_err();
+        let text = said(&error, Some("127.0.0.1:1"), Duration::from_secs(30));
+        let words = "the proxy 127.0.0.1:1 refused the connection: check HTTPS_PROXY, and NO_PROXY if localhost";
+        assert!(text.starts_with(words), "{text}");
+    }
+
+    /// Once there is a connection, the proxy is not to blame.
+    #[tokio::test]
+    async fn an_answer_that_does_not_come_or_breaks_off_is_the_hosts() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let limit = Duration::from_millis(50);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let error = client.get(&url).timeout(limit).send().await.unwrap_err();
+        let text = said(&error, Some("proxy:3128"), limit);
+        assert_eq!(text, "no complete answer from localhost within 0.05 s");
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let read_and_close = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            while stream.try_read(&mut [0; 4096]).is_err() {
+                stream.readable().await.unwrap();
+            }
+        };
+        let (answer, ()) = tokio::join!(client.get(&url).send(), read_and_close);
+        let text = said(&answer.unwrap_err(), None, limit);
+        assert_eq!(text, "localhost broke off the answer");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_named() {
+        let text = |error| certificate(&rustls::Error::InvalidCertificate(error), "localhost");
+        for (error, words) in [
+            (CertificateError::Expired, "the certificate of localhost has expired"),
+            (
+                CertificateError::NotValidYet,
+                "the certificate of localhost is not valid yet",
+            ),
+            (
+                CertificateError::NotValidForName,
+                "the certificate presented for localhost is for another name",
+            ),
+            (
+                CertificateError::UnknownIssuer,
+                "the certificate of localhost is not trusted",
+            ),
+        ] {
+            assert!(text(error).starts_with(words), "{words}");
+        }
+        let text = certificate(&rustls::Error::DecryptError, "localhost");
+        assert_eq!(text, "TLS with localhost failed: check any proxy on the way");
+    }
 }

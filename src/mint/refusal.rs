@@ -229,3 +229,27 @@ pub(super) fn hint(status: u16, credential: &Credential) -> String {
     };
     hint.to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_is_repeated_as_it_is_or_encoded() {
+        let repeats = |text| repeats(text, Some("ann b"));
+        assert!(repeats("no user ann b here") && repeats("no /users/ann%20b here"));
+        assert!(!repeats("no user ann here") && !super::repeats("ann b", None));
+    }
+
+    #[test]
+    fn every_status_has_its_hint() {
+        let credential = Credential::new([("api-key", "sk-1".into())]);
+        let hint_of = |status| hint(status, &credential);
+        assert!(hint_of(302).starts_with("Redirects are never followed"));
+        assert!(hint_of(403).contains("whether its account may do this"));
+        assert!(hint_of(429).contains("mints with it wait") && hint_of(500).contains("will be tried again"));
+        let once = credential.clone().asked_once();
+        let hint_of = |status| hint(status, &once);
+        assert!(hint_of(429).ends_with("wait, then try again.") && hint_of(500).ends_with("try again later."));
+    }
+}

@@ -260,4 +260,19 @@ mod tests {
         );
         assert_eq!(parse(&[ten_minutes_ahead, ("retry-after", "7")]), Some(7_000));
     }
+
+    #[test]
+    fn every_unit_of_go() {
+        for (text, nanos) in [
+            ("1m3.5s", 63_500_000_000),
+            ("120ms", 120_000_000),
+            ("1500us", 1_500_000),
+            ("1500µs", 1_500_000),
+            ("2000000ns", 2_000_000),
+        ] {
+            let seconds = go_duration(text).unwrap();
+            assert!((seconds.as_nanos() - nanos).abs() <= 1_000_000, "{text}: {seconds:?}");
+        }
+        assert_eq!(go_duration("3 fortnights"), None);
+    }
 }

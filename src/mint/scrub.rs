@@ -270,4 +270,26 @@ mod tests {
             assert_eq!(word(text, &credential), None, "{text}");
         }
     }
+
+    #[test]
+    fn keys_are_long_and_mix_what_no_word_mixes() {
+        for (part, is_key) in [
+            ("abcdefghijklmnopqrstuvwxyz", false),
+            ("20261129120000202611291200", false),
+            ("0f3a9c81d2e4b5a697", false),
+            ("0f3a9c81d2e4b5a69780", true),
+            (&"x".repeat(40), true),
+        ] {
+            assert_eq!(is_random(part), is_key, "{part}");
+        }
+        let long = "Ab1/".repeat(10);
+        assert!(is_mixed(&long) && !is_mixed("Ab1") && !is_mixed(&long.to_lowercase()));
+    }
+
+    #[test]
+    fn a_word_holds_no_value_of_the_key_and_an_empty_value_is_in_no_word() {
+        let word_with = |value: &str| word("rate_limit", &Credential::new([("api-key", value.into())]));
+        assert_eq!(word_with(""), Some("rate_limit"));
+        assert_eq!(word_with("rate"), None);
+    }
 }

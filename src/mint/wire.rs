@@ -229,4 +229,26 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn objects_and_lists_are_levels() {
+        for (value, levels) in [
+            (json!("text"), 0),
+            (json!({}), 1),
+            (json!([]), 1),
+            (json!({"a": 1, "b": {"c": 2}}), 2),
+            (json!([[1]]), 2),
+            (json!({"a": [{"b": 1}]}), 3),
+        ] {
+            assert!(!deeper_than(levels, &value), "{value}");
+            assert!(levels == 0 || deeper_than(levels - 1, &value), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_life_of_no_seconds_is_none() {
+        let life = |text: &str| seconds_text(&text.into());
+        assert_eq!(life("60"), Some(SignedDuration::from_secs(60)));
+        assert_eq!([life("0"), life("-1"), life("soon")], [None; 3]);
+    }
 }

@@ -180,6 +180,37 @@ mod tests {
         assert_eq!(wait(600), 600);
     }
 
+    /// A key that changes each second would otherwise mint each second.
+    #[test]
+    fn other_inputs_are_tried_before_the_backoff_ends_but_apart() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let failures = Failures {
+            failed: 3,
+            last: at(100),
+            next: at(160),
+            inputs: Some("tried"),
+            reason: Reason::MintFailed,
+            message: String::new(),
+        };
+        let earliest = |inputs, now| failures.earliest(&inputs, SignedDuration::from_secs(10), at(now));
+        assert_eq!(earliest("tried", 101), at(160));
+        assert_eq!(earliest("other", 101), at(110));
+        assert_eq!(earliest("other", 50), at(60), "the clock was set back");
+    }
+
+    #[test]
+    fn a_write_that_only_a_deletion_helps_is_tried_again_after_five_minutes() {
+        let wait = |reason, failed| write_delay(reason, failed, "uid", SignedDuration::ZERO);
+        for reason in [Reason::SecretImmutable, Reason::NamespaceTerminating] {
+            assert_eq!(
+                [wait(reason, 1), wait(reason, 50)],
+                [SignedDuration::from_secs(300); 2],
+                "{reason:?}"
+            );
+        }
+        assert!(wait(Reason::SecretWriteFailed, 50) <= UNAVAILABLE_CAP);
+    }
+
     /// The sixty seconds that the schedule keeps for retries: an outage shorter than that breaks no promise, whichever
     /// way the dice fall.
     #[test]

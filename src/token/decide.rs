@@ -269,7 +269,9 @@ fn repair(seen: &Observation<'_>, state: &Lifecycle, decision: Decision) -> Deci
     let next = state.repeats.as_ref().map(|repeats| repeats.next_repair(seen.now));
     match (next.filter(|next| *next > seen.now), &decision) {
         (Some(next), Decision::Store(_) | Decision::Relabel) => {
-            let until = kept_renewal(seen, state).map_or(next, |renewal| renewal.max(seen.now).min(next));
+            // Of the token in the Secret, and of one that would be written into it.
+            let renewals = [due_at(seen, state), kept_renewal(seen, state)].into_iter().flatten();
+            let until = renewals.filter(|due| *due > seen.now).fold(next, Ord::min);
             wait(seen, until, WaitReason::Undone { next })
         }
         _ => decision,

@@ -56,6 +56,14 @@ mod tests {
         let early = drawn.iter().filter(|d| **d < max / 2).count();
         assert!((400..600).contains(&early), "{early} of 1000 in the first half");
         assert_eq!(uniform("a", "renewal", SignedDuration::ZERO), SignedDuration::ZERO);
+        let most = SignedDuration::from_millis(1);
+        let drawn: Vec<_> = (0..100)
+            .map(|n| uniform(&format!("uid-{n}"), "renewal", most))
+            .collect();
+        assert!(
+            drawn.contains(&SignedDuration::ZERO) && drawn.contains(&most),
+            "both ends are drawn"
+        );
     }
 
     #[test]

@@ -282,17 +282,12 @@ impl Lifecycle {
     }
 }
 
-/// What blocks is looked at again when the token in the Secret falls below its floor, since the conditions change then.
 fn wait_blocked(seen: &Observation<'_>, blocked: Blocked) -> Step {
     let recheck = match blocked.reason {
         Reason::SecretConflict | Reason::NamespaceTerminating => UNWATCHED_RECHECK,
         _ => decide::MAX_WAIT,
     };
-    let recheck = seen.now + recheck;
-    let floor = seen.schedule().map(|schedule| schedule.floor_time);
-    let until = floor
-        .filter(|floor| *floor > seen.now)
-        .map_or(recheck, |floor| floor.min(recheck));
+    let until = decide::next_look(seen, seen.now + recheck);
     Step::of(Effect::Wait(until)).reporting(Situation::Blocked(blocked))
 }
 

@@ -162,6 +162,26 @@ mod tests {
         assert_eq!((shortfall.life.as_secs(), shortfall.needed.as_secs()), (60, 540));
     }
 
+    #[test]
+    fn twice_the_time_to_renew_before_the_end_is_life_enough() {
+        let shortfall = |life| plan(&Renewal::default(), "u", at(0), at(life)).shortfall;
+        assert_eq!(shortfall(540), None);
+        assert!(shortfall(539).is_some());
+    }
+
+    #[test]
+    fn settings_of_more_than_a_year_count_as_they_are() {
+        let day = 86_400;
+        let schedule = plan(
+            &renewal(None, Some(600 * day), 500 * day, 0),
+            "u",
+            at(0),
+            at(2000 * day),
+        );
+        assert!(schedule.renewal_time <= at(1400 * day) && schedule.renewal_time >= at(1400 * day - 60));
+        assert_eq!(schedule.floor_time, at(1500 * day));
+    }
+
     proptest! {
         #[test]
         fn the_floor_is_kept_or_the_shortfall_is_said(

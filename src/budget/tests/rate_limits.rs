@@ -33,6 +33,17 @@ fn a_limit_holds_from_when_it_is_set_and_as_long() {
     assert_eq!(goes(&budget, 20), 100, "it is another's");
 }
 
+#[test]
+fn a_wait_for_the_rate_of_up_to_ten_seconds_is_not_reported() {
+    let budget = Budgets::new(8);
+    set(&budget, limit(6, 1), 0);
+    let acquire = |token| budget.acquire(&KEY, &token, priority(true, 0), at(0));
+    assert_eq!(
+        [acquire(1), acquire(2), acquire(3)],
+        [Admission::Go, Admission::Queued, Admission::Limited(at(20))]
+    );
+}
+
 /// Filling it anew would let more pass than either limit.
 #[test]
 fn what_was_taken_stays_taken_when_a_limit_changes() {

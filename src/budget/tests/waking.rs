@@ -1,5 +1,8 @@
 //! Every change wakes [`Budgets::next`], under paused time.
 
+use std::sync::Arc;
+
+use futures::FutureExt;
 use tokio::time::Instant;
 
 use super::super::*;
@@ -72,6 +75,49 @@ async fn a_withdrawal_wakes_the_next_in_the_queue() {
     assert!(futures::poll!(&mut next).is_pending());
     budgets.withdraw(&"b");
     assert_eq!(next.await, (vec!["c"], 0));
+}
+
+/// It was suspended meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_is_given_up_goes_to_the_next_at_once() {
+    let budgets = Budgets::new(1);
+    let clock = clock();
+    for token in ["a", "b", "c"] {
+        budgets.acquire(&KEY, &token, priority(clock()), clock());
+    }
+    budgets.release(&KEY, &"a", Ending::Granted, clock());
+    assert_eq!(woken(&budgets, clock).await, (vec!["b"], 0));
+    let mut next = std::pin::pin!(woken(&budgets, clock));
+    assert!(futures::poll!(&mut next).is_pending());
+    budgets.leave(&"b");
+    assert_eq!(next.await, (vec!["c"], 0));
+}
+
+/// Two of the three that had failed are forgotten after fifteen minutes.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_notices_the_end_of_an_outage_wakes_those_who_wait_for_it() {
+    let budgets = Arc::new(Budgets::new(8));
+    let _controller = budgets.subscribe();
+    let clock = clock();
+    for token in ["a", "b"] {
+        budgets.wait_out(&KEY, &token, 2, clock(), clock());
+    }
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    budgets.wait_out(&KEY, &"c", 1, clock(), clock());
+    assert!(budgets.health(&KEY, clock()).unavailable_since.is_some());
+    tokio::time::sleep(Duration::from_secs(290)).await;
+    let mut slot = None;
+    let ask = || {
+        let wanted = SlotRequest {
+            credential: &KEY,
+            token: &"d",
+            revision: "1",
+            claim: Claim::Caller,
+        };
+        slot = budgets.slot_for_request(wanted, Instant::now(), clock).now_or_never();
+    };
+    assert_eq!(woken_by(&budgets, clock, ask).await, (vec!["c"], 10));
+    assert!(matches!(slot, Some(Ok(_))));
 }
 
 #[tokio::test(start_paused = true)]

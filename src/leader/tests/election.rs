@@ -365,6 +365,19 @@ async fn a_leader_that_stops_during_a_renewal_releases_the_lease() {
     assert_eq!(spec(&api).holder_identity.as_deref(), Some(""));
 }
 
+/// Another replica acquired it just before.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_stops_leaves_a_lease_that_is_anothers() {
+    let api = FakeApi::new(|_, _| None);
+    let leader = candidate(&api, "old", "old");
+    let work = async |_| {
+        seconds(1).await;
+        api.edit(|lease| lease.spec.as_mut().unwrap().holder_identity = Some("new".to_owned()));
+    };
+    leader.lead(work, &CancellationToken::new()).await;
+    assert_eq!(spec(&api).holder_identity.as_deref(), Some("new"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_stops_ends_in_time_though_the_release_fails() {
     for fault in FAULTS {

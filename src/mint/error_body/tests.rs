@@ -118,3 +118,53 @@ fn what_has_no_shape_says_nothing() {
         assert_eq!(code_and_message(body), (None, None), "{body}");
     }
 }
+
+#[test]
+fn a_body_is_a_page_only_by_its_first_tag() {
+    for (body, format) in [
+        ("  <!DOCTYPE html>", Format::Html),
+        ("<HTML>", Format::Html),
+        ("<?xml version=\"1.0\"?>", Format::Text),
+        ("too many requests", Format::Text),
+        (" ", Format::Empty),
+        ("{", Format::Json),
+    ] {
+        assert!(Format::of(body.as_bytes()) == format, "{body}");
+    }
+    assert_eq!(ErrorBody::read(b"Quota").text, "quota");
+    for body in ["<html>Quota", "{ Quota"] {
+        assert_eq!(ErrorBody::read(body.as_bytes()).text, "", "{body}");
+    }
+}
+
+#[test]
+fn an_empty_code_is_none() {
+    let (code, message) = code_and_message(r#"{"error":{"code":"","type":"T","message":"","err_msg":"M"}}"#);
+    assert_eq!((code.as_deref(), message.as_deref()), (Some("T"), Some("M")));
+}
+
+#[test]
+fn a_success_with_an_error_in_it_is_one() {
+    for (body, is_error) in [
+        (r#"{"error":"M"}"#, true),
+        (r#"{"error":{"message":"M"}}"#, true),
+        (r#"{"error":""}"#, false),
+        (r#"{"error":{}}"#, false),
+        (r#"{"error":null}"#, false),
+        (r#"{"error":false}"#, false),
+        (r#"{"token":"t"}"#, false),
+    ] {
+        assert_eq!(ErrorBody::within_success(body.as_bytes()).is_some(), is_error, "{body}");
+    }
+}
+
+#[test]
+fn every_code_of_a_body_counts_and_not_only_the_one_that_is_named() {
+    let body = ErrorBody::read(br#"{"error":{"code":"C","type":"insufficient_quota","status":"S"}}"#);
+    assert_eq!(body.code.as_deref(), Some("C"));
+    assert!(
+        ["c", "insufficientquota", "s"]
+            .iter()
+            .all(|code| body.has_code(&[code]))
+    );
+}

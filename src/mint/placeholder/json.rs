@@ -82,3 +82,46 @@ pub(crate) fn plain_name(name: &str, place: &str) -> Result<(), InvalidBlock> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(template: &Value) -> Result<usize, InvalidBlock> {
+        texts(template.as_object().unwrap(), "body").map(|texts| texts.len())
+    }
+
+    #[test]
+    fn a_template_has_a_largest_size() {
+        // The name, quotes and braces take eight bytes.
+        let of_size = |size: usize| json!({"a": "x".repeat(size - 8)});
+        assert_eq!(read(&of_size(LARGEST)).ok(), Some(1));
+        for size in [LARGEST + 1, LARGEST + 2] {
+            assert!(read(&of_size(size)).is_err(), "{size}");
+        }
+    }
+
+    #[test]
+    fn a_template_has_a_largest_depth() {
+        let nested = |levels: usize, nest: fn(Value) -> Value| {
+            let inner = (1..levels).fold(json!("x"), |inner, _| nest(inner));
+            json!({"a": inner})
+        };
+        for nest in [|inner| json!([inner]), |inner| json!({"a": inner})] {
+            assert_eq!(read(&nested(DEEPEST, nest)).ok(), Some(1));
+            for levels in [DEEPEST + 1, DEEPEST + 5] {
+                assert!(read(&nested(levels, nest)).is_err(), "{levels}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_holds_no_half_of_a_placeholder_either() {
+        for name in ["{{ model }}", "{{", "}}"] {
+            assert!(read(&json!({name: "x"})).is_err(), "{name}");
+        }
+        assert_eq!(read(&json!({"{model}": "x"})).ok(), Some(1));
+    }
+}

@@ -73,6 +73,14 @@ impl World {
 }
 
 #[test]
+fn a_limit_that_is_over_already_is_waited_out_for_a_second() {
+    let mut world = World::new(1, 600);
+    let (_, next) = world.ask();
+    assert_eq!(next, Next::Mint);
+    assert_eq!(world.end(MintEnd::Limited(at(0))), Next::Wait(at(1)));
+}
+
+#[test]
 fn fills_at_the_first_request_and_gives_the_oldest() {
     let mut world = World::new(3, 600);
     assert_eq!(world.look(), Next::Rest, "nobody has asked");

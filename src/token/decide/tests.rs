@@ -1,6 +1,7 @@
 //! Single decisions; `any` has properties of all of them. Sequences of events are in `lifecycle/tests`.
 
 mod any;
+mod writes;
 
 use super::*;
 use crate::api::{RealtimeTokenStatus, Renewal};
@@ -184,6 +185,16 @@ fn the_order_of_the_questions() {
 }
 
 #[test]
+fn an_address_that_is_not_known_is_waited_for() {
+    let mut sight = fresh();
+    sight.connection = Some(false);
+    assert_eq!(
+        waits(&sight.decide(), WaitReason::EndpointUnknown),
+        sight.now + MAX_WAIT
+    );
+}
+
+#[test]
 fn a_changed_renewal_setting_is_written_into_the_annotation() {
     let mut sight = fresh();
     sight.stored().renewal_time = Some(at(1));
@@ -283,6 +294,9 @@ fn a_newer_token_is_not_replaced_by_an_older_one_at_hand() {
     sight.unstored = Some(unstored(at(0), 1800, Some(1)));
     sight.now = at(7);
     assert_eq!(waits(&sight.decide(), WaitReason::MinInterval), at(15));
+    // The one that was edited is itself at hand.
+    sight.unstored = Some(unstored(at(5), 1800, Some(1)));
+    assert_eq!(sight.decide(), Decision::Store(Trigger::SecretEdited));
 }
 
 #[test]

@@ -183,21 +183,165 @@ pub(super) fn what_is_wrong<'a>(seen: &'a Observation<'_>) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::token::fixtures::{at, inputs};
+    use crate::api::{RealtimeToken, RealtimeTokenStatus};
+    use crate::token::fixtures::{at, inputs, ours, realtime_token, renewal, stored, unstored};
+    use crate::token::secret::RequestsEndpoint;
+
+    fn looked<'a>(token: &'a RealtimeToken, target: TargetState) -> Observation<'a> {
+        Observation {
+            token,
+            prior: RealtimeTokenStatus::default(),
+            target,
+            metadata_hash: "desired".into(),
+            endpoint: RequestsEndpoint::default(),
+            inputs: Ok(inputs("spec", "key", None)),
+            now: at(60),
+        }
+    }
+
+    fn damaged(damage: Option<&str>) -> TargetState {
+        let mut stored = stored(at(0), 1800);
+        stored.damage = damage.map(str::to_owned);
+        ours(stored)
+    }
+
+    fn counted(repairs: u32, changes: u32) -> Repeats {
+        Repeats {
+            repairs,
+            changes,
+            ..Repeats::default()
+        }
+    }
+
+    fn store(trigger: Trigger, spec: &str, revision: Option<i64>) -> Order {
+        let mut token = unstored(at(55), 1800, revision);
+        token.inputs = inputs(spec, "key", None);
+        Order::Store(Box::new(StoreOrder {
+            trigger,
+            token,
+            revision: 2,
+            renewal_time: renewal(at(55), 1800),
+            replaces: None,
+        }))
+    }
 
     #[test]
     fn a_clock_that_was_set_back_delays_by_no_more_than_the_pause() {
         let wanted = inputs("spec", "key", None);
         let repeats = |repairs, changes| Repeats {
-            repairs,
-            changes,
             last: at(3600),
-            ..Repeats::default()
+            ..counted(repairs, changes)
         };
         let next = |repeats: &Repeats, trigger| repeats.next_mint(trigger, &wanted, at(0));
         assert_eq!(next(&repeats(1, 0), Trigger::SecretDeleted), at(0));
         assert_eq!(next(&repeats(0, 1), Trigger::SpecChanged), at(0));
         assert_eq!(next(&repeats(3, 0), Trigger::SecretEdited), at(0) + MIN_INTERVAL);
+        assert_eq!(next(&repeats(0, 10), Trigger::SpecChanged), at(0) + MIN_INTERVAL);
         assert_eq!(next(&repeats(90, 0), Trigger::SecretEdited), at(0) + MAX_WAIT);
+    }
+
+    /// An admission policy that changes an annotation looks like a changed spec.
+    #[test]
+    fn a_token_from_the_same_inputs_is_a_repair_whatever_the_trigger() {
+        let repeats = Repeats {
+            minted_from: Some(inputs("spec", "key", None)),
+            ..Repeats::default()
+        };
+        let is_repair = |trigger, spec| repeats.is_repair(trigger, &inputs(spec, "key", None));
+        assert!(is_repair(Trigger::SpecChanged, "spec"));
+        assert!(!is_repair(Trigger::SpecChanged, "other"));
+        assert!(is_repair(Trigger::SecretDeleted, "other") && is_repair(Trigger::SecretEdited, "other"));
+        let first = Repeats::default();
+        assert!(!first.is_repair(Trigger::CredentialChanged, &inputs("spec", "key", None)));
+    }
+
+    #[test]
+    fn a_token_that_is_due_ends_the_count() {
+        let token = realtime_token();
+        let seen = looked(&token, ours(stored(at(0), 1800)));
+        let count = |trigger, spec, revision| {
+            let mut repeats = counted(2, 2);
+            repeats.count(&seen, &store(trigger, spec, revision));
+            assert_eq!(repeats.minted_from, Some(inputs(spec, "key", None)));
+            assert!(repeats.stored);
+            assert_eq!(repeats.last == seen.now, repeats.repairs + repeats.changes == 5);
+            (repeats.repairs, repeats.changes)
+        };
+        assert_eq!(count(Trigger::Due, "spec", None), (0, 0));
+        assert_eq!(count(Trigger::FirstIssue, "spec", None), (2, 2));
+        assert_eq!(count(Trigger::SecretDeleted, "spec", None), (3, 2));
+        assert_eq!(count(Trigger::SpecChanged, "spec", None), (2, 3));
+        assert_eq!(
+            count(Trigger::SpecChanged, "spec", Some(1)),
+            (3, 2),
+            "a token that was stored before"
+        );
+    }
+
+    #[test]
+    fn labels_that_are_put_right_are_repairs_and_changed_ones_are_none() {
+        let token = realtime_token();
+        let seen = looked(&token, ours(stored(at(0), 1800)));
+        for (again, repairs) in [(true, 1), (false, 0)] {
+            let mut repeats = Repeats {
+                stored: true,
+                ..Repeats::default()
+            };
+            let renewal_time = Some(renewal(at(0), 1800));
+            repeats.count(&seen, &Order::Relabel { renewal_time, again });
+            assert_eq!((repeats.repairs, repeats.changes, repeats.stored), (repairs, 0, false));
+            assert!(repeats.has_labelled(&seen));
+        }
+    }
+
+    #[test]
+    fn labels_are_written_again_if_they_were_so_before_or_another_writer_changed_them() {
+        let token = realtime_token();
+        let labelled = |hash: &str, time| Repeats {
+            labelled: Some((hash.to_owned(), time)),
+            ..Repeats::default()
+        };
+        let is_again = |repeats: &Repeats, damage| repeats.is_relabelled_again(&looked(&token, damaged(damage)));
+        let time = Some(renewal(at(0), 1800));
+        assert!(!is_again(&Repeats::default(), None));
+        assert!(is_again(&Repeats::default(), Some("a label is gone")));
+        assert!(is_again(&labelled("desired", time), None));
+        assert!(!is_again(&labelled("other", time), None));
+        assert!(!is_again(&labelled("desired", None), None));
+        let after_a_token = Repeats {
+            stored: true,
+            ..labelled("desired", time)
+        };
+        assert!(
+            !is_again(&after_a_token, Some("a label is gone")),
+            "part of the token's write"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_names_the_damage() {
+        let token = realtime_token();
+        let says = |target| what_is_wrong(&looked(&token, target)).to_owned();
+        assert_eq!(says(TargetState::Absent), "it is deleted again");
+        assert_eq!(says(damaged(Some("a label is gone"))), "a label is gone");
+        assert!(says(damaged(None)).contains("are not as the operator writes them"));
+    }
+
+    #[test]
+    fn what_was_counted_is_kept() {
+        let labelled = Repeats {
+            labelled: Some(("desired".to_owned(), None)),
+            ..Repeats::default()
+        };
+        for repeats in [counted(1, 0), counted(0, 1), labelled] {
+            assert!(repeats.is_any() && !repeats.is_forgettable(), "{repeats:?}");
+        }
+        let stored = Repeats {
+            stored: true,
+            ..Repeats::default()
+        };
+        assert!(stored.is_any() && stored.is_forgettable());
+        assert!(!Repeats::default().is_any() && Repeats::default().is_forgettable());
+        assert!(!counted(2, 9).keeps_token() && counted(3, 0).keeps_token());
     }
 }

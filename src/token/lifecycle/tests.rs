@@ -3,17 +3,19 @@
 mod life;
 mod model;
 mod outage;
+mod rewritten;
 mod spacing;
+mod state;
 mod world;
 
 use serde_json::{Value, json};
 
 use super::*;
 use crate::api::RealtimeTokenStatus;
-use crate::token::MintInputs;
 use crate::token::backoff::WriteFailures;
 use crate::token::fixtures::{UID, at, failures, inputs, ours, realtime_token, stored, unstored};
 use crate::token::secret::{RequestsEndpoint, TargetState};
+use crate::token::{MintInputs, Trigger};
 
 fn looked<'a>(token: &'a RealtimeToken, target: TargetState, inputs: Result<MintInputs, Blocked>) -> Observation<'a> {
     Observation {

@@ -192,6 +192,40 @@ fn ready_ends_at_the_floor_and_says_why() {
 
 /// A larger `expirationSeconds` is not advised to who has asked for more than was granted, or for the most.
 #[test]
+fn a_life_shorter_by_less_than_ten_seconds_is_as_asked() {
+    let helps = |life: i64| {
+        let kind = TokenKind {
+            lifetime: Some(fresh().lifetime),
+            asked: Some(SignedDuration::from_secs(40)),
+            ..TokenKind::default()
+        };
+        raise_or_lower(&kind, SignedDuration::from_millis(life))
+    };
+    assert_eq!(helps(30_000), "raise expirationSeconds or lower");
+    assert!(helps(29_999).starts_with("the provider granted 29 s of the 40 s"));
+}
+
+#[test]
+fn a_life_of_exactly_min_remaining_seconds_is_not_called_too_short() {
+    let mut stored = stored(at(0), 90);
+    for (now, status, reason) in [(at(0), "True", Reason::Issued), (at(1), "False", Reason::Expired)] {
+        let case = Case {
+            target: TargetState::Ours(Box::new(stored.clone())),
+            now,
+            ..fresh()
+        };
+        case.is(ConditionType::Ready, status, reason);
+    }
+    stored.issued.as_mut().unwrap().issued_at = at(1);
+    let case = Case {
+        target: TargetState::Ours(Box::new(stored)),
+        now: at(1),
+        ..fresh()
+    };
+    case.is(ConditionType::Ready, "False", Reason::LifetimeTooShort);
+}
+
+#[test]
 fn a_life_that_is_too_short_says_what_helps() {
     let limits = Limits::new("such tokens", 10, 300);
     let granted_less = "the provider granted 29 s of the 1800 s asked for, so a larger expirationSeconds won't help";

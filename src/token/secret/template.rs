@@ -135,6 +135,16 @@ mod tests {
     }
 
     #[test]
+    fn all_keys_together_have_a_largest_size() {
+        let size = |first: usize, second: usize| {
+            let templates = [("a", first), ("b", second)].map(|(key, size)| (key.to_owned(), "x".repeat(size)));
+            check(&templates.into(), "openai".into(), Map::new())
+        };
+        assert_eq!(size(MAX_RENDERED - 1, 1), Ok(()));
+        assert_eq!(size(MAX_RENDERED, 1), Err(TemplateError::TooLarge { key: "b".into() }));
+    }
+
+    #[test]
     fn renders_text_as_it_is() {
         let minted = Minted {
             provider: "openai".into(),

@@ -92,6 +92,40 @@ fn a_slot_that_moves_little_stands_in_the_status_as_it_is() {
     let out = Reason::ProviderUnavailable;
     assert_eq!(reported(300, 340, out), at(300));
     assert_eq!(reported(300, 361, out), at(361));
-    assert_eq!(reported(50, 90, out), at(90), "the reported one is over");
+    for over in [50, 60] {
+        assert_eq!(reported(over, 90, out), at(90), "the reported one is over");
+    }
     assert_eq!(reported(300, 340, Reason::RateLimited), at(340), "that is no estimate");
+}
+
+#[test]
+fn a_limit_is_named_with_its_reason_and_a_full_queue_is_looked_at_soon() {
+    let token = realtime_token();
+    let seen = looked(&token, TargetState::Absent, wanted());
+    let deferred = |limit| {
+        let event = Event::MintDeferred { seen: &seen, limit };
+        Lifecycle::restore(&token).step(event)
+    };
+    let step = deferred(None);
+    assert!(step.situation.is_none());
+    assert_eq!(step.effect.wait(seen.now), Some(SignedDuration::from_secs(30)));
+    for (reason, says) in [
+        (Reason::QuotaExhausted, "no credit or quota left"),
+        (Reason::ProviderUnavailable, "out of order for every token"),
+        (Reason::RateLimited, "it is queued"),
+    ] {
+        let (until, key) = (at(61), "key \"apps/key\"".to_owned());
+        let step = deferred(Some(Limit { until, key, reason }));
+        let Some(Situation::MintFailing(waiting)) = &step.situation else {
+            panic!("{step:?}")
+        };
+        assert_eq!((waiting.reason, waiting.next), (reason, until));
+        let message = &waiting.message;
+        assert!(message.contains(says) && message.contains("apps/key"), "{message}");
+        assert_eq!(
+            step.effect.wait(seen.now),
+            Some(SignedDuration::from_secs(30)),
+            "no sooner"
+        );
+    }
 }

@@ -134,6 +134,11 @@ fn a_limit_is_reported_while_it_holds() {
     let reported = status(&none, &limited, 29).rate_limit.unwrap();
     assert_eq!(reported.limited_until.unwrap().0, at(30), "whole seconds");
     assert_eq!(status(&none, &limited, 31).rate_limit, None);
+    let until_30 = CredentialHealth {
+        limited_until: Some(at(30)),
+        ..CredentialHealth::default()
+    };
+    assert_eq!(status(&none, &until_30, 30).rate_limit, None);
 }
 
 /// One that lasts: a status that changes with every hiccup would be written all the time.

@@ -54,6 +54,11 @@ fn failures_are_restored_from_the_status() {
     assert_eq!(restored_failures(&token), (None, Some(expected())));
     token.status = Some(failing_mints.status());
     assert_eq!(restored_failures(&token), (Some(expected()), None));
+    let mut none_failed = failing_mints.status();
+    none_failed.failed_mint_attempts = Some(0);
+    token.status = Some(none_failed);
+    assert_eq!(restored_failures(&token), (None, None));
+    token.status = Some(failing_mints.status());
     let after_restart = Case {
         prior: failing_mints.status(),
         situation: Situation::MintFailing(expected()),

@@ -169,6 +169,11 @@ fn a_secret_that_only_says_where_to_ask() {
     };
     absent.is(ConditionType::Ready, "False", Reason::CredentialRejected);
     assert_eq!(absent.status().secret_ref, None);
+    let soon = Case {
+        situation: Situation::Pending,
+        ..absent
+    };
+    soon.is(ConditionType::Ready, "False", Reason::Pending);
     // What is there will do until it can be written anew.
     let outdated = Case {
         situation: Situation::WriteFailing(failing(1)),
@@ -181,6 +186,18 @@ fn a_secret_that_only_says_where_to_ask() {
         ..only_on_request()
     };
     suspended.is(ConditionType::Ready, "False", Reason::Suspended);
+}
+
+#[test]
+fn a_life_that_is_not_known_is_not_too_short() {
+    let mut case = served();
+    case.asked = 30;
+    case.is(SERVING, "False", Reason::LifetimeTooShort);
+    case.lifetime = Lifetime::Stated;
+    case.is(SERVING, "True", Reason::RequestsServed);
+    case = served();
+    case.asked = 0;
+    case.is(SERVING, "True", Reason::RequestsServed);
 }
 
 #[test]
