@@ -61,36 +61,23 @@ async fn a_release_wakes_the_next_in_the_queue() {
     assert_eq!(admission, Admission::Go);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_withdrawal_wakes_the_next_in_the_queue() {
-    let budgets = Budgets::new(1);
-    let clock = clock();
-    for token in ["a", "b", "c"] {
-        budgets.acquire(&KEY, &token, priority(clock()), clock());
-    }
-    budgets.release(&KEY, &"a", Ending::Granted, clock());
-    assert_eq!(woken(&budgets, clock).await, (vec!["b"], 0));
-    // Before the reservation for b would have ended.
-    let mut next = std::pin::pin!(woken(&budgets, clock));
-    assert!(futures::poll!(&mut next).is_pending());
-    budgets.withdraw(&"b");
-    assert_eq!(next.await, (vec!["c"], 0));
-}
-
-/// It was suspended meanwhile.
+/// Its RealtimeToken was deleted, or suspended.
 #[tokio::test(start_paused = true)]
 async fn a_slot_that_is_given_up_goes_to_the_next_at_once() {
-    let budgets = Budgets::new(1);
-    let clock = clock();
-    for token in ["a", "b", "c"] {
-        budgets.acquire(&KEY, &token, priority(clock()), clock());
+    for give_up in [Budgets::withdraw, Budgets::leave] {
+        let budgets = Budgets::new(1);
+        let clock = clock();
+        for token in ["a", "b", "c"] {
+            budgets.acquire(&KEY, &token, priority(clock()), clock());
+        }
+        budgets.release(&KEY, &"a", Ending::Granted, clock());
+        assert_eq!(woken(&budgets, clock).await, (vec!["b"], 0));
+        // Before the reservation for b would have ended.
+        let mut next = std::pin::pin!(woken(&budgets, clock));
+        assert!(futures::poll!(&mut next).is_pending());
+        give_up(&budgets, &"b");
+        assert_eq!(next.await, (vec!["c"], 0));
     }
-    budgets.release(&KEY, &"a", Ending::Granted, clock());
-    assert_eq!(woken(&budgets, clock).await, (vec!["b"], 0));
-    let mut next = std::pin::pin!(woken(&budgets, clock));
-    assert!(futures::poll!(&mut next).is_pending());
-    budgets.leave(&"b");
-    assert_eq!(next.await, (vec!["c"], 0));
 }
 
 /// Two of the three that had failed are forgotten after fifteen minutes.

@@ -182,22 +182,9 @@ pub(super) fn what_is_wrong<'a>(seen: &'a Observation<'_>) -> &'a str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{looked, wanted};
     use super::*;
-    use crate::api::{RealtimeToken, RealtimeTokenStatus};
     use crate::token::fixtures::{at, inputs, ours, realtime_token, renewal, stored, unstored};
-    use crate::token::secret::RequestsEndpoint;
-
-    fn looked<'a>(token: &'a RealtimeToken, target: TargetState) -> Observation<'a> {
-        Observation {
-            token,
-            prior: RealtimeTokenStatus::default(),
-            target,
-            metadata_hash: "desired".into(),
-            endpoint: RequestsEndpoint::default(),
-            inputs: Ok(inputs("spec", "key", None)),
-            now: at(60),
-        }
-    }
 
     fn damaged(damage: Option<&str>) -> TargetState {
         let mut stored = stored(at(0), 1800);
@@ -258,7 +245,7 @@ mod tests {
     #[test]
     fn a_token_that_is_due_ends_the_count() {
         let token = realtime_token();
-        let seen = looked(&token, ours(stored(at(0), 1800)));
+        let seen = looked(&token, ours(stored(at(0), 1800)), wanted());
         let count = |trigger, spec, revision| {
             let mut repeats = counted(2, 2);
             repeats.count(&seen, &store(trigger, spec, revision));
@@ -281,7 +268,7 @@ mod tests {
     #[test]
     fn labels_that_are_put_right_are_repairs_and_changed_ones_are_none() {
         let token = realtime_token();
-        let seen = looked(&token, ours(stored(at(0), 1800)));
+        let seen = looked(&token, ours(stored(at(0), 1800)), wanted());
         for (again, repairs) in [(true, 1), (false, 0)] {
             let mut repeats = Repeats {
                 stored: true,
@@ -301,7 +288,8 @@ mod tests {
             labelled: Some((hash.to_owned(), time)),
             ..Repeats::default()
         };
-        let is_again = |repeats: &Repeats, damage| repeats.is_relabelled_again(&looked(&token, damaged(damage)));
+        let is_again =
+            |repeats: &Repeats, damage| repeats.is_relabelled_again(&looked(&token, damaged(damage), wanted()));
         let time = Some(renewal(at(0), 1800));
         assert!(!is_again(&Repeats::default(), None));
         assert!(is_again(&Repeats::default(), Some("a label is gone")));
@@ -321,7 +309,7 @@ mod tests {
     #[test]
     fn what_is_wrong_names_the_damage() {
         let token = realtime_token();
-        let says = |target| what_is_wrong(&looked(&token, target)).to_owned();
+        let says = |target| what_is_wrong(&looked(&token, target, wanted())).to_owned();
         assert_eq!(says(TargetState::Absent), "it is deleted again");
         assert_eq!(says(damaged(Some("a label is gone"))), "a label is gone");
         assert!(says(damaged(None)).contains("are not as the operator writes them"));

@@ -17,7 +17,11 @@ use crate::token::fixtures::{UID, at, failures, inputs, ours, realtime_token, st
 use crate::token::secret::{RequestsEndpoint, TargetState};
 use crate::token::{MintInputs, Trigger};
 
-fn looked<'a>(token: &'a RealtimeToken, target: TargetState, inputs: Result<MintInputs, Blocked>) -> Observation<'a> {
+pub(super) fn looked<'a>(
+    token: &'a RealtimeToken,
+    target: TargetState,
+    inputs: Result<MintInputs, Blocked>,
+) -> Observation<'a> {
     Observation {
         token,
         prior: RealtimeTokenStatus::default(),
@@ -29,7 +33,7 @@ fn looked<'a>(token: &'a RealtimeToken, target: TargetState, inputs: Result<Mint
     }
 }
 
-fn wanted() -> Result<MintInputs, Blocked> {
+pub(super) fn wanted() -> Result<MintInputs, Blocked> {
     Ok(inputs("spec", "key", None))
 }
 
