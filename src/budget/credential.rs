@@ -17,9 +17,9 @@ use super::{Admission, Ending, Mint, Priority, TokenName};
 use crate::api::RateLimit;
 use crate::token::report::provider::KeyVerdict;
 
-/// How long a slot stays reserved for a token that was woken. A token that was deleted or suspended meanwhile does not
-/// claim it.
-const RESERVED_FOR: SignedDuration = SignedDuration::from_secs(5);
+/// How long a slot stays reserved for a token that was woken: it is looked at first, which takes several requests, and
+/// many others may be looked at before it. Who turns out not to need it gives it up at once.
+const RESERVED_FOR: SignedDuration = SignedDuration::from_secs(30);
 /// A wait for the configured rate that is shorter than this is not worth a status write.
 const WORTH_REPORTING: SignedDuration = SignedDuration::from_secs(10);
 /// A renewal that must be stored within this time is near, and one that must be within the time that the queue needs.

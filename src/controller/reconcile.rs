@@ -19,6 +19,15 @@ use crate::token::{Effect, Event, backoff, schedule};
 /// Reconciles one RealtimeToken. Only a failed request to the Kubernetes API is an error; everything else is a state.
 pub(super) async fn reconcile(token: &RealtimeToken, ctx: &Arc<Context>) -> Result<Action, ReconcileError> {
     let name = Name::of(token);
+    let result = step_to_rest(token, name.clone(), ctx).await;
+    if result.is_err() {
+        ctx.issuer.budgets.leave(&name); // others needn't wait until it is tried again
+    }
+    result
+}
+
+/// Performs one step of the lifecycle after the other, until nothing is to be done now.
+async fn step_to_rest(token: &RealtimeToken, name: Name, ctx: &Arc<Context>) -> Result<Action, ReconcileError> {
     let uid = token.metadata.uid.as_deref().unwrap_or_default();
     if token.metadata.deletion_timestamp.is_some() || ctx.lifecycles.is_minting(&name, uid) {
         return Ok(Action::await_change());

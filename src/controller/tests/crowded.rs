@@ -8,7 +8,7 @@ use super::*;
 use crate::cluster::Name;
 use crate::issuer::{Claim, NotIssued};
 use crate::resolve::{ResolveContext, Resolved, resolve};
-use crate::testing::MintFault;
+use crate::testing::{Fault, MintFault};
 use crate::token::MintError;
 
 /// What requests of a RealtimeToken ask for, with the key Secret shop/openai.
@@ -133,4 +133,38 @@ async fn tokens_that_wait_for_their_turn_cost_nothing_meanwhile() {
     assert!(looked_up <= 2 * minted, "{looked_up} lookups for {minted} mints");
     let written = fleet.api.count("patch", "realtimetokens");
     assert!(written <= minted, "{written} status writes for {minted} mints");
+}
+
+/// The slot stays reserved while the API server takes its time to answer.
+#[tokio::test(start_paused = true)]
+async fn slow_lookups_cost_no_turn() {
+    let fleet = Fleet::new(7200);
+    fleet.provider.slow(Duration::from_secs(20));
+    fleet.api.break_down(
+        |request| request.resource == "secrets" && request.verb == "get",
+        Fault::Slow(Duration::from_secs(6)),
+    );
+    let names: Vec<_> = (0..100).map(|n| format!("voice-{n}")).collect();
+    names.iter().for_each(|name| fleet.create(name));
+    fleet.pass(900).await;
+    assert_eq!(fleet.provider.count(), 100, "eight at a time, less than a minute each");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_can_not_be_looked_at_when_its_slot_comes_holds_up_nobody() {
+    let fleet = Fleet::new(7200);
+    fleet.provider.slow(Duration::from_secs(20));
+    let names: Vec<_> = (0..100).map(|n| format!("voice-{n}")).collect();
+    names.iter().for_each(|name| fleet.create(name));
+    fleet.pass(60).await;
+    let before = fleet.provider.count();
+    // Every second one can't be looked up from now on.
+    let is_one_of_them = |name: &str| ["0", "2", "4", "6", "8"].iter().any(|digit| name.ends_with(digit));
+    fleet.api.break_down(
+        move |request| request.resource == "secrets" && request.verb == "get" && is_one_of_them(&request.name),
+        Fault::Status(403),
+    );
+    fleet.pass(200).await;
+    let minted = fleet.provider.count() - before;
+    assert!(minted > 35, "{minted} minted beside {before}");
 }
