@@ -226,6 +226,27 @@ mod tests {
         let (answer, ()) = tokio::join!(client.get(&url).send(), read_and_close);
         let text = said(&answer.unwrap_err(), None, limit);
         assert_eq!(text, "localhost broke off the answer");
+
+        let reset = async { listener.accept().await.unwrap().0.set_zero_linger().unwrap() };
+        let (answer, ()) = tokio::join!(client.get(&url).send(), reset);
+        let text = said(&answer.unwrap_err(), None, limit);
+        assert_eq!(text, "localhost reset the connection");
+    }
+
+    struct WithoutInterface;
+
+    impl Resolve for WithoutInterface {
+        fn resolve(&self, _: Name) -> Resolving {
+            let link_local = "[fe80::1]:0".parse::<std::net::SocketAddr>();
+            Box::pin(async { Ok(Box::new(link_local.into_iter()) as reqwest::dns::Addrs) })
+        }
+    }
+
+    /// Such as an address of a link that no interface is named for: nothing is sent.
+    #[tokio::test]
+    async fn whatever_else_keeps_a_connection_from_being_made() {
+        let text = text(WithoutInterface, "http://localhost:1", Duration::from_secs(20)).await;
+        assert!(text.starts_with("can't connect to localhost: check"), "{text}");
     }
 
     #[test]

@@ -124,6 +124,20 @@ mod tests {
     }
 
     #[test]
+    fn an_rsa_key_signs_in_both_of_its_forms() {
+        use aws_lc_rs::encoding::AsDer;
+        use aws_lc_rs::rsa::{KeyPair, KeySize};
+        let pkcs8 = KeyPair::generate(KeySize::Rsa2048).unwrap().as_der().unwrap();
+        let token = |label: &str, der: &[u8]| {
+            let pem = pem::encode(&pem::Pem::new(label, der));
+            jwt(Algorithm::Rs256, pem.as_bytes(), &Map::new(), &Map::new()).unwrap()
+        };
+        // RFC 5208: which algorithm it is for, in 26 bytes, and then the key in PKCS #1.
+        let in_pkcs1 = token("RSA PRIVATE KEY", &pkcs8.as_ref()[26..]);
+        assert_eq!(in_pkcs1, token("PRIVATE KEY", pkcs8.as_ref()), "RS256 has no nonce");
+    }
+
+    #[test]
     fn a_key_of_the_wrong_kind_says_so() {
         for algorithm in [Algorithm::Rs256, Algorithm::Es256] {
             let error = jwt(algorithm, b"canary", &Map::new(), &Map::new()).unwrap_err();

@@ -374,3 +374,20 @@ fn openai_may_nest_the_token() {
     assert_eq!(minted.value.expose_secret(), "ek_case");
     assert_eq!(minted.usable_until.as_second(), 1_795_335_000);
 }
+
+/// Whatever their bodies say, time is what helps.
+#[test]
+fn statuses_that_time_restores_are_not_about_the_model() {
+    let body = json!({"error": {"code": "model_not_found", "type": "invalid_request_error", "message": "No model m",
+        "param": null}});
+    for status in [408, 409, 429] {
+        let text = answer(&asked("openai"), status, &[], &body.to_string())
+            .unwrap_err()
+            .to_string();
+        assert!(!text.contains("Check the model"), "{status}: {text}");
+    }
+    let text = answer(&asked("openai"), 404, &[], &body.to_string())
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("Check the model"), "{text}");
+}

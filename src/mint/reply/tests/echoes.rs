@@ -55,3 +55,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_permission_whose_name_holds_a_part_of_the_key_is_not_named() {
+    let body = json!({"detail": {"status": "missing_permissions",
+        "message": "The API key you used is missing the permission key_of_ann to execute this operation."}});
+    let named = |key| with_key(key, 401, HeaderMap::new(), &body.to_string()).unwrap();
+    assert!(named("some_other").contains("lacks the permission key_of_ann"));
+    let text = named("the_key_of_ann_and_bob");
+    assert!(text.contains("lacks a permission") && !text.contains("ann"), "{text}");
+}
