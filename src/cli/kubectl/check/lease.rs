@@ -113,7 +113,7 @@ pub(super) async fn check_lease(cluster: &Inspector, deployment: &Deployment) ->
     let lease = settings.lease();
     let verdict = match settings.elects_a_leader() {
         false => Ok("ok, by its arguments: it elects no leader, so no Lease shows that it is at work".to_owned()),
-        true => match renewal(cluster, &lease).await {
+        true => match renewal(async || cluster.lease(&lease).await).await {
             Ok(renewal) => verdict(&renewal, &lease, &logs_of(deployment)),
             Err(problem) => Err(format!("unknown: Lease {lease}: {problem}")),
         },
@@ -144,12 +144,12 @@ fn verdict(renewal: &Renewal, lease: &Name, logs: &str) -> Result<String, String
     }
 }
 
-/// Waits until the Lease is renewed, for as long as it holds.
-async fn renewal(cluster: &Inspector, name: &Name) -> Result<Renewal, ClusterError> {
+/// Looks at the Lease until it is renewed, for as long as it holds.
+async fn renewal(look: impl AsyncFn() -> Result<Option<Lease>, ClusterError>) -> Result<Renewal, ClusterError> {
     let began = Instant::now();
     let mut first = None;
     loop {
-        let lease = cluster.lease(name).await?;
+        let lease = look().await?;
         match lease.as_ref().and_then(|lease| Some((lease, holder(lease)?))) {
             Some((lease, holder)) => {
                 let version = &lease.metadata.resource_version;
@@ -263,6 +263,39 @@ mod tests {
         );
         for wrong in [missing, verdict(Renewal::NoHolder).unwrap_err()] {
             assert!(wrong.ends_with("kubectl logs"), "{wrong}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_renewal_is_waited_for_as_long_as_it_may_take() {
+        let lease = |holder: &str, seconds: i32, version: u64| -> Lease {
+            serde_json::from_value(json!({
+                "metadata": {"resourceVersion": version.to_string()},
+                "spec": {"holderIdentity": holder, "leaseDurationSeconds": seconds},
+            }))
+            .unwrap()
+        };
+        let renewed_after =
+            |after: u64, seconds: i32| move |passed: u64| Some(lease("pod-a", seconds, u64::from(passed >= after)));
+        let taken_after =
+            |after: u64| move |passed: u64| Some(lease(if passed < after { "" } else { "pod-b" }, 15, passed));
+        let missing = Renewal::Missing("pod-a".to_owned(), Duration::from_secs(15));
+        let not_seen = Renewal::NotSeen("pod-a".to_owned(), Duration::from_secs(60));
+        let by = |holder: &str| Renewal::By(holder.to_owned());
+        type Seen = Box<dyn Fn(u64) -> Option<Lease>>;
+        let cases: [(Seen, Renewal, u64); 7] = [
+            (Box::new(renewed_after(10, 15)), by("pod-a"), 10),
+            (Box::new(renewed_after(20, 15)), missing, 15),
+            (Box::new(renewed_after(59, 3600)), by("pod-a"), 59),
+            (Box::new(renewed_after(61, 3600)), not_seen, 60),
+            (Box::new(taken_after(14)), by("pod-b"), 15),
+            (Box::new(taken_after(17)), Renewal::NoHolder, 15),
+            (Box::new(|_| None), Renewal::NoHolder, 15),
+        ];
+        for (nth, (seen, expected, seconds)) in cases.into_iter().enumerate() {
+            let began = Instant::now();
+            let found = renewal(async || Ok(seen(began.elapsed().as_secs()))).await.unwrap();
+            assert_eq!((found, began.elapsed().as_secs()), (expected, seconds), "case {nth}");
         }
     }
 
