@@ -19,7 +19,7 @@
 //! | [`leader`] | leader election: a pure step on the Lease, and its loop |
 //! | [`metrics`], [`server`], [`health`], [`telemetry`] | what Prometheus, probes and people see |
 //! | [`admission`] | validates an object by the CRDs' schema and CEL rules |
-//! | [`memory`] | keeps other processes from reading ours |
+//! | [`process`] | what the process asks of the kernel: memory that others can't read, enough open files |
 //! | [`config`], [`cli`] | the command line, validated; the subcommands without a controller |
 //! | [`clock`] | the only reader of the wall clock |
 //! | `text` | what others wrote, escaped for messages |
@@ -52,9 +52,9 @@ pub mod health;
 pub mod issuer;
 pub mod leader;
 pub mod local;
-pub mod memory;
 pub mod metrics;
 pub mod mint;
+pub mod process;
 pub mod providers;
 pub mod requests;
 pub mod resolve;

@@ -20,7 +20,7 @@ use realtime_token_operator::mint::{ClientConfig, EndpointPolicy, ProviderClient
 use realtime_token_operator::requests::certificate::{self, Certificate};
 use realtime_token_operator::resolve::MetadataPolicy;
 use realtime_token_operator::text::{escaped_lines, without_number};
-use realtime_token_operator::{api, cli, clock, cluster, controller, local, memory, requests, server, telemetry};
+use realtime_token_operator::{api, cli, clock, cluster, controller, local, process, requests, server, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use zeroizing_alloc::ZeroAlloc;
@@ -33,8 +33,14 @@ type Failure = Box<dyn std::error::Error>;
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
-    if let Err(problem) = memory::keep_private() {
+    if let Err(problem) = process::keep_memory_private() {
         let _ = writeln!(std::io::stderr(), "warning: core dumps can't be turned off: {problem}");
+    }
+    if let Err(problem) = process::allow_many_files() {
+        let _ = writeln!(
+            std::io::stderr(),
+            "warning: no more files may be open than now: {problem}"
+        );
     }
     let name = std::env::args_os().next().unwrap_or_default();
     let name = Path::new(&name).file_stem().unwrap_or_default();

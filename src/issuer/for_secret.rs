@@ -50,6 +50,7 @@ impl Issuer {
     }
 
     pub(crate) async fn mint_for_secret(&self, mint: &AdmittedMint) -> Result<MintedWith, NotMinted> {
+        let _place = self.for_secrets.enter(&mint.token.namespace).await;
         self.mint(&mint.token, &mint.resolved).await
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::ask::{MintedWith, NotMinted, ending, unreadable};
+use super::in_flight::Place;
 use super::{Claim, Issuer};
 use crate::api::Reason;
 use crate::budget::{NoSlot, Slot, SlotRequest};
@@ -60,7 +61,11 @@ impl Issuer {
         let earlier = needs_answer.then(|| deadline.checked_sub(FOR_THE_ANSWER)).flatten();
         let mint_by = earlier.unwrap_or(deadline);
         let slot = self.budgets.slot_for_request(wanted, mint_by, now).await?;
-        let answer = self.begin(token.clone(), resolved.clone(), slot);
+        let place = self.for_requests.enter(&token.namespace);
+        let Ok(place) = timeout_at(mint_by, place).await else {
+            return Err(NotIssued::Busy);
+        };
+        let answer = self.begin(token.clone(), resolved.clone(), slot, place);
         match timeout_at(deadline, answer).await {
             Ok(Ok(Ok(issued))) => Ok(issued.minted),
             Ok(Ok(Err(NotMinted::CredentialGone(blocked)))) => Err(NotIssued::CredentialGone(blocked)),
@@ -94,11 +99,13 @@ impl Issuer {
         token: Name,
         resolved: Resolved,
         slot: Slot<CredentialRef, Name>,
+        place: Place,
     ) -> oneshot::Receiver<Result<MintedWith, NotMinted>> {
         let (sender, receiver) = oneshot::channel();
         let issuer = Arc::clone(self);
         tokio::spawn(async move {
             let result = issuer.mint(&token, &resolved).await;
+            drop(place);
             issuer.finish(&token, &resolved, slot, &result);
             let _ = sender.send(result); // a token that no caller waits for is dropped here
         });

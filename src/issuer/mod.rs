@@ -7,6 +7,7 @@ mod access_tokens;
 mod ask;
 mod credential;
 mod for_secret;
+mod in_flight;
 mod issue;
 mod keys;
 mod resolver;
@@ -20,6 +21,7 @@ use kube::Client;
 use self::access_tokens::AccessTokens;
 pub(crate) use self::ask::{MintedWith, NotMinted};
 pub(crate) use self::for_secret::AdmittedMint;
+use self::in_flight::InFlight;
 pub(crate) use self::issue::NotIssued;
 use self::keys::Keys;
 pub(crate) use self::keys::LocalKeys;
@@ -43,6 +45,9 @@ pub struct Issuer {
     pub(crate) budgets: Arc<Budgets<CredentialRef, Name>>,
     keys: Keys,
     providers: Arc<dyn Minter>,
+    /// Apart, so that who asks for many delays no Secret.
+    for_secrets: InFlight,
+    for_requests: InFlight,
     metrics: Arc<Metrics>,
 }
 
@@ -86,6 +91,8 @@ impl Issuer {
             budgets: Arc::new(Budgets::new(concurrency)),
             keys,
             providers,
+            for_secrets: InFlight::new(concurrency),
+            for_requests: InFlight::new(concurrency),
             metrics,
         }
     }
@@ -110,6 +117,8 @@ impl Issuer {
     /// few seconds, by the controller or, where it doesn't run, by what serves requests.
     pub(crate) fn tidy(&self, now: Timestamp) {
         self.keys.tidy(now);
+        self.for_secrets.tidy();
+        self.for_requests.tidy();
         self.budgets.sweep(now);
     }
 }

@@ -30,7 +30,7 @@ use crate::token::{MintError, Minted};
 /// OpenAI's reply echoes the session config, at most 48 KiB of it; the other providers' are a few lines.
 const REPLY_CAP: usize = 64 * 1024;
 /// How long a connection may rest. Its buffers hold the key that was sent last, and the token that came.
-const IDLE: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_secs(10);
 /// An access token, then the token itself.
 const MOST_REQUESTS: usize = 2;
 

@@ -168,3 +168,28 @@ async fn who_can_not_be_looked_at_when_its_slot_comes_holds_up_nobody() {
     let minted = fleet.provider.count() - before;
     assert!(minted > 35, "{minted} minted beside {before}");
 }
+
+/// A namespace can make as many keys as it likes, and name an endpoint that never answers.
+#[tokio::test(start_paused = true)]
+async fn mints_that_hang_with_many_keys_leave_room_for_other_namespaces() {
+    let fleet = Fleet::new(7200);
+    fleet.provider.slow(Duration::from_secs(20));
+    let create = |namespace: &str, name: &str| {
+        let key = format!("key-of-{name}");
+        fleet.api.create(key_secret(namespace, &key));
+        fleet.api.create(json!({
+            "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"openai": {"model": name}, "credentials": {"secretRef": {"name": key, "key": "api-key"}}},
+        }));
+    };
+    (0..300).for_each(|n| create("hostile", &format!("voice-{n}")));
+    fleet.pass(10).await;
+    create("shop", "voice");
+    fleet.pass(5).await;
+    let asked = fleet.provider.calls();
+    assert_eq!(asked.iter().filter(|call| call.subject == "voice").count(), 1);
+    assert_eq!(asked.len(), 64 + 1);
+    fleet.pass(120).await;
+    assert_eq!(fleet.provider.count(), 300 + 1, "each has its turn");
+}

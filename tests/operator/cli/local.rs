@@ -24,7 +24,10 @@ impl Drop for Local {
 
 impl Local {
     fn start(setup: &Setup, manifest: &str) -> Self {
-        let mut child = Command::new(binary())
+        // With few open files, as many systems start a program.
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", "ulimit -S -n 64; exec \"$0\" \"$@\""])
+            .arg(binary())
             .args([
                 "local",
                 "-f",
@@ -61,6 +64,17 @@ impl Local {
         }
     }
 
+    /// How many open files it allows itself, and how many the system allows it.
+    fn file_limits(&self) -> [String; 2] {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.child.id())).unwrap();
+        let of_files = limits
+            .lines()
+            .find_map(|line| line.strip_prefix("Max open files"))
+            .unwrap();
+        let mut limits = of_files.split_whitespace().map(str::to_owned);
+        [limits.next().unwrap(), limits.next().unwrap()]
+    }
+
     /// Asks it to end, and returns its exit code.
     fn end(mut self, signal: Signal) -> Option<i32> {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
@@ -91,6 +105,8 @@ fn local_keeps_a_token_hands_out_others_and_leaves_the_files() {
 
     let mut local = Local::start(&setup, &manifest);
     local.says("token 1 is written; usable until");
+    let [allowed, at_most] = local.file_limits();
+    assert_eq!(allowed, at_most);
     let token: Value = serde_json::from_str(&read("token.json")).unwrap();
     assert_eq!(json!(setup.standin.issued()), json!([token["token"]]));
 
