@@ -1,6 +1,12 @@
 use http::{Request, Response};
 use kube::client::Body;
 
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{sleep, sleep_until};
+
+use super::waiting::{OF_ALL, OF_NAMESPACE};
 use super::*;
 
 /// What was published: when, in milliseconds, and the reason.
@@ -27,9 +33,9 @@ impl Published {
         Events::new(Client::new(service, "default"), None)
     }
 
-    /// Waits until no namespace has a task.
+    /// Waits until nothing is remembered of any namespace.
     async fn all(&self, events: &Events) -> Vec<(u128, String)> {
-        while !events.0.namespaces.lock().is_empty() {
+        while !events.0.waiting.lock().is_empty() {
             sleep(Duration::from_millis(50)).await; // paused time
         }
         self.0.lock().clone()
@@ -131,16 +137,30 @@ async fn warnings_come_first_within_their_namespace() {
 async fn a_full_namespace_drops_events_and_still_takes_warnings() {
     let published = Published::default();
     let events = published.start(Duration::ZERO);
-    send(&events, "a", WAITING + 5);
+    send(&events, "a", OF_NAMESPACE + 5);
     events.warning(about("a"), "Warning", String::new());
     send(&events, "b", 1);
     let all = published.all(&events).await;
-    assert_eq!(all.len(), WAITING + 2);
+    assert_eq!(all.len(), OF_NAMESPACE + 2);
     assert_eq!(all[0].1, "Warning");
-    assert_eq!(all.last().unwrap().1, format!("a{}", WAITING - 1));
+    assert_eq!(all.last().unwrap().1, format!("a{}", OF_NAMESPACE - 1));
 }
 
-/// An Event of a namespace whose task is about to end is published by it or by another.
+/// A provider's outage makes one Event in each namespace at once.
+#[tokio::test(start_paused = true)]
+async fn each_of_many_namespaces_has_its_event_and_none_has_many_then() {
+    let published = Published::default();
+    let events = published.start(Duration::ZERO);
+    for n in 0..OF_ALL + 1000 {
+        send(&events, &format!("namespace-{n}-"), 2);
+    }
+    let all = published.all(&events).await;
+    let firsts = all.iter().filter(|(_, reason)| reason.ends_with("-0"));
+    assert_eq!(firsts.count(), OF_ALL + 1000);
+    assert_eq!(all.len(), OF_ALL + 1000 + OF_ALL / 2);
+}
+
+/// An Event of a namespace that is about to be forgotten is published all the same.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_kept_of_an_idle_namespace_and_nothing_is_lost_at_its_end() {
     let published = Published::default();
@@ -177,11 +197,11 @@ async fn a_repeated_event_is_counted_and_only_so_many_are_remembered() {
     send(&events, "again", 1);
     send(&events, "other", others);
     send(&events, "again", 1);
-    while !events.0.namespaces.lock().is_empty() {
+    while !events.0.waiting.lock().is_empty() {
         sleep(Duration::from_millis(50)).await; // paused time
     }
     send(&events, "again", 1);
-    while !events.0.namespaces.lock().is_empty() {
+    while !events.0.waiting.lock().is_empty() {
         sleep(Duration::from_millis(50)).await;
     }
     let published = published.lock();
