@@ -75,10 +75,10 @@ impl Events {
         };
         let mut waiting = self.0.waiting.lock();
         let is_first = waiting.is_empty();
-        let pushed = waiting.push((event, about), Instant::now());
+        let pushed = waiting.push(Box::new((event, about)), Instant::now());
         drop(waiting);
-        if let Err((_, about)) = pushed {
-            let namespace = about.namespace;
+        if let Err(dropped) = pushed {
+            let namespace = dropped.1.namespace;
             tracing::debug!(reason, namespace, "an event was dropped: too many wait");
         }
         if is_first {
@@ -117,7 +117,8 @@ impl Publisher {
 }
 
 impl Publishing {
-    async fn publish(self, (event, about): Message) {
+    async fn publish(self, message: Message) {
+        let (event, about) = *message;
         if let Err(problem) = super::bounded(self.publisher.recorder().publish(&event, &about)).await {
             tracing::debug!(%problem, "an event was not published");
         }

@@ -12,7 +12,8 @@ pub(super) const OF_NAMESPACE: usize = 1000;
 /// How many wait in all, beyond one of either type in each namespace. Each takes about a kilobyte.
 pub(super) const OF_ALL: usize = 2000;
 
-pub(super) type Message = (Event, ObjectReference);
+/// Boxed: a queue begins with room for four.
+pub(super) type Message = Box<(Event, ObjectReference)>;
 
 /// Whatever is published is spread over time: by namespace, so that one alone can't use all of the overall pace, and
 /// overall, so that ten thousand first tokens don't flood the API server with ten thousand Events.
