@@ -58,7 +58,7 @@ fn each_fault_names_a_test_that_is_there() {
 
 /// Whether `a::b::c` is a test or a module of tests of the library, of the fault suite or of the tests of the operator as
 /// a process.
-fn is_test_or_module(name: &str) -> bool {
+pub(crate) fn is_test_or_module(name: &str) -> bool {
     let roots = ["src", "tests/faults", "tests/operator"];
     roots.into_iter().any(|folder| {
         let folder = root().join(folder);
