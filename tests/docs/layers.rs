@@ -12,7 +12,7 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
     ("admission", &["api"]),
     ("clock", &[]),
     ("text", &[]),
-    ("memory", &[]),
+    ("process", &[]),
     ("health", &[]),
     ("template", &[]),
     ("telemetry", &["config", "text"]),
