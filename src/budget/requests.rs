@@ -16,6 +16,9 @@ use crate::token::MintError;
 
 /// Deadlines that are further away are not told apart.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// A caller that waits looks again this often: that the controller has ended, and with it the queue of Secrets, wakes
+/// nobody.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Why a request gets no slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +91,7 @@ impl<C: Clone + Eq + Hash, K: TokenName> Budgets<C, K> {
             let Some(place) = &place else {
                 return Err(NoSlot::Busy); // the queue is full
             };
-            let wait = until.map_or(left, |until| left.min(wait(at, until)));
+            let wait = until.map_or(left, |until| left.min(wait(at, until))).min(LOOK_AGAIN);
             // Woken, or it is time to look again: which of the two makes no difference.
             let _ = tokio::time::timeout(wait, place.ticket.wake.notified()).await;
         }

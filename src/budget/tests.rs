@@ -147,11 +147,11 @@ fn a_token_that_does_not_claim_its_slot_delays_the_next_by_the_reservation_only(
     budget.acquire(&"key", &"gone", priority(true, 1), at(0));
     budget.acquire(&"key", &"b", priority(true, 2), at(0));
     budget.release(&"key", &"a", Ending::Granted, at(0));
-    assert_eq!(budget.poll(at(0)), (vec!["gone"], Some(at(5))));
+    assert_eq!(budget.poll(at(0)), (vec!["gone"], Some(at(30))));
     let newcomer = budget.acquire(&"key", &"c", priority(true, 9), at(0));
     assert_eq!(newcomer, Admission::Queued, "the slot is reserved");
     budget.leave(&"c");
-    assert_eq!(budget.poll(at(5)).0, ["b"]);
+    assert_eq!(budget.poll(at(30)).0, ["b"]);
 }
 
 #[test]

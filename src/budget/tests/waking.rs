@@ -116,7 +116,7 @@ async fn an_unclaimed_slot_goes_to_the_next_when_its_reservation_ends() {
     }
     budgets.release(&KEY, &"a", Ending::Granted, clock());
     assert_eq!(woken(&budgets, clock).await, (vec!["b"], 0));
-    assert_eq!(woken(&budgets, clock).await, (vec!["c"], 5));
+    assert_eq!(woken(&budgets, clock).await, (vec!["c"], 30));
 }
 
 #[tokio::test(start_paused = true)]
