@@ -223,14 +223,23 @@ impl<C: Clone + Eq + Hash, K: TokenName> Budgets<C, K> {
 
     /// Takes a token that is not to be minted now out of the queue, whichever credential it was to be minted with.
     pub(crate) fn leave(&self, token: &K) {
-        let mut left = false;
+        self.give_up(|budget| budget.leave(token));
+    }
+
+    /// Gives up the slot that is reserved for a token that can't be looked at now.
+    pub(crate) fn give_up_slot(&self, token: &K) {
+        self.give_up(|budget| budget.give_up_slot(token));
+    }
+
+    fn give_up(&self, gives_up: impl Fn(&mut CredentialBudget<K>) -> bool) {
+        let mut has_changed = false;
         for budget in self.credentials.lock().values_mut() {
-            if budget.leave(token) {
+            if gives_up(budget) {
                 budget.wake_first_request();
-                left = true;
+                has_changed = true;
             }
         }
-        if left {
+        if has_changed {
             self.changed.notify_one();
         }
     }

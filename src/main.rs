@@ -36,12 +36,6 @@ fn main() -> ExitCode {
     if let Err(problem) = process::keep_memory_private() {
         let _ = writeln!(std::io::stderr(), "warning: core dumps can't be turned off: {problem}");
     }
-    if let Err(problem) = process::allow_many_files() {
-        let _ = writeln!(
-            std::io::stderr(),
-            "warning: no more files may be open than now: {problem}"
-        );
-    }
     let name = std::env::args_os().next().unwrap_or_default();
     let name = Path::new(&name).file_stem().unwrap_or_default();
     let result = if name == cli::kubectl::BINARY {
@@ -109,9 +103,16 @@ async fn keep_locally(args: LocalArgs) -> Result<(), Failure> {
         false => "",
     };
     telemetry::start(LogFormat::Text, &args.log, begin)?;
+    allow_many_files();
     let shutdown = CancellationToken::new();
     stop_on_signal(shutdown.clone());
     Ok(local::run(args, shutdown).await?)
+}
+
+fn allow_many_files() {
+    if let Err(problem) = process::allow_many_files() {
+        tracing::warn!("the limit on open files can't be raised: {problem}");
+    }
 }
 
 fn print_crds() -> Result<(), Failure> {
@@ -131,6 +132,7 @@ fn print(text: &str) -> Result<(), Failure> {
 
 async fn run(args: RunArgs) -> Result<(), Failure> {
     telemetry::start(args.log_format, &args.log, "")?;
+    allow_many_files();
     let ports = [args.health_listen, args.metrics_listen];
     let requests = args.requests.validate(&args.namespace, &ports)?;
     let shutdown = CancellationToken::new();

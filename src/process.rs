@@ -21,11 +21,9 @@ pub fn keep_memory_private() -> Result<()> {
 /// `select`; the port for requests alone may have as many connections.
 pub fn allow_many_files() -> Result<()> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: maximum,
-            maximum,
-        },
-    )
+    let limit = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    setrlimit(Resource::Nofile, limit)
 }

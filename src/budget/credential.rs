@@ -218,7 +218,12 @@ impl<K: TokenName> CredentialBudget<K> {
     /// A token gives up its place in the queue and the slot that is reserved for it. Returns whether it had any.
     pub(super) fn leave(&mut self, token: &K) -> bool {
         let had_place = self.queue.remove(token).is_some();
-        self.reserved.remove(token).is_some() || had_place
+        self.give_up_slot(token) || had_place
+    }
+
+    /// A token gives up the slot that is reserved for it. Returns whether there was one.
+    pub(super) fn give_up_slot(&mut self, token: &K) -> bool {
+        self.reserved.remove(token).is_some()
     }
 
     /// Reserves slots for the first in the queue, as many as there are, and adds to `woken` these tokens and those that

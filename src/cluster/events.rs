@@ -77,14 +77,17 @@ impl Events {
         let is_first = waiting.is_empty();
         let pushed = waiting.push(Box::new((event, about)), Instant::now());
         drop(waiting);
-        if let Err(dropped) = pushed {
-            let namespace = dropped.1.namespace;
-            tracing::debug!(reason, namespace, "an event was dropped: too many wait");
+        match pushed {
+            Ok(true) => self.0.changed.notify_one(),
+            Ok(false) => {} // one that came before is still to be published, and then this one
+            Err(dropped) => {
+                let namespace = dropped.1.namespace;
+                tracing::debug!(reason, namespace, "an event was dropped: too many wait");
+            }
         }
         if is_first {
             tokio::spawn(Arc::clone(&self.0).publish_all());
         }
-        self.0.changed.notify_one();
     }
 }
 

@@ -102,6 +102,7 @@ impl Context {
     /// Starts no more mints, and waits for those under way to end and for their tokens to be stored.
     pub(super) async fn drain(&self, patience: Duration) {
         self.tasks.close();
+        self.issuer.begin_no_more_for_secrets();
         let stored = async {
             self.tasks.wait().await;
             while self.lifecycles.unstored() > 0 {

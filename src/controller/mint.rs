@@ -22,7 +22,7 @@ pub(super) fn begin(look: &Look<'_>, pending: Box<Pending>, ctx: &Arc<Context>) 
     let Some(resolved) = look.resolved.as_ref().filter(|_| !ctx.tasks.is_closed()) else {
         return Begun::Stopping;
     };
-    let mint = match ctx.issuer.admit(&look.name, resolved, &pending, &look.seen) {
+    let mut mint = match ctx.issuer.admit(&look.name, resolved, &pending, &look.seen) {
         Ok(mint) => mint,
         Err(admission) => return Begun::Deferred(admission.limit(resolved.key_title())),
     };
@@ -30,8 +30,13 @@ pub(super) fn begin(look: &Look<'_>, pending: Box<Pending>, ctx: &Arc<Context>) 
     ctx.lifecycles.step(&look.name, &uid, Event::MintStarted(pending));
     let ctx = Arc::clone(ctx);
     ctx.tasks.clone().spawn(async move {
-        let result = ctx.issuer.mint_for_secret(&mint).await;
-        let name = &mint.token;
+        let name = mint.token.clone();
+        // There may be a long wait before it.
+        let is_wanted = || {
+            let is_minting = || ctx.lifecycles.is_minting(&name, &uid);
+            !ctx.tasks.is_closed() && ctx.leadership.is_held() && is_minting()
+        };
+        let result = ctx.issuer.mint_for_secret(&mut mint, is_wanted).await;
         ctx.issuer.ended(&mint, result, |event| {
             if let Event::MintEnded {
                 end: MintEnd::Failed(error),
@@ -40,9 +45,9 @@ pub(super) fn begin(look: &Look<'_>, pending: Box<Pending>, ctx: &Arc<Context>) 
             {
                 tracing::warn!(token = %name, reason = %error.reason(), "mint failed: {error}");
             }
-            ctx.lifecycles.step(name, &uid, event);
+            ctx.lifecycles.step(&name, &uid, event);
         });
-        ctx.nudge(name);
+        ctx.nudge(&name);
     });
     Begun::Started
 }

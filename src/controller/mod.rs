@@ -178,6 +178,7 @@ async fn reconcile_token(token: &Cached, ctx: &Arc<Context>) -> Result<Action, R
     match token.read() {
         Ok(token) => reconcile::reconcile(token, ctx).await,
         Err(problem) => {
+            ctx.issuer.budgets.leave(&Name::of(token));
             unreadable::report(token, problem, ctx).await?;
             Err(problem.clone().into())
         }

@@ -21,7 +21,7 @@ pub(super) async fn reconcile(token: &RealtimeToken, ctx: &Arc<Context>) -> Resu
     let name = Name::of(token);
     let result = step_to_rest(token, name.clone(), ctx).await;
     if result.is_err() {
-        ctx.issuer.budgets.leave(&name); // others needn't wait until it is tried again
+        ctx.issuer.budgets.give_up_slot(&name); // others needn't wait until it is tried again
     }
     result
 }
@@ -29,7 +29,11 @@ pub(super) async fn reconcile(token: &RealtimeToken, ctx: &Arc<Context>) -> Resu
 /// Performs one step of the lifecycle after the other, until nothing is to be done now.
 async fn step_to_rest(token: &RealtimeToken, name: Name, ctx: &Arc<Context>) -> Result<Action, ReconcileError> {
     let uid = token.metadata.uid.as_deref().unwrap_or_default();
-    if token.metadata.deletion_timestamp.is_some() || ctx.lifecycles.is_minting(&name, uid) {
+    if token.metadata.deletion_timestamp.is_some() {
+        ctx.issuer.budgets.leave(&name);
+        return Ok(Action::await_change());
+    }
+    if ctx.lifecycles.is_minting(&name, uid) {
         return Ok(Action::await_change());
     }
     let looked = look(token, name.clone(), ctx).await;

@@ -38,6 +38,8 @@ pub(crate) enum NotMinted {
     CredentialGone(Blocked),
     /// The key Secret can't be read now; the log says why.
     CredentialUnreadable,
+    /// Too many others are in flight, or it is not wanted any more.
+    NotBegun,
     Failed(MintError),
 }
 
@@ -163,7 +165,7 @@ pub(super) fn mint_end(result: Result<MintedWith, NotMinted>, resolved: &Resolve
                 credential_revision: issued.credential_revision,
             }
         }
-        Err(NotMinted::CredentialGone(_)) => MintEnd::CredentialGone, // the next look says so
+        Err(NotMinted::CredentialGone(_) | NotMinted::NotBegun) => MintEnd::NotAsked,
         Err(NotMinted::CredentialUnreadable) => {
             let key = resolved.key_title();
             let message = format!("the {key} can't be read; see the operator's log");
@@ -177,7 +179,9 @@ pub(super) fn mint_end(result: Result<MintedWith, NotMinted>, resolved: &Resolve
 pub(super) fn ending(result: &Result<MintedWith, NotMinted>, began: Timestamp, now: Timestamp) -> Ending {
     let error = match result {
         Ok(_) => return Ending::Granted,
-        Err(NotMinted::CredentialGone(_) | NotMinted::CredentialUnreadable) => return Ending::NotAsked,
+        Err(NotMinted::CredentialGone(_) | NotMinted::CredentialUnreadable | NotMinted::NotBegun) => {
+            return Ending::NotAsked;
+        }
         Err(NotMinted::Failed(error)) => error,
     };
     match (error, error.limit()) {

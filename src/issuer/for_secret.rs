@@ -49,8 +49,22 @@ impl Issuer {
         }
     }
 
-    pub(crate) async fn mint_for_secret(&self, mint: &AdmittedMint) -> Result<MintedWith, NotMinted> {
-        let _place = self.for_secrets.enter(&mint.token.namespace).await;
+    /// Those that wait for a place don't begin.
+    pub(crate) fn begin_no_more_for_secrets(&self) {
+        self.for_secrets.stop();
+    }
+
+    /// Waits for a place among the mints in flight, and mints if that is wanted then.
+    pub(crate) async fn mint_for_secret(
+        &self,
+        mint: &mut AdmittedMint,
+        is_wanted: impl Fn() -> bool,
+    ) -> Result<MintedWith, NotMinted> {
+        let place = self.for_secrets.enter(&mint.resolved).await;
+        if place.is_none() || !is_wanted() {
+            return Err(NotMinted::NotBegun);
+        }
+        mint.began = now();
         self.mint(&mint.token, &mint.resolved).await
     }
 

@@ -1,93 +1,171 @@
-//! How many mints the process has in flight. Each holds a connection with its buffers, and a provider may take as long for
-//! its answer as it is given. A namespace has a quarter of them at most, so that many keys whose provider hangs, or an
-//! endpoint that is meant to, leave room for all others.
+//! How many mints the process has in flight. Each holds a connection with its buffers for as long as the provider takes to
+//! answer, and an endpoint may be meant to take long.
+//!
+//! Mints count by where they go to, and by the namespace whose key they use: many keys whose provider hangs hold up mints
+//! with this provider and keys of this namespace, and no others.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
-/// Of one namespace, unless a single key may have more.
+use crate::mint::Endpoint;
+use crate::resolve::Resolved;
+
+/// To one origin with keys of one namespace, unless a single key may have more.
 const OF_NAMESPACE: usize = 64;
-/// How many namespaces may have as many as they may.
+/// How many namespaces may have as many as they may, to one origin.
 const NAMESPACES: usize = 4;
+/// Who has waited for so long looks again whether there is still something to mint.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct InFlight {
-    of_namespace: usize,
-    namespaces: Mutex<HashMap<String, Arc<Semaphore>>>,
-    all: Arc<Semaphore>,
+    /// By origin and namespace.
+    namespaces: Semaphores<(String, String)>,
+    origins: Semaphores<String>,
+    stopping: CancellationToken,
 }
 
-/// A mint in flight, until it is dropped.
+/// A mint in flight, until this is dropped.
+#[derive(Default)]
 pub(super) struct Place {
-    _in_namespace: Option<OwnedSemaphorePermit>,
-    _in_all: Option<OwnedSemaphorePermit>,
+    _of_namespace: Option<OwnedSemaphorePermit>,
+    _of_origin: Option<OwnedSemaphorePermit>,
 }
 
 impl InFlight {
     pub(super) fn new(mints_per_credential: usize) -> Self {
         let of_namespace = mints_per_credential.max(OF_NAMESPACE);
         Self {
-            of_namespace,
-            namespaces: Mutex::default(),
-            all: Arc::new(Semaphore::new(NAMESPACES * of_namespace)),
+            namespaces: Semaphores::new(of_namespace),
+            origins: Semaphores::new(NAMESPACES * of_namespace),
+            stopping: CancellationToken::new(),
         }
     }
 
-    /// Waits for a place, behind those of the same namespace first: those who have one there wait for the others in turn.
-    pub(super) async fn enter(&self, namespace: &str) -> Place {
-        let new = || Arc::new(Semaphore::new(self.of_namespace));
-        let of_namespace = Arc::clone(self.namespaces.lock().entry(namespace.to_owned()).or_insert_with(new));
-        // No semaphore is ever closed, so that each gives a permit.
-        Place {
-            _in_namespace: of_namespace.acquire_owned().await.ok(),
-            _in_all: Arc::clone(&self.all).acquire_owned().await.ok(),
-        }
+    /// Waits for a place. `None` if there is none for a while, or the process stops. A token that is signed here needs none.
+    pub(super) async fn enter(&self, resolved: &Resolved) -> Option<Place> {
+        let origin = match resolved.ask.block.provider().endpoint() {
+            Endpoint::BuiltIn(origin) | Endpoint::Custom(origin) => origin.to_owned(),
+            Endpoint::Tenant(origin) => origin,
+            Endpoint::Local => return Some(Place::default()),
+        };
+        self.place(origin, resolved.credential.namespace()).await
     }
 
-    /// Forgets namespaces without a mint in flight.
+    async fn place(&self, origin: String, namespace: &str) -> Option<Place> {
+        // Of the namespace first: those who wait there don't wait for the origin, in the way of others.
+        let of_namespace = self.namespaces.of((origin.clone(), namespace.to_owned()));
+        let of_origin = self.origins.of(origin);
+        let both = async {
+            Some(Place {
+                _of_namespace: Some(of_namespace.acquire_owned().await.ok()?),
+                _of_origin: Some(of_origin.acquire_owned().await.ok()?),
+            })
+        };
+        let place = self.stopping.run_until_cancelled(timeout(PATIENCE, both)).await;
+        place?.ok()?
+    }
+
+    /// Nobody waits any longer.
+    pub(super) fn stop(&self) {
+        self.stopping.cancel();
+    }
+
+    /// Forgets where no mint is in flight.
     pub(super) fn tidy(&self) {
-        let is_used = |semaphore: &Arc<Semaphore>| Arc::strong_count(semaphore) > 1;
-        self.namespaces.lock().retain(|_, semaphore| is_used(semaphore));
+        self.namespaces.tidy();
+        self.origins.tidy();
+    }
+}
+
+/// A semaphore for each of what is in use.
+struct Semaphores<K> {
+    size: usize,
+    all: Mutex<HashMap<K, Arc<Semaphore>>>,
+}
+
+impl<K: Eq + Hash> Semaphores<K> {
+    fn new(size: usize) -> Self {
+        let all = Mutex::default();
+        Self { size, all }
+    }
+
+    fn of(&self, key: K) -> Arc<Semaphore> {
+        let new = || Arc::new(Semaphore::new(self.size));
+        Arc::clone(self.all.lock().entry(key).or_insert_with(new))
+    }
+
+    /// Each permit, and each who waits for one, holds the semaphore.
+    fn tidy(&self) {
+        self.all.lock().retain(|_, semaphore| Arc::strong_count(semaphore) > 1);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
+    use tokio::task::unconstrained;
+    use tokio::time::Instant;
 
     use super::*;
 
-    #[test]
-    fn a_namespace_takes_a_quarter_of_all_and_is_forgotten_afterwards() {
+    const ORIGIN: &str = "https://api.openai.com";
+
+    fn enter(in_flight: &InFlight, origin: &str, namespace: &str) -> Option<Place> {
+        unconstrained(in_flight.place(origin.to_owned(), namespace)).now_or_never()?
+    }
+
+    fn fill(in_flight: &InFlight, origin: &str, namespace: &str) -> Vec<Place> {
+        std::iter::from_fn(|| enter(in_flight, origin, namespace)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_namespace_takes_a_quarter_of_an_origin_and_nothing_of_another() {
         let in_flight = InFlight::new(16);
-        let enter = |namespace: &str| in_flight.enter(namespace).now_or_never();
-        let fill = |namespace: &str| std::iter::from_fn(|| enter(namespace)).collect::<Vec<_>>();
-        let mut places = fill("hostile");
-        assert_eq!(places.len(), 64);
-        for namespace in ["a", "b", "c"] {
-            let more = fill(namespace);
-            assert_eq!(more.len(), 64);
-            places.extend(more);
+        let mut places = Vec::new();
+        for namespace in ["a", "b", "c", "d"] {
+            assert!(enter(&in_flight, ORIGIN, "e").is_some());
+            let of_namespace = fill(&in_flight, ORIGIN, namespace);
+            assert_eq!(of_namespace.len(), 64);
+            places.extend(of_namespace);
         }
-        assert!(enter("d").is_none(), "256 are in flight");
-        let mut next = Box::pin(in_flight.enter("d"));
+        assert!(enter(&in_flight, ORIGIN, "e").is_none(), "256 are in flight");
+        assert_eq!(fill(&in_flight, "https://gateway.example", "a").len(), 64);
+        let mut next = Box::pin(in_flight.place(ORIGIN.to_owned(), "e"));
         assert!(next.as_mut().now_or_never().is_none());
         drop(places.pop());
         assert!(next.now_or_never().is_some());
         in_flight.tidy();
-        assert_eq!(in_flight.namespaces.lock().len(), 4);
+        assert_eq!(in_flight.namespaces.all.lock().len(), 4);
         drop(places);
         in_flight.tidy();
-        assert!(in_flight.namespaces.lock().is_empty());
-        assert_eq!(fill("hostile").len(), 64);
+        assert!(in_flight.namespaces.all.lock().is_empty() && in_flight.origins.all.lock().is_empty());
+        assert_eq!(fill(&in_flight, ORIGIN, "a").len(), 64);
     }
 
-    #[test]
-    fn a_key_may_have_as_many_as_it_is_said_to() {
-        let in_flight = InFlight::new(200);
-        let places: Vec<_> = std::iter::from_fn(|| in_flight.enter("shop").now_or_never()).collect();
-        assert_eq!(places.len(), 200);
+    #[tokio::test]
+    async fn a_key_may_have_as_many_as_it_is_said_to() {
+        assert_eq!(fill(&InFlight::new(200), ORIGIN, "shop").len(), 200);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_ever_or_beyond_a_stop() {
+        let in_flight = InFlight::new(16);
+        let _places = fill(&in_flight, ORIGIN, "shop");
+        let began = Instant::now();
+        let waiting = in_flight.place(ORIGIN.to_owned(), "shop");
+        assert!(waiting.await.is_none());
+        assert_eq!(began.elapsed(), PATIENCE);
+        let mut waiting = Box::pin(in_flight.place(ORIGIN.to_owned(), "shop"));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        in_flight.stop();
+        assert!(waiting.await.is_none());
+        assert_eq!(began.elapsed(), PATIENCE);
     }
 }

@@ -61,8 +61,8 @@ impl Issuer {
         let earlier = needs_answer.then(|| deadline.checked_sub(FOR_THE_ANSWER)).flatten();
         let mint_by = earlier.unwrap_or(deadline);
         let slot = self.budgets.slot_for_request(wanted, mint_by, now).await?;
-        let place = self.for_requests.enter(&token.namespace);
-        let Ok(place) = timeout_at(mint_by, place).await else {
+        let place = self.for_requests.enter(resolved);
+        let Ok(Some(place)) = timeout_at(mint_by, place).await else {
             return Err(NotIssued::Busy);
         };
         let answer = self.begin(token.clone(), resolved.clone(), slot, place);
@@ -71,7 +71,7 @@ impl Issuer {
             Ok(Ok(Err(NotMinted::CredentialGone(blocked)))) => Err(NotIssued::CredentialGone(blocked)),
             Ok(Ok(Err(NotMinted::CredentialUnreadable))) => Err(NotIssued::CredentialUnreadable),
             Ok(Ok(Err(NotMinted::Failed(error)))) => Err(NotIssued::Failed(error)),
-            Ok(Err(_)) => Err(NotIssued::Busy), // the operator's process ends
+            Ok(Ok(Err(NotMinted::NotBegun)) | Err(_)) => Err(NotIssued::Busy), // the operator's process ends
             Err(_) => Err(NotIssued::TooSlow),
         }
     }

@@ -29,6 +29,10 @@ impl Leadership {
         Self(receiver)
     }
 
+    pub(crate) fn is_held(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Resolves while this replica leads.
     pub(crate) async fn held(&self) {
         self.wait_for(true).await;

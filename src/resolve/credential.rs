@@ -36,6 +36,14 @@ pub struct Identity {
 }
 
 impl CredentialRef {
+    /// Where it lies: in the RealtimeToken's namespace, or in the operator's.
+    pub(crate) fn namespace(&self) -> &str {
+        match self {
+            Self::Key(key) => &key.namespace,
+            Self::Identity(identity) => &identity.namespace,
+        }
+    }
+
     /// The credential that a spec names; `None` if it names none or several.
     pub(super) fn new(
         namespace: &str,

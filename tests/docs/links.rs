@@ -58,14 +58,19 @@ fn each_fault_names_a_test_that_is_there() {
 
 /// Whether `a::b::c` is a test or a module of tests of the library, of the fault suite or of the tests of the operator as
 /// a process.
-pub(crate) fn is_test_or_module(name: &str) -> bool {
-    let roots = ["src", "tests/faults", "tests/operator"];
-    roots.into_iter().any(|folder| {
-        let folder = root().join(folder);
-        let (module, function) = name.rsplit_once("::").unwrap();
-        let has_test = module_source(&folder, module).is_some_and(|text| text.contains(&format!("fn {function}(")));
-        has_test || module_source(&folder, name).is_some()
-    })
+fn is_test_or_module(name: &str) -> bool {
+    ["src", "tests/faults", "tests/operator"]
+        .into_iter()
+        .any(|folder| is_in(folder, name))
+}
+
+/// Whether `a::b::c` is a test or a module of what lies in this folder.
+pub(crate) fn is_in(folder: &str, name: &str) -> bool {
+    let folder = root().join(folder);
+    let function_in = |(module, function): (&str, &str)| {
+        module_source(&folder, module).is_some_and(|text| text.contains(&format!("fn {function}(")))
+    };
+    name.rsplit_once("::").is_some_and(function_in) || module_source(&folder, name).is_some()
 }
 
 /// The text of the file that a module is in: one of its own, or that of its parent for tests within it.

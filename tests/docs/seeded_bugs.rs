@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::files;
-use crate::links::is_test_or_module;
+use crate::links::is_in;
 
 #[test]
 fn each_applies_and_names_a_test_that_is_there() {
@@ -23,7 +23,7 @@ fn each_applies_and_names_a_test_that_is_there() {
             .lines()
             .next()
             .and_then(|line| line.strip_prefix("# caught by: cargo test --lib "));
-        if !test.is_some_and(is_test_or_module) {
+        if !test.is_some_and(|test| is_in("src", test)) {
             wrong.push(format!("{name}: its first line names no test of the library: {test:?}"));
         }
         let applied = Command::new("git")

@@ -1,8 +1,7 @@
-use http::{Request, Response};
-use kube::client::Body;
-
 use std::time::Duration;
 
+use http::{Request, Response};
+use kube::client::Body;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, sleep_until};
 
@@ -160,6 +159,21 @@ async fn each_of_many_namespaces_has_its_event_and_none_has_many_then() {
     assert_eq!(all.len(), OF_ALL + 1000 + OF_ALL / 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn normal_events_take_no_warnings_place() {
+    let published = Published::default();
+    let events = published.start(Duration::ZERO);
+    for n in 0..OF_ALL / 2 {
+        send(&events, &format!("namespace-{n}-"), 2);
+    }
+    for _ in 0..20 {
+        events.warning(about("a"), "KeyRejected", String::new());
+    }
+    let all = published.all(&events).await;
+    let warnings = all.iter().filter(|(_, reason)| reason == "KeyRejected");
+    assert_eq!(warnings.count(), 20);
+}
+
 /// An Event of a namespace that is about to be forgotten is published all the same.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_kept_of_an_idle_namespace_and_nothing_is_lost_at_its_end() {
@@ -195,7 +209,8 @@ async fn a_repeated_event_is_counted_and_only_so_many_are_remembered() {
     let others = REMEMBERED as usize - 2;
     send(&events, "again", 1);
     send(&events, "again", 1);
-    send(&events, "other", others);
+    send(&events, "other", others / 2);
+    send(&events, "others", others / 2);
     send(&events, "again", 1);
     while !events.0.waiting.lock().is_empty() {
         sleep(Duration::from_millis(50)).await; // paused time

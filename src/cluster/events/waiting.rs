@@ -8,8 +8,8 @@ use kube::runtime::events::{Event, EventType};
 use tokio::time::Instant;
 
 /// How many warnings, and how many normal Events, wait in one namespace.
-pub(super) const OF_NAMESPACE: usize = 1000;
-/// How many wait in all, beyond one of either type in each namespace. Each takes about a kilobyte.
+pub(super) const OF_NAMESPACE: usize = 250;
+/// How many of either type wait in all, beyond one in each namespace. Each takes about a kilobyte.
 pub(super) const OF_ALL: usize = 2000;
 
 /// Boxed: a queue begins with room for four.
@@ -21,7 +21,8 @@ pub(super) struct Waiting {
     namespaces: HashMap<String, Lane>,
     /// The namespaces in which Events wait, in the order of their turns.
     turns: VecDeque<String>,
-    len: usize,
+    warnings: usize,
+    normals: usize,
     overall: Pace,
 }
 
@@ -48,7 +49,8 @@ impl Waiting {
         Self {
             namespaces: HashMap::new(),
             turns: VecDeque::new(),
-            len: 0,
+            warnings: 0,
+            normals: 0,
             overall: Pace::new(100, Duration::from_millis(50), now),
         }
     }
@@ -57,25 +59,25 @@ impl Waiting {
         self.namespaces.is_empty()
     }
 
-    /// Gives an Event back if too many wait.
-    pub(super) fn push(&mut self, message: Message, now: Instant) -> Result<(), Message> {
+    /// Returns whether its namespace had none. Gives the Event back if too many wait.
+    pub(super) fn push(&mut self, message: Message, now: Instant) -> Result<bool, Message> {
         let namespace = message.1.namespace.clone().unwrap_or_default();
         let lane = self.namespaces.entry(namespace.clone());
         let lane = lane.or_insert_with(|| Lane::new(now));
         let had_some = !lane.is_empty();
-        let queue = match message.0.type_ {
-            EventType::Warning => &mut lane.warnings,
-            EventType::Normal => &mut lane.normals,
+        let (queue, of_all) = match message.0.type_ {
+            EventType::Warning => (&mut lane.warnings, &mut self.warnings),
+            EventType::Normal => (&mut lane.normals, &mut self.normals),
         };
-        if !queue.is_empty() && (self.len >= OF_ALL || queue.len() >= OF_NAMESPACE) {
+        if !queue.is_empty() && (*of_all >= OF_ALL || queue.len() >= OF_NAMESPACE) {
             return Err(message);
         }
         queue.push_back(message);
-        self.len += 1;
+        *of_all += 1;
         if !had_some {
             self.turns.push_back(namespace);
         }
-        Ok(())
+        Ok(!had_some)
     }
 
     pub(super) fn next(&mut self, now: Instant) -> Next {
@@ -109,7 +111,10 @@ impl Waiting {
         lane.is_publishing = true;
         lane.pace.take(now);
         self.overall.take(now);
-        self.len -= 1;
+        match message.0.type_ {
+            EventType::Warning => self.warnings -= 1,
+            EventType::Normal => self.normals -= 1,
+        }
         if !lane.is_empty() {
             self.turns.push_back(namespace.clone());
         }

@@ -169,27 +169,73 @@ async fn who_can_not_be_looked_at_when_its_slot_comes_holds_up_nobody() {
     assert!(minted > 35, "{minted} minted beside {before}");
 }
 
-/// A namespace can make as many keys as it likes, and name an endpoint that never answers.
+/// A namespace can make as many keys as it likes, and name an endpoint that never answers: neither other namespaces wait
+/// for that, nor those that share a key with it.
 #[tokio::test(start_paused = true)]
-async fn mints_that_hang_with_many_keys_leave_room_for_other_namespaces() {
+async fn mints_that_hang_with_many_keys_leave_room_for_all_others() {
     let fleet = Fleet::new(7200);
-    fleet.provider.slow(Duration::from_secs(20));
-    let create = |namespace: &str, name: &str| {
-        let key = format!("key-of-{name}");
-        fleet.api.create(key_secret(namespace, &key));
+    fleet
+        .provider
+        .fail_where(MintFault::Hang, |call| call.subject.starts_with("hangs"));
+    fleet.api.create(key_secret(OPERATOR, "platform"));
+    for namespace in ["hostile", "shop"] {
+        fleet
+            .api
+            .create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}));
+    }
+    fleet.api.create(json!({
+        "apiVersion": "realtime-token.dev/v1alpha1", "kind": "ClusterRealtimeProvider", "metadata": {"name": "lent"},
+        "spec": {"openai": {}, "credentials": {"secretRef": {"name": "platform", "key": "api-key"}}, "namespaceSelector": {}},
+    }));
+    let create = |namespace: &str, name: &str, credentials: Value| {
         fleet.api.create(json!({
             "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
             "metadata": {"name": name, "namespace": namespace},
-            "spec": {"openai": {"model": name}, "credentials": {"secretRef": {"name": key, "key": "api-key"}}},
+            "spec": {"openai": {"model": name}, "credentials": credentials},
         }));
     };
-    (0..300).for_each(|n| create("hostile", &format!("voice-{n}")));
+    let own = |namespace: &str, name: &str| {
+        let key = format!("key-of-{name}");
+        fleet.api.create(key_secret(namespace, &key));
+        create(namespace, name, json!({"secretRef": {"name": key, "key": "api-key"}}));
+    };
+    (0..300).for_each(|n| own("hostile", &format!("hangs-{n}")));
     fleet.pass(10).await;
-    create("shop", "voice");
+    assert_eq!(fleet.provider.calls().len(), 64);
+    let lent = json!({"providerRef": {"name": "lent"}});
+    (0..20).for_each(|n| create("hostile", &format!("lent-{n}"), lent.clone()));
+    own("shop", "own");
+    create("shop", "lent", lent);
     fleet.pass(5).await;
-    let asked = fleet.provider.calls();
-    assert_eq!(asked.iter().filter(|call| call.subject == "voice").count(), 1);
-    assert_eq!(asked.len(), 64 + 1);
-    fleet.pass(120).await;
-    assert_eq!(fleet.provider.count(), 300 + 1, "each has its turn");
+    assert_eq!(fleet.provider.count_of("own") + fleet.provider.count_of("lent"), 2);
+    assert_eq!(fleet.provider.calls().len(), 64 + 20 + 2);
+
+    // Whoever is deleted or changed meanwhile is not minted for when its turn comes.
+    for n in 0..300 {
+        fleet.api.delete("realtimetokens", "hostile", &format!("hangs-{n}"));
+    }
+    fleet.pass(300).await;
+    assert_eq!(fleet.provider.calls().len(), 64 + 20 + 2);
+}
+
+/// One process stops, and another must not find that it has minted.
+#[tokio::test(start_paused = true)]
+async fn a_mint_that_waits_for_others_does_not_begin_after_a_stop() {
+    let mut fleet = Fleet::new(7200);
+    fleet.provider.slow(Duration::from_secs(5));
+    for n in 0..100 {
+        let (name, key) = (format!("voice-{n}"), format!("key-{n}"));
+        fleet.api.create(key_secret(NAMESPACE, &key));
+        fleet.api.create(json!({
+            "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {"openai": {"model": name}, "credentials": {"secretRef": {"name": key, "key": "api-key"}}},
+        }));
+    }
+    fleet.pass(3).await;
+    assert_eq!(fleet.provider.calls().len(), 64);
+    fleet.stop().await;
+    assert_eq!(fleet.provider.calls().len(), 64);
+    let stored = (0..100).filter(|n| fleet.secret(&format!("voice-{n}")).is_some());
+    assert_eq!(stored.count(), 64);
 }

@@ -33,8 +33,8 @@ impl Keeper {
         let admitted = issuer.admit(&self.name, resolved, &pending, &look.seen);
         let admitted = admitted.map_err(|admission| admission.limit(KEY.to_owned()))?;
         self.lifecycle.step(Event::MintStarted(pending));
-        let of_task = admitted.clone();
-        let task = tokio::spawn(async move { issuer.mint_for_secret(&of_task).await });
+        let mut of_task = admitted.clone();
+        let task = tokio::spawn(async move { issuer.mint_for_secret(&mut of_task, || true).await });
         Ok(Mint {
             admitted,
             task: AbortOnDropHandle::new(task),

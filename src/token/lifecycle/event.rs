@@ -61,8 +61,8 @@ pub(crate) enum MintEnd {
     },
     /// The provider, or the way to it, failed.
     Failed(MintError),
-    /// The key is not there any more. The next look says so.
-    CredentialGone,
+    /// The key is not there any more, or the mint was not begun. The next look says what is to be done.
+    NotAsked,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

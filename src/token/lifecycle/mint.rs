@@ -92,7 +92,7 @@ impl Lifecycle {
                 MintEnd::Failed(error) => {
                     self.mint_failures = Some(Box::new(self.failed_mint(*pending, &error, slot, now)));
                 }
-                MintEnd::CredentialGone => {}
+                MintEnd::NotAsked => {}
             }
         }
         Step::of(Effect::Wait(now))

@@ -150,7 +150,7 @@ fn a_mint_under_way_is_waited_for() {
     assert!(lifecycle.is_minting());
     let step = lifecycle.step(Event::Looked(&seen));
     assert!(matches!(step.effect, Effect::Nothing) && step.situation.is_none());
-    let (end, now) = (MintEnd::CredentialGone, at(61));
+    let (end, now) = (MintEnd::NotAsked, at(61));
     assert!(
         matches!(lifecycle.step(Event::MintEnded { end, slot: None, now }).effect, Effect::Wait(until) if until == now)
     );
