@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
@@ -29,6 +29,8 @@ pub(crate) struct Context {
     pub(crate) targets: Targets,
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) resolver: Resolver,
+    /// All RealtimeTokens, as the watch shows them.
+    pub(super) tokens: Store<Cached>,
     pub(super) lifecycles: Lifecycles,
     pub(crate) events: Events,
     pub(crate) metrics: Arc<Metrics>,

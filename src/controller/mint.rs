@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use kube::Resource;
+use kube::runtime::reflector::ObjectRef;
+
 use super::context::Context;
 use super::look::Look;
+use crate::cluster::Cached;
 use crate::token::Event;
 use crate::token::lifecycle::{Limit, MintEnd, Pending};
 
@@ -26,15 +30,19 @@ pub(super) fn begin(look: &Look<'_>, pending: Box<Pending>, ctx: &Arc<Context>) 
         Ok(mint) => mint,
         Err(admission) => return Begun::Deferred(admission.limit(resolved.key_title())),
     };
-    let uid = look.seen.uid().to_owned();
+    let (uid, generation) = (look.seen.uid().to_owned(), look.seen.token.metadata.generation);
     ctx.lifecycles.step(&look.name, &uid, Event::MintStarted(pending));
     let ctx = Arc::clone(ctx);
     ctx.tasks.clone().spawn(async move {
         let name = mint.token.clone();
-        // There may be a long wait before it.
+        // It may have waited for long for others.
+        let is_as_it_was = |token: &Cached| {
+            let meta = token.meta();
+            meta.uid.as_deref() == Some(&*uid) && meta.generation == generation && meta.deletion_timestamp.is_none()
+        };
         let is_wanted = || {
-            let is_minting = || ctx.lifecycles.is_minting(&name, &uid);
-            !ctx.tasks.is_closed() && ctx.leadership.is_held() && is_minting()
+            let token = ctx.tokens.get(&ObjectRef::new(&name.name).within(&name.namespace));
+            !ctx.tasks.is_closed() && ctx.leadership.is_held() && token.is_some_and(|token| is_as_it_was(&token))
         };
         let result = ctx.issuer.mint_for_secret(&mut mint, is_wanted).await;
         ctx.issuer.ended(&mint, result, |event| {

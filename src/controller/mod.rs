@@ -22,7 +22,7 @@ use futures::StreamExt;
 use kube::Client;
 use kube::runtime::Controller;
 use kube::runtime::controller::{Action, Config};
-use kube::runtime::reflector::{self, ObjectRef};
+use kube::runtime::reflector::{self, ObjectRef, Store};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -78,12 +78,11 @@ pub async fn run(options: Options, leadership: Leadership, shutdown: Cancellatio
     let changed_credentials = options.issuer.budgets.subscribe();
     let (tokens, tokens_writer) = reflector::store::<Cached>();
     let _shown = options.metrics.observe_store(tokens.clone());
-    let (ctx, writers) = shared_context(options, leadership, nudges.clone());
+    let (ctx, writers) = shared_context(options, tokens.clone(), leadership, nudges.clone());
 
     let drained = CancellationToken::new();
     let wakes = wake::Wake {
         ctx: Arc::clone(&ctx),
-        tokens: tokens.clone(),
         health: Arc::clone(&health),
         secrets_listed: Notify::new(),
     };
@@ -129,6 +128,7 @@ pub async fn run(options: Options, leadership: Leadership, shutdown: Cancellatio
 /// What every reconcile shares, and what fills the resolver's stores.
 fn shared_context(
     options: Options,
+    tokens: Store<Cached>,
     leadership: Leadership,
     nudges: mpsc::UnboundedSender<ObjectRef<Cached>>,
 ) -> (Arc<Context>, Writers) {
@@ -142,6 +142,7 @@ fn shared_context(
         targets: Targets::new(options.client.clone()),
         issuer: options.issuer,
         resolver,
+        tokens,
         lifecycles: Lifecycles::default(),
         events: Events::new(options.client.clone(), options.pod_name),
         metrics: options.metrics,

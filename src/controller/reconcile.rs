@@ -29,11 +29,8 @@ pub(super) async fn reconcile(token: &RealtimeToken, ctx: &Arc<Context>) -> Resu
 /// Performs one step of the lifecycle after the other, until nothing is to be done now.
 async fn step_to_rest(token: &RealtimeToken, name: Name, ctx: &Arc<Context>) -> Result<Action, ReconcileError> {
     let uid = token.metadata.uid.as_deref().unwrap_or_default();
-    if token.metadata.deletion_timestamp.is_some() {
-        ctx.issuer.budgets.leave(&name);
-        return Ok(Action::await_change());
-    }
-    if ctx.lifecycles.is_minting(&name, uid) {
+    if token.metadata.deletion_timestamp.is_some() || ctx.lifecycles.is_minting(&name, uid) {
+        ctx.issuer.budgets.leave(&name); // it may wait for a slot with the key that it named before
         return Ok(Action::await_change());
     }
     let looked = look(token, name.clone(), ctx).await;

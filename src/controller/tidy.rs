@@ -41,7 +41,7 @@ impl Wake {
     pub(super) async fn sweep_lifecycles(&self) {
         let exists = |name: &Name| {
             let token = ObjectRef::new(&name.name).within(&name.namespace);
-            self.tokens.get(&token).is_some()
+            self.ctx.tokens.get(&token).is_some()
         };
         loop {
             tokio::time::sleep(TIDY_EVERY).await;

@@ -8,8 +8,8 @@ use futures::future::ready;
 use futures::{Stream, StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::{Writer, WriterDropped};
-use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, predicates};
 use kube::{Resource, ResourceExt};
@@ -31,7 +31,6 @@ const CONNECTION_PACE: Duration = Duration::from_millis(20);
 /// What runs beside the reconciles of RealtimeTokens and wakes them.
 pub(super) struct Wake {
     pub(super) ctx: Arc<Context>,
-    pub(super) tokens: Store<Cached>,
     pub(super) health: Arc<Health>,
     pub(super) secrets_listed: Notify,
 }
@@ -103,7 +102,7 @@ impl Wake {
                 continue; // it is tried again
             };
             let name = namespace.name_any();
-            wake(&self.ctx, &self.tokens, |token| {
+            wake(&self.ctx, |token| {
                 let credentials = credentials(token);
                 credentials.is_some_and(|credentials| credentials.provider_ref.is_some())
                     && token.meta().namespace.as_ref() == Some(&name)
@@ -122,12 +121,12 @@ impl Wake {
             move || ctx.issuer.follow_rate_limits(&ctx.resolver)
         };
         let wake_users_of = {
-            let (ctx, tokens) = (Arc::clone(&self.ctx), self.tokens.clone());
-            move |provider: &str| wake(&ctx, &tokens, |token| refers_to(token, provider))
+            let ctx = Arc::clone(&self.ctx);
+            move |provider: &str| wake(&ctx, |token| refers_to(token, provider))
         };
         let wake_requested_with = {
-            let (ctx, tokens) = (Arc::clone(&self.ctx), self.tokens.clone());
-            move |key: &CredentialRef| wake(&ctx, &tokens, |token| may_be_requested_with(key, token, &ctx.resolver))
+            let ctx = Arc::clone(&self.ctx);
+            move |key: &CredentialRef| wake(&ctx, |token| may_be_requested_with(key, token, &ctx.resolver))
         };
         let changes = watch::providers(&self.ctx.client, &self.ctx.resolver.scope, &self.health)
             .reflect(writer)
@@ -164,7 +163,7 @@ impl Wake {
             for key in keys.filter_map(|provider| CredentialRef::of_provider(operator_namespace, provider)) {
                 self.ctx.issuer.budgets.report(&key);
             }
-            wake(&self.ctx, &self.tokens, |token| {
+            wake(&self.ctx, |token| {
                 let own = credentials(token).and_then(|credentials| credentials.secret_ref.as_ref());
                 let namespace = token.meta().namespace.as_deref().unwrap_or_default();
                 own.is_some_and(|own| is_changed(namespace, &own.name))
@@ -182,7 +181,7 @@ impl Wake {
         };
         while connection.changed().await.is_ok() {
             let is_served = |token: &Cached| token.read().is_ok_and(|token| token.spec.requests.is_some());
-            for token in self.tokens.state_filter(is_served) {
+            for token in self.ctx.tokens.state_filter(is_served) {
                 self.ctx.nudge(&Name::of(&*token));
                 tokio::time::sleep(CONNECTION_PACE).await;
             }
@@ -200,8 +199,8 @@ impl Wake {
     }
 }
 
-fn wake(ctx: &Context, tokens: &Store<Cached>, which: impl Fn(&Cached) -> bool) {
-    for token in tokens.state_filter(which) {
+fn wake(ctx: &Context, which: impl Fn(&Cached) -> bool) {
+    for token in ctx.tokens.state_filter(which) {
         ctx.nudge(&Name::of(&*token));
     }
 }

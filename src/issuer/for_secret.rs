@@ -60,10 +60,9 @@ impl Issuer {
         mint: &mut AdmittedMint,
         is_wanted: impl Fn() -> bool,
     ) -> Result<MintedWith, NotMinted> {
-        let place = self.for_secrets.enter(&mint.resolved).await;
-        if place.is_none() || !is_wanted() {
+        let Some(_place) = self.for_secrets.enter(&mint.resolved, is_wanted).await else {
             return Err(NotMinted::NotBegun);
-        }
+        };
         mint.began = now();
         self.mint(&mint.token, &mint.resolved).await
     }

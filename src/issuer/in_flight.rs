@@ -6,23 +6,23 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::mint::Endpoint;
 use crate::resolve::Resolved;
 
 /// To one origin with keys of one namespace, unless a single key may have more.
 const OF_NAMESPACE: usize = 64;
 /// How many namespaces may have as many as they may, to one origin.
 const NAMESPACES: usize = 4;
-/// Who has waited for so long looks again whether there is still something to mint.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How often those who wait look whether there is still something to mint.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 pub(super) struct InFlight {
     /// By origin and namespace.
@@ -48,28 +48,33 @@ impl InFlight {
         }
     }
 
-    /// Waits for a place. `None` if there is none for a while, or the process stops. A token that is signed here needs none.
-    pub(super) async fn enter(&self, resolved: &Resolved) -> Option<Place> {
-        let origin = match resolved.ask.block.provider().endpoint() {
-            Endpoint::BuiltIn(origin) | Endpoint::Custom(origin) => origin.to_owned(),
-            Endpoint::Tenant(origin) => origin,
-            Endpoint::Local => return Some(Place::default()),
+    /// Waits for a place, in the order of arrival. `None` if the mint is not wanted any more, or the process stops. A token
+    /// that is signed here needs no place.
+    pub(super) async fn enter(&self, resolved: &Resolved, is_wanted: impl Fn() -> bool) -> Option<Place> {
+        let place = match resolved.ask.block.provider().endpoint().origin() {
+            Some(origin) => self.place(origin, resolved.credential.namespace(), &is_wanted).await,
+            None => Some(Place::default()),
         };
-        self.place(origin, resolved.credential.namespace()).await
+        place.filter(|_| is_wanted())
     }
 
-    async fn place(&self, origin: String, namespace: &str) -> Option<Place> {
+    async fn place(&self, origin: String, namespace: &str, is_wanted: impl Fn() -> bool) -> Option<Place> {
         // Of the namespace first: those who wait there don't wait for the origin, in the way of others.
         let of_namespace = self.namespaces.of((origin.clone(), namespace.to_owned()));
         let of_origin = self.origins.of(origin);
-        let both = async {
+        let mut place = pin!(async {
             Some(Place {
                 _of_namespace: Some(of_namespace.acquire_owned().await.ok()?),
                 _of_origin: Some(of_origin.acquire_owned().await.ok()?),
             })
-        };
-        let place = self.stopping.run_until_cancelled(timeout(PATIENCE, both)).await;
-        place?.ok()?
+        });
+        loop {
+            tokio::select! {
+                place = &mut place => return place,
+                () = self.stopping.cancelled() => return None,
+                () = sleep(LOOK_EVERY) => if !is_wanted() { return None },
+            }
+        }
     }
 
     /// Nobody waits any longer.
@@ -118,7 +123,7 @@ mod tests {
     const ORIGIN: &str = "https://api.openai.com";
 
     fn enter(in_flight: &InFlight, origin: &str, namespace: &str) -> Option<Place> {
-        unconstrained(in_flight.place(origin.to_owned(), namespace)).now_or_never()?
+        unconstrained(in_flight.place(origin.to_owned(), namespace, || true)).now_or_never()?
     }
 
     fn fill(in_flight: &InFlight, origin: &str, namespace: &str) -> Vec<Place> {
@@ -137,7 +142,7 @@ mod tests {
         }
         assert!(enter(&in_flight, ORIGIN, "e").is_none(), "256 are in flight");
         assert_eq!(fill(&in_flight, "https://gateway.example", "a").len(), 64);
-        let mut next = Box::pin(in_flight.place(ORIGIN.to_owned(), "e"));
+        let mut next = Box::pin(in_flight.place(ORIGIN.to_owned(), "e", || true));
         assert!(next.as_mut().now_or_never().is_none());
         drop(places.pop());
         assert!(next.now_or_never().is_some());
@@ -155,17 +160,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_for_ever_or_beyond_a_stop() {
+    async fn nobody_waits_for_what_is_not_wanted_or_beyond_a_stop() {
         let in_flight = InFlight::new(16);
         let _places = fill(&in_flight, ORIGIN, "shop");
         let began = Instant::now();
-        let waiting = in_flight.place(ORIGIN.to_owned(), "shop");
-        assert!(waiting.await.is_none());
-        assert_eq!(began.elapsed(), PATIENCE);
-        let mut waiting = Box::pin(in_flight.place(ORIGIN.to_owned(), "shop"));
+        let is_wanted = || began.elapsed() < Duration::from_secs(95);
+        assert!(in_flight.place(ORIGIN.to_owned(), "shop", is_wanted).await.is_none());
+        assert_eq!(began.elapsed().as_secs(), 100);
+        let mut waiting = Box::pin(in_flight.place(ORIGIN.to_owned(), "shop", || true));
         assert!(waiting.as_mut().now_or_never().is_none());
         in_flight.stop();
         assert!(waiting.await.is_none());
-        assert_eq!(began.elapsed(), PATIENCE);
+        assert_eq!(began.elapsed().as_secs(), 100);
     }
 }

@@ -60,11 +60,12 @@ impl Issuer {
         let needs_answer = resolved.ask.block.provider().endpoint() != Endpoint::Local;
         let earlier = needs_answer.then(|| deadline.checked_sub(FOR_THE_ANSWER)).flatten();
         let mint_by = earlier.unwrap_or(deadline);
-        let slot = self.budgets.slot_for_request(wanted, mint_by, now).await?;
-        let place = self.for_requests.enter(resolved);
+        let mut slot = self.budgets.slot_for_request(wanted, mint_by, now).await?;
+        let place = self.for_requests.enter(resolved, || true);
         let Ok(Some(place)) = timeout_at(mint_by, place).await else {
             return Err(NotIssued::Busy);
         };
+        slot.began = now();
         let answer = self.begin(token.clone(), resolved.clone(), slot, place);
         match timeout_at(deadline, answer).await {
             Ok(Ok(Ok(issued))) => Ok(issued.minted),

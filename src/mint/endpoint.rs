@@ -25,6 +25,18 @@ impl<'a> Endpoint<'a> {
     pub(crate) fn or(custom: &'a Option<String>, own: &'static str) -> Self {
         custom.as_deref().map_or(Self::BuiltIn(own), Self::Custom)
     }
+
+    /// The origin in the one spelling that all others come to; `None` if there is none to call.
+    pub(crate) fn origin(&self) -> Option<String> {
+        let text: &str = match self {
+            Self::BuiltIn(text) => text,
+            Self::Custom(text) => text,
+            Self::Tenant(text) => text,
+            Self::Local => return None,
+        };
+        let origin = origin(text).map(|url| url.origin().ascii_serialization());
+        Some(origin.unwrap_or_else(|_| text.to_owned()))
+    }
 }
 
 /// The origins beside the providers' own hosts that keys may be sent to.
@@ -155,6 +167,21 @@ mod tests {
             .unwrap_err();
         assert_eq!(error, EndpointError::NotAllowed("https://api.openai.com".into()));
         assert!(error.to_string().contains("--allow-endpoint"), "{error}");
+    }
+
+    #[test]
+    fn an_origin_counts_in_one_spelling() {
+        for text in [
+            "https://Gateway.example",
+            "HTTPS://gateway.example:443",
+            "https://gateway.example/",
+        ] {
+            let origin = Endpoint::Custom(text).origin();
+            assert_eq!(origin.as_deref(), Some("https://gateway.example"), "{text}");
+        }
+        let azure = Endpoint::Tenant("https://Voice.openai.azure.com".to_owned());
+        assert_eq!(azure.origin().as_deref(), Some("https://voice.openai.azure.com"));
+        assert_eq!(Endpoint::Local.origin(), None);
     }
 
     #[test]

@@ -210,9 +210,16 @@ async fn mints_that_hang_with_many_keys_leave_room_for_all_others() {
     assert_eq!(fleet.provider.count_of("own") + fleet.provider.count_of("lent"), 2);
     assert_eq!(fleet.provider.calls().len(), 64 + 20 + 2);
 
-    // Whoever is deleted or changed meanwhile is not minted for when its turn comes.
+    // Whoever is deleted or suspended meanwhile is not minted for when its turn comes.
     for n in 0..300 {
-        fleet.api.delete("realtimetokens", "hostile", &format!("hangs-{n}"));
+        let name = format!("hangs-{n}");
+        if n % 2 == 0 {
+            fleet.api.delete("realtimetokens", "hostile", &name);
+        } else {
+            fleet
+                .api
+                .edit("realtimetokens", "hostile", &name, &json!({"spec": {"suspend": true}}));
+        }
     }
     fleet.pass(300).await;
     assert_eq!(fleet.provider.calls().len(), 64 + 20 + 2);
