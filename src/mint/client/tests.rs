@@ -96,3 +96,15 @@ fn a_ca_bundle_holds_a_certificate() {
 fn no_two_nonces_are_the_same() {
     assert_ne!(nonce().unwrap(), nonce().unwrap());
 }
+
+#[test]
+fn the_proxy_on_the_way_is_named_without_its_password() {
+    let mut client = ProviderClient::new(&ClientConfig::default()).unwrap();
+    let proxies = Matcher::builder()
+        .https("http://ann:secret@proxy.example:3128")
+        .no("internal.example");
+    client.proxies = Arc::new(proxies.build());
+    let proxy = |origin: &str| client.proxy(&origin.parse().unwrap());
+    assert_eq!(proxy("https://api.openai.com").as_deref(), Some("proxy.example:3128"));
+    assert_eq!(proxy("https://internal.example"), None);
+}
