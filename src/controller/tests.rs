@@ -147,10 +147,27 @@ impl Fleet {
     /// The RealtimeToken shop/NAME, whose model is called as it is and whose tokens may be shared.
     fn create(&self, name: &str) {
         let openai = json!({"model": name, "reuse": "Multiple"});
+        self.create_with(
+            NAMESPACE,
+            name,
+            openai,
+            json!({"secretRef": {"name": "openai", "key": "api-key"}}),
+        );
+    }
+
+    /// One in any namespace, with a key Secret of its own.
+    fn create_with_key(&self, namespace: &str, name: &str) {
+        let key = format!("key-of-{name}");
+        self.api.create(key_secret(namespace, &key));
+        let credentials = json!({"secretRef": {"name": key, "key": "api-key"}});
+        self.create_with(namespace, name, json!({"model": name}), credentials);
+    }
+
+    fn create_with(&self, namespace: &str, name: &str, openai: Value, credentials: Value) {
         self.api.create(json!({
             "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
-            "metadata": {"name": name, "namespace": NAMESPACE},
-            "spec": {"openai": openai, "credentials": {"secretRef": {"name": "openai", "key": "api-key"}}},
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"openai": openai, "credentials": credentials},
         }));
     }
 

@@ -38,7 +38,7 @@ pub(crate) enum NotMinted {
     CredentialGone(Blocked),
     /// The key Secret can't be read now; the log says why.
     CredentialUnreadable,
-    /// Too many others are in flight, or it is not wanted any more.
+    /// It waited for others in flight, and is not wanted any more, or the process stops.
     NotBegun,
     Failed(MintError),
 }

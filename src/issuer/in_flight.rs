@@ -1,8 +1,9 @@
 //! How many mints the process has in flight. Each holds a connection with its buffers for as long as the provider takes to
 //! answer, and an endpoint may be meant to take long.
 //!
-//! Mints count by where they go to, and by the namespace whose key they use: many keys whose provider hangs hold up mints
-//! with this provider and keys of this namespace, and no others.
+//! Mints count by where they go to, and by the namespace whose key they use: many keys of one namespace whose provider
+//! hangs hold up mints with this provider and keys of this namespace, and no others. Those of several namespaces hold up
+//! mints with this provider.
 
 use std::collections::HashMap;
 use std::hash::Hash;

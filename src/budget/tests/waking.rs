@@ -61,17 +61,23 @@ async fn a_release_wakes_the_next_in_the_queue() {
     assert_eq!(admission, Admission::Go);
 }
 
-/// Its RealtimeToken was deleted, or suspended.
+/// A slot is reserved for b, and c waits.
+async fn with_b_woken(clock: impl Fn() -> Timestamp + Copy) -> Tokens {
+    let budgets = Budgets::new(1);
+    for token in ["a", "b", "c"] {
+        budgets.acquire(&KEY, &token, priority(clock()), clock());
+    }
+    budgets.release(&KEY, &"a", Ending::Granted, clock());
+    assert_eq!(woken(&budgets, clock).await, (vec!["b"], 0));
+    budgets
+}
+
+/// Its RealtimeToken was deleted or suspended, or can't be looked at.
 #[tokio::test(start_paused = true)]
 async fn a_slot_that_is_given_up_goes_to_the_next_at_once() {
-    for give_up in [Budgets::withdraw, Budgets::leave] {
-        let budgets = Budgets::new(1);
+    for give_up in [Budgets::withdraw, Budgets::leave, Budgets::give_up_slot] {
         let clock = clock();
-        for token in ["a", "b", "c"] {
-            budgets.acquire(&KEY, &token, priority(clock()), clock());
-        }
-        budgets.release(&KEY, &"a", Ending::Granted, clock());
-        assert_eq!(woken(&budgets, clock).await, (vec!["b"], 0));
+        let budgets = with_b_woken(clock).await;
         // Before the reservation for b would have ended.
         let mut next = std::pin::pin!(woken(&budgets, clock));
         assert!(futures::poll!(&mut next).is_pending());
@@ -109,13 +115,8 @@ async fn a_request_that_notices_the_end_of_an_outage_wakes_those_who_wait_for_it
 
 #[tokio::test(start_paused = true)]
 async fn an_unclaimed_slot_goes_to_the_next_when_its_reservation_ends() {
-    let budgets = Budgets::new(1);
     let clock = clock();
-    for token in ["a", "b", "c"] {
-        budgets.acquire(&KEY, &token, priority(clock()), clock());
-    }
-    budgets.release(&KEY, &"a", Ending::Granted, clock());
-    assert_eq!(woken(&budgets, clock).await, (vec!["b"], 0));
+    let budgets = with_b_woken(clock).await;
     assert_eq!(woken(&budgets, clock).await, (vec!["c"], 30));
 }
 

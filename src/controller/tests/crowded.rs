@@ -187,25 +187,16 @@ async fn mints_that_hang_with_many_keys_leave_room_for_all_others() {
         "apiVersion": "realtime-token.dev/v1alpha1", "kind": "ClusterRealtimeProvider", "metadata": {"name": "lent"},
         "spec": {"openai": {}, "credentials": {"secretRef": {"name": "platform", "key": "api-key"}}, "namespaceSelector": {}},
     }));
-    let create = |namespace: &str, name: &str, credentials: Value| {
-        fleet.api.create(json!({
-            "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
-            "metadata": {"name": name, "namespace": namespace},
-            "spec": {"openai": {"model": name}, "credentials": credentials},
-        }));
-    };
-    let own = |namespace: &str, name: &str| {
-        let key = format!("key-of-{name}");
-        fleet.api.create(key_secret(namespace, &key));
-        create(namespace, name, json!({"secretRef": {"name": key, "key": "api-key"}}));
-    };
-    (0..300).for_each(|n| own("hostile", &format!("hangs-{n}")));
+    (0..300).for_each(|n| fleet.create_with_key("hostile", &format!("hangs-{n}")));
     fleet.pass(10).await;
     assert_eq!(fleet.provider.calls().len(), 64);
     let lent = json!({"providerRef": {"name": "lent"}});
-    (0..20).for_each(|n| create("hostile", &format!("lent-{n}"), lent.clone()));
-    own("shop", "own");
-    create("shop", "lent", lent);
+    let create_lent = |namespace: &str, name: &str| {
+        fleet.create_with(namespace, name, json!({"model": name}), lent.clone());
+    };
+    (0..20).for_each(|n| create_lent("hostile", &format!("lent-{n}")));
+    fleet.create_with_key("shop", "own");
+    create_lent("shop", "lent");
     fleet.pass(5).await;
     assert_eq!(fleet.provider.count_of("own") + fleet.provider.count_of("lent"), 2);
     assert_eq!(fleet.provider.calls().len(), 64 + 20 + 2);
@@ -230,15 +221,7 @@ async fn mints_that_hang_with_many_keys_leave_room_for_all_others() {
 async fn a_mint_that_waits_for_others_does_not_begin_after_a_stop() {
     let mut fleet = Fleet::new(7200);
     fleet.provider.slow(Duration::from_secs(5));
-    for n in 0..100 {
-        let (name, key) = (format!("voice-{n}"), format!("key-{n}"));
-        fleet.api.create(key_secret(NAMESPACE, &key));
-        fleet.api.create(json!({
-            "apiVersion": "realtime-token.dev/v1alpha1", "kind": "RealtimeToken",
-            "metadata": {"name": name, "namespace": NAMESPACE},
-            "spec": {"openai": {"model": name}, "credentials": {"secretRef": {"name": key, "key": "api-key"}}},
-        }));
-    }
+    (0..100).for_each(|n| fleet.create_with_key(NAMESPACE, &format!("voice-{n}")));
     fleet.pass(3).await;
     assert_eq!(fleet.provider.calls().len(), 64);
     fleet.stop().await;

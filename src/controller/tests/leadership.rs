@@ -58,6 +58,29 @@ async fn nothing_is_written_while_the_lease_is_lost_and_no_token_is_lost() {
     }
 }
 
+/// Another replica mints for them meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_mint_that_waits_for_others_does_not_begin_while_the_lease_is_lost() {
+    let (switch, leadership) = Switch::new();
+    let mut fleet = Fleet::paused();
+    fleet.start_with(leadership);
+    switch.set(true);
+    fleet.provider.slow(Duration::from_secs(5));
+    let names: Vec<_> = (0..100).map(|n| format!("voice-{n}")).collect();
+    names.iter().for_each(|name| fleet.create_with_key(NAMESPACE, name));
+    fleet.pass(3).await;
+    assert_eq!(fleet.provider.calls().len(), 64);
+    switch.set(false);
+    fleet.pass(60).await;
+    assert_eq!(fleet.provider.calls().len(), 64);
+    switch.set(true);
+    fleet.pass(60).await;
+    assert_eq!(fleet.provider.count(), 100);
+    names
+        .iter()
+        .for_each(|name| fleet.assert_settled(name, "the Lease is back"));
+}
+
 /// What is edited while the Lease is lost is what counts afterwards.
 #[tokio::test(start_paused = true)]
 async fn edits_of_the_meantime_count() {
